@@ -1,0 +1,62 @@
+//! What a backend really does, as data: behaviour follows this, never a vendor's name.
+use serde::{Deserialize, Serialize};
+
+/// Which keys a backend can hold byte-exact.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum KeyRule {
+    /// Every key that S3 allows.
+    #[default]
+    Any,
+    /// Keys become file paths: no empty, `.` or `..` segment, no segment over 255 bytes, no NUL, no leading or trailing `/`.
+    FilePath,
+}
+
+/// Measured or declared abilities; the default is a backend that does what S3 does.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Capabilities {
+    /// Object tagging; where false the gateway keeps tags in its metadata.
+    pub tagging: bool,
+    /// ListMultipartUploads; where false the gateway keeps open uploads in its metadata.
+    pub list_uploads: bool,
+    /// `If-None-Match`/`If-Match` on PUT and CompleteMultipartUpload; where false such a request is refused.
+    pub conditional_writes: bool,
+    /// CopyObject and UploadPartCopy inside the backend; where false the gateway streams the bytes through itself.
+    pub server_side_copy: bool,
+    /// DeleteBucket refuses a bucket that is not empty; where false the gateway checks first.
+    pub refuses_nonempty_delete: bool,
+    /// Paged listings (max-keys, delimiter, start-after, continuation) are exact and in UTF-8 byte order.
+    pub exact_listing: bool,
+    /// A replayed multipart upload with the same part boundaries gets the same ETag.
+    pub multipart_etag: bool,
+    /// Which keys it can hold.
+    pub keys: KeyRule,
+}
+
+impl Default for Capabilities {
+    fn default() -> Self {
+        Self {
+            tagging: true,
+            list_uploads: true,
+            conditional_writes: true,
+            server_side_copy: true,
+            refuses_nonempty_delete: true,
+            exact_listing: true,
+            multipart_etag: true,
+            keys: KeyRule::Any,
+        }
+    }
+}
+
+impl KeyRule {
+    /// Whether a backend with this rule holds `key` under exactly this name.
+    pub fn holds(self, key: &str) -> bool {
+        match self {
+            Self::Any => true,
+            Self::FilePath => {
+                !key.contains('\0') && key.split('/').all(|s| !s.is_empty() && s != "." && s != ".." && s.len() <= 255)
+            }
+        }
+    }
+}

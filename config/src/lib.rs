@@ -1,0 +1,12 @@
+//! Typed configuration: places, policies, capabilities, and the process's TOML file with its checks.
+//! Knows no other crate of the project and opens nothing but the files it is told to.
+mod capability;
+mod place;
+mod policy;
+mod secret;
+pub mod settings;
+
+pub use capability::{Capabilities, KeyRule};
+pub use place::{BackendId, Place, PlaceError};
+pub use policy::{PlaceRule, ResidencyPolicy, Transit};
+pub use secret::Secret;

@@ -1,0 +1,78 @@
+//! Where a backend is: zone inside region inside country inside jurisdiction, and who runs it.
+use serde::{Deserialize, Serialize};
+use std::{fmt, sync::Arc};
+
+/// The operator's name for a backend: 1 to 32 of `a-z 0-9 -`, first and last alphanumeric.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct BackendId(Arc<str>);
+
+/// A place as an operator describes it. All parts are lower-case on comparison.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Place {
+    /// Smallest part, e.g. `fi-hel-uc-1`.
+    pub zone: String,
+    /// E.g. `fi-hel`.
+    pub region: String,
+    /// ISO 3166-1 alpha-2, e.g. `FI`.
+    pub country: String,
+    /// E.g. `EU`.
+    pub jurisdiction: String,
+    /// Who runs it, e.g. `upcloud`.
+    pub provider: String,
+    /// Certifications held, e.g. `iso27001`, `c5`.
+    #[serde(default)]
+    pub certifications: Vec<String>,
+}
+
+/// Why a text is no backend id.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a backend id is 1 to 32 of a-z, 0-9 and '-', and begins and ends with a letter or digit")]
+pub struct PlaceError;
+
+impl BackendId {
+    /// Parses an id.
+    ///
+    /// # Errors
+    /// [`PlaceError`] where a rule is broken.
+    pub fn parse(id: &str) -> Result<Self, PlaceError> {
+        let ok = (1..=32).contains(&id.len())
+            && id.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+            && !id.starts_with('-')
+            && !id.ends_with('-');
+        if ok { Ok(Self(id.into())) } else { Err(PlaceError) }
+    }
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+impl TryFrom<String> for BackendId {
+    type Error = PlaceError;
+    fn try_from(id: String) -> Result<Self, PlaceError> {
+        Self::parse(&id)
+    }
+}
+impl From<BackendId> for String {
+    fn from(id: BackendId) -> Self {
+        id.0.to_string()
+    }
+}
+impl fmt::Display for BackendId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+impl fmt::Debug for BackendId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Place {
+    /// Whether a location of a placement (`fi-hel-uc-1`, `fi-hel`, `FI`, `EU`; any case) names or contains this place.
+    pub fn is_in(&self, location: &str) -> bool {
+        [&self.zone, &self.region, &self.country, &self.jurisdiction].iter().any(|part| part.eq_ignore_ascii_case(location))
+    }
+}
