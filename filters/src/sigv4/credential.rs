@@ -1,0 +1,76 @@
+//! The credential of a signature: `<access key id>/<date>/<region>/s3/aws4_request`.
+use super::timestamp::parse_date;
+use s3gateway_s3::{S3Code, S3Error};
+
+/// Longest access key id that is looked up; longer ones cannot exist and would only fill a negative cache.
+const MAX_ACCESS_KEY_ID: usize = 128;
+
+/// A credential whose scope is one that this gateway serves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Credential {
+    text: String,
+    id_len: usize,
+}
+
+impl Credential {
+    /// Parses from the right, so that a `/` can only ever belong to the access key id and never shifts the scope.
+    /// `code` is what malformed text is answered with: it differs between header and query.
+    pub(super) fn parse(text: &str, code: S3Code, regions: &[String]) -> Result<Self, S3Error> {
+        let mut parts = text.rsplitn(5, '/');
+        let mut part = || parts.next().ok_or_else(|| code.because(FORM));
+        let (terminal, service, region, date, id) = (part()?, part()?, part()?, part()?, part()?);
+        if terminal != "aws4_request" {
+            return Err(code.because("The credential is malformed; it must end with aws4_request."));
+        }
+        if service != "s3" {
+            return Err(code.because("The credential is malformed; the service must be s3."));
+        }
+        if parse_date(date).is_none() {
+            return Err(code.because("The credential is malformed; its date must have the form YYYYMMDD."));
+        }
+        check_region(region, code, regions)?;
+        match id.len() {
+            0 => Err(code.because(FORM)),
+            n if n > MAX_ACCESS_KEY_ID => Err(S3Code::InvalidAccessKeyId.error()),
+            id_len => Ok(Self { text: text.to_owned(), id_len }),
+        }
+    }
+
+    /// The access key id.
+    pub(super) fn access_key_id(&self) -> &str {
+        self.text.get(..self.id_len).unwrap_or_default()
+    }
+
+    /// `<date>/<region>/s3/aws4_request`.
+    pub(super) fn scope(&self) -> &str {
+        self.text.get(self.id_len + 1..).unwrap_or_default()
+    }
+
+    /// `YYYYMMDD`.
+    pub(super) fn date(&self) -> &str {
+        self.scope().get(..8).unwrap_or_default()
+    }
+
+    /// The signing region.
+    pub(super) fn region(&self) -> &str {
+        self.scope().split('/').nth(1).unwrap_or_default()
+    }
+}
+
+const FORM: &str = "The credential is malformed; expecting \"<access key id>/YYYYMMDD/<region>/s3/aws4_request\".";
+
+/// A wrong region is answered with the right one, which SDKs retry with.
+fn check_region(region: &str, code: S3Code, regions: &[String]) -> Result<(), S3Error> {
+    if regions.iter().any(|r| r == region) {
+        return Ok(());
+    }
+    let expected = regions.first().map_or("us-east-1", String::as_str);
+    let printable =
+        (1..=64).contains(&region.len()) && region.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+    let wrong = if printable { format!("the region '{region}' is wrong") } else { "the region is wrong".to_owned() };
+    let subject = match code {
+        S3Code::AuthorizationHeaderMalformed => "The authorization header is malformed",
+        _ => "Error parsing the X-Amz-Credential parameter",
+    };
+    Err(code.because(format!("{subject}; {wrong}; expecting '{expected}'")).with("Region", expected))
+}

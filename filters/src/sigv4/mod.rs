@@ -1,0 +1,23 @@
+//! AWS Signature Version 4 for S3, checked: header and presigned-query authentication and the signatures of chunks.
+//! Invariants: a [`Verified`] comes only from [`verify`]; no payload mode and no operation has another way to one.
+//! Source: Amazon S3 API Reference, "Authenticating Requests (AWS Signature Version 4)".
+mod canonical;
+mod claim;
+mod credential;
+mod declared;
+mod key;
+mod signed_headers;
+mod timestamp;
+mod verify;
+
+pub use claim::{Claim, parse_claim};
+pub use declared::PayloadMode;
+pub use key::{SigningKey, SigningKeys};
+pub use verify::{Verified, verify};
+
+pub(crate) use verify::ChunkSignatures;
+
+#[cfg(test)]
+pub(crate) mod signer;
+#[cfg(test)]
+mod tests;
