@@ -1,0 +1,15 @@
+//! What outlives a process: metadata (PostgreSQL or SQLite), the queue of dirty keys (Redis Streams or SQL) and secrets.
+//! Hides which of them serves behind one contract each. Decides nothing about requests and never talks to a backend.
+mod error;
+pub mod metadata;
+mod model;
+pub mod names;
+pub mod queue;
+pub mod secrets;
+mod sql;
+
+pub use error::StoreError;
+pub use metadata::Metadata;
+pub use model::*;
+pub use queue::{DirtyKey, Queue};
+pub use secrets::{KeyProvider, LocalKey, Sealer};

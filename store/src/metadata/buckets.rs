@@ -1,0 +1,328 @@
+//! The life of a bucket: creating → active → deleting → retired → gone, and its physical names.
+//! Invariant: a physical name in `bucket_backends` belongs to one bucket of one tenant until its drop was confirmed.
+use super::db::{Columns, now, render_json, write};
+use super::routes::route_in;
+use super::{Metadata, feed};
+use crate::{Begun, BucketId, Change, NewBucket, RetiringBucket, StoreError, TenantId, names, sql};
+use s3gateway_config::{BackendId, Place, ResidencyPolicy};
+use s3gateway_s3::{LogicalBucket, PhysicalBucket};
+use sqlx::AnyConnection;
+use std::collections::HashSet;
+use uuid::Uuid;
+
+/// Names tried before giving up; each is taken with a chance of 2^-64 unless buckets retire and come back.
+const MOST_NAMES: u32 = 10_000;
+
+/// A bucket as a transition finds it.
+struct Found {
+    tenant: TenantId,
+    name: String,
+    state: String,
+    home: BackendId,
+}
+
+impl Metadata {
+    /// Notes a bucket as being created, with a free physical name on each backend of its placement. After that the
+    /// caller makes the home's physical bucket and then calls [`Self::activate_bucket`] or [`Self::abandon_bucket`].
+    ///
+    /// # Errors
+    /// `Conflict` while the bucket of that name is being deleted, `NotFound` for an unknown tenant, `Invalid` for an
+    /// empty or repeated placement, an unknown backend, or a replica count that the placement cannot give.
+    pub async fn begin_create_bucket(&self, bucket: &NewBucket) -> Result<Begun, StoreError> {
+        verify_placement(bucket)?;
+        write!(&self.db, tx => {
+            feed::lock(tx).await?;
+            let query = sqlx::query(sql::BUCKET_STATE_BY_NAME).bind(bucket.tenant.as_str()).bind(bucket.name.as_str());
+            if let Some(row) = query.fetch_optional(&mut *tx).await? {
+                return match row.text("state")?.as_str() {
+                    "creating" => Ok(Begun::Resumed(route_in(tx, &row.text("id")?).await?)),
+                    "active" => Ok(Begun::Exists(route_in(tx, &row.text("id")?).await?)),
+                    _ => Err(StoreError::Conflict("a bucket of that name that is being deleted")),
+                };
+            }
+            let id = insert_bucket(tx, bucket).await?;
+            feed::append(tx, &Change::Bucket(bucket.tenant.clone(), bucket.name.as_str().to_owned())).await?;
+            Ok(Begun::Created(route_in(tx, id.as_str()).await?))
+        })
+    }
+
+    /// Puts a bucket into service once its home's physical bucket is there; an active one stays so.
+    ///
+    /// # Errors
+    /// `NotFound` where it was abandoned or deleted meanwhile.
+    pub async fn activate_bucket(&self, bucket: &BucketId) -> Result<(), StoreError> {
+        self.step(bucket, &["creating"], "active").await
+    }
+
+    /// Forgets a bucket whose creation failed; nothing to do where it is gone already.
+    ///
+    /// # Errors
+    /// `Conflict` where another gateway has put it into service.
+    pub async fn abandon_bucket(&self, bucket: &BucketId) -> Result<(), StoreError> {
+        write!(&self.db, tx => {
+            feed::lock(tx).await?;
+            let found = match find(tx, bucket).await {
+                Err(StoreError::NotFound) => return Ok(()),
+                other => other?,
+            };
+            if found.state != "creating" {
+                return Err(StoreError::Conflict("a bucket in service"));
+            }
+            sqlx::query(sql::BUCKET_DELETE).bind(bucket.as_str()).execute(&mut *tx).await?;
+            feed::append(tx, &Change::Bucket(found.tenant, found.name)).await
+        })
+    }
+
+    /// Hides a bucket from [`Self::route`] while its home is being deleted; one that is hidden stays so.
+    ///
+    /// # Errors
+    /// `NotFound` unless it is in service.
+    pub async fn begin_delete_bucket(&self, bucket: &BucketId) -> Result<(), StoreError> {
+        self.step(bucket, &["active"], "deleting").await
+    }
+
+    /// Puts a bucket back into service because its home refused to be deleted.
+    ///
+    /// # Errors
+    /// `NotFound` unless it is being deleted.
+    pub async fn cancel_delete_bucket(&self, bucket: &BucketId) -> Result<(), StoreError> {
+        self.step(bucket, &["deleting"], "active").await
+    }
+
+    /// Ends a deletion once the home's physical bucket is gone: the logical name is free, and what stands on replicas
+    /// waits in [`Self::retiring_buckets`] under names that no other bucket gets. Nothing to do for one that has ended.
+    ///
+    /// # Errors
+    /// `Conflict` where the bucket is in service.
+    pub async fn finish_delete_bucket(&self, bucket: &BucketId) -> Result<(), StoreError> {
+        write!(&self.db, tx => {
+            feed::lock(tx).await?;
+            let found = match find(tx, bucket).await {
+                Err(StoreError::NotFound) => return Ok(()),
+                other => other?,
+            };
+            match found.state.as_str() {
+                "deleting" => {}
+                "retired" => return Ok(()),
+                _ => return Err(StoreError::Conflict("a bucket in service")),
+            }
+            let (id, home) = (bucket.as_str(), found.home.as_str());
+            sqlx::query(sql::MAPPING_DELETE).bind(id).bind(home).execute(&mut *tx).await?;
+            sqlx::query(sql::MAPPING_RETIRE).bind(id).execute(&mut *tx).await?;
+            sqlx::query(sql::BUCKET_SET_STATE).bind(id).bind("retired").bind(now()).execute(&mut *tx).await?;
+            sqlx::query(sql::TAGS_DELETE_ALL).bind(id).execute(&mut *tx).await?;
+            sqlx::query(sql::UPLOADS_DELETE_ALL).bind(id).execute(&mut *tx).await?;
+            sqlx::query(sql::COPIES_DELETE_ON).bind(id).bind(home).execute(&mut *tx).await?;
+            sqlx::query(sql::BUCKET_DELETE_IF_UNMAPPED).bind(id).execute(&mut *tx).await?;
+            feed::append(tx, &Change::Bucket(found.tenant, found.name)).await
+        })
+    }
+
+    /// Deleted buckets of which something is left on replicas, longest deleted first.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn retiring_buckets(&self, limit: u32) -> Result<Vec<RetiringBucket>, StoreError> {
+        let query = sqlx::query(sql::MAPPINGS_RETIRING).bind(i64::from(limit));
+        let rows = self.db.read(query.fetch_all(self.db.pool())).await?;
+        let mut retiring: Vec<RetiringBucket> = Vec::new();
+        for row in &rows {
+            let bucket = BucketId::new(&row.text("id")?);
+            let physical = (row.backend("backend")?, row.parsed("physical", PhysicalBucket::parse)?);
+            match retiring.last_mut() {
+                Some(last) if last.bucket == bucket => last.physical.push(physical),
+                _ => retiring.push(RetiringBucket { bucket, physical: vec![physical] }),
+            }
+        }
+        Ok(retiring)
+    }
+
+    /// Forgets a retiring physical bucket that is gone from its backend, and the bucket with the last of them.
+    /// A mapping in use is left alone.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn drop_physical(&self, bucket: &BucketId, backend: &BackendId) -> Result<(), StoreError> {
+        write!(&self.db, tx => {
+            feed::lock(tx).await?;
+            let found = match find(tx, bucket).await {
+                Err(StoreError::NotFound) => return Ok(()),
+                other => other?,
+            };
+            let (id, backend) = (bucket.as_str(), backend.as_str());
+            let query = sqlx::query(sql::MAPPING_DROP_RETIRING).bind(id).bind(backend);
+            if query.execute(&mut *tx).await?.rows_affected() == 0 {
+                return Ok(());
+            }
+            sqlx::query(sql::COPIES_DELETE_ON).bind(id).bind(backend).execute(&mut *tx).await?;
+            sqlx::query(sql::BUCKET_DELETE_IF_UNMAPPED).bind(id).execute(&mut *tx).await?;
+            feed::append(tx, &Change::Bucket(found.tenant, found.name)).await
+        })
+    }
+
+    /// Gives a bucket another name on a backend, because a stranger holds the one it had there.
+    ///
+    /// # Errors
+    /// `NotFound` where the bucket has no mapping there, `Conflict` for the home of a bucket that is in service.
+    pub async fn raise_physical_name(
+        &self,
+        bucket: &BucketId,
+        backend: &BackendId,
+    ) -> Result<PhysicalBucket, StoreError> {
+        self.raise_name(bucket, backend, None).await
+    }
+
+    /// Like [`Self::raise_physical_name`], but only if the name is still `seen`: two that meet the same stranger then
+    /// get the same new name.
+    ///
+    /// # Errors
+    /// `NotFound` where the bucket has no mapping there, `Conflict` for the home of a bucket that is in service.
+    pub async fn raise_physical_name_from(
+        &self,
+        bucket: &BucketId,
+        backend: &BackendId,
+        seen: &PhysicalBucket,
+    ) -> Result<PhysicalBucket, StoreError> {
+        self.raise_name(bucket, backend, Some(seen)).await
+    }
+
+    /// Replaces a bucket's own residency policy.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn set_bucket_policy(&self, bucket: &BucketId, policy: &ResidencyPolicy) -> Result<(), StoreError> {
+        let policy = render_json(policy)?;
+        write!(&self.db, tx => {
+            feed::lock(tx).await?;
+            let found = find(tx, bucket).await?;
+            let query = sqlx::query(sql::BUCKET_SET_POLICY).bind(bucket.as_str()).bind(policy.as_str());
+            query.execute(&mut *tx).await?;
+            feed::append(tx, &Change::Bucket(found.tenant, found.name)).await
+        })
+    }
+
+    /// Sets how many copies a bucket's objects get, home included.
+    ///
+    /// # Errors
+    /// `NotFound`, `Invalid` for 0 or more than the placement has backends.
+    pub async fn set_replica_count(&self, bucket: &BucketId, count: u32) -> Result<(), StoreError> {
+        write!(&self.db, tx => {
+            feed::lock(tx).await?;
+            let found = find(tx, bucket).await?;
+            let query = sqlx::query(sql::BUCKET_SET_REPLICA_COUNT).bind(bucket.as_str()).bind(i64::from(count));
+            if query.execute(&mut *tx).await?.rows_affected() == 0 {
+                return Err(StoreError::Invalid("replica count: from 1 to the number of places of the bucket".into()));
+            }
+            feed::append(tx, &Change::Bucket(found.tenant, found.name)).await
+        })
+    }
+
+    /// Moves a bucket from one of the states `from` to `to`; being there already is success.
+    async fn step(&self, bucket: &BucketId, from: &[&str], to: &str) -> Result<(), StoreError> {
+        write!(&self.db, tx => {
+            feed::lock(tx).await?;
+            let found = find(tx, bucket).await?;
+            if found.state == to {
+                return Ok(());
+            }
+            if !from.contains(&found.state.as_str()) {
+                return Err(StoreError::NotFound);
+            }
+            let query = sqlx::query(sql::BUCKET_SET_STATE).bind(bucket.as_str()).bind(to).bind(now());
+            query.execute(&mut *tx).await?;
+            feed::append(tx, &Change::Bucket(found.tenant, found.name)).await
+        })
+    }
+
+    async fn raise_name(
+        &self,
+        bucket: &BucketId,
+        backend: &BackendId,
+        seen: Option<&PhysicalBucket>,
+    ) -> Result<PhysicalBucket, StoreError> {
+        write!(&self.db, tx => {
+            feed::lock(tx).await?;
+            let found = find(tx, bucket).await?;
+            let query = sqlx::query(sql::MAPPING_ONE).bind(bucket.as_str()).bind(backend.as_str());
+            let row = query.fetch_optional(&mut *tx).await?.ok_or(StoreError::NotFound)?;
+            let current = row.parsed("physical", PhysicalBucket::parse)?;
+            if seen.is_some_and(|seen| *seen != current) {
+                return Ok(current);
+            }
+            // Renaming a home that is in service would lose sight of its objects.
+            if found.state != "creating" && found.home == *backend {
+                return Err(StoreError::Conflict("a bucket in service"));
+            }
+            let name = LogicalBucket::parse(&found.name).map_err(|_| StoreError::Corrupt("name"))?;
+            let next = row.u32("n")?.saturating_add(1);
+            let (physical, n) = free_name(tx, &found.tenant, &name, backend, next).await?;
+            let query = sqlx::query(sql::MAPPING_RENAME).bind(bucket.as_str()).bind(backend.as_str());
+            query.bind(physical.for_upstream()).bind(i64::from(n)).execute(&mut *tx).await?;
+            feed::append(tx, &Change::Bucket(found.tenant, found.name)).await?;
+            Ok(physical)
+        })
+    }
+}
+
+fn verify_placement(bucket: &NewBucket) -> Result<(), StoreError> {
+    let distinct: HashSet<&BackendId> = bucket.placement.iter().collect();
+    if bucket.placement.is_empty() || distinct.len() != bucket.placement.len() {
+        return Err(StoreError::Invalid("placement: one or more backends, none twice".into()));
+    }
+    let count = usize::try_from(bucket.replica_count).unwrap_or(usize::MAX);
+    if !(1..=bucket.placement.len()).contains(&count) {
+        return Err(StoreError::Invalid("replica count: from 1 to the number of places of the bucket".into()));
+    }
+    Ok(())
+}
+
+async fn insert_bucket(tx: &mut AnyConnection, bucket: &NewBucket) -> Result<BucketId, StoreError> {
+    let id = BucketId::new(&Uuid::now_v7().to_string());
+    let policy = render_json(&ResidencyPolicy::default())?;
+    let home = bucket.placement.first().ok_or_else(|| StoreError::Invalid("placement: empty".into()))?;
+    let mut mappings = Vec::with_capacity(bucket.placement.len());
+    for backend in &bucket.placement {
+        mappings.push((backend, free_name(tx, &bucket.tenant, &bucket.name, backend, 0).await?));
+    }
+    let query = sqlx::query(sql::BUCKET_INSERT).bind(id.as_str()).bind(bucket.tenant.as_str());
+    let query = query.bind(bucket.name.as_str()).bind(home.as_str()).bind(i64::from(bucket.replica_count));
+    query.bind(bucket.location.as_str()).bind(policy).bind(now()).execute(&mut *tx).await?;
+    for (position, (backend, (physical, n))) in (0_i64..).zip(mappings) {
+        let query = sqlx::query(sql::MAPPING_INSERT).bind(id.as_str()).bind(backend.as_str());
+        let query = query.bind(physical.for_upstream()).bind(i64::from(n)).bind(position);
+        query.execute(&mut *tx).await?;
+    }
+    Ok(id)
+}
+
+/// The first name from `n` on that no bucket has on the backend.
+async fn free_name(
+    tx: &mut AnyConnection,
+    tenant: &TenantId,
+    name: &LogicalBucket,
+    backend: &BackendId,
+    n: u32,
+) -> Result<(PhysicalBucket, u32), StoreError> {
+    let row = sqlx::query(sql::BACKEND_PLACE).bind(backend.as_str()).fetch_optional(&mut *tx).await?;
+    let row = row.ok_or_else(|| StoreError::Invalid(format!("placement: no backend {backend}")))?;
+    let place: Place = row.json("place")?;
+    for n in n..n.saturating_add(MOST_NAMES) {
+        let physical = names::propose(tenant.as_str(), &place.region, name, backend, n);
+        let query = sqlx::query(sql::MAPPING_TAKEN).bind(backend.as_str()).bind(physical.for_upstream());
+        if query.fetch_optional(&mut *tx).await?.is_none() {
+            return Ok((physical, n));
+        }
+    }
+    Err(StoreError::Conflict("every name that could be given to the bucket"))
+}
+
+async fn find(tx: &mut AnyConnection, bucket: &BucketId) -> Result<Found, StoreError> {
+    let row = sqlx::query(sql::BUCKET_STATE).bind(bucket.as_str()).fetch_optional(tx).await?;
+    let row = row.ok_or(StoreError::NotFound)?;
+    Ok(Found {
+        tenant: TenantId::new(&row.text("tenant")?),
+        name: row.text("name")?,
+        state: row.text("state")?,
+        home: row.backend("home")?,
+    })
+}

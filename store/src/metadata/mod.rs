@@ -1,0 +1,69 @@
+//! The control plane's rows in PostgreSQL or SQLite, behind one contract that both keep.
+//! Invariants: every mutation of the control plane appends its change in its own transaction, under one lock, so that
+//! the ids of changes follow the order of commits without gaps; secrets are sealed before they reach a row.
+mod backends;
+mod buckets;
+pub(crate) mod db;
+mod feed;
+mod migrations;
+mod objects;
+mod routes;
+mod tenants;
+#[cfg(test)]
+mod tests;
+
+use crate::StoreError;
+use crate::queue::SqlQueue;
+use crate::secrets::KeyProvider;
+use db::Db;
+use std::sync::Arc;
+
+/// The metadata store. Cheap to clone; clones share one pool.
+///
+/// Every method may fail with [`StoreError::Unavailable`] where the database cannot be asked within a few seconds, and
+/// with [`StoreError::Corrupt`] where a row does not read. Cancel: a dropped future leaves its mutation undone, or done
+/// if it had come to the commit; every mutation is safe to repeat.
+#[derive(Clone, Debug)]
+pub struct Metadata {
+    db: Db,
+    secrets: Arc<dyn KeyProvider>,
+}
+
+impl Metadata {
+    /// Opens the store at `postgresql://…` or `sqlite:PATH` (created where missing) and checks that it answers.
+    ///
+    /// # Errors
+    /// `Invalid` for a URL that names neither database, `Unavailable` where it does not answer.
+    pub async fn connect(url: &str, max_connections: u32, secrets: Arc<dyn KeyProvider>) -> Result<Self, StoreError> {
+        Ok(Self { db: Db::connect(url, max_connections).await?, secrets })
+    }
+
+    /// Brings the schema up to date; several processes may do so at once.
+    ///
+    /// # Errors
+    /// `Invalid` where the schema is newer than this binary or a shipped migration was edited.
+    pub async fn migrate(&self) -> Result<(), StoreError> {
+        migrations::migrate(&self.db).await
+    }
+
+    /// Whether exactly the migrations that this binary knows have been applied.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn schema_is_current(&self) -> Result<bool, StoreError> {
+        migrations::is_current(&self.db).await
+    }
+
+    /// Whether the database answers.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        self.db.ping().await
+    }
+
+    /// The queue of dirty keys in this database.
+    pub fn sql_queue(&self) -> SqlQueue {
+        SqlQueue::new(self.db.clone())
+    }
+}

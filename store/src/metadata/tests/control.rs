@@ -1,0 +1,206 @@
+//! Tenants, access keys, backends, schema and change feed.
+use super::{Fixture, backend, key, new_bucket, object};
+use crate::metadata::db::Kind;
+use crate::{Change, Metadata, StoreError, TenantId, sql};
+use s3gateway_config::{BackendId, PlaceRule, ResidencyPolicy, Transit};
+use sqlx::{Executor, SqlSafeStr};
+
+pub(super) async fn tenants_are_kept_as_given(f: Fixture) {
+    let policy = ResidencyPolicy {
+        allow: PlaceRule { jurisdictions: vec!["EU".into()], ..PlaceRule::default() },
+        deny: PlaceRule { providers: vec!["x".into()], ..PlaceRule::default() },
+        transit_outside: Transit(false),
+    };
+    let made = f.metadata.create_tenant("acme", &policy, &["fi-hel".into(), "de-fra".into()], 2).await.unwrap();
+    for read in [f.metadata.tenant(&made.id).await.unwrap(), f.metadata.tenant_by_name("acme").await.unwrap()] {
+        assert_eq!((&read.id, &read.policy, read.default_replica_count), (&made.id, &policy, 2));
+        assert_eq!(read.default_placement, ["fi-hel", "de-fra"]);
+        assert_eq!(read.created_at, made.created_at);
+    }
+    let taken = f.metadata.create_tenant("acme", &policy, &[], 1).await;
+    assert!(matches!(taken, Err(StoreError::Conflict(_))));
+    for bad in ["", "A", "a b", "ä", &"a".repeat(64)] {
+        let refused = f.metadata.create_tenant(bad, &policy, &[], 1).await;
+        assert!(matches!(refused, Err(StoreError::Invalid(_))), "{bad}");
+    }
+    let refused = f.metadata.create_tenant("none", &policy, &[], 0).await;
+    assert!(matches!(refused, Err(StoreError::Invalid(_))));
+
+    f.metadata.set_tenant_policy(&made.id, &ResidencyPolicy::default()).await.unwrap();
+    f.metadata.set_tenant_defaults(&made.id, &["us-iad".into()], 3).await.unwrap();
+    let read = f.metadata.tenant(&made.id).await.unwrap();
+    assert_eq!((read.policy, read.default_replica_count), (ResidencyPolicy::default(), 3));
+    let nobody = TenantId::new("nobody");
+    let unknown = [
+        f.metadata.tenant(&nobody).await.map(drop),
+        f.metadata.tenant_by_name("nobody").await.map(drop),
+        f.metadata.set_tenant_policy(&nobody, &policy).await,
+        f.metadata.set_tenant_defaults(&nobody, &[], 1).await,
+        f.metadata.delete_tenant(&nobody).await,
+        f.metadata.create_access_key(&nobody).await.map(drop),
+    ];
+    for outcome in unknown {
+        assert!(matches!(outcome, Err(StoreError::NotFound)), "{outcome:?}");
+    }
+}
+
+pub(super) async fn a_tenant_goes_only_without_buckets_and_takes_its_keys(f: Fixture) {
+    let tenant = f.tenant("acme").await;
+    let (info, _) = f.metadata.create_access_key(&tenant.id).await.unwrap();
+    let route = f.bucket(&tenant, "photos").await;
+    assert!(matches!(f.metadata.delete_tenant(&tenant.id).await, Err(StoreError::Conflict(_))));
+    f.metadata.begin_delete_bucket(&route.bucket).await.unwrap();
+    f.metadata.finish_delete_bucket(&route.bucket).await.unwrap();
+    let retiring = f.metadata.delete_tenant(&tenant.id).await;
+    assert!(matches!(retiring, Err(StoreError::Conflict(_))), "a replica still holds its data");
+    f.metadata.drop_physical(&route.bucket, &BackendId::parse("de-fra").unwrap()).await.unwrap();
+    let head = f.metadata.change_head().await.unwrap();
+    f.metadata.delete_tenant(&tenant.id).await.unwrap();
+    assert!(f.metadata.access_key(&info.id).await.unwrap().is_none());
+    let changes: Vec<Change> =
+        f.metadata.changes_since(head, 10).await.unwrap().into_iter().map(|(_, change)| change).collect();
+    assert_eq!(changes, [Change::AccessKey(info.id), Change::Tenant(tenant.id)]);
+}
+
+pub(super) async fn access_keys_open_only_with_the_right_master_key(f: Fixture) {
+    let (one, two) = (f.tenant("one").await, f.tenant("two").await);
+    let (info, secret) = f.metadata.create_access_key(&one.id).await.unwrap();
+    f.metadata.create_access_key(&two.id).await.unwrap();
+    assert_eq!((info.id.len(), secret.expose().len()), (20, 40));
+    let read = f.second().await.access_key(&info.id).await.unwrap().unwrap();
+    assert_eq!((read.tenant, read.secret.expose()), (one.id.clone(), secret.expose()));
+
+    let stranger = Metadata::connect(&f.url, 1, key("b2")).await.unwrap();
+    assert!(matches!(stranger.access_key(&info.id).await, Err(StoreError::Corrupt(_))));
+    f.metadata.put_backend(&backend("fi-hel")).await.unwrap();
+    assert!(matches!(stranger.backends().await, Err(StoreError::Corrupt(_))));
+
+    f.metadata.set_access_key_enabled(&info.id, false).await.unwrap();
+    assert!(f.metadata.access_key(&info.id).await.unwrap().is_none(), "a disabled key is no key");
+    f.metadata.set_access_key_enabled(&info.id, true).await.unwrap();
+    assert!(f.metadata.access_key(&info.id).await.unwrap().is_some());
+    let listed = f.metadata.access_keys(Some(&one.id)).await.unwrap();
+    assert_eq!(listed.iter().map(|k| (&k.id, k.enabled)).collect::<Vec<_>>(), [(&info.id, true)]);
+    assert_eq!(f.metadata.access_keys(None).await.unwrap().len(), 2);
+    f.metadata.delete_access_key(&info.id).await.unwrap();
+    assert!(f.metadata.access_key(&info.id).await.unwrap().is_none());
+    assert!(matches!(f.metadata.delete_access_key(&info.id).await, Err(StoreError::NotFound)));
+    assert!(matches!(f.metadata.set_access_key_enabled(&info.id, true).await, Err(StoreError::NotFound)));
+}
+
+pub(super) async fn a_secret_moved_to_another_row_is_corrupt(f: Fixture) {
+    let (one, two) = (f.tenant("one").await, f.tenant("two").await);
+    let (mine, _) = f.metadata.create_access_key(&one.id).await.unwrap();
+    let (theirs, _) = f.metadata.create_access_key(&two.id).await.unwrap();
+    let swap = sqlx::query(
+        "update access_keys set secret = (select k.secret from access_keys k where k.id = $2) where id = $1",
+    );
+    swap.bind(mine.id.as_str()).bind(theirs.id.as_str()).execute(f.metadata.db.pool()).await.unwrap();
+    assert!(matches!(f.metadata.access_key(&mine.id).await, Err(StoreError::Corrupt(_))));
+    assert!(f.metadata.access_key(&theirs.id).await.unwrap().is_some());
+    let stored: String = sqlx::query_scalar("select secret from access_keys where id = $1")
+        .bind(theirs.id.as_str())
+        .fetch_one(f.metadata.db.pool())
+        .await
+        .unwrap();
+    let secret = f.metadata.access_key(&theirs.id).await.unwrap().unwrap().secret;
+    assert!(!stored.contains(secret.expose().as_str()), "never stored in clear");
+}
+
+pub(super) async fn backends_keep_their_order(f: Fixture) {
+    for id in ["zz", "aa", "mm"] {
+        f.backend(id).await;
+    }
+    let mut changed = backend("zz");
+    changed.endpoint = "https://example.org".into();
+    changed.capabilities.tagging = false;
+    f.metadata.put_backend(&changed).await.unwrap();
+    let read = f.metadata.backends().await.unwrap();
+    assert_eq!(read.iter().map(|b| b.id.as_str()).collect::<Vec<_>>(), ["zz", "aa", "mm"]);
+    assert!(read[0].position < read[1].position && read[1].position < read[2].position);
+    assert_eq!(
+        (&read[0].endpoint, &read[0].capabilities, &read[0].place),
+        (&changed.endpoint, &changed.capabilities, &changed.place)
+    );
+    assert_eq!(read[1].secret_key.expose(), "secret of aa");
+    for endpoint in ["", "ftp://x", "http://", "http://h/path", "http://u@h", "https://h?x", "http://:80", "http://a b"]
+    {
+        let mut bad = backend("bad");
+        bad.endpoint = endpoint.into();
+        assert!(matches!(f.metadata.put_backend(&bad).await, Err(StoreError::Invalid(_))), "{endpoint}");
+    }
+
+    let tenant = f.tenant("acme").await;
+    let aa = BackendId::parse("aa").unwrap();
+    let new = new_bucket(&tenant, "photos", std::slice::from_ref(&aa));
+    let route = super::created(f.metadata.begin_create_bucket(&new).await.unwrap());
+    assert!(matches!(f.metadata.delete_backend(&aa).await, Err(StoreError::Conflict(_))));
+    f.metadata.abandon_bucket(&route.bucket).await.unwrap();
+    f.metadata.delete_backend(&aa).await.unwrap();
+    assert!(matches!(f.metadata.delete_backend(&aa).await, Err(StoreError::NotFound)));
+}
+
+pub(super) async fn migrating_again_changes_nothing(f: Fixture) {
+    f.tenant("acme").await;
+    f.metadata.migrate().await.unwrap();
+    assert!(f.metadata.schema_is_current().await.unwrap());
+    assert_eq!(f.metadata.tenants().await.unwrap().len(), 1);
+    sqlx::query("update _sqlx_migrations set version = 99").execute(f.metadata.db.pool()).await.unwrap();
+    assert!(!f.metadata.schema_is_current().await.unwrap(), "a schema from the future is not current");
+    assert!(matches!(f.metadata.migrate().await, Err(StoreError::Invalid(_))));
+}
+
+pub(super) async fn every_statement_prepares(f: Fixture) {
+    let mut connection = f.metadata.db.pool().acquire().await.unwrap();
+    let other = match f.metadata.db.kind() {
+        Kind::Postgres => ".sqlite.sql",
+        Kind::Sqlite => ".postgres.sql",
+    };
+    for (name, text) in sql::ALL.iter().filter(|(name, _)| !name.ends_with(other)) {
+        if let Err(error) = connection.prepare(text.into_sql_str()).await {
+            panic!("{name}: {error}");
+        }
+    }
+}
+
+pub(super) async fn every_mutation_is_in_the_feed(f: Fixture) {
+    let m = &f.metadata;
+    assert_eq!(m.change_head().await.unwrap(), 0);
+    let tenant = f.tenant("acme").await;
+    let (info, _) = m.create_access_key(&tenant.id).await.unwrap();
+    let route = f.bucket(&tenant, "photos").await; // two backends, begin, activate
+    let home = route.home.clone();
+    m.set_tenant_policy(&tenant.id, &ResidencyPolicy::default()).await.unwrap();
+    m.set_tenant_defaults(&tenant.id, &[], 1).await.unwrap();
+    m.set_access_key_enabled(&info.id, false).await.unwrap();
+    m.delete_access_key(&info.id).await.unwrap();
+    m.set_bucket_policy(&route.bucket, &ResidencyPolicy::default()).await.unwrap();
+    m.set_replica_count(&route.bucket, 2).await.unwrap();
+    m.raise_physical_name(&route.bucket, &BackendId::parse("de-fra").unwrap()).await.unwrap();
+    m.begin_delete_bucket(&route.bucket).await.unwrap();
+    m.cancel_delete_bucket(&route.bucket).await.unwrap();
+    m.begin_delete_bucket(&route.bucket).await.unwrap();
+    m.finish_delete_bucket(&route.bucket).await.unwrap();
+    m.drop_physical(&route.bucket, &BackendId::parse("de-fra").unwrap()).await.unwrap();
+    m.delete_backend(&home).await.unwrap();
+    let (t, a, b) = (Change::Tenant(tenant.id.clone()), Change::AccessKey(info.id), Change::Backends);
+    let u = Change::Bucket(tenant.id.clone(), "photos".into());
+    let want: Vec<&Change> = vec![&t, &a, &b, &b, &u, &u, &t, &t, &a, &a, &u, &u, &u, &u, &u, &u, &u, &u, &b];
+    let read = m.changes_since(0, 100).await.unwrap();
+    assert_eq!(read.iter().map(|(_, change)| change).collect::<Vec<_>>(), want);
+    assert_eq!(read.iter().map(|(id, _)| *id).collect::<Vec<_>>(), (1..=19).collect::<Vec<_>>());
+    assert_eq!(m.change_head().await.unwrap(), 19);
+    assert_eq!(m.changes_since(17, 1).await.unwrap(), [(18, u.clone())]);
+
+    // What changes nothing, and what does not concern the control plane, is not told.
+    assert!(m.delete_backend(&home).await.is_err());
+    m.abandon_bucket(&route.bucket).await.unwrap();
+    m.finish_delete_bucket(&route.bucket).await.unwrap();
+    let other = f.bucket(&tenant, "other").await;
+    let head = m.change_head().await.unwrap();
+    m.put_tags(&other.bucket, &object("k"), "e", &[]).await.unwrap();
+    assert_eq!(m.change_head().await.unwrap(), head);
+    assert_eq!(m.prune_changes(super::in_a_minute()).await.unwrap(), u64::try_from(head).unwrap());
+    f.tenant("later").await;
+    assert_eq!(m.changes_since(0, 10).await.unwrap()[0].0, head + 1, "the gap tells a late reader");
+}

@@ -1,0 +1,266 @@
+//! One suite that both databases pass. Each case gets a database of its own; PostgreSQL is skipped, and says so, where
+//! neither `S3GATEWAY_TEST_POSTGRES` (a URL whose user may create databases) nor its programs are found.
+mod buckets;
+mod concurrency;
+mod control;
+mod objects;
+mod queue;
+mod server;
+
+use super::Metadata;
+use super::db::now;
+use crate::secrets::LocalKey;
+use crate::{Backend, Begun, Millis, NewBucket, Route, Tenant, sql};
+use s3gateway_config::{BackendId, Capabilities, Place, ResidencyPolicy, Secret};
+use s3gateway_s3::{LogicalBucket, ObjectKey};
+use server::{Durability, Server};
+use sqlx::{AnyConnection, Connection, Executor};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// A migrated store of its own; what it runs on goes when it is dropped.
+pub(crate) struct Fixture {
+    pub(crate) metadata: Metadata,
+    pub(crate) url: String,
+    _keep: Keep,
+}
+
+enum Keep {
+    Folder(#[allow(dead_code)] tempfile::TempDir),
+    Server(#[allow(dead_code)] Option<Arc<Server>>),
+}
+
+pub(crate) fn key(byte: &str) -> Arc<LocalKey> {
+    Arc::new(LocalKey::from_hex(&byte.repeat(32)).unwrap())
+}
+
+impl Fixture {
+    pub(crate) async fn sqlite() -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}", folder.path().join("metadata.db").display());
+        Some(Self::migrated(url, Keep::Folder(folder)).await)
+    }
+
+    pub(crate) async fn postgres() -> Option<Self> {
+        let server = match std::env::var("S3GATEWAY_TEST_POSTGRES") {
+            Ok(_) => None,
+            Err(_) => Some(Server::shared()?),
+        };
+        let base = match &server {
+            Some(server) => server.url("postgres"),
+            None => std::env::var("S3GATEWAY_TEST_POSTGRES").unwrap(),
+        };
+        let name = format!("test_{}", uuid::Uuid::now_v7().simple());
+        sqlx::any::install_default_drivers();
+        let mut connection = AnyConnection::connect(&base).await.unwrap();
+        let create = format!("create database {name} encoding 'UTF8' template template0");
+        connection.execute(sqlx::AssertSqlSafe(create)).await.unwrap();
+        let (head, query) = base.split_once('?').unwrap_or((&base, ""));
+        let (head, _) = head.rsplit_once('/').unwrap();
+        Some(Self::migrated(format!("{head}/{name}?{query}"), Keep::Server(server)).await)
+    }
+
+    async fn migrated(url: String, keep: Keep) -> Self {
+        let metadata = Metadata::connect(&url, 8, key("a1")).await.unwrap();
+        assert!(!metadata.schema_is_current().await.unwrap());
+        metadata.migrate().await.unwrap();
+        assert!(metadata.schema_is_current().await.unwrap());
+        Self { metadata, url, _keep: keep }
+    }
+
+    /// The same database as another process sees it.
+    async fn second(&self) -> Metadata {
+        Metadata::connect(&self.url, 8, key("a1")).await.unwrap()
+    }
+
+    async fn tenant(&self, name: &str) -> Tenant {
+        self.metadata.create_tenant(name, &ResidencyPolicy::default(), &[], 1).await.unwrap()
+    }
+
+    async fn backend(&self, id: &str) -> BackendId {
+        self.metadata.put_backend(&backend(id)).await.unwrap();
+        BackendId::parse(id).unwrap()
+    }
+
+    /// A bucket in service on backends `fi-hel` (home) and `de-fra`.
+    async fn bucket(&self, tenant: &Tenant, name: &str) -> Route {
+        let placement = vec![self.backend("fi-hel").await, self.backend("de-fra").await];
+        let route = created(self.metadata.begin_create_bucket(&new_bucket(tenant, name, &placement)).await.unwrap());
+        self.metadata.activate_bucket(&route.bucket).await.unwrap();
+        route
+    }
+}
+
+fn backend(id: &str) -> Backend {
+    Backend {
+        id: BackendId::parse(id).unwrap(),
+        place: Place {
+            zone: format!("{id}-1"),
+            region: id.to_owned(),
+            country: "FI".into(),
+            jurisdiction: "EU".into(),
+            provider: "test".into(),
+            certifications: vec![],
+        },
+        endpoint: "http://127.0.0.1:9000".into(),
+        region: "us-east-1".into(),
+        access_key: "key".into(),
+        secret_key: Arc::new(Secret::new(format!("secret of {id}"))),
+        capabilities: Capabilities::default(),
+        position: 0,
+    }
+}
+
+fn new_bucket(tenant: &Tenant, name: &str, placement: &[BackendId]) -> NewBucket {
+    NewBucket {
+        tenant: tenant.id.clone(),
+        name: LogicalBucket::parse(name).unwrap(),
+        placement: placement.to_vec(),
+        replica_count: 1,
+        location: "fi-hel,de-fra".into(),
+    }
+}
+
+fn created(begun: Begun) -> Route {
+    match begun {
+        Begun::Created(route) => route,
+        other => panic!("expected a new bucket: {other:?}"),
+    }
+}
+
+fn object(key: &str) -> ObjectKey {
+    ObjectKey::parse(key).unwrap()
+}
+
+fn in_a_minute() -> Millis {
+    now() + 60_000
+}
+
+/// Waits for a condition, half a minute at most.
+async fn until<F: Future<Output = bool>>(what: &str, condition: impl Fn() -> F) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !condition().await {
+        assert!(Instant::now() < deadline, "not in time: {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+macro_rules! suite {
+    ($($module:ident::$case:ident,)*) => {
+        suite!(@on sqlite $($module::$case,)*);
+        suite!(@on postgres $($module::$case,)*);
+    };
+    (@on $database:ident $($module:ident::$case:ident,)*) => {
+        mod $database {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $case() {
+                match super::Fixture::$database().await {
+                    Some(fixture) => super::$module::$case(fixture).await,
+                    None => eprintln!("skipped: no PostgreSQL found"),
+                }
+            })*
+        }
+    };
+}
+
+suite! {
+    control::tenants_are_kept_as_given,
+    control::a_tenant_goes_only_without_buckets_and_takes_its_keys,
+    control::access_keys_open_only_with_the_right_master_key,
+    control::a_secret_moved_to_another_row_is_corrupt,
+    control::backends_keep_their_order,
+    control::migrating_again_changes_nothing,
+    control::every_statement_prepares,
+    control::every_mutation_is_in_the_feed,
+    buckets::a_bucket_lives_and_dies,
+    buckets::a_crash_while_creating_is_resumed,
+    buckets::a_name_is_reused_while_the_old_replica_retires,
+    buckets::a_stranger_raises_the_name_once,
+    buckets::unfinished_buckets_are_found,
+    buckets::listing_is_by_bytes_in_pages,
+    buckets::tenants_do_not_see_each_other,
+    buckets::bad_buckets_are_refused,
+    buckets::policy_and_count_change,
+    objects::tags_uploads_and_copies_are_kept_by_bytes,
+    objects::what_a_deleted_bucket_leaves_behind,
+    objects::job_history_is_newest_first,
+    concurrency::changes_are_seen_in_commit_order_without_gaps,
+    concurrency::many_writers_of_two_processes_all_succeed,
+    concurrency::one_of_many_creators_wins,
+    concurrency::migrating_at_once_is_harmless,
+    concurrency::dropped_futures_leave_nothing_locked,
+    queue::a_write_dirties_until_converged,
+    queue::commit_marks_again_what_was_cleared,
+    queue::a_lease_stands_in_the_way_of_clear,
+    queue::a_lease_that_ran_out_blocks_until_the_next_claim,
+    queue::a_write_meanwhile_requeues,
+    queue::renew_marks_again_what_was_cleared,
+    queue::a_released_key_stays_dirty_and_is_due,
+    queue::a_thousand_overwrites_make_one_job,
+    queue::retries_wait_and_count,
+    queue::dead_letters_are_listed_redriven_and_revived,
+    queue::a_buried_key_written_meanwhile_is_queued,
+    queue::a_dead_workers_claim_is_taken_over,
+    queue::an_extended_claim_is_not_taken_over,
+    queue::workers_never_claim_the_same_key,
+    queue::concurrent_writers_and_workers_end_clean,
+    queue::sequences_never_repeat,
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_postgres_is_survived() {
+    let Some(mut server) = Server::start(Durability::On) else { return eprintln!("skipped: no PostgreSQL found") };
+    let metadata = Metadata::connect(&server.url("postgres"), 4, key("a1")).await.unwrap();
+    metadata.migrate().await.unwrap();
+    let all: Vec<_> = (0..4).map(|_| metadata.tenants()).collect();
+    futures::future::try_join_all(all).await.unwrap();
+    let tenant = metadata.create_tenant("before", &ResidencyPolicy::default(), &[], 1).await.unwrap();
+
+    server.kill();
+    let asked = Instant::now();
+    let refused = metadata.tenant(&tenant.id).await.unwrap_err();
+    assert!(matches!(refused, crate::StoreError::Unavailable(_)), "{refused:?}");
+    assert!(asked.elapsed() < Duration::from_secs(8), "took {:?} to say so", asked.elapsed());
+
+    server.restart();
+    until("the pool has recovered", || async { metadata.ping().await.is_ok() }).await;
+    for _ in 0..8 {
+        assert_eq!(metadata.tenant(&tenant.id).await.unwrap().name, "before");
+    }
+    metadata.create_tenant("after", &ResidencyPolicy::default(), &[], 1).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_in_memory_database_serves_too() {
+    let metadata = Metadata::connect("sqlite::memory:", 8, key("a1")).await.unwrap();
+    metadata.migrate().await.unwrap();
+    metadata.create_tenant("t", &ResidencyPolicy::default(), &[], 1).await.unwrap();
+    assert_eq!(metadata.tenants().await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_url_that_names_no_database_is_invalid() {
+    for url in ["mysql://x/y", "", "/some/path", "postgres"] {
+        let refused = Metadata::connect(url, 1, key("a1")).await.unwrap_err();
+        assert!(matches!(refused, crate::StoreError::Invalid(_)), "{url}: {refused:?}");
+    }
+}
+
+#[test]
+fn every_sql_file_is_a_statement_with_its_header() {
+    let folder = format!("{}/src/sql", env!("CARGO_MANIFEST_DIR"));
+    let mut files: Vec<String> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|file| file.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.ends_with(".sql"))
+        .collect();
+    files.sort();
+    let mut listed: Vec<&str> = sql::ALL.iter().map(|(name, _)| *name).collect();
+    listed.sort_unstable();
+    assert_eq!(files, listed);
+    for (name, text) in sql::ALL {
+        assert!(text.starts_with(&format!("-- {name}: ")), "{name}");
+        let body = text.lines().filter(|line| !line.starts_with("--")).collect::<Vec<_>>().join("\n");
+        assert!(!body.contains(';'), "{name} holds one statement");
+    }
+}

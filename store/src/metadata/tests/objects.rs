@@ -1,0 +1,109 @@
+//! Tags, uploads, copies and job history.
+use super::{Fixture, in_a_minute, object};
+use crate::{BucketId, JobRecord, ObjectCopy, OpenUpload, StoreError};
+
+/// Keys that a text column, a locale or a pattern would mix up.
+const ODD_KEYS: [&str; 8] = ["a", "A", "a ", "ä", "a\u{308}", "a\u{0}b", "../x//", "\u{10FFFF}"];
+
+pub(super) async fn tags_uploads_and_copies_are_kept_by_bytes(f: Fixture) {
+    let (m, tenant) = (&f.metadata, f.tenant("acme").await);
+    let bucket = f.bucket(&tenant, "photos").await.bucket;
+    for key in ODD_KEYS {
+        m.put_tags(&bucket, &object(key), "etag", &[("key".into(), key.replace('\0', "0"))]).await.unwrap();
+        let upload =
+            OpenUpload { key: object(key), upload_id: format!("up-{key}").replace('\0', "0"), initiated_at: 5 };
+        m.put_upload(&bucket, &upload).await.unwrap();
+    }
+    for key in ODD_KEYS {
+        let (etag, tags) = m.tags(&bucket, &object(key)).await.unwrap().unwrap();
+        assert_eq!((etag.as_str(), tags), ("etag", vec![("key".to_owned(), key.replace('\0', "0"))]), "{key:?}");
+    }
+    m.put_tags(&bucket, &object("a"), "other", &[]).await.unwrap();
+    assert_eq!(m.tags(&bucket, &object("a")).await.unwrap(), Some(("other".into(), vec![])));
+    m.delete_tags(&bucket, &object("a")).await.unwrap();
+    m.delete_tags(&bucket, &object("a")).await.unwrap();
+    assert_eq!(m.tags(&bucket, &object("a")).await.unwrap(), None);
+
+    let earlier = OpenUpload { key: object("ä"), upload_id: "zz".into(), initiated_at: 3 };
+    m.put_upload(&bucket, &earlier).await.unwrap();
+    let uploads = m.uploads(&bucket).await.unwrap();
+    let mut sorted: Vec<&str> = ODD_KEYS.iter().copied().chain(["ä"]).collect();
+    sorted.sort_unstable();
+    assert_eq!(uploads.iter().map(|u| u.key.as_str()).collect::<Vec<_>>(), sorted, "S3 lists by bytes");
+    let of_key: Vec<&str> = uploads.iter().filter(|u| u.key == object("ä")).map(|u| u.upload_id.as_str()).collect();
+    assert_eq!(of_key, ["zz", "up-ä"], "then by when they began");
+    m.delete_upload(&bucket, "zz").await.unwrap();
+    m.delete_upload(&bucket, "zz").await.unwrap();
+    assert_eq!(m.uploads(&bucket).await.unwrap().len(), ODD_KEYS.len());
+
+    let route = m.route_by_id(&bucket).await.unwrap().unwrap();
+    let copy = |n: usize| ObjectCopy {
+        backend: route.placement[n].clone(),
+        etag: format!("e{n}"),
+        home_etag: "e0".into(),
+        size: 5 << 40,
+        verified_how: "etag".into(),
+        verified_at: 7,
+    };
+    m.record_copies(&bucket, &object("ä"), &[copy(0), copy(1)]).await.unwrap();
+    assert_eq!(m.copies(&bucket, &object("ä")).await.unwrap(), [copy(1), copy(0)], "by backend");
+    assert!(m.copies(&bucket, &object("a\u{308}")).await.unwrap().is_empty(), "another key");
+    m.record_copies(&bucket, &object("ä"), &[copy(1)]).await.unwrap();
+    assert_eq!(m.copies(&bucket, &object("ä")).await.unwrap(), [copy(1)]);
+    m.record_copies(&bucket, &object("ä"), &[]).await.unwrap();
+    assert!(m.copies(&bucket, &object("ä")).await.unwrap().is_empty());
+
+    let nowhere = BucketId::new("nowhere");
+    assert!(matches!(m.put_tags(&nowhere, &object("a"), "e", &[]).await, Err(StoreError::NotFound)));
+    assert!(matches!(m.put_upload(&nowhere, &earlier).await, Err(StoreError::NotFound)));
+    assert!(matches!(m.record_copies(&nowhere, &object("a"), &[copy(0)]).await, Err(StoreError::NotFound)));
+}
+
+pub(super) async fn what_a_deleted_bucket_leaves_behind(f: Fixture) {
+    let (m, tenant) = (&f.metadata, f.tenant("acme").await);
+    let route = f.bucket(&tenant, "photos").await;
+    let (bucket, key) = (&route.bucket, object("k"));
+    let copy = |n: usize| ObjectCopy {
+        backend: route.placement[n].clone(),
+        etag: "e".into(),
+        home_etag: "e".into(),
+        size: 1,
+        verified_how: "etag".into(),
+        verified_at: 7,
+    };
+    m.put_tags(bucket, &key, "e", &[]).await.unwrap();
+    m.put_upload(bucket, &OpenUpload { key: key.clone(), upload_id: "u".into(), initiated_at: 1 }).await.unwrap();
+    m.record_copies(bucket, &key, &[copy(0), copy(1)]).await.unwrap();
+    m.begin_delete_bucket(bucket).await.unwrap();
+    m.finish_delete_bucket(bucket).await.unwrap();
+    assert!(m.tags(bucket, &key).await.unwrap().is_none() && m.uploads(bucket).await.unwrap().is_empty());
+    assert_eq!(m.copies(bucket, &key).await.unwrap(), [copy(1)], "still there until the replica is emptied");
+    m.drop_physical(bucket, &route.placement[1]).await.unwrap();
+    assert!(m.copies(bucket, &key).await.unwrap().is_empty());
+}
+
+pub(super) async fn job_history_is_newest_first(f: Fixture) {
+    let m = &f.metadata;
+    let job = |bucket: &str, n: i64| JobRecord {
+        bucket: BucketId::new(bucket),
+        key: object(&format!("k\u{0}{n}")),
+        outcome: "converged".into(),
+        detail: "copied to de-fra".into(),
+        attempts: n,
+        request_id: format!("r{n}"),
+        started_at: n * 10,
+        finished_at: n * 10 + 5,
+    };
+    m.record_jobs(&[]).await.unwrap();
+    m.record_jobs(&[job("b1", 1), job("b2", 2)]).await.unwrap();
+    m.record_jobs(&[job("b1", 3)]).await.unwrap();
+    let read = m.jobs(10, None).await.unwrap();
+    assert_eq!(read.iter().map(|j| j.attempts).collect::<Vec<_>>(), [3, 2, 1]);
+    assert_eq!((&read[0].key, read[0].request_id.as_str(), read[0].finished_at), (&object("k\u{0}3"), "r3", 35));
+    assert_eq!(m.jobs(1, None).await.unwrap().len(), 1);
+    let of_bucket = m.jobs(10, Some(&BucketId::new("b1"))).await.unwrap();
+    assert_eq!(of_bucket.iter().map(|j| j.attempts).collect::<Vec<_>>(), [3, 1]);
+    assert_eq!(m.prune_jobs(25).await.unwrap(), 1);
+    assert_eq!(m.jobs(10, None).await.unwrap().len(), 2);
+    assert_eq!(m.prune_jobs(in_a_minute()).await.unwrap(), 2);
+}

@@ -1,0 +1,261 @@
+//! The rows of the control plane as the rest of the project sees them.
+use s3gateway_config::{BackendId, Capabilities, Place, ResidencyPolicy, Secret};
+use s3gateway_s3::{LogicalBucket, ObjectKey, PhysicalBucket};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::sync::Arc;
+
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $name(Arc<str>);
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(&self.0)
+            }
+        }
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                String::deserialize(deserializer).map(|id| Self(id.into()))
+            }
+        }
+        impl $name {
+            /// Takes an id that the store or the queue gave.
+            pub fn new(id: &str) -> Self {
+                Self(id.into())
+            }
+            /// The id as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+    };
+}
+id!(/// A tenant's id (UUIDv7); never shown to its clients except as S3's owner id.
+    TenantId);
+id!(/// A bucket's id (UUIDv7); a re-created bucket gets a new one.
+    BucketId);
+
+/// Milliseconds since the Unix epoch, as all times are stored.
+pub type Millis = i64;
+
+/// A customer.
+#[derive(Clone, Debug, Serialize)]
+pub struct Tenant {
+    /// Primary key.
+    pub id: TenantId,
+    /// Unique, 1 to 63 of `a-z 0-9 -`.
+    pub name: String,
+    /// Where its data may be.
+    pub policy: ResidencyPolicy,
+    /// Locations for buckets created without a LocationConstraint, home first.
+    pub default_placement: Vec<String>,
+    /// Copies of each object, home included, for new buckets; capped by the bucket's placement.
+    pub default_replica_count: u32,
+    /// When it was created.
+    pub created_at: Millis,
+}
+
+/// An access key without its secret, for views.
+#[derive(Clone, Debug, Serialize)]
+pub struct AccessKeyInfo {
+    /// What the client sends as access key id.
+    pub id: String,
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// A disabled key is refused as if unknown.
+    pub enabled: bool,
+    /// When it was created.
+    pub created_at: Millis,
+}
+
+/// An access key with its secret, for the verifier.
+#[derive(Clone, Debug)]
+pub struct AccessKey {
+    /// What the client sends as access key id.
+    pub id: String,
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// The shared secret.
+    pub secret: Arc<Secret<String>>,
+}
+
+/// A backend as operators add it.
+#[derive(Clone, Debug)]
+pub struct Backend {
+    /// The operator's name for it.
+    pub id: BackendId,
+    /// Where it is.
+    pub place: Place,
+    /// `http://host:port` or `https://host[:port]`, no path.
+    pub endpoint: String,
+    /// The region that its requests are signed for.
+    pub region: String,
+    /// Its access key id.
+    pub access_key: String,
+    /// Its secret key.
+    pub secret_key: Arc<Secret<String>>,
+    /// What it does.
+    pub capabilities: Capabilities,
+    /// Order of creation; placements expand in this order.
+    pub position: i64,
+}
+
+/// Where a logical bucket lives: everything a request needs, as one cached snapshot.
+#[derive(Clone, Debug)]
+pub struct Route {
+    /// Which bucket.
+    pub bucket: BucketId,
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// The client's name for it.
+    pub name: LogicalBucket,
+    /// The authority for objects and listing.
+    pub home: BackendId,
+    /// Fencing number of `home`.
+    pub epoch: i64,
+    /// All backends of the placement, home first.
+    pub placement: Vec<BackendId>,
+    /// The bucket's name on each backend of the placement.
+    pub physical: Vec<(BackendId, PhysicalBucket)>,
+    /// Copies that must exist, home included; at most `placement.len()`.
+    pub replica_count: u32,
+    /// The tenant's policy.
+    pub tenant_policy: ResidencyPolicy,
+    /// The bucket's own, which can only tighten.
+    pub bucket_policy: ResidencyPolicy,
+    /// The LocationConstraint as the client gave it, empty where it gave none.
+    pub location: String,
+    /// When it was created.
+    pub created_at: Millis,
+}
+
+impl Route {
+    /// The bucket's name on a backend of its placement.
+    pub fn physical_on(&self, backend: &BackendId) -> Option<&PhysicalBucket> {
+        self.physical.iter().find(|(id, _)| id == backend).map(|(_, name)| name)
+    }
+}
+
+/// A bucket in ListBuckets.
+#[derive(Clone, Debug)]
+pub struct BucketListing {
+    /// The client's name for it.
+    pub name: LogicalBucket,
+    /// When it was created.
+    pub created_at: Millis,
+    /// The LocationConstraint as given, empty where none was.
+    pub location: String,
+}
+
+/// What [`crate::Metadata::begin_create_bucket`] records before the physical bucket is made.
+#[derive(Clone, Debug)]
+pub struct NewBucket {
+    /// Whose it will be.
+    pub tenant: TenantId,
+    /// The client's name for it.
+    pub name: LogicalBucket,
+    /// Backends, home first.
+    pub placement: Vec<BackendId>,
+    /// Copies, home included.
+    pub replica_count: u32,
+    /// The LocationConstraint as given, empty where none was.
+    pub location: String,
+}
+
+/// A deleted bucket whose replicas still have to be emptied and dropped.
+#[derive(Clone, Debug)]
+pub struct RetiringBucket {
+    /// Which bucket.
+    pub bucket: BucketId,
+    /// Physical buckets not yet dropped.
+    pub physical: Vec<(BackendId, PhysicalBucket)>,
+}
+
+/// The state of one object on one backend, as a worker last verified it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ObjectCopy {
+    /// Where.
+    pub backend: BackendId,
+    /// The backend's own ETag, without quotes.
+    pub etag: String,
+    /// The home's ETag at that time, without quotes; what clients see.
+    pub home_etag: String,
+    /// Bytes.
+    pub size: i64,
+    /// How it was verified: `etag`, `md5`, `size`.
+    pub verified_how: String,
+    /// When it was verified.
+    pub verified_at: Millis,
+}
+
+/// One finished attempt to converge a key, for the job history.
+#[derive(Clone, Debug, Serialize)]
+pub struct JobRecord {
+    /// Which bucket.
+    pub bucket: BucketId,
+    /// Which key.
+    #[serde(serialize_with = "key_text")]
+    pub key: ObjectKey,
+    /// `converged`, `retried`, `dead`.
+    pub outcome: String,
+    /// What was done or why not, one line, no secrets.
+    pub detail: String,
+    /// Attempts so far.
+    pub attempts: i64,
+    /// The client request that made the key dirty.
+    pub request_id: String,
+    /// When the attempt began.
+    pub started_at: Millis,
+    /// When it ended.
+    pub finished_at: Millis,
+}
+
+fn key_text<S: Serializer>(key: &ObjectKey, s: S) -> Result<S::Ok, S::Error> {
+    s.serialize_str(key.as_str())
+}
+
+/// An open multipart upload, kept where the backend cannot list its own.
+#[derive(Clone, Debug)]
+pub struct OpenUpload {
+    /// The key it is for.
+    pub key: ObjectKey,
+    /// The backend's upload id.
+    pub upload_id: String,
+    /// When it began.
+    pub initiated_at: Millis,
+}
+
+/// What a change of the control plane touched; proxies drop what they cached of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Policy or defaults of a tenant.
+    Tenant(TenantId),
+    /// An access key by its id.
+    AccessKey(String),
+    /// The set of backends or one of them.
+    Backends,
+    /// A bucket of a tenant, by logical name.
+    Bucket(TenantId, String),
+}
+
+/// What [`crate::Metadata::begin_create_bucket`] found. The route is complete before the bucket is in service.
+#[derive(Clone, Debug)]
+pub enum Begun {
+    /// Nothing of that name; it is noted as being created.
+    Created(Route),
+    /// Another request is creating it, or died at it: make the physical bucket (again) and activate. The route is the
+    /// one that was begun, perhaps with another placement than the one now asked for.
+    Resumed(Route),
+    /// The tenant has it already.
+    Exists(Route),
+}
+
+/// A bucket whose creation or deletion began and never ended.
+#[derive(Clone, Debug)]
+pub struct UnfinishedBucket {
+    /// Which bucket, with its physical names.
+    pub route: Route,
+    /// Being deleted rather than created.
+    pub deleting: bool,
+}

@@ -1,0 +1,121 @@
+//! One way to ask Redis, single or cluster, that always answers within a deadline.
+//! Every script is safe to repeat, so a question that a broken connection swallowed is asked once more.
+use super::scripts::Script;
+use crate::StoreError;
+use ::redis::aio::{ConnectionManager, ConnectionManagerConfig};
+use ::redis::cluster::ClusterClient;
+use ::redis::cluster_async::ClusterConnection;
+use ::redis::io::tcp::TcpSettings;
+use ::redis::{
+    Client, Cmd, ErrorKind, FromRedisValue, IntoConnectionInfo, RedisError, RedisResult, ServerErrorKind, Value,
+};
+use std::time::Duration;
+use tokio::sync::OnceCell;
+use tokio::time::timeout;
+
+/// From question to answer, a reconnect and a second try included. A client's PUT waits at most this long before its mark goes to SQL.
+const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+/// From SYN to a usable connection.
+const CONNECT_WITHIN: Duration = Duration::from_secs(1);
+/// After this long without an acknowledgement a host is gone and its connection is replaced.
+const UNACKNOWLEDGED: Duration = Duration::from_secs(5);
+
+pub(super) enum Connection {
+    Single(ConnectionManager),
+    Cluster { client: Box<ClusterClient>, link: OnceCell<ClusterConnection> },
+}
+
+impl Connection {
+    /// Several addresses mean a cluster. Connects at the first question, so a Redis that is away keeps nobody from starting.
+    ///
+    /// # Errors
+    /// `Invalid` for an address that cannot be one; it is not repeated, as it may hold a password.
+    pub(super) fn new(urls: &[String]) -> Result<Self, StoreError> {
+        let invalid = |_: RedisError| {
+            StoreError::Invalid("redis: an address is not of the form redis://[user:password@]host[:port][/db]".into())
+        };
+        let tcp = TcpSettings::default().set_nodelay(true).set_user_timeout(UNACKNOWLEDGED);
+        match urls {
+            [] => Err(StoreError::Invalid("redis: no address given".into())),
+            [url] => {
+                let info = url.as_str().into_connection_info().map_err(invalid)?.set_tcp_settings(tcp);
+                let config = ConnectionManagerConfig::new()
+                    .set_number_of_retries(1)
+                    .set_max_delay(Duration::from_millis(100))
+                    .set_connection_timeout(Some(CONNECT_WITHIN))
+                    .set_response_timeout(Some(ANSWER_WITHIN));
+                let client = Client::open(info).map_err(invalid)?;
+                Ok(Self::Single(ConnectionManager::new_lazy_with_config(client, config).map_err(invalid)?))
+            }
+            nodes => {
+                let client = ClusterClient::builder(nodes.iter().map(String::as_str))
+                    .connection_timeout(CONNECT_WITHIN)
+                    .response_timeout(ANSWER_WITHIN)
+                    .tcp_settings(tcp)
+                    .build()
+                    .map_err(invalid)?;
+                Ok(Self::Cluster { client: Box::new(client), link: OnceCell::new() })
+            }
+        }
+    }
+
+    /// Runs a script on the shard that its keys belong to.
+    ///
+    /// # Errors
+    /// `Unavailable` where no answer came in time or Redis cannot serve; `Corrupt` for an answer of another shape.
+    pub(super) async fn run<T: FromRedisValue>(
+        &self,
+        script: &Script,
+        keys: &[String],
+        args: &[&[u8]],
+    ) -> Result<T, StoreError> {
+        let call = |name: &str, script: &str| {
+            let mut cmd = ::redis::cmd(name);
+            cmd.arg(script).arg(keys.len()).arg(keys).arg(args);
+            cmd
+        };
+        within_deadline(async {
+            match self.ask_twice(&call("EVALSHA", &script.sha1)).await {
+                Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
+                    self.ask_twice(&call("EVAL", script.source)).await
+                }
+                answer => answer,
+            }
+        })
+        .await
+    }
+
+    /// Sends one plain command.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub(super) async fn send<T: FromRedisValue>(&self, cmd: &Cmd) -> Result<T, StoreError> {
+        within_deadline(self.ask_twice(cmd)).await
+    }
+
+    async fn ask_twice(&self, cmd: &Cmd) -> RedisResult<Value> {
+        match self.ask(cmd).await {
+            Err(error) if error.is_connection_dropped() => self.ask(cmd).await,
+            answer => answer,
+        }
+    }
+
+    async fn ask(&self, cmd: &Cmd) -> RedisResult<Value> {
+        match self {
+            Self::Single(link) => cmd.query_async(&mut link.clone()).await,
+            Self::Cluster { client, link } => {
+                let link = link.get_or_try_init(|| client.get_async_connection()).await?;
+                cmd.query_async(&mut link.clone()).await
+            }
+        }
+    }
+}
+
+async fn within_deadline<T: FromRedisValue>(asking: impl Future<Output = RedisResult<Value>>) -> Result<T, StoreError> {
+    let answer = timeout(ANSWER_WITHIN, asking).await.map_err(unavailable)?.map_err(unavailable)?;
+    ::redis::from_redis_value(answer).map_err(|_| StoreError::Corrupt("redis answered in another shape"))
+}
+
+fn unavailable(error: impl std::error::Error + Send + Sync + 'static) -> StoreError {
+    StoreError::Unavailable(Box::new(error))
+}

@@ -1,0 +1,253 @@
+//! Redis with the metadata store behind it: a mark always stands in at least one of the two, and Redis alone ends it.
+//! Invariant: a mark in SQL is cleared only after the key was marked in Redis. Else two workers could converge one key
+//! at once, one by each queue, and the slower could put an old copy over a new one after both marks are gone.
+use super::{Cleared, DeadLetter, Depth, DirtyKey, Holder, Job, Mark, Queue};
+use crate::{BucketId, StoreError};
+use async_trait::async_trait;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How long a primary that failed is left alone; then one caller tries it while the others still pass it by.
+const LEFT_ALONE: Duration = Duration::from_secs(1);
+/// Marks moved from the fallback by one poll; a round trip each, so a poll stays well under a second.
+const MOVED_AT_ONCE: usize = 64;
+
+/// A primary queue and the one that takes its marks while it is away.
+pub struct WithFallback<P, F> {
+    primary: P,
+    fallback: F,
+    circuit: Circuit,
+}
+
+impl<P: Queue, F: Queue> WithFallback<P, F> {
+    /// Marks go to `primary`, or to `fallback` while it is away. Jobs and marks of `primary` are held by
+    /// [`Holder::Redis`], those of `fallback` by [`Holder::Sql`].
+    pub fn new(primary: P, fallback: F) -> Self {
+        Self { primary, fallback, circuit: Circuit::new() }
+    }
+
+    /// The primary's answer, or at once `Unavailable` while it is left alone.
+    async fn primary<T>(&self, asking: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+        if !self.circuit.may_try() {
+            return Err(StoreError::Unavailable("the primary queue failed a moment ago".into()));
+        }
+        let answer = asking.await;
+        self.circuit.note(matches!(answer, Err(StoreError::Unavailable(_))));
+        answer
+    }
+
+    async fn holder_commit(&self, key: &DirtyKey, mark: &Mark, request_id: &str) -> Result<(), StoreError> {
+        match mark.holder {
+            Holder::Redis => self.primary(self.primary.commit(key, mark, request_id)).await,
+            Holder::Sql => self.fallback.commit(key, mark, request_id).await,
+        }
+    }
+
+    async fn other_mark(&self, key: &DirtyKey, mark: &Mark, request_id: &str) -> Result<(), StoreError> {
+        match mark.holder {
+            Holder::Redis => self.fallback.mark(key, request_id).await,
+            Holder::Sql => self.primary(self.primary.mark(key, request_id)).await,
+        }
+    }
+
+    /// Moves what stands in the fallback over to the primary. Gives back what could not be moved, to be worked on as it is.
+    async fn drain_fallback(&self, consumer: &str, lease: Duration) -> Vec<Job> {
+        let jobs = match self.fallback.claim(consumer, MOVED_AT_ONCE, lease).await {
+            Ok(jobs) => jobs,
+            Err(error) => {
+                tracing::debug!(%error, "marks in the fallback stay there for now");
+                return Vec::new();
+            }
+        };
+        let mut left = Vec::new();
+        for job in jobs.into_iter().map(held_by_fallback) {
+            match self.primary(self.primary.mark(&job.key, &job.request_id)).await {
+                // Not cleared: a write is in flight, or the fallback went away; it will be moved again.
+                Ok(()) => drop(self.fallback.clear(&job).await),
+                Err(_) => left.push(job),
+            }
+        }
+        left
+    }
+}
+
+#[async_trait]
+impl<P: Queue, F: Queue> Queue for WithFallback<P, F> {
+    async fn intent(&self, key: &DirtyKey, request_id: &str, lease: Duration) -> Result<Mark, StoreError> {
+        match self.primary(self.primary.intent(key, request_id, lease)).await {
+            Err(StoreError::Unavailable(_)) => {
+                self.fallback.intent(key, request_id, lease).await.map(|mark| Mark { holder: Holder::Sql, ..mark })
+            }
+            answer => answer.map(|mark| Mark { holder: Holder::Redis, ..mark }),
+        }
+    }
+
+    /// Where the holder is away the other one notes a lease of its own; nobody commits it, so it only delays cleanness.
+    async fn renew(&self, key: &DirtyKey, mark: &Mark, lease: Duration) -> Result<(), StoreError> {
+        let renewed = match mark.holder {
+            Holder::Redis => self.primary(self.primary.renew(key, mark, lease)).await,
+            Holder::Sql => self.fallback.renew(key, mark, lease).await,
+        };
+        match (renewed, mark.holder) {
+            (Err(StoreError::Unavailable(_)), Holder::Redis) => self.fallback.intent(key, "", lease).await.map(drop),
+            (Err(StoreError::Unavailable(_)), Holder::Sql) => {
+                self.primary(self.primary.intent(key, "", lease)).await.map(drop)
+            }
+            (answer, _) => answer,
+        }
+    }
+
+    /// Where the holder is away the key is marked in the other one; the holder's lease runs out by itself.
+    async fn commit(&self, key: &DirtyKey, mark: &Mark, request_id: &str) -> Result<(), StoreError> {
+        match self.holder_commit(key, mark, request_id).await {
+            Err(StoreError::Unavailable(_)) => self.other_mark(key, mark, request_id).await,
+            answer => answer,
+        }
+    }
+
+    /// A holder that is away is no error: the lease runs out by itself.
+    async fn release(&self, key: &DirtyKey, mark: &Mark) -> Result<(), StoreError> {
+        let released = match mark.holder {
+            Holder::Redis => self.primary(self.primary.release(key, mark)).await,
+            Holder::Sql => self.fallback.release(key, mark).await,
+        };
+        match released {
+            Err(StoreError::Unavailable(_)) => Ok(()),
+            answer => answer,
+        }
+    }
+
+    async fn mark(&self, key: &DirtyKey, request_id: &str) -> Result<(), StoreError> {
+        match self.primary(self.primary.mark(key, request_id)).await {
+            Err(StoreError::Unavailable(_)) => self.fallback.mark(key, request_id).await,
+            answer => answer,
+        }
+    }
+
+    /// The fallback is asked first: a mark on its way to the primary is then seen in one of the two.
+    async fn is_clean(&self, key: &DirtyKey) -> Result<bool, StoreError> {
+        Ok(self.fallback.is_clean(key).await? && self.primary(self.primary.is_clean(key)).await?)
+    }
+
+    async fn is_bucket_clean(&self, bucket: &BucketId) -> Result<bool, StoreError> {
+        Ok(self.fallback.is_bucket_clean(bucket).await? && self.primary(self.primary.is_bucket_clean(bucket)).await?)
+    }
+
+    /// Jobs of the fallback are handed out as they are only while the primary is away.
+    async fn claim(&self, consumer: &str, limit: usize, lease: Duration) -> Result<Vec<Job>, StoreError> {
+        let mut jobs = match self.primary(self.primary.claim(consumer, limit, lease)).await {
+            Err(StoreError::Unavailable(_)) => {
+                let jobs = self.fallback.claim(consumer, limit, lease).await?;
+                return Ok(jobs.into_iter().map(held_by_fallback).collect());
+            }
+            answer => answer?,
+        };
+        let left = self.drain_fallback(consumer, lease).await;
+        let room = limit.saturating_sub(jobs.len());
+        jobs.extend(left.into_iter().take(room));
+        Ok(jobs)
+    }
+
+    async fn extend(&self, job: &Job, consumer: &str, lease: Duration) -> Result<bool, StoreError> {
+        match job.holder {
+            Holder::Redis => self.primary(self.primary.extend(job, consumer, lease)).await,
+            Holder::Sql => self.fallback.extend(job, consumer, lease).await,
+        }
+    }
+
+    async fn clear(&self, job: &Job) -> Result<Cleared, StoreError> {
+        if job.holder == Holder::Redis {
+            return self.primary(self.primary.clear(job)).await;
+        }
+        match self.primary(self.primary.mark(&job.key, &job.request_id)).await {
+            // The primary has it now and will have it converged once more, alone.
+            Ok(()) => self.fallback.clear(job).await.map(|_| Cleared::Requeued),
+            // The claim runs out; whoever claims the key next tries again.
+            Err(StoreError::Unavailable(_)) => Ok(Cleared::Requeued),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn retry(&self, job: &Job, delay: Duration) -> Result<(), StoreError> {
+        match job.holder {
+            Holder::Redis => self.primary(self.primary.retry(job, delay)).await,
+            Holder::Sql => self.fallback.retry(job, delay).await,
+        }
+    }
+
+    async fn bury(&self, job: &Job, reason: &str) -> Result<(), StoreError> {
+        match job.holder {
+            Holder::Redis => self.primary(self.primary.bury(job, reason)).await,
+            Holder::Sql => self.fallback.bury(job, reason).await,
+        }
+    }
+
+    async fn depth(&self) -> Result<Depth, StoreError> {
+        let (one, other) = (self.fallback.depth().await?, self.primary(self.primary.depth()).await?);
+        Ok(Depth {
+            dirty: one.dirty + other.dirty,
+            claimed: one.claimed + other.claimed,
+            delayed: one.delayed + other.delayed,
+            dead: one.dead + other.dead,
+            oldest: one.oldest.into_iter().chain(other.oldest).min(),
+        })
+    }
+
+    async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, StoreError> {
+        let mut letters = self.fallback.dead_letters(limit).await?;
+        letters.extend(self.primary(self.primary.dead_letters(limit)).await?);
+        letters.sort_by_key(|letter| letter.since);
+        letters.truncate(limit);
+        Ok(letters)
+    }
+
+    async fn redrive(&self, only: Option<&DirtyKey>) -> Result<u64, StoreError> {
+        Ok(self.fallback.redrive(only).await? + self.primary(self.primary.redrive(only)).await?)
+    }
+}
+
+fn held_by_fallback(job: Job) -> Job {
+    Job { holder: Holder::Sql, ..job }
+}
+
+/// Keeps callers off a queue that just failed. Milliseconds since `started`; 0 while closed.
+struct Circuit {
+    started: Instant,
+    open_until: AtomicU64,
+}
+
+impl Circuit {
+    fn new() -> Self {
+        Self { started: Instant::now(), open_until: AtomicU64::new(0) }
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn after_pause(&self) -> u64 {
+        self.now().saturating_add(u64::try_from(LEFT_ALONE.as_millis()).unwrap_or(u64::MAX)).max(1)
+    }
+
+    /// While open, one caller in each pause is let through.
+    fn may_try(&self) -> bool {
+        let until = self.open_until.load(Ordering::Acquire);
+        until == 0
+            || (self.now() >= until
+                && self
+                    .open_until
+                    .compare_exchange(until, self.after_pause(), Ordering::AcqRel, Ordering::Acquire)
+                    .is_ok())
+    }
+
+    fn note(&self, failed: bool) {
+        let until = if failed { self.after_pause() } else { 0 };
+        let before = self.open_until.swap(until, Ordering::AcqRel);
+        if failed && before == 0 {
+            tracing::warn!("primary queue is away, marks go to the fallback");
+        } else if !failed && before != 0 {
+            tracing::info!("primary queue answers again");
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! The queue of dirty keys: intent, commit and clear, and what a worker needs to converge them.
+//! Invariant: a key whose write may have reached a backend is dirty until a worker has seen all its copies equal.
+mod connection;
+mod fallback;
+mod redis;
+mod scripts;
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod redis_tests;
+#[cfg(test)]
+pub(crate) mod suite;
+#[cfg(test)]
+pub(crate) mod testing;
+mod sql;
+
+pub use fallback::WithFallback;
+pub use redis::RedisQueue;
+pub use sql::SqlQueue;
+
+use crate::{BucketId, StoreError};
+use async_trait::async_trait;
+use s3gateway_s3::ObjectKey;
+use serde::Serialize;
+use std::time::Duration;
+
+/// A key whose replicas may differ from its home.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct DirtyKey {
+    /// Which bucket.
+    pub bucket: BucketId,
+    /// Which key.
+    pub key: ObjectKey,
+}
+
+/// Which of the two queues holds a mark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Holder {
+    /// Redis.
+    Redis,
+    /// The metadata store's `dirty_keys`.
+    Sql,
+}
+
+/// Proof that a write in flight is noted as dirty; hand it back to [`Queue::commit`] or [`Queue::release`].
+#[derive(Clone, Debug)]
+pub struct Mark {
+    /// Where it stands.
+    pub holder: Holder,
+    /// The key's sequence when marked.
+    pub sequence: i64,
+    /// Names this writer's lease among those of other writers of the key.
+    pub lease: String,
+}
+
+/// A dirty key claimed by one worker.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// What to converge.
+    pub key: DirtyKey,
+    /// The sequence read when claimed; only if it still stands may the mark be cleared.
+    pub sequence: i64,
+    /// Failed attempts so far.
+    pub attempts: u32,
+    /// The client request that made the key dirty last.
+    pub request_id: String,
+    /// When the key became dirty (milliseconds since the Unix epoch).
+    pub dirty_since: i64,
+    /// Where it stands.
+    pub holder: Holder,
+    /// The queue's own handle (stream entry id or claim token).
+    pub handle: String,
+}
+
+/// What [`Queue::clear`] found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cleared {
+    /// The key is clean.
+    Clean,
+    /// It was written meanwhile or a write is in flight; it is queued again.
+    Requeued,
+}
+
+/// Figures for operators and metrics.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Depth {
+    /// Dirty keys in all.
+    pub dirty: u64,
+    /// Of these, claimed by a worker.
+    pub claimed: u64,
+    /// Of these, waiting for a retry.
+    pub delayed: u64,
+    /// Of these, dead letters.
+    pub dead: u64,
+    /// When the oldest dirty key became dirty (milliseconds since the Unix epoch).
+    pub oldest: Option<i64>,
+}
+
+/// A key given up after too many attempts; it stays dirty until redriven or written again.
+#[derive(Clone, Debug)]
+pub struct DeadLetter {
+    /// Which key.
+    pub key: DirtyKey,
+    /// Why, one line.
+    pub reason: String,
+    /// Failed attempts.
+    pub attempts: u32,
+    /// Since when (milliseconds since the Unix epoch).
+    pub since: i64,
+}
+
+/// The contract that Redis Streams and SQL both keep. Every method is safe to repeat.
+#[async_trait]
+pub trait Queue: Send + Sync {
+    /// Notes the key as dirty with the next sequence, takes a lease for the write in flight, and queues a job if the
+    /// key was clean (or a dead letter). Must be done before the last bytes of a write are released to the home.
+    async fn intent(&self, key: &DirtyKey, request_id: &str, lease: Duration) -> Result<Mark, StoreError>;
+    /// Lengthens a lease; used before releasing the last bytes of a long upload.
+    async fn renew(&self, key: &DirtyKey, mark: &Mark, lease: Duration) -> Result<(), StoreError>;
+    /// Raises the sequence and drops the lease, marking the key again if it is no longer dirty. No commit, no success answer.
+    async fn commit(&self, key: &DirtyKey, mark: &Mark, request_id: &str) -> Result<(), StoreError>;
+    /// Drops the lease of a write that the backend refused for certain; the key stays dirty until converged.
+    async fn release(&self, key: &DirtyKey, mark: &Mark) -> Result<(), StoreError>;
+    /// Notes a key as dirty with no write in flight (policy change, repair, missing copy).
+    async fn mark(&self, key: &DirtyKey, request_id: &str) -> Result<(), StoreError>;
+    /// Whether the key is proven clean.
+    async fn is_clean(&self, key: &DirtyKey) -> Result<bool, StoreError>;
+    /// Whether no key of the bucket is dirty.
+    async fn is_bucket_clean(&self, bucket: &BucketId) -> Result<bool, StoreError>;
+    /// Claims up to `limit` jobs for `consumer`: due retries, jobs of workers whose claim is older than `lease`, new jobs.
+    async fn claim(&self, consumer: &str, limit: usize, lease: Duration) -> Result<Vec<Job>, StoreError>;
+    /// Keeps a claim alive during a long copy; `false` where another worker has taken over.
+    async fn extend(&self, job: &Job, consumer: &str, lease: Duration) -> Result<bool, StoreError>;
+    /// Clears the mark if the sequence is unchanged and no lease is alive; else queues the key again (after the lease).
+    async fn clear(&self, job: &Job) -> Result<Cleared, StoreError>;
+    /// Queues the job again after `delay`, one attempt more.
+    async fn retry(&self, job: &Job, delay: Duration) -> Result<(), StoreError>;
+    /// Makes it a dead letter.
+    async fn bury(&self, job: &Job, reason: &str) -> Result<(), StoreError>;
+    /// Figures.
+    async fn depth(&self) -> Result<Depth, StoreError>;
+    /// Dead letters, oldest first.
+    async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, StoreError>;
+    /// Queues dead letters again, all or one; how many.
+    async fn redrive(&self, only: Option<&DirtyKey>) -> Result<u64, StoreError>;
+}

@@ -1,0 +1,510 @@
+//! Explores the protocol of intent, commit, converge and clear exhaustively: proxies, workers, queues and two backends.
+//! One key, as keys are independent. Anybody may die at any step, claims and leases may run out whenever they can,
+//! a clear may arrive late and twice, a commit twice, and either queue may be away for anybody at any moment.
+//!
+//! Two assumptions are part of the protocol, and a variant without either is seen to fail:
+//! a write that a proxy sent lands while its lease is alive or never; a worker's copy lands while its claim stands or never.
+use stateright::{Checker, HasDiscoveries, Model, Property};
+use std::time::Duration;
+
+const WRITERS: usize = 2;
+const WORKERS: usize = 2;
+/// Where the only queue, or Redis of the two, stands in [`State::queues`]; the other is the fallback.
+const PRIMARY: usize = 0;
+
+/// A way to get the protocol wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Flaw {
+    None,
+    NoIntent,
+    AnswerBeforeCommit,
+    ClearIgnoresSequence,
+    ClearIgnoresLeases,
+    /// Design section 6 read literally: «if the sequence is unchanged and no lease is alive».
+    ClearForgetsExpiredLeases,
+    ClearIgnoresClaims,
+    WriteLandsAfterLease,
+    CopyLandsAfterClaim,
+    /// A job of the fallback is cleared without the primary being marked first.
+    FallbackClearsAlone,
+}
+
+struct Protocol {
+    flaw: Flaw,
+    queues: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+enum Lease {
+    None,
+    Alive,
+    RanOut,
+}
+
+/// The numbers name claims; waiting and delayed jobs count as queued, as when a job is due is no matter of safety.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Job {
+    Queued,
+    Claimed(u8),
+    Stale(u8),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Record {
+    sequence: u8,
+    job: Job,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct QueueState {
+    record: Option<Record>,
+    leases: [Lease; WRITERS],
+    last_number: u8,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Phase {
+    Idle,
+    Intended,
+    Sent,
+    Committed,
+    Gone,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Writer {
+    phase: Phase,
+    /// Which queue holds the mark.
+    holder: usize,
+    /// The write is on its way and may still land.
+    in_flight: bool,
+    landed: bool,
+    committed: bool,
+    committed_again: bool,
+    answered: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+struct Claim {
+    queue: usize,
+    number: u8,
+    sequence: u8,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+enum Worker {
+    Idle,
+    Claimed(Claim),
+    SeenHome(Claim, u8),
+    Copied(Claim),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct State {
+    home: u8,
+    replica: u8,
+    queues: [QueueState; 2],
+    writers: [Writer; WRITERS],
+    workers: [Worker; WORKERS],
+    /// Clears on their way; delivering one may leave it to come again.
+    clears: Vec<Claim>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Action {
+    Intent { writer: usize, queue: usize },
+    Send { writer: usize },
+    Land { writer: usize },
+    Lose { writer: usize },
+    Release { writer: usize },
+    Commit { writer: usize },
+    CommitElsewhere { writer: usize },
+    CommitAgain { writer: usize },
+    Answer { writer: usize },
+    ProxyDies { writer: usize },
+    LeaseRunsOut { writer: usize, queue: usize },
+    TakeJob { worker: usize, queue: usize },
+    SeeHome { worker: usize },
+    Copy { worker: usize },
+    SendClear { worker: usize },
+    WorkerDies { worker: usize },
+    ClaimGrowsStale { queue: usize },
+    Clear { at: usize, comes_again: bool },
+}
+
+impl QueueState {
+    fn next_number(&mut self) -> u8 {
+        self.last_number += 1;
+        self.last_number
+    }
+
+    /// What intent, commit and mark have in common: the sequence rises, a job exists.
+    fn mark(&mut self) {
+        let sequence = self.next_number();
+        let job = self.record.map_or(Job::Queued, |record| record.job);
+        self.record = Some(Record { sequence, job });
+    }
+
+    fn claim(&mut self, queue: usize) -> Option<Claim> {
+        let record = self.record.filter(|record| !matches!(record.job, Job::Claimed(_)))?;
+        let number = self.next_number();
+        self.record = Some(Record { job: Job::Claimed(number), ..record });
+        for lease in &mut self.leases {
+            if *lease == Lease::RanOut {
+                *lease = Lease::None;
+            }
+        }
+        Some(Claim { queue, number, sequence: record.sequence })
+    }
+
+    /// Whether a clear by this claim would count: nobody has claimed the job since.
+    fn holds(&self, claim: &Claim) -> bool {
+        self.record.is_some_and(|record| [Job::Claimed(claim.number), Job::Stale(claim.number)].contains(&record.job))
+    }
+
+    fn stands(&self, claim: &Claim) -> bool {
+        self.record.is_some_and(|record| record.job == Job::Claimed(claim.number))
+    }
+
+    fn clear(&mut self, claim: &Claim, flaw: Flaw) {
+        let Some(record) = self.record else { return };
+        if !self.holds(claim) && flaw != Flaw::ClearIgnoresClaims {
+            return;
+        }
+        let unchanged = record.sequence == claim.sequence || flaw == Flaw::ClearIgnoresSequence;
+        let nobody_writes = match flaw {
+            Flaw::ClearIgnoresLeases => true,
+            Flaw::ClearForgetsExpiredLeases => !self.leases.contains(&Lease::Alive),
+            _ => self.leases == [Lease::None; WRITERS],
+        };
+        self.record = if unchanged && nobody_writes { None } else { Some(Record { job: Job::Queued, ..record }) };
+    }
+}
+
+impl Protocol {
+    fn writer_actions(&self, state: &State, writer: usize, actions: &mut Vec<Action>) {
+        let w = &state.writers[writer];
+        let learnt_success = w.phase == Phase::Sent && w.landed;
+        match w.phase {
+            // The writers differ by name only, so the first to begin may as well be the first.
+            Phase::Idle if writer > 0 && state.writers[writer - 1].phase == Phase::Idle => {}
+            Phase::Idle => actions.extend((0..self.queues).map(|queue| Action::Intent { writer, queue })),
+            Phase::Intended => actions.push(Action::Send { writer }),
+            Phase::Sent if w.landed => {
+                actions.push(Action::Commit { writer });
+                if self.queues > 1 {
+                    actions.push(Action::CommitElsewhere { writer });
+                }
+            }
+            Phase::Sent if !w.in_flight => actions.push(Action::Release { writer }),
+            Phase::Committed if !w.committed_again => actions.push(Action::CommitAgain { writer }),
+            Phase::Sent | Phase::Committed | Phase::Gone => {}
+        }
+        let may_answer = w.phase == Phase::Committed || (learnt_success && self.flaw == Flaw::AnswerBeforeCommit);
+        if may_answer && !w.answered {
+            actions.push(Action::Answer { writer });
+        }
+        if matches!(w.phase, Phase::Intended | Phase::Sent) {
+            actions.push(Action::ProxyDies { writer });
+        }
+        if w.in_flight {
+            actions.extend([Action::Land { writer }, Action::Lose { writer }]);
+        }
+        for queue in 0..self.queues {
+            if state.queues[queue].leases[writer] == Lease::Alive {
+                actions.push(Action::LeaseRunsOut { writer, queue });
+            }
+        }
+    }
+
+    fn worker_actions(&self, state: &State, worker: usize, actions: &mut Vec<Action>) {
+        match state.workers[worker] {
+            Worker::Idle => return actions.extend((0..self.queues).map(|queue| Action::TakeJob { worker, queue })),
+            Worker::Claimed(claim) => {
+                actions.push(Action::SeeHome { worker });
+                // A job of the fallback may be moved to the primary without being worked on.
+                if claim.queue != PRIMARY {
+                    actions.push(Action::SendClear { worker });
+                }
+            }
+            Worker::SeenHome(claim, _)
+                if state.queues[claim.queue].stands(&claim) || self.flaw == Flaw::CopyLandsAfterClaim =>
+            {
+                actions.push(Action::Copy { worker });
+            }
+            Worker::SeenHome(..) => {}
+            Worker::Copied(_) => actions.push(Action::SendClear { worker }),
+        }
+        actions.push(Action::WorkerDies { worker });
+    }
+
+    fn step_writer(&self, state: &mut State, action: &Action) {
+        let State { home, queues, writers, .. } = state;
+        match *action {
+            Action::Intent { writer, queue } => {
+                (writers[writer].phase, writers[writer].holder) = (Phase::Intended, queue);
+                if self.flaw != Flaw::NoIntent {
+                    queues[queue].mark();
+                    queues[queue].leases[writer] = Lease::Alive;
+                }
+            }
+            Action::Send { writer } => {
+                let lease = queues[writers[writer].holder].leases[writer];
+                let lands = lease == Lease::Alive || matches!(self.flaw, Flaw::NoIntent | Flaw::WriteLandsAfterLease);
+                (writers[writer].phase, writers[writer].in_flight) = (Phase::Sent, lands);
+            }
+            Action::Land { writer } => {
+                (writers[writer].in_flight, writers[writer].landed) = (false, true);
+                *home = u8::try_from(writer + 1).unwrap_or(u8::MAX);
+            }
+            Action::Lose { writer } => writers[writer].in_flight = false,
+            Action::Release { writer } => {
+                queues[writers[writer].holder].leases[writer] = Lease::None;
+                writers[writer].phase = Phase::Gone;
+            }
+            Action::Commit { writer } | Action::CommitAgain { writer } => {
+                let w = &mut writers[writer];
+                queues[w.holder].mark();
+                queues[w.holder].leases[writer] = Lease::None;
+                w.committed_again = w.committed;
+                (w.phase, w.committed) = (Phase::Committed, true);
+            }
+            Action::CommitElsewhere { writer } => {
+                let w = &mut writers[writer];
+                queues[1 - w.holder].mark();
+                (w.phase, w.committed, w.committed_again) = (Phase::Committed, true, true);
+            }
+            Action::Answer { writer } => writers[writer].answered = true,
+            Action::ProxyDies { writer } => writers[writer].phase = Phase::Gone,
+            Action::LeaseRunsOut { writer, queue } => {
+                queues[queue].leases[writer] = Lease::RanOut;
+                if self.flaw != Flaw::WriteLandsAfterLease {
+                    writers[writer].in_flight = false;
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// `None` where there is no job to take.
+    fn step_worker(&self, state: &mut State, action: &Action) -> Option<()> {
+        let State { home, replica, queues, workers, clears, .. } = state;
+        match *action {
+            Action::TakeJob { worker, queue } => {
+                workers[worker] = Worker::Claimed(queues[queue].claim(queue)?);
+            }
+            Action::SeeHome { worker } => {
+                if let Worker::Claimed(claim) = workers[worker] {
+                    workers[worker] = Worker::SeenHome(claim, *home);
+                }
+            }
+            Action::Copy { worker } => {
+                if let Worker::SeenHome(claim, seen) = workers[worker] {
+                    (*replica, workers[worker]) = (seen, Worker::Copied(claim));
+                }
+            }
+            Action::SendClear { worker } => {
+                if let Worker::Claimed(claim) | Worker::Copied(claim) = workers[worker] {
+                    if claim.queue != PRIMARY && self.flaw != Flaw::FallbackClearsAlone {
+                        queues[PRIMARY].mark();
+                    }
+                    if !clears.contains(&claim) {
+                        clears.push(claim);
+                    }
+                }
+                workers[worker] = Worker::Idle;
+            }
+            Action::WorkerDies { worker } => workers[worker] = Worker::Idle,
+            Action::ClaimGrowsStale { queue } => {
+                if let Some(Record { job, .. }) = &mut queues[queue].record
+                    && let Job::Claimed(number) = *job
+                {
+                    *job = Job::Stale(number);
+                }
+            }
+            Action::Clear { at, comes_again } => {
+                let claim = clears[at];
+                if !comes_again {
+                    clears.remove(at);
+                }
+                queues[claim.queue].clear(&claim, self.flaw);
+            }
+            _ => {}
+        }
+        Some(())
+    }
+}
+
+/// One state for all that nothing can ever tell apart, which makes the space finite without a bound on claims:
+/// numbers matter only as far as they are equal, a claim that was lost stays lost, workers have no names.
+impl State {
+    fn into_canonical(mut self, flaw: Flaw) -> Self {
+        if flaw != Flaw::ClearIgnoresClaims {
+            let queues = self.queues;
+            self.clears.retain(|claim| queues[claim.queue].holds(claim));
+            for claim in self.workers.iter_mut().filter_map(Worker::claim_mut) {
+                if !queues[claim.queue].holds(claim) {
+                    (claim.number, claim.sequence) = (0, 0);
+                }
+            }
+        }
+        for at in 0..self.queues.len() {
+            let mut numbers = self.numbers_of(at);
+            let mut sorted: Vec<u8> = numbers.iter().map(|number| **number).filter(|number| *number > 0).collect();
+            sorted.sort_unstable();
+            sorted.dedup();
+            for number in &mut numbers {
+                **number = sorted.binary_search(number).map_or(0, |rank| u8::try_from(rank + 1).unwrap_or(u8::MAX));
+            }
+            self.queues[at].last_number = u8::try_from(sorted.len()).unwrap_or(u8::MAX);
+        }
+        for w in &mut self.writers {
+            if w.phase == Phase::Gone || w.committed_again {
+                w.holder = PRIMARY;
+            }
+        }
+        self.workers.sort_unstable();
+        self.clears.sort_unstable();
+        self
+    }
+
+    fn numbers_of(&mut self, queue: usize) -> Vec<&mut u8> {
+        let mut numbers = Vec::new();
+        if let Some(Record { sequence, job }) = &mut self.queues[queue].record {
+            numbers.push(sequence);
+            if let Job::Claimed(number) | Job::Stale(number) = job {
+                numbers.push(number);
+            }
+        }
+        let claims = self.workers.iter_mut().filter_map(Worker::claim_mut).chain(&mut self.clears);
+        for claim in claims.filter(|claim| claim.queue == queue) {
+            numbers.extend([&mut claim.number, &mut claim.sequence]);
+        }
+        numbers
+    }
+}
+
+impl Worker {
+    fn claim_mut(&mut self) -> Option<&mut Claim> {
+        match self {
+            Self::Idle => None,
+            Self::Claimed(claim) | Self::SeenHome(claim, _) | Self::Copied(claim) => Some(claim),
+        }
+    }
+}
+
+impl Model for Protocol {
+    type State = State;
+    type Action = Action;
+
+    fn init_states(&self) -> Vec<State> {
+        let queue = QueueState { record: None, leases: [Lease::None; WRITERS], last_number: 0 };
+        let writer = Writer {
+            phase: Phase::Idle,
+            holder: PRIMARY,
+            in_flight: false,
+            landed: false,
+            committed: false,
+            committed_again: false,
+            answered: false,
+        };
+        vec![State {
+            home: 0,
+            replica: 0,
+            queues: [queue; 2],
+            writers: [writer; WRITERS],
+            workers: [Worker::Idle; WORKERS],
+            clears: Vec::new(),
+        }]
+    }
+
+    fn actions(&self, state: &State, actions: &mut Vec<Action>) {
+        for writer in 0..WRITERS {
+            self.writer_actions(state, writer, actions);
+        }
+        for worker in 0..WORKERS {
+            self.worker_actions(state, worker, actions);
+        }
+        for queue in 0..self.queues {
+            if state.queues[queue].record.is_some_and(|record| matches!(record.job, Job::Claimed(_))) {
+                actions.push(Action::ClaimGrowsStale { queue });
+            }
+        }
+        for at in 0..state.clears.len() {
+            actions.extend([false, true].map(|comes_again| Action::Clear { at, comes_again }));
+        }
+    }
+
+    fn next_state(&self, last: &State, action: Action) -> Option<State> {
+        let mut next = last.clone();
+        self.step_writer(&mut next, &action);
+        self.step_worker(&mut next, &action)?;
+        let next = next.into_canonical(self.flaw);
+        (next != *last).then_some(next)
+    }
+
+    fn properties(&self) -> Vec<Property<Self>> {
+        vec![
+            // Stronger than promised: not even a write still in flight excuses a clean key whose replica differs.
+            Property::always(FORGOTTEN, |_, state: &State| {
+                state.queues.iter().any(|queue| queue.record.is_some()) || state.replica == state.home
+            }),
+            Property::always(UNCOMMITTED, |_, state: &State| state.writers.iter().all(|w| w.committed || !w.answered)),
+            Property::sometimes("both writes are answered and converged", |_, state: &State| {
+                state.queues.iter().all(|queue| queue.record.is_none())
+                    && state.writers.iter().all(|w| w.answered)
+                    && state.replica == state.home
+            }),
+            Property::sometimes("a dead proxy's write is converged", |_, state: &State| {
+                state.queues.iter().all(|queue| queue.record.is_none())
+                    && state.writers.iter().any(|w| w.landed && w.phase == Phase::Gone)
+            }),
+        ]
+    }
+}
+
+const FORGOTTEN: &str = "no write is forgotten: a clean key's replica equals its home";
+const UNCOMMITTED: &str = "no success without commit";
+
+fn check_holds(queues: usize) {
+    let start = std::time::Instant::now();
+    let checker = Protocol { flaw: Flaw::None, queues }.checker().threads(2).spawn_bfs().join();
+    assert!(checker.is_done(), "the exploration was cut short");
+    println!("{queues} queue(s): {} states explored in {:?}", checker.unique_state_count(), start.elapsed());
+    checker.assert_properties();
+}
+
+fn check_caught(flaw: Flaw, queues: usize, property: &'static str) {
+    let checker = Protocol { flaw, queues }
+        .checker()
+        .threads(2)
+        .finish_when(HasDiscoveries::AnyFailures)
+        .timeout(Duration::from_secs(60))
+        .spawn_bfs()
+        .join();
+    let path = checker.discovery(property).unwrap_or_else(|| panic!("{flaw:?} was not caught"));
+    println!("{flaw:?}: {:?}", path.into_actions());
+}
+
+#[test]
+fn no_write_is_forgotten_by_one_queue() {
+    check_holds(1);
+}
+
+#[test]
+fn no_write_is_forgotten_by_redis_and_its_fallback() {
+    check_holds(2);
+}
+
+#[test]
+fn every_flaw_is_caught() {
+    check_caught(Flaw::NoIntent, 1, FORGOTTEN);
+    check_caught(Flaw::AnswerBeforeCommit, 1, UNCOMMITTED);
+    check_caught(Flaw::ClearIgnoresSequence, 1, FORGOTTEN);
+    check_caught(Flaw::ClearIgnoresLeases, 1, FORGOTTEN);
+    check_caught(Flaw::ClearForgetsExpiredLeases, 1, FORGOTTEN);
+    check_caught(Flaw::ClearIgnoresClaims, 1, FORGOTTEN);
+    check_caught(Flaw::WriteLandsAfterLease, 1, FORGOTTEN);
+    check_caught(Flaw::CopyLandsAfterClaim, 1, FORGOTTEN);
+    check_caught(Flaw::FallbackClearsAlone, 2, FORGOTTEN);
+}

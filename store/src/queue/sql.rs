@@ -1,0 +1,272 @@
+//! The queue of dirty keys in the metadata database: for `dev`, and where Redis is away.
+//! One row a dirty key. Every change of a key begins by locking its row, so that mark, leases and claim are seen as
+//! they stay until the commit. Times are the database's, which all processes share.
+use super::{Cleared, DeadLetter, Depth, DirtyKey, Holder, Job, Mark, Queue};
+use crate::metadata::db::{Columns, Db, Kind, write};
+use crate::{BucketId, StoreError, sql};
+use async_trait::async_trait;
+use sqlx::AnyConnection;
+use sqlx::any::AnyRow;
+use std::time::Duration;
+use uuid::Uuid;
+
+/// The queue in table `dirty_keys`. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct SqlQueue {
+    db: Db,
+}
+
+impl SqlQueue {
+    pub(crate) fn new(db: Db) -> Self {
+        Self { db }
+    }
+}
+
+#[async_trait]
+impl Queue for SqlQueue {
+    async fn intent(&self, key: &DirtyKey, request_id: &str, lease: Duration) -> Result<Mark, StoreError> {
+        let name = Uuid::now_v7().to_string();
+        let sequence = write!(&self.db, tx => {
+            take_lease(tx, self.db.kind(), key, &name, request_id, lease).await
+        })?;
+        Ok(Mark { holder: Holder::Sql, sequence, lease: name })
+    }
+
+    /// Marks the key again too: its mark may have been cleared since the lease ran out.
+    async fn renew(&self, key: &DirtyKey, mark: &Mark, lease: Duration) -> Result<(), StoreError> {
+        write!(&self.db, tx => {
+            take_lease(tx, self.db.kind(), key, &mark.lease, "", lease).await.map(drop)
+        })
+    }
+
+    async fn commit(&self, key: &DirtyKey, mark: &Mark, request_id: &str) -> Result<(), StoreError> {
+        write!(&self.db, tx => {
+            let now = now(tx, self.db.kind()).await?;
+            raise_mark(tx, self.db.kind(), key, request_id, now, now).await?;
+            drop_lease(tx, key, mark).await
+        })
+    }
+
+    async fn release(&self, key: &DirtyKey, mark: &Mark) -> Result<(), StoreError> {
+        write!(&self.db, tx => {
+            let now = now(tx, self.db.kind()).await?;
+            lock(tx, key).await?;
+            drop_lease(tx, key, mark).await?;
+            of_key(sql::QUEUE_WAIT, key).bind(now).execute(tx).await?;
+            Ok(())
+        })
+    }
+
+    async fn mark(&self, key: &DirtyKey, request_id: &str) -> Result<(), StoreError> {
+        write!(&self.db, tx => {
+            let now = now(tx, self.db.kind()).await?;
+            raise_mark(tx, self.db.kind(), key, request_id, now, now).await.map(drop)
+        })
+    }
+
+    async fn is_clean(&self, key: &DirtyKey) -> Result<bool, StoreError> {
+        let query = sqlx::query(sql::QUEUE_IS_DIRTY).bind(key.bucket.as_str()).bind(key.key.as_str().as_bytes());
+        Ok(self.db.read(query.fetch_optional(self.db.pool())).await?.is_none())
+    }
+
+    async fn is_bucket_clean(&self, bucket: &BucketId) -> Result<bool, StoreError> {
+        let query = sqlx::query(sql::QUEUE_BUCKET_IS_DIRTY).bind(bucket.as_str());
+        Ok(self.db.read(query.fetch_optional(self.db.pool())).await?.is_none())
+    }
+
+    async fn claim(&self, consumer: &str, limit: usize, lease: Duration) -> Result<Vec<Job>, StoreError> {
+        let claim = Uuid::now_v7().to_string();
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let text = match self.db.kind() {
+            Kind::Postgres => sql::QUEUE_CLAIM_POSTGRES,
+            Kind::Sqlite => sql::QUEUE_CLAIM_SQLITE,
+        };
+        write!(&self.db, tx => {
+            let now = now(tx, self.db.kind()).await?;
+            let query = sqlx::query(text).bind(now).bind(millis(lease)).bind(limit).bind(consumer);
+            let rows = query.bind(claim.as_str()).fetch_all(&mut *tx).await?;
+            let jobs: Vec<Job> = rows.iter().map(|row| parse_job(row, &claim)).collect::<Result<_, _>>()?;
+            for job in &jobs {
+                of_key(sql::QUEUE_LEASE_EXPIRE, &job.key).bind(now).execute(&mut *tx).await?;
+            }
+            Ok(jobs)
+        })
+    }
+
+    async fn extend(&self, job: &Job, _consumer: &str, _lease: Duration) -> Result<bool, StoreError> {
+        write!(&self.db, tx => {
+            let now = now(tx, self.db.kind()).await?;
+            let query = of_key(sql::QUEUE_EXTEND, &job.key).bind(job.handle.as_str()).bind(now);
+            Ok(query.execute(tx).await?.rows_affected() > 0)
+        })
+    }
+
+    /// Where another worker has taken the claim over, the mark is that worker's to clear: it may be in the middle of a
+    /// copy that a later write must not race with.
+    async fn clear(&self, job: &Job) -> Result<Cleared, StoreError> {
+        write!(&self.db, tx => {
+            let now = now(tx, self.db.kind()).await?;
+            match lock(tx, &job.key).await? {
+                None => return Ok(Cleared::Clean),
+                Some(claim) if claim != job.handle => return Ok(Cleared::Requeued),
+                Some(_) => {}
+            }
+            let query = of_key(sql::QUEUE_CLEAR, &job.key).bind(job.handle.as_str()).bind(job.sequence);
+            if query.execute(&mut *tx).await?.rows_affected() > 0 {
+                return Ok(Cleared::Clean);
+            }
+            requeue(tx, job, now).await?;
+            Ok(Cleared::Requeued)
+        })
+    }
+
+    async fn retry(&self, job: &Job, delay: Duration) -> Result<(), StoreError> {
+        write!(&self.db, tx => {
+            let due = now(tx, self.db.kind()).await?.saturating_add(millis(delay));
+            of_key(sql::QUEUE_RETRY, &job.key).bind(job.handle.as_str()).bind(due).execute(tx).await?;
+            Ok(())
+        })
+    }
+
+    /// A key that was written since it was claimed, or is being written, is queued again instead.
+    async fn bury(&self, job: &Job, reason: &str) -> Result<(), StoreError> {
+        write!(&self.db, tx => {
+            let now = now(tx, self.db.kind()).await?;
+            lock(tx, &job.key).await?;
+            let query = of_key(sql::QUEUE_BURY, &job.key).bind(job.handle.as_str()).bind(job.sequence);
+            if query.bind(reason).bind(now).execute(&mut *tx).await?.rows_affected() == 0 {
+                requeue(tx, job, now).await?;
+            }
+            Ok(())
+        })
+    }
+
+    async fn depth(&self) -> Result<Depth, StoreError> {
+        let row = self.db.read(sqlx::query(sql::QUEUE_DEPTH).fetch_one(self.db.pool())).await?;
+        Ok(Depth {
+            dirty: row.u64("dirty")?,
+            claimed: row.u64("claimed")?,
+            delayed: row.u64("delayed")?,
+            dead: row.u64("dead")?,
+            oldest: sqlx::Row::try_get(&row, "oldest").map_err(|_| StoreError::Corrupt("oldest"))?,
+        })
+    }
+
+    async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, StoreError> {
+        let query = sqlx::query(sql::QUEUE_DEAD_LETTERS).bind(i64::try_from(limit).unwrap_or(i64::MAX));
+        let rows = self.db.read(query.fetch_all(self.db.pool())).await?;
+        rows.iter()
+            .map(|row| {
+                Ok(DeadLetter {
+                    key: parse_key(row)?,
+                    reason: row.text("reason")?,
+                    attempts: row.u32("attempts")?,
+                    since: row.int("due_at")?,
+                })
+            })
+            .collect()
+    }
+
+    async fn redrive(&self, only: Option<&DirtyKey>) -> Result<u64, StoreError> {
+        write!(&self.db, tx => {
+            let now = now(tx, self.db.kind()).await?;
+            let query = match only {
+                Some(key) => of_key(sql::QUEUE_REDRIVE_ONE, key),
+                None => sqlx::query(sql::QUEUE_REDRIVE_ALL),
+            };
+            Ok(query.bind(now).execute(tx).await?.rows_affected())
+        })
+    }
+}
+
+type Query<'q> = sqlx::query::Query<'q, sqlx::Any, sqlx::any::AnyArguments>;
+
+/// A statement whose first parameters are bucket and key.
+fn of_key<'q>(text: &'static str, key: &'q DirtyKey) -> Query<'q> {
+    sqlx::query(text).bind(key.bucket.as_str()).bind(key.key.as_str().as_bytes())
+}
+
+async fn now(tx: &mut AnyConnection, kind: Kind) -> Result<i64, StoreError> {
+    let text = match kind {
+        Kind::Postgres => sql::QUEUE_NOW_POSTGRES,
+        Kind::Sqlite => sql::QUEUE_NOW_SQLITE,
+    };
+    sqlx::query(text).fetch_one(tx).await?.int("now")
+}
+
+/// Makes the key dirty and notes one writer; the job of a key that was clean waits for the commit or the lease's end,
+/// because until then a worker would find nothing to do.
+async fn take_lease(
+    tx: &mut AnyConnection,
+    kind: Kind,
+    key: &DirtyKey,
+    name: &str,
+    request_id: &str,
+    lease: Duration,
+) -> Result<i64, StoreError> {
+    let now = now(tx, kind).await?;
+    let until = now.saturating_add(millis(lease));
+    let sequence = raise_mark(tx, kind, key, request_id, now, until).await?;
+    of_key(sql::QUEUE_LEASE_PUT, key).bind(name).bind(until).execute(&mut *tx).await?;
+    of_key(sql::QUEUE_WAIT, key).bind(now).execute(tx).await?;
+    Ok(sequence)
+}
+
+/// Makes the key dirty or raises its sequence; its row is locked from then on.
+async fn raise_mark(
+    tx: &mut AnyConnection,
+    kind: Kind,
+    key: &DirtyKey,
+    request_id: &str,
+    now: i64,
+    due: i64,
+) -> Result<i64, StoreError> {
+    let text = match kind {
+        Kind::Postgres => sql::QUEUE_MARK_POSTGRES,
+        Kind::Sqlite => {
+            sqlx::query(sql::QUEUE_SEQUENCE_SQLITE).execute(&mut *tx).await?;
+            sql::QUEUE_MARK_SQLITE
+        }
+    };
+    of_key(text, key).bind(request_id).bind(now).bind(due).fetch_one(tx).await?.int("sequence")
+}
+
+/// Locks a dirty key's row and tells whose claim it bears (empty: nobody's); `None` for a clean key.
+async fn lock(tx: &mut AnyConnection, key: &DirtyKey) -> Result<Option<String>, StoreError> {
+    match of_key(sql::QUEUE_LOCK, key).fetch_optional(tx).await? {
+        Some(row) => Ok(Some(row.text("claim")?)),
+        None => Ok(None),
+    }
+}
+
+async fn drop_lease(tx: &mut AnyConnection, key: &DirtyKey, mark: &Mark) -> Result<(), StoreError> {
+    of_key(sql::QUEUE_LEASE_DROP, key).bind(mark.lease.as_str()).execute(tx).await?;
+    Ok(())
+}
+
+async fn requeue(tx: &mut AnyConnection, job: &Job, now: i64) -> Result<(), StoreError> {
+    let query = of_key(sql::QUEUE_REQUEUE, &job.key).bind(job.handle.as_str()).bind(job.sequence).bind(now);
+    query.execute(tx).await?;
+    Ok(())
+}
+
+fn millis(duration: Duration) -> i64 {
+    // A hundred years at most, so that no sum with a time overflows in the database.
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX).min(100 * 365 * 86_400_000)
+}
+
+fn parse_key(row: &AnyRow) -> Result<DirtyKey, StoreError> {
+    Ok(DirtyKey { bucket: BucketId::new(&row.text("bucket")?), key: row.key()? })
+}
+
+fn parse_job(row: &AnyRow, claim: &str) -> Result<Job, StoreError> {
+    Ok(Job {
+        key: parse_key(row)?,
+        sequence: row.int("sequence")?,
+        attempts: row.u32("attempts")?,
+        request_id: row.text("request_id")?,
+        dirty_since: row.int("dirty_since")?,
+        holder: Holder::Sql,
+        handle: claim.to_owned(),
+    })
+}

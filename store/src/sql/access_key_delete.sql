@@ -1,0 +1,2 @@
+-- access_key_delete.sql: $1 id
+delete from access_keys where id = $1

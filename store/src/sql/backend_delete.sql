@@ -1,0 +1,2 @@
+-- backend_delete.sql: $1 id
+delete from backends where id = $1
