@@ -1,0 +1,68 @@
+//! `s3gateway admin …`: a thin client of the admin API; every command is one request, shown as a table or as JSON.
+mod client;
+mod commands;
+mod render;
+
+use crate::{dev::AdminFile, failure::Failure, processes};
+use clap::Args;
+use client::Client;
+use commands::Noun;
+use std::path::{Path, PathBuf};
+
+/// Where `dev` keeps its state unless told otherwise.
+const DEV_STATE: &str = ".s3gateway";
+
+/// How to reach a gateway, and what to ask of it.
+#[derive(Debug, Args)]
+pub struct AdminCommand {
+    /// State folder of a running `s3gateway dev` [default: ./.s3gateway, unless an endpoint is given]
+    #[arg(long, global = true, value_name = "DIR", conflicts_with_all = ["endpoint"])]
+    state: Option<PathBuf>,
+    /// The admin API, http://HOST:PORT
+    #[arg(long, global = true, value_name = "URL", env = "S3GATEWAY_ADMIN_ENDPOINT")]
+    endpoint: Option<String>,
+    /// Its bearer token; better given in the environment, which other users cannot see
+    #[arg(long, global = true, value_name = "TOKEN", env = "S3GATEWAY_ADMIN_TOKEN", hide_env_values = true)]
+    token: Option<String>,
+    /// Print the answer as JSON
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    noun: Noun,
+}
+
+/// Asks and shows.
+pub fn run(command: AdminCommand) -> Result<(), Failure> {
+    let client = find(&command)?;
+    let request = command.noun.into_request()?;
+    let answer = processes::runtime()?.block_on(client.send(&request.method, &request.target, request.body.as_ref()))?;
+    let text = if command.json { render::render_json(&answer) } else { render::render(request.shape, &answer) };
+    // `| head` closes the pipe early; that is no fault of ours.
+    let _ = std::io::Write::write_all(&mut std::io::stdout(), text.as_bytes());
+    Ok(())
+}
+
+/// An explicit state folder first, then an endpoint, then the `dev` of this folder.
+fn find(command: &AdminCommand) -> Result<Client, Failure> {
+    match (&command.state, &command.endpoint) {
+        (Some(state), _) => of_state(state),
+        (None, Some(endpoint)) => {
+            let token = command.token.clone().ok_or_else(|| {
+                Failure::of_input("give the token with S3GATEWAY_ADMIN_TOKEN or --token")
+            })?;
+            Client::new(endpoint, token)
+        }
+        (None, None) => of_state(Path::new(DEV_STATE)),
+    }
+}
+
+fn of_state(state: &Path) -> Result<Client, Failure> {
+    let file = AdminFile::read(state).map_err(|error| {
+        Failure::of_input(format!(
+            "no `s3gateway dev` has run with the state folder {} ({error}).\n\
+             Start one, name its folder with --state, or name another gateway with --endpoint and S3GATEWAY_ADMIN_TOKEN.",
+            state.display()
+        ))
+    })?;
+    Client::new(&file.endpoint, file.token)
+}

@@ -1,0 +1,190 @@
+//! Answers of the admin API as tables for people.
+use serde_json::Value;
+use std::fmt::Write;
+
+/// What an answer holds.
+#[derive(Clone, Copy, Debug)]
+pub enum Shape {
+    /// Nothing.
+    Done,
+    /// One tenant.
+    Tenant,
+    /// `tenants`
+    Tenants,
+    /// A key with its secret.
+    NewKey,
+    /// `keys`
+    Keys,
+    /// One backend.
+    Backend,
+    /// `backends`
+    Backends,
+    /// One bucket.
+    Bucket,
+    /// `buckets`
+    Buckets,
+    /// `names`
+    Names,
+    /// `places`
+    Explain,
+    /// `copies`
+    Copies,
+    /// Figures of the queue.
+    Depth,
+    /// `jobs`
+    Jobs,
+    /// `dead_letters`
+    Dead,
+    /// `redriven`
+    Redriven,
+}
+
+/// A column: its title and where its value is (dotted).
+type Column = (&'static str, &'static str);
+
+/// The answer as JSON.
+pub fn render_json(answer: &Value) -> String {
+    if answer.is_null() { String::new() } else { format!("{answer:#}\n") }
+}
+
+/// The answer for a person.
+pub fn render(shape: Shape, answer: &Value) -> String {
+    match shape {
+        Shape::Done => "done\n".into(),
+        Shape::Tenant | Shape::NewKey | Shape::Backend | Shape::Depth | Shape::Redriven => fields(answer),
+        Shape::Tenants => table(
+            answer.get("tenants"),
+            &[("TENANT", "name"), ("DEFAULT PLACEMENT", "default_placement"), ("COPIES", "default_replica_count"), ("ALLOW", "policy.allow"), ("DENY", "policy.deny"), ("CREATED", "created_at")],
+        ),
+        Shape::Keys => table(answer.get("keys"), &[("ACCESS KEY", "access_key"), ("TENANT", "tenant"), ("ENABLED", "enabled"), ("CREATED", "created_at")]),
+        Shape::Backends => table(
+            answer.get("backends"),
+            &[("BACKEND", "id"), ("REGION", "place.region"), ("COUNTRY", "place.country"), ("JURISDICTION", "place.jurisdiction"), ("PROVIDER", "place.provider"), ("HEALTH", "health"), ("ON AIR", "running"), ("ENDPOINT", "endpoint")],
+        ),
+        Shape::Bucket => {
+            let mapping = table(answer.get("mapping"), MAPPING);
+            format!("{}\n{mapping}", fields_without(answer, &["mapping"]))
+        }
+        Shape::Buckets => {
+            let mut text = table(
+                answer.get("buckets"),
+                &[("BUCKET", "name"), ("HOME", "home"), ("COPIES", "replica_count"), ("LOCATION", "location"), ("CREATED", "created_at")],
+            );
+            if let Some(next) = answer.get("next").and_then(Value::as_str) {
+                let _ = writeln!(text, "more: --after {next}");
+            }
+            text
+        }
+        Shape::Names => {
+            let exists = answer.get("exists").and_then(Value::as_bool).unwrap_or_default();
+            let note = if exists { "as recorded:" } else { "no such bucket; it would be:" };
+            format!("{note}\n{}", table(answer.get("names"), &[("BACKEND", "backend"), ("PHYSICAL BUCKET", "physical_bucket")]))
+        }
+        Shape::Explain => table(
+            answer.get("places"),
+            &[("BACKEND", "backend"), ("REGION", "place.region"), ("COUNTRY", "place.country"), ("JURISDICTION", "place.jurisdiction"), ("ALLOWED", "allowed"), ("WHY", "reason")],
+        ),
+        Shape::Copies => render_copies(answer),
+        Shape::Jobs => table(
+            answer.get("jobs"),
+            &[("FINISHED", "finished_at"), ("TENANT", "tenant"), ("BUCKET", "bucket"), ("KEY", "key"), ("OUTCOME", "outcome"), ("ATTEMPTS", "attempts"), ("DETAIL", "detail"), ("REQUEST", "request_id")],
+        ),
+        Shape::Dead => table(
+            answer.get("dead_letters"),
+            &[("SINCE", "since"), ("TENANT", "tenant"), ("BUCKET", "bucket"), ("KEY", "key"), ("ATTEMPTS", "attempts"), ("REASON", "reason")],
+        ),
+    }
+}
+
+const MAPPING: &[Column] = &[("BACKEND", "backend"), ("HOME", "home"), ("PHYSICAL BUCKET", "physical_bucket")];
+
+fn render_copies(answer: &Value) -> String {
+    let state = match at(answer, "state").as_str() {
+        "clean" => "clean: all copies are proven equal",
+        "dirty" => "dirty: still to be converged",
+        _ => "unknown: the queue cannot be asked",
+    };
+    let rows = table(
+        answer.get("copies"),
+        &[("BACKEND", "backend"), ("HOME", "home"), ("BYTES", "size"), ("ETAG", "etag"), ("VERIFIED", "verified_how"), ("SINCE", "verified_at"), ("PHYSICAL BUCKET", "physical_bucket")],
+    );
+    format!("home {}, {} copies wanted, {state}\n{rows}", at(answer, "home"), at(answer, "replica_count"))
+}
+
+fn fields(answer: &Value) -> String {
+    fields_without(answer, &[])
+}
+
+fn fields_without(answer: &Value, hidden: &[&str]) -> String {
+    let Some(object) = answer.as_object() else { return String::new() };
+    let shown: Vec<_> = object.iter().filter(|(name, _)| !hidden.contains(&name.as_str())).collect();
+    let width = shown.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
+    shown.iter().fold(String::new(), |mut text, (name, value)| {
+        let _ = writeln!(text, "{name:width$}  {}", show(value));
+        text
+    })
+}
+
+fn table(rows: Option<&Value>, columns: &[Column]) -> String {
+    let rows = rows.and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    if rows.is_empty() {
+        return "none\n".into();
+    }
+    let mut lines: Vec<Vec<String>> = vec![columns.iter().map(|(title, _)| (*title).to_owned()).collect()];
+    lines.extend(rows.iter().map(|row| columns.iter().map(|(_, path)| at(row, path)).collect()));
+    let mut widths = vec![0; columns.len()];
+    for line in &lines {
+        for (width, cell) in widths.iter_mut().zip(line) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let mut text = String::new();
+    for line in &lines {
+        let cells: Vec<String> = line.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        let _ = writeln!(text, "{}", cells.join("  ").trim_end());
+    }
+    text
+}
+
+fn at(value: &Value, path: &str) -> String {
+    let found = path.split('.').try_fold(value, |value, part| value.get(part));
+    found.map_or_else(|| "-".into(), show)
+}
+
+/// One line, and nothing in it that could steer a terminal.
+fn show(value: &Value) -> String {
+    let text = match value {
+        Value::Null => "-".into(),
+        Value::Bool(true) => "yes".into(),
+        Value::Bool(false) => "no".into(),
+        Value::String(text) => text.clone(),
+        Value::Array(items) => items.iter().map(show).collect::<Vec<_>>().join(","),
+        Value::Object(fields) => {
+            let set = fields.iter().filter(|(_, value)| !matches!(value, Value::Array(items) if items.is_empty()));
+            set.map(|(name, value)| format!("{name}={}", show(value))).collect::<Vec<_>>().join(" ")
+        }
+        Value::Number(number) => number.to_string(),
+    };
+    let text: String = text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] }).collect();
+    if text.is_empty() { "-".into() } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn tables_line_up_and_cannot_steer_a_terminal() {
+        let answer = json!({"home": "fi-hel", "replica_count": 2, "state": "clean", "copies": [
+            {"backend": "fi-hel", "home": true, "size": 5, "etag": "a", "verified_how": "etag", "verified_at": "t", "physical_bucket": "p"},
+            {"backend": "de\u{1b}[2J", "home": false, "size": 123_456, "etag": "a", "verified_how": "etag", "verified_at": "t", "physical_bucket": "p"},
+        ]});
+        let text = render(Shape::Copies, &answer);
+        assert!(!text.contains('\u{1b}'), "{text}");
+        let column = |line: usize| text.lines().nth(line).and_then(|l| l.find("etag").or_else(|| l.find("VERIFIED")));
+        assert_eq!((column(1), column(2)), (column(3), column(3)), "{text}");
+        assert_eq!(render(Shape::Keys, &json!({"keys": []})), "none\n");
+        assert_eq!(render(Shape::Keys, &Value::Null), "none\n");
+    }
+}

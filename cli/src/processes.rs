@@ -1,0 +1,246 @@
+//! The processes of production, each put together from one configuration: `proxy`, `worker`, `migrate`, `check-config`.
+use crate::{
+    arguments::ConfigFile,
+    failure::{During, Failure},
+    logging, ops, serve,
+    signals::Signals,
+};
+use prometheus::Registry;
+use s3gateway_config::settings::{self, Environment, SecretsSettings, Settings};
+use s3gateway_proxy::{Gateway, Listeners, ProxyParts, admin};
+use s3gateway_store::{
+    Metadata, Queue,
+    queue::{RedisQueue, WithFallback},
+    secrets::{KeyProvider, LocalKey},
+};
+use s3gateway_worker::{Worker, WorkerParts, WorkerSettings};
+use std::sync::Arc;
+use tokio::{net::TcpListener, runtime::Runtime};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// What `proxy` and `worker` both stand on.
+struct Stores {
+    metadata: Metadata,
+    queue: Arc<dyn Queue>,
+    provider: Arc<dyn KeyProvider>,
+}
+
+/// `s3gateway proxy`
+pub fn proxy(from: &ConfigFile) -> Result<(), Failure> {
+    let settings = load(from)?;
+    logging::start(settings.log.format, &settings.log.level)?;
+    let runtime = runtime()?;
+    let (stop, draining) = (CancellationToken::new(), CancellationToken::new());
+    let tasks = TaskTracker::new();
+    let gateway = runtime.block_on(start_proxy(&settings, &draining, &stop, &tasks))?;
+    let listeners = Listeners {
+        plain: settings.proxy.listen.clone(),
+        tls: settings.proxy.tls.iter().map(|tls| (tls.listen, tls.certificate.clone(), tls.key.clone())).collect(),
+    };
+    // Pingora runs its own runtimes: this thread is theirs until the drain is over.
+    let served = s3gateway_proxy::serve(gateway.clone(), listeners, draining.clone());
+    stop.cancel();
+    runtime.block_on(async {
+        tasks.close();
+        tasks.wait().await;
+        gateway.stop().await;
+    });
+    served.map_err(Failure::new)
+}
+
+async fn start_proxy(
+    settings: &Settings,
+    draining: &CancellationToken,
+    stop: &CancellationToken,
+    tasks: &TaskTracker,
+) -> Result<Arc<Gateway>, Failure> {
+    let signals = Signals::listen()?;
+    let stores = open(settings).await?;
+    let registry = Registry::new();
+    let gateway = Gateway::start(ProxyParts {
+        settings: proxy_settings(&settings.proxy),
+        metadata: stores.metadata.clone(),
+        queue: stores.queue.clone(),
+        sealer: stores.provider.sealer().await.during("deriving the sealing key")?,
+        registry: registry.clone(),
+    })
+    .await
+    .during("starting the gateway")?;
+    if let Some(configured) = &settings.admin {
+        let listener = TcpListener::bind(configured.listen).await.during(&format!("admin.listen {}", configured.listen))?;
+        let router = admin::router(admin::AdminState {
+            metadata: stores.metadata,
+            queue: stores.queue,
+            gateway: gateway.clone(),
+            token: configured.token.clone(),
+            switch: None,
+            allow_networks: configured.allow_backend_networks.clone(),
+            registry,
+            draining: draining.clone(),
+        });
+        tasks.spawn(serve::serve(listener, router, stop.clone()));
+    }
+    let draining = draining.clone();
+    // Lives as long as the process: a second signal must be heard during the drain.
+    tokio::spawn(signals.cancel(draining));
+    tracing::info!(listen = ?settings.proxy.listen, version = env!("CARGO_PKG_VERSION"), "proxy started");
+    Ok(gateway)
+}
+
+/// `s3gateway worker`
+pub fn worker(from: &ConfigFile) -> Result<(), Failure> {
+    let settings = load(from)?;
+    logging::start(settings.log.format, &settings.log.level)?;
+    runtime()?.block_on(async {
+        let signals = Signals::listen()?;
+        let stores = open(&settings).await?;
+        let registry = Registry::new();
+        let (draining, stop) = (CancellationToken::new(), CancellationToken::new());
+        let worker = Worker::new(WorkerParts {
+            metadata: stores.metadata.clone(),
+            queue: stores.queue.clone(),
+            settings: worker_settings(&settings.worker),
+            registry: registry.clone(),
+        })
+        .during("starting the worker")?;
+        let listen = settings.worker.listen;
+        let listener = TcpListener::bind(listen).await.during(&format!("worker.listen {listen}"))?;
+        let router = ops::router(ops::Ops { metadata: stores.metadata, queue: stores.queue, registry, draining: draining.clone() });
+        let tasks = TaskTracker::new();
+        tasks.spawn(serve::serve(listener, router, stop.clone()));
+        // Lives as long as the process: a second signal must be heard during the drain.
+        tokio::spawn(signals.cancel(draining.clone()));
+        worker.run(draining).await;
+        stop.cancel();
+        tasks.close();
+        tasks.wait().await;
+        Ok(())
+    })
+}
+
+/// `s3gateway migrate`
+pub fn migrate(from: &ConfigFile) -> Result<(), Failure> {
+    let settings = load(from)?;
+    logging::start(settings.log.format, &settings.log.level)?;
+    runtime()?.block_on(async {
+        let metadata = connect(&settings, provider(&settings)?).await?;
+        metadata.migrate().await.during("migrating")?;
+        println!("the schema is up to date");
+        Ok(())
+    })
+}
+
+/// `s3gateway check-config`
+pub fn check_config(from: &ConfigFile) -> Result<(), Failure> {
+    let settings = load(from)?;
+    provider(&settings)?;
+    println!("{}: no faults", from.config.display());
+    Ok(())
+}
+
+fn load(from: &ConfigFile) -> Result<Settings, Failure> {
+    Settings::load(&from.config, &Environment::of_process()).map_err(|faults| Failure::of_input(faults.to_string()))
+}
+
+/// A runtime for everything but the serving of S3, which Pingora does on its own threads.
+pub fn runtime() -> Result<Runtime, Failure> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().during("starting the runtime")
+}
+
+async fn open(settings: &Settings) -> Result<Stores, Failure> {
+    let provider = provider(settings)?;
+    let metadata = connect(settings, provider.clone()).await?;
+    if !metadata.schema_is_current().await.during("reading the schema's version")? {
+        return Err(Failure::new("the metadata store's schema is not this version's: run `s3gateway migrate`"));
+    }
+    let urls: Vec<String> = settings.queue.redis.iter().map(|url| url.expose().clone()).collect();
+    let queue: Arc<dyn Queue> = if urls.is_empty() {
+        Arc::new(metadata.sql_queue())
+    } else {
+        let redis = RedisQueue::connect(&urls, &settings.queue.prefix, settings.queue.shards.get()).await;
+        Arc::new(WithFallback::new(redis.during("queue.redis")?, metadata.sql_queue()))
+    };
+    Ok(Stores { metadata, queue, provider })
+}
+
+async fn connect(settings: &Settings, provider: Arc<dyn KeyProvider>) -> Result<Metadata, Failure> {
+    let connections = settings.metadata.max_connections.get();
+    Metadata::connect(settings.metadata.url.expose(), connections, provider).await.during("metadata.url")
+}
+
+/// The master key. A file that is missing is not made here: a gateway with a new key could open none of its secrets.
+fn provider(settings: &Settings) -> Result<Arc<dyn KeyProvider>, Failure> {
+    let key = match &settings.secrets {
+        SecretsSettings::Hex(key) => LocalKey::from_hex(key.expose()).during("S3GATEWAY_MASTER_KEY")?,
+        SecretsSettings::File(path) if path.is_file() => {
+            LocalKey::load_or_create(path).during(&format!("secrets.master_key_file {}", path.display()))?
+        }
+        SecretsSettings::File(path) => {
+            let path = path.display();
+            return Err(Failure::new(format!("secrets.master_key_file {path} is missing: openssl rand -hex 32 > {path}; chmod 600 {path}")));
+        }
+    };
+    Ok(Arc::new(key))
+}
+
+fn proxy_settings(from: &settings::ProxySettings) -> s3gateway_proxy::ProxySettings {
+    let defaults = s3gateway_proxy::ProxySettings::default();
+    s3gateway_proxy::ProxySettings {
+        domains: from.domains.clone(),
+        signing_regions: from.signing_regions.clone(),
+        place: from.place.clone(),
+        upstream: s3gateway_proxy::UpstreamSettings {
+            connect_timeout: from.upstream.connect_timeout,
+            read_timeout: from.upstream.read_timeout,
+            write_timeout: from.upstream.write_timeout,
+            idle_timeout: from.upstream.idle_timeout,
+            pool_size: count(from.upstream.pool_size),
+            probe_interval: from.upstream.probe_interval,
+        },
+        breaker: s3gateway_proxy::BreakerSettings {
+            failures: from.breaker.failures.get(),
+            open_for: from.breaker.open_for,
+            open_at_most: from.breaker.open_at_most,
+        },
+        view_lease: from.view.lease,
+        feed_interval: from.view.poll_interval,
+        cache_entries: u64::from(from.view.cache_entries.get()),
+        downstream_keepalive: from.limits.keepalive,
+        downstream_idle: from.limits.idle,
+        grace: from.limits.grace,
+        threads: from.limits.threads.map_or(defaults.threads, count),
+    }
+}
+
+fn worker_settings(from: &settings::WorkerSettings) -> WorkerSettings {
+    WorkerSettings {
+        concurrency: count(from.concurrency),
+        lease: from.lease,
+        max_attempts: from.max_attempts.get(),
+        poll_interval: from.poll_interval,
+        backoff_base: from.retry_after,
+        backoff_max: from.retry_at_most,
+        drain_grace: from.grace,
+        history: from.history,
+        ..WorkerSettings::default()
+    }
+}
+
+fn count(number: std::num::NonZeroU32) -> usize {
+    usize::try_from(number.get()).unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_files_defaults_are_the_processes_own() {
+        let text = "[metadata]\nurl = \"sqlite:x.db\"\n";
+        let key = ("S3GATEWAY_MASTER_KEY".to_owned(), "0".repeat(64));
+        let settings = Settings::parse("f", text, &Environment::of([key])).unwrap();
+        let proxy = proxy_settings(&settings.proxy);
+        assert_eq!(format!("{proxy:?}"), format!("{:?}", s3gateway_proxy::ProxySettings::default()));
+        assert_eq!(format!("{:?}", worker_settings(&settings.worker)), format!("{:?}", WorkerSettings::default()));
+    }
+}

@@ -1,0 +1,405 @@
+"""The real binary in its two shapes: `embedded` (one `dev` process) and `production` (proxies and workers on PostgreSQL and Redis before RGW).
+
+Both give the tests the same things to hold: endpoints, tenants, backends to read directly, and switches that kill and revive each part.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+import signal
+import sys
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+import boto3
+from botocore.config import Config
+
+from clients import Target
+from processes import Folder, Process, pick_port, run, until
+from raw import host_of
+from servers import Postgres, Redis, Rgw
+
+ROOT = Path(__file__).resolve().parent.parent
+BINARY = Path(os.environ.get("S3GATEWAY_BIN") or ROOT / "target/debug/s3gateway").resolve()
+PLACES = {
+    "fi-hel": {"zone": "fi-hel-1", "region": "fi-hel", "country": "FI", "jurisdiction": "EU", "provider": "upcloud"},
+    "de-fra": {"zone": "de-fra-1", "region": "de-fra", "country": "DE", "jurisdiction": "EU", "provider": "upcloud"},
+    "us-iad": {"zone": "us-iad-1", "region": "us-iad", "country": "US", "jurisdiction": "US", "provider": "aws"},
+}
+HOME, REPLICA, DENIED = "fi-hel", "de-fra", "us-iad"
+
+
+@dataclass
+class Tenant:
+    name: str
+    access_key: str
+    secret_key: str
+
+
+@dataclass
+class Backend:
+    """A backend as the tests read it, past the gateway."""
+
+    id: str
+    endpoint: str
+    access_key: str
+    secret_key: str
+
+    def s3(self):
+        config = Config(s3={"addressing_style": "path"}, signature_version="s3v4", retries={"total_max_attempts": 3}, read_timeout=60)
+        return boto3.client("s3", endpoint_url=self.endpoint, aws_access_key_id=self.access_key, aws_secret_access_key=self.secret_key, region_name="us-east-1", config=config)
+
+
+class Gateway:
+    """What both shapes have in common."""
+
+    name: str
+    any_key: bool
+
+    def __init__(self):
+        assert BINARY.exists(), f"{BINARY} does not exist: build it, or set S3GATEWAY_BIN"
+        self.folder = Folder(self.name)
+        self.tenants: dict[str, Tenant] = {}
+        self.backends: dict[str, Backend] = {}
+        self.admin_endpoint = self.admin_token = ""
+        self.tap: Process | None = None
+        self.endpoint = ""
+        self.leaks = self.folder.path / "leaks"
+        self.leaks.touch()
+        self.patterns = self.folder.path / "patterns"
+
+    def start_tap(self, proxies: list[str], forbidden: list[str]):
+        """All clients speak to the tap, so that no answer leaves unseen."""
+        self.patterns.write_text("\n".join(forbidden) + "\n")
+        port_file = self.folder.path / "tap-port"
+        tap = Path(__file__).with_name("tap.py")
+        self.tap = Process("tap", [sys.executable, tap, port_file, self.patterns, self.leaks, *[host_of(p) for p in proxies]], self.folder.path).start()
+        until(port_file.exists, "the tap listens")
+        self.endpoint = f"http://127.0.0.1:{port_file.read_text()}"
+
+    def leaked(self) -> str:
+        return self.leaks.read_text(errors="replace")
+
+    def target(self, tenant: str = "acme") -> Target:
+        t = self.tenants[tenant]
+        return Target(self.name, self.endpoint, t.access_key, t.secret_key, location=HOME, other_location=REPLICA, any_key=self.any_key)
+
+    def direct(self, tenant: str = "acme") -> Target:
+        """Past the tap, for what measures the proxy itself."""
+        target = self.target(tenant)
+        target.endpoint = self.proxy_endpoints()[0]
+        return target
+
+    def admin(self, *argv: str, check: bool = True, env: dict[str, str] | None = None) -> str:
+        """The admin CLI, as an operator uses it."""
+        where = {"S3GATEWAY_ADMIN_ENDPOINT": self.admin_endpoint, "S3GATEWAY_ADMIN_TOKEN": self.admin_token}
+        done = run([BINARY, "admin", *argv], env=where | (env or {}), check=check)
+        return done.stdout.decode() + ("" if check else done.stderr.decode())
+
+    def api(self, method: str, path: str, body: object = None, token: str | None = None) -> tuple[int, object]:
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self.admin_endpoint + path, data, method=method)
+        if token != "":
+            request.add_header("Authorization", f"Bearer {token or self.admin_token}")
+        request.add_header("Content-Type", "application/json")
+        try:
+            with urllib.request.urlopen(request, timeout=20) as answer:
+                status, text = answer.status, answer.read()
+        except urllib.error.HTTPError as error:
+            status, text = error.code, error.read()
+        try:
+            return status, json.loads(text) if text else None
+        except ValueError:
+            return status, text.decode(errors="replace")
+
+    def call(self, method: str, path: str, body: object = None):
+        status, answer = self.api(method, path, body)
+        assert status < 300, f"{method} {path}: {status} {answer}"
+        return answer
+
+    def new_key(self, tenant: str) -> tuple[str, str]:
+        key = self.call("POST", f"/v1/tenants/{tenant}/keys")
+        return key["access_key"], key["secret_key"]
+
+    def disable_key(self, access_key: str):
+        self.call("POST", f"/v1/keys/{access_key}/disable")
+
+    def depth(self) -> dict:
+        return self.call("GET", "/v1/jobs/depth")
+
+    def idle(self) -> bool:
+        """Whether no key is dirty; a dead letter is a failure."""
+        depth = self.depth()
+        assert not depth["dead"], f"dead letters: {self.call('GET', '/v1/jobs/dead?limit=5')}"
+        return depth["dirty"] == 0
+
+    def copies(self, tenant: str, bucket: str, key: str) -> dict:
+        return self.call("GET", f"/v1/tenants/{tenant}/buckets/{bucket}/copies?key={quote(key, safe='')}")
+
+    def physical(self, backend: str, key: str) -> str:
+        """The name of the one hashed bucket on a backend that holds `key`, found by looking, not by asking the gateway."""
+        s3 = self.backends[backend].s3()
+        found = [b["Name"] for b in s3.list_buckets()["Buckets"] if any(o["Key"] == key for o in s3.list_objects_v2(Bucket=b["Name"], Prefix=key).get("Contents", []))]
+        assert len(found) == 1, f"{key} is in {found} on {backend}"
+        assert re.fullmatch(r"s3gw-[0-9a-f]{16}-[a-z0-9-]{1,8}", found[0]), found[0]
+        return found[0]
+
+    # Switches, each shape has its own.
+    def proxy_endpoints(self) -> list[str]:
+        raise NotImplementedError
+
+    def proxy_processes(self) -> list[Process]:
+        raise NotImplementedError
+
+    def kill_proxies(self):
+        raise NotImplementedError
+
+    def start_proxies(self):
+        raise NotImplementedError
+
+    def kill_workers(self):
+        raise NotImplementedError
+
+    def start_workers(self):
+        raise NotImplementedError
+
+    def stop_backend(self, backend: str):
+        raise NotImplementedError
+
+    def start_backend(self, backend: str):
+        raise NotImplementedError
+
+    def close(self):
+        if self.tap:
+            self.tap.stop()
+        if not os.environ.get("S3GATEWAY_E2E_KEEP"):
+            self.folder.remove()
+
+
+class Embedded(Gateway):
+    """`s3gateway dev`: everything in one process, on one state folder."""
+
+    name = "embedded"
+    any_key = False
+
+    def __init__(self):
+        super().__init__()
+        self.ready_file = self.folder.path / "ready.json"
+        backend_ports = ",".join(str(pick_port()) for _ in PLACES)
+        argv = [
+            BINARY, "dev", "--state", self.folder.path / "state", "--port", pick_port(), "--admin-port", pick_port(), "--backend-ports", backend_ports,
+            "--ready-file", self.ready_file, "--log-level", "info",
+        ]
+        self.process = Process("dev", argv, self.folder.path)
+
+    def start(self) -> "Embedded":
+        self.start_proxies()
+        ready = json.loads(self.ready_file.read_text())
+        self.tenants = {t["name"]: Tenant(t["name"], t["access_key"], t["secret_key"]) for t in ready["tenants"]}
+        self.backends = {b["id"]: Backend(b["id"], b["endpoint"], b["access_key"], b["secret_key"]) for b in ready["backends"]}
+        self.admin_endpoint, self.admin_token = ready["admin_endpoint"], ready["admin_token"]
+        self.gateway_endpoint = ready["endpoint"]
+        hosts = [host_of(b.endpoint) for b in self.backends.values()]
+        self.start_tap([self.gateway_endpoint], hosts + [b.access_key for b in self.backends.values()])
+        return self
+
+    def start_proxies(self):
+        self.ready_file.unlink(missing_ok=True)
+        self.process.start()
+        until(lambda: self.process.must_live() and self.ready_file.exists(), "dev is ready", 60)
+        ready = json.loads(self.ready_file.read_text())
+        self.backends = {b["id"]: Backend(b["id"], b["endpoint"], b["access_key"], b["secret_key"]) for b in ready["backends"]}
+
+    def kill_proxies(self):
+        self.process.stop(signal.SIGKILL)
+
+    kill_workers = kill_proxies
+    start_workers = start_proxies
+
+    def proxy_endpoints(self) -> list[str]:
+        return [self.gateway_endpoint]
+
+    def proxy_processes(self) -> list[Process]:
+        return [self.process]
+
+    def stop_backend(self, backend: str):
+        self.admin("backend", "stop", backend)
+
+    def start_backend(self, backend: str):
+        self.admin("backend", "start", backend)
+
+    def close(self):
+        self.process.stop(signal.SIGTERM)
+        super().close()
+
+
+CONFIG = """
+[metadata]
+url = "{metadata}"
+max_connections = 8
+
+[queue]
+redis = ["{redis}"]
+shards = 8
+
+[secrets]
+master_key_file = "{folder}/master.key"
+
+[proxy]
+listen = ["127.0.0.1:{port}"]
+domains = ["s3.example.test"]
+
+[proxy.view]
+poll_interval = "200ms"
+
+[proxy.upstream]
+probe_interval = "500ms"
+
+[proxy.limits]
+idle = "8s"
+grace = "5s"
+
+[admin]
+listen = "127.0.0.1:{admin_port}"
+allow_backend_networks = ["127.0.0.0/8"]
+
+[worker]
+listen = "127.0.0.1:{worker_port}"
+concurrency = 4
+lease = "5s"
+poll_interval = "100ms"
+retry_after = "200ms"
+retry_at_most = "2s"
+
+[log]
+format = "json"
+level = "info"
+"""
+
+
+class Production(Gateway):
+    """Two proxies and two workers on PostgreSQL and Redis; three radosgw with a user each play three backends."""
+
+    name = "production"
+    any_key = True
+
+    def __init__(self):
+        super().__init__()
+        self.postgres, self.redis, self.rgw = Postgres(), Redis(), Rgw(list(PLACES))
+        self.admin_token = secrets.token_hex(32)
+        self.proxies: list[Process] = []
+        self.workers: list[Process] = []
+        self.ports: list[int] = []
+
+    def start(self) -> "Production":
+        self.postgres.start()
+        self.redis.start()
+        self.rgw.start()
+        key = self.folder.path / "master.key"
+        key.write_text(secrets.token_hex(32))
+        key.chmod(0o600)
+        env = {"S3GATEWAY_ADMIN_TOKEN": self.admin_token}
+        configs = [self.write_config(n) for n in range(2)]
+        run([BINARY, "check-config", "--config", configs[0]], env=env)
+        run([BINARY, "migrate", "--config", configs[0]], env=env)
+        run([BINARY, "migrate", "--config", configs[0]], env=env)  # a second run finds nothing to do
+        self.proxies = [Process(f"proxy-{n}", [BINARY, "proxy", "--config", c], self.folder.path, env) for n, c in enumerate(configs)]
+        self.workers = [Process(f"worker-{n}", [BINARY, "worker", "--config", c], self.folder.path, env) for n, c in enumerate(configs)]
+        self.start_proxies()
+        for place in PLACES:
+            user = self.rgw.users[place]
+            self.backends[place] = Backend(place, self.rgw.endpoint(place), user.access_key, user.secret_key)
+            self.add_backend(place)
+        self.add_tenant("acme", "--allow-jurisdictions", "EU")
+        self.add_tenant("globex")
+        self.start_workers()
+        words = [host_of(b.endpoint) for b in self.backends.values()]
+        words += [b.access_key for b in self.backends.values()] + ["rgw-user-", "x-rgw-", "radosgw", "tx00000"]
+        self.start_tap(self.proxy_endpoints(), words)
+        until(self.can_write, "a first write goes through every proxy", 30)
+        return self
+
+    def write_config(self, n: int) -> Path:
+        port, admin_port, worker_port = pick_port(), pick_port(), pick_port()
+        self.ports.append(port)
+        if n == 0:
+            self.admin_endpoint = f"http://127.0.0.1:{admin_port}"
+        path = self.folder.path / f"s3gateway-{n}.toml"
+        path.write_text(CONFIG.format(metadata=self.postgres.url, redis=self.redis.url, folder=self.folder.path, port=port, admin_port=admin_port, worker_port=worker_port))
+        return path
+
+    def add_backend(self, place: str):
+        b, p = self.backends[place], PLACES[place]
+        parts = [f"--{name}={value}" for name, value in p.items()]
+        env = {"S3GATEWAY_BACKEND_SECRET_KEY": b.secret_key}
+        self.admin("backend", "add", place, "--url", b.endpoint, "--access-key", b.access_key, *parts, env=env)
+
+    def add_tenant(self, name: str, *policy: str):
+        self.admin("tenant", "create", name, "--placement", f"{HOME},{REPLICA}", "--replica-count", "2", *policy)
+        key = json.loads(self.admin("--json", "key", "create", name))
+        self.tenants[name] = Tenant(name, key["access_key"], key["secret_key"])
+
+    def can_write(self) -> bool:
+        for endpoint in self.proxy_endpoints():
+            target = self.target("globex")
+            target.endpoint = endpoint
+            s3 = target.s3()
+            bucket = target.make_bucket("first", s3=s3)
+            s3.put_object(Bucket=bucket, Key="first", Body=b"1")
+            s3.delete_object(Bucket=bucket, Key="first")
+            s3.delete_bucket(Bucket=bucket)
+        return True
+
+    def proxy_endpoints(self) -> list[str]:
+        return [f"http://127.0.0.1:{port}" for port in self.ports]
+
+    def proxy_processes(self) -> list[Process]:
+        return self.proxies
+
+    def start_proxies(self):
+        for process in self.proxies:
+            process.start()
+        for process, endpoint in zip(self.proxies, self.proxy_endpoints()):
+            until(lambda p=process, e=endpoint: p.must_live() and listens(e), f"{process.name} listens", 60)
+        until(lambda: self.api("GET", "/readyz")[0] == 200, "the proxy is ready", 30)
+
+    def kill_proxies(self):
+        for process in self.proxies:
+            process.stop(signal.SIGKILL)
+
+    def start_workers(self):
+        for process in self.workers:
+            process.start()
+
+    def kill_workers(self):
+        for process in self.workers:
+            process.stop(signal.SIGKILL)
+
+    def stop_backend(self, backend: str):
+        self.rgw.kill_gateway(backend)
+
+    def start_backend(self, backend: str):
+        self.rgw.start_gateway(backend)
+
+    def close(self):
+        for process in (*self.proxies, *self.workers):
+            process.stop(signal.SIGKILL)
+        for server in (self.rgw, self.redis, self.postgres):
+            server.close()
+        super().close()
+
+
+def listens(endpoint: str) -> bool:
+    from raw import Connection
+
+    Connection(endpoint, 1).socket.close()
+    return True
+
+
+SHAPES = {"embedded": Embedded, "production": Production}

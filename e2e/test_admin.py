@@ -1,0 +1,131 @@
+"""The admin API and its CLI from outside: who may ask, what is never told, and that what operators change reaches every proxy."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+import uuid
+
+import pytest
+
+from clients import create_bucket, fails
+from gateway import BINARY, DENIED, HOME, REPLICA
+from processes import run, until
+
+PATHS = [
+    ("GET", "/v1/tenants"), ("POST", "/v1/tenants"), ("GET", "/v1/tenants/acme"), ("DELETE", "/v1/tenants/acme"), ("PUT", "/v1/tenants/acme/policy"), ("POST", "/v1/tenants/acme/keys"),
+    ("GET", "/v1/keys"), ("DELETE", "/v1/keys/x"), ("GET", "/v1/backends"), ("POST", "/v1/backends"), ("DELETE", f"/v1/backends/{HOME}"), ("POST", f"/v1/backends/{HOME}/stop"),
+    ("GET", "/v1/jobs/depth"), ("POST", "/v1/jobs/redrive"), ("GET", "/v1/explain?tenant=acme"), ("GET", "/v1/no-such-path"), ("GET", "/v1/"),
+]
+
+
+@pytest.mark.parametrize("method,path", PATHS)
+@pytest.mark.parametrize("token", ["", "wrong", "x" * 64], ids=["none", "wrong", "long"])
+def test_AD_01_no_token_no_answer(gateway, method, path, token):
+    status, answer = gateway.api(method, path, {} if method in ("POST", "PUT") else None, token=token)
+    assert status == 401, (status, answer)
+
+
+def test_AD_04_secrets_are_never_told_again(gateway):
+    text = "".join(json.dumps(gateway.call("GET", p)) for p in ("/v1/backends", "/v1/keys", "/v1/tenants", f"/v1/backends/{HOME}", "/v1/jobs"))
+    secrets = [b.secret_key for b in gateway.backends.values()] + [t.secret_key for t in gateway.tenants.values()] + [gateway.admin_token]
+    assert not [s for s in secrets if s in text]
+    for path in ("/metrics", "/healthz", "/readyz"):
+        with urllib.request.urlopen(gateway.admin_endpoint + path, timeout=10) as answer:
+            body = answer.read().decode()
+        assert answer.status == 200 and not [s for s in secrets if s in body]
+
+
+def test_metrics_have_no_tenant_bucket_or_key(gateway):
+    bucket = gateway.target().make_bucket("metric")
+    gateway.target().s3().put_object(Bucket=bucket, Key="metric-key", Body=b"x")
+    with urllib.request.urlopen(gateway.admin_endpoint + "/metrics", timeout=10) as answer:
+        body = answer.read().decode()
+    assert "s3gateway_" in body
+    assert not [w for w in (bucket, "metric-key", "acme", "s3gw-") if w in body]
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    ["http://169.254.169.254/", "file:///etc/passwd", "gopher://h/", "http://user:pw@h.test/", "http://h.test/path", "not a url", "http://[fd00:ec2::254]/"],
+)
+def test_AD_05_endpoints_that_are_no_backends(gateway, endpoint):
+    body = {"id": "evil", "place": {"zone": "z", "region": "r", "country": "FI", "jurisdiction": "EU", "provider": "p"}, "endpoint": endpoint, "access_key": "a", "secret_key": "b"}
+    status, answer = gateway.api("POST", "/v1/backends", body)
+    assert status in (400, 422), (status, answer)
+    assert "endpoint" in json.dumps(answer)
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"{", b'{"name": "x", "unknown": 1}', b'{"name": 1}', b'{"name": "x"} trailing', b"[" * 100_000, b'{"name": "' + b"x" * 2_000_000 + b'"}'], ids=lambda b: repr(b[:12]))
+def test_AD_07_documents_that_are_none(gateway, body):
+    request = urllib.request.Request(gateway.admin_endpoint + "/v1/tenants", body, {"Authorization": f"Bearer {gateway.admin_token}", "Content-Type": "application/json"}, method="POST")
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(request, timeout=10)
+    assert refused.value.code in (400, 413, 415, 422)
+
+
+@pytest.mark.parametrize("path", ["/", "/acme/k", "/admin", "/../etc/passwd", "/v1/../../etc/passwd", "/%2e%2e/%2e%2e/etc/passwd"])
+def test_AD_06_AD_12_the_admin_port_serves_nothing_else(gateway, path):
+    status, answer = gateway.api("GET", path)
+    assert status in (400, 404) and "root:" not in str(answer)
+
+
+def test_a_tenants_life(gateway):
+    name = f"t-{uuid.uuid4().hex[:8]}"
+    gateway.admin("tenant", "create", name, "--placement", HOME, "--deny-countries", "US")
+    assert name in gateway.admin("tenant", "list")
+    key = json.loads(gateway.admin("--json", "key", "create", name))
+    target = gateway.target()
+    target.access_key, target.secret_key = key["access_key"], key["secret_key"]
+    s3 = target.s3()
+    bucket = target.make_bucket("life", "", s3=s3)
+    assert fails(create_bucket, s3, "denied-" + name, DENIED) == (403, "AccessDenied")
+    shown = gateway.admin("bucket", "show", name, bucket)
+    assert HOME in shown and "s3gw-" in shown
+    assert bucket in gateway.admin("bucket", "list", name)
+    assert "s3gw-" in gateway.admin("names", name, "not-yet-there")
+    explained = gateway.admin("explain", name)
+    assert DENIED in explained and REPLICA in explained
+    # A policy that is lifted reaches every proxy by the change feed.
+    gateway.admin("tenant", "policy", name)
+
+    def allowed():
+        made = f"allowed-{uuid.uuid4().hex[:8]}"
+        create_bucket(s3, made, DENIED)
+        s3.delete_bucket(Bucket=made)
+        return True
+
+    until(allowed, "the lifted policy holds", 5)
+    conflict = gateway.admin("tenant", "delete", name, check=False)
+    assert name in gateway.admin("tenant", "list"), conflict
+    s3.delete_bucket(Bucket=bucket)
+
+
+def test_jobs_as_an_operator_sees_them(gateway):
+    bucket = gateway.target().make_bucket("jobs", f"{HOME},{REPLICA}")
+    gateway.target().s3().put_object(Bucket=bucket, Key="seen", Body=b"x")
+    until(lambda: "seen" in gateway.admin("jobs", "list", "--tenant", "acme", "--bucket", bucket), "the job is in the history", 20)
+    job = gateway.call("GET", f"/v1/jobs?tenant=acme&bucket={bucket}")["jobs"][0]
+    assert job["key"] == "seen" and job["outcome"] == "converged" and job["request_id"]
+    assert "dirty" in gateway.admin("jobs", "depth").lower()
+    gateway.admin("jobs", "dead")
+
+
+def test_the_client_has_the_request_id_of_the_job(gateway):
+    bucket = gateway.target().make_bucket("trace", f"{HOME},{REPLICA}")
+    put = gateway.target().s3().put_object(Bucket=bucket, Key="traced", Body=b"x")
+    request_id = put["ResponseMetadata"]["RequestId"]
+    jobs = until(lambda: gateway.call("GET", f"/v1/jobs?tenant=acme&bucket={bucket}")["jobs"], "the job is in the history", 20)
+    assert jobs[0]["request_id"] == request_id
+
+
+@pytest.mark.shape("production")
+def test_a_wrong_configuration_says_everything_at_once(gateway, tmp_path):
+    path = tmp_path / "wrong.toml"
+    path.write_text('[metadata]\nurl = "nonsense"\nmax_conections = 3\n[proxy]\nlisten = ["nowhere"]\n[proxy.view]\nlease = "5 parsecs"\n[secrets]\nmaster_key_file = "/nonexistent"\n')
+    done = run([BINARY, "check-config", "--config", path], check=False)
+    text = (done.stdout + done.stderr).decode()
+    assert done.returncode != 0
+    for word in ("url", "max_conections", "listen", "lease", "master_key_file", "wrong.toml"):
+        assert word in text, f"{word} is not in:\n{text}"

@@ -1,0 +1,205 @@
+"""Faults: each kills something that matters while clients write; when it is back, the checker reads the backends and judges."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+
+import pytest
+
+from checker import Ledger, traffic
+from clients import MIB, fails, payload, read, sha256
+from gateway import DENIED, HOME, REPLICA
+from processes import until
+
+
+@contextlib.contextmanager
+def clients_writing(ledger: Ledger, count: int = 6):
+    """Clients that write all the time; on leaving they stop and none has died of anything but an S3 answer."""
+    stop, died = threading.Event(), []
+
+    def work(n):
+        try:
+            traffic(ledger, n, stop)
+        except Exception as error:  # noqa: BLE001 - shown below
+            died.append(error)
+
+    threads = [threading.Thread(target=work, args=(n,), daemon=True) for n in range(count)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join(60)
+    assert not died, died
+    assert not any(t.is_alive() for t in threads), "a client hangs"
+
+
+def wait_for_writes(ledger: Ledger, more: int, deadline: float = 30):
+    start = writes(ledger)
+    until(lambda: writes(ledger) >= start + more, f"{more} more writes", deadline)
+
+
+def writes(ledger: Ledger) -> int:
+    with ledger.lock:
+        return sum(e.writes for e in ledger.entries.values()) - len(ledger.refused)
+
+
+def test_the_checker_can_fail(gateway):
+    """A judge that never says no proves nothing: bytes changed behind the gateway's back are seen."""
+    ledger = Ledger(gateway)
+    key = ledger.key("watched")
+    assert ledger.put(key, b"as acknowledged")
+    ledger.check()
+    home = gateway.backends[HOME].s3()
+    home.put_object(Bucket=gateway.physical(HOME, key), Key=key, Body=b"as forged")
+    with pytest.raises(AssertionError):
+        ledger.check(deadline=0.5)
+    home.delete_object(Bucket=gateway.physical(HOME, key), Key=key)
+    with pytest.raises(AssertionError):
+        ledger.check(deadline=0.5)
+    assert ledger.put(key, b"as acknowledged")
+    ledger.check()
+
+
+def test_worker_is_killed_during_a_large_copy(gateway):
+    ledger = Ledger(gateway)
+    key = ledger.key("large")
+    data = payload(96 * MIB, "large copy")
+    replica = gateway.backends[REPLICA].s3()
+    before = {b["Name"] for b in replica.list_buckets()["Buckets"]}
+    parts = [data[n : n + 8 * MIB] for n in range(0, len(data), 8 * MIB)]
+    assert ledger.multipart(key, parts), ledger.refused
+    assert before is not None
+    until(lambda: gateway.depth()["claimed"] or gateway.depth()["dirty"] == 0, "a worker has the job", 20)
+    gateway.kill_workers()
+    if gateway.name == "production":
+        assert gateway.depth()["dirty"] == 1, "the key is dirty while nobody copies it"
+    gateway.start_workers()
+    ledger.check(deadline=90)
+    assert sha256(read(ledger.s3, ledger.bucket, key)) == sha256(data)
+
+
+def test_gateway_is_killed_during_uploads(gateway):
+    ledger = Ledger(gateway)
+    with clients_writing(ledger):
+        for _ in range(2):
+            wait_for_writes(ledger, 40)
+            gateway.kill_proxies()
+            time.sleep(0.3)  # clients run against nothing for a moment
+            gateway.start_proxies()
+        wait_for_writes(ledger, 20)
+    assert ledger.refused, "the kill was not felt: the test proves nothing"
+    ledger.check(deadline=90)
+
+
+@pytest.mark.shape("production")
+def test_one_proxy_of_two_is_killed(gateway):
+    """The other serves on; what the dead one had begun is converged."""
+    ledger = Ledger(gateway)
+    with clients_writing(ledger):
+        wait_for_writes(ledger, 30)
+        gateway.proxies[1].stop()
+        wait_for_writes(ledger, 60)
+        gateway.proxies[1].start()
+        wait_for_writes(ledger, 20)
+    ledger.check(deadline=90)
+
+
+@pytest.mark.shape("production")
+def test_redis_is_killed_and_restarted(gateway):
+    """While it is away the marks go to PostgreSQL, so writes go on."""
+    ledger = Ledger(gateway)
+    with clients_writing(ledger):
+        wait_for_writes(ledger, 40)
+        gateway.redis.kill()
+        wait_for_writes(ledger, 40, 60)
+        gateway.redis.start()
+        wait_for_writes(ledger, 40, 60)
+    ledger.check(deadline=90)
+
+
+@pytest.mark.shape("production")
+def test_postgres_is_killed_and_restarted(gateway):
+    """Cached reads and, with Redis there, writes of known buckets go on."""
+    ledger = Ledger(gateway)
+    assert ledger.put(ledger.key("before"), b"before")
+    ledger.check()
+    with clients_writing(ledger):
+        wait_for_writes(ledger, 40)
+        gateway.postgres.kill()
+        for _ in range(4):  # every proxy
+            assert read(ledger.s3, ledger.bucket, ledger.key("before")) == b"before"
+        wait_for_writes(ledger, 40, 60)
+        gateway.postgres.start()
+        wait_for_writes(ledger, 40, 60)
+    ledger.check(deadline=90)
+
+
+@pytest.mark.shape("production")
+def test_redis_and_postgres_are_both_away(gateway):
+    """No mark can be made: a write is refused before its last byte reaches the backend; a cached read goes on."""
+    ledger = Ledger(gateway)
+    assert ledger.put(ledger.key("known"), b"before")
+    ledger.check()
+    for _ in range(4):  # every proxy has the route
+        assert read(ledger.s3, ledger.bucket, ledger.key("known")) == b"before"
+    gateway.redis.kill()
+    gateway.postgres.kill()
+    try:
+        assert fails(ledger.s3.put_object, Bucket=ledger.bucket, Key=ledger.key("known"), Body=b"unmarked")[0] == 503
+        assert fails(ledger.s3.delete_object, Bucket=ledger.bucket, Key=ledger.key("known"))[0] == 503
+        for _ in range(4):
+            assert read(ledger.s3, ledger.bucket, ledger.key("known")) == b"before"
+        home = ledger.states(HOME)
+        assert home[ledger.key("known")][0] == sha256(b"before"), "a write without a mark reached the backend"
+    finally:
+        gateway.postgres.start()
+        gateway.redis.start()
+    until(lambda: ledger.put(ledger.key("known"), b"after"), "writes are taken again", 30)
+    ledger.check(deadline=60)
+
+
+def test_replica_is_killed_and_restarted(gateway):
+    """Writes do not wait for a replica; it is brought up to date when it is back."""
+    ledger = Ledger(gateway)
+    with clients_writing(ledger):
+        wait_for_writes(ledger, 30)
+        gateway.stop_backend(REPLICA)
+        wait_for_writes(ledger, 60)
+        gateway.start_backend(REPLICA)
+    gateway_redrive(gateway)
+    ledger.check(deadline=120)
+
+
+def test_home_is_killed_and_restarted(gateway):
+    """Writes are refused, reads of clean keys come from the replica, reads of dirty ones are refused rather than served stale."""
+    ledger = Ledger(gateway)
+    clean = ledger.key("clean")
+    assert ledger.put(clean, b"clean")
+    ledger.check()
+    with clients_writing(ledger):
+        wait_for_writes(ledger, 40)
+        gateway.stop_backend(HOME)
+        until(lambda: read(ledger.s3, ledger.bucket, clean) == b"clean", "a clean key is served by the replica", 20)
+        assert fails(ledger.s3.put_object, Bucket=ledger.bucket, Key=ledger.key("refused"), Body=b"x")[0] in (500, 503)
+        gateway.start_backend(HOME)
+        wait_for_writes(ledger, 40, 60)
+    ledger.entries.setdefault(ledger.key("refused"), type(ledger.entries[clean])())
+    gateway_redrive(gateway)
+    ledger.check(deadline=120)
+
+
+def gateway_redrive(gateway):
+    """What ran out of attempts while a backend was away is driven again by the operator."""
+    gateway.call("POST", "/v1/jobs/redrive", {"all": True})
+
+
+def test_nothing_of_all_this_is_in_the_denied_place(gateway):
+    """The first tenant's policy keeps its data in the EU, whatever was killed."""
+    s3 = gateway.backends[DENIED].s3()
+    held = [(b["Name"], o["Key"]) for b in s3.list_buckets()["Buckets"] for o in s3.list_objects_v2(Bucket=b["Name"]).get("Contents", [])]
+    assert not [h for h in held if "/w" in h[1] or "ledger" in h[1]], held[:5]

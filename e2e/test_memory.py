@@ -1,0 +1,95 @@
+"""Memory: many large bodies at once, in both directions, and what the proxy needs for them."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import hashlib
+
+import pytest
+
+from clients import MIB, payload, sha256
+from raw import Connection, host_of
+from sigv4 import UNSIGNED, Request, authorise
+
+CLIENTS, SIZE, LIMIT = 32, 64 * MIB, 200 * MIB
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.shape("production")
+def test_32_concurrent_uploads_and_downloads_of_64_mib(gateway, capsys):
+    """Uploads and downloads go past the tap to one proxy; the peak includes everything that it did before."""
+    target = gateway.direct()
+    s3 = target.s3()
+    bucket = target.make_bucket("memory", s3=s3)
+    data = payload(SIZE, "memory")
+    want = sha256(data)
+    proxy = gateway.proxy_processes()[0]
+
+    def upload(n: int) -> int:
+        # Eight keys, so that the in-memory OSD holds 512 MiB and not 2 GiB.
+        request = Request("PUT", f"/{bucket}/{n % 8}")
+        request.length = str(SIZE)
+        authorise(request, target.signer(), host_of(target.endpoint), UNSIGNED if n % 2 else want)
+        with Connection(target.endpoint, timeout=300) as connection:
+            connection.send(request.head_bytes())
+            connection.send(data)
+            return connection.answer("PUT").status
+
+    def download(n: int) -> bool:
+        request = Request("GET", f"/{bucket}/{n % 8}")
+        authorise(request, target.signer(), host_of(target.endpoint))
+        with Connection(target.endpoint, timeout=300) as connection:
+            connection.send(request.to_bytes())
+            digest, body = hashlib.sha256(), 0
+            connection.socket.settimeout(300)
+            while b"\r\n\r\n" not in connection.buffer:
+                assert connection._more()
+            head, _, rest = connection.buffer.partition(b"\r\n\r\n")
+            assert b" 200 " in head.split(b"\r\n")[0], head
+            digest.update(rest)
+            body = len(rest)
+            while body < SIZE:
+                chunk = connection.socket.recv(MIB)
+                assert chunk, "the body ended early"
+                digest.update(chunk)
+                body += len(chunk)
+            return digest.hexdigest() == want
+
+    with concurrent.futures.ThreadPoolExecutor(CLIENTS) as pool:
+        statuses = list(pool.map(upload, range(CLIENTS)))
+        assert statuses == [200] * CLIENTS
+        after_uploads = proxy.resident_bytes()
+        assert all(pool.map(download, range(CLIENTS)))
+        mixed = [pool.submit(upload if n % 2 else download, n) for n in range(CLIENTS)]
+        assert all(f.result() in (200, True) for f in mixed)
+    peak, now = proxy.peak_resident_bytes(), proxy.resident_bytes()
+    with capsys.disabled():
+        print(f"\nmemory of the proxy: peak {peak / MIB:.0f} MiB, after the uploads {after_uploads / MIB:.0f} MiB, at the end {now / MIB:.0f} MiB ({CLIENTS} x {SIZE // MIB} MiB up and down; limit {LIMIT // MIB} MiB)")
+    for n in range(8):
+        s3.delete_object(Bucket=bucket, Key=str(n))
+    assert peak < LIMIT
+
+
+@pytest.mark.shape("production")
+def test_a_slow_reader_holds_back_the_backend(gateway):
+    """Back-pressure: 16 clients ask for 64 MiB each and read nothing; the proxy must not take it all in."""
+    target = gateway.direct()
+    s3 = target.s3()
+    bucket = target.make_bucket("slow", s3=s3)
+    s3.put_object(Bucket=bucket, Key="k", Body=payload(SIZE, "slow"))
+    proxy = gateway.proxy_processes()[0]
+    before = proxy.resident_bytes()
+    connections = []
+    try:
+        for _ in range(16):
+            request = Request("GET", f"/{bucket}/k")
+            authorise(request, target.signer(), host_of(target.endpoint))
+            connection = Connection(target.endpoint, timeout=20)
+            connection.send(request.to_bytes())
+            assert connection.socket.recv(1000).startswith(b"HTTP/1.1 200")
+            connections.append(connection)
+        assert proxy.resident_bytes() - before < 100 * MIB
+    finally:
+        for connection in connections:
+            connection.socket.close()
+    s3.delete_object(Bucket=bucket, Key="k")

@@ -1,0 +1,281 @@
+"""Where objects land: hashed buckets at the asked places, converged to the replicas, refused where a policy says no, readable when the home is away."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from urllib.parse import quote
+
+import pytest
+from botocore.exceptions import ClientError
+
+from clients import MIB, create_bucket, fails, md5, payload, read, sha256
+from gateway import DENIED, HOME, REPLICA
+from processes import until
+
+
+@pytest.fixture
+def s3(gateway):
+    return gateway.target().s3()
+
+
+def name() -> str:
+    return f"place-{uuid.uuid4().hex[:10]}"
+
+
+def held(gateway, place: str, key: str) -> dict[str, bytes]:
+    """Buckets on a backend that hold the key, with its bytes."""
+    s3 = gateway.backends[place].s3()
+    found = {}
+    for bucket in (b["Name"] for b in s3.list_buckets()["Buckets"]):
+        try:
+            found[bucket] = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+        except ClientError as error:
+            if error.response["ResponseMetadata"]["HTTPStatusCode"] != 404:
+                raise
+    return found
+
+
+def test_an_object_lands_in_a_hashed_bucket_and_is_converged(gateway, s3):
+    bucket, key, data = name(), f"object-{uuid.uuid4().hex}", payload(300_000, "placed")
+    create_bucket(s3, bucket, f"{HOME},{REPLICA}")
+    s3.put_object(Bucket=bucket, Key=key, Body=data, ContentType="text/x-placed", Metadata={"a": "1"})
+    at_home = held(gateway, HOME, key)
+    assert [sha256(b) for b in at_home.values()] == [sha256(data)]
+    (physical,) = at_home
+    assert re.fullmatch(rf"s3gw-[0-9a-f]{{16}}-{HOME[:8].rstrip('-')}", physical) and bucket not in physical
+    until(lambda: [sha256(b) for b in held(gateway, REPLICA, key).values()] == [sha256(data)], f"a copy in {REPLICA}", 20)
+    (replica,) = held(gateway, REPLICA, key)
+    head = gateway.backends[REPLICA].s3().head_object(Bucket=replica, Key=key)
+    assert head["ContentType"] == "text/x-placed" and head["Metadata"] == {"a": "1"} and head["ETag"] == f'"{md5(data)}"'
+    assert not held(gateway, DENIED, key)
+    until(lambda: gateway.copies("acme", bucket, key)["state"] == "clean", "the copies are recorded as clean", 10)
+    copies = gateway.copies("acme", bucket, key)
+    assert {c["backend"] for c in copies["copies"]} == {HOME, REPLICA} and copies["home"] == HOME
+    shown = gateway.admin("object", "copies", "acme", bucket, key)
+    assert HOME in shown and REPLICA in shown
+
+
+def test_overwrite_metadata_tags_and_delete_are_converged(gateway, s3):
+    bucket, key = name(), f"object-{uuid.uuid4().hex}"
+    create_bucket(s3, bucket, f"{HOME},{REPLICA}")
+    replica = gateway.backends[REPLICA].s3()
+    s3.put_object(Bucket=bucket, Key=key, Body=b"one")
+    until(lambda: list(held(gateway, REPLICA, key).values()) == [b"one"], "the first version", 20)
+    s3.put_object(Bucket=bucket, Key=key, Body=b"two")
+    until(lambda: list(held(gateway, REPLICA, key).values()) == [b"two"], "the overwrite", 20)
+    s3.copy_object(Bucket=bucket, Key=key, CopySource={"Bucket": bucket, "Key": key}, MetadataDirective="REPLACE", Metadata={"m": "1"})
+    (physical,) = held(gateway, REPLICA, key)
+    until(lambda: replica.head_object(Bucket=physical, Key=key)["Metadata"] == {"m": "1"}, "the metadata", 20)
+    s3.put_object_tagging(Bucket=bucket, Key=key, Tagging={"TagSet": [{"Key": "t", "Value": "1"}]})
+    if gateway.name == "production":
+        until(lambda: replica.get_object_tagging(Bucket=physical, Key=key).get("TagSet") == [{"Key": "t", "Value": "1"}], "the tags", 20)
+    s3.delete_object(Bucket=bucket, Key=key)
+    until(lambda: not held(gateway, REPLICA, key), "the delete", 20)
+    assert not held(gateway, HOME, key)
+
+
+def test_a_multipart_object_has_the_same_etag_everywhere(gateway, s3):
+    bucket, key = name(), f"object-{uuid.uuid4().hex}"
+    create_bucket(s3, bucket, f"{HOME},{REPLICA}")
+    upload = s3.create_multipart_upload(Bucket=bucket, Key=key)["UploadId"]
+    pieces = [payload(6 * MIB, 1), payload(5 * MIB, 2), payload(100, 3)]
+    etags = [s3.upload_part(Bucket=bucket, Key=key, UploadId=upload, PartNumber=n, Body=p)["ETag"] for n, p in enumerate(pieces, 1)]
+    s3.complete_multipart_upload(Bucket=bucket, Key=key, UploadId=upload, MultipartUpload={"Parts": [{"PartNumber": n, "ETag": e} for n, e in enumerate(etags, 1)]})
+    whole = b"".join(pieces)
+    until(lambda: [sha256(b) for b in held(gateway, REPLICA, key).values()] == [sha256(whole)], "the copy", 40)
+    seen = s3.head_object(Bucket=bucket, Key=key)["ETag"]
+    assert seen.endswith('-3"')
+    for place in (HOME, REPLICA):
+        (physical,) = held(gateway, place, key)
+        assert gateway.backends[place].s3().head_object(Bucket=physical, Key=key)["ETag"] == seen
+
+
+def test_default_placement(gateway, s3):
+    bucket, key = name(), f"object-{uuid.uuid4().hex}"
+    create_bucket(s3, bucket, "")
+    s3.put_object(Bucket=bucket, Key=key, Body=b"x")
+    assert held(gateway, HOME, key)
+    until(lambda: held(gateway, REPLICA, key), "the default replica", 20)
+
+
+def test_other_home(gateway, s3):
+    bucket, key = name(), f"object-{uuid.uuid4().hex}"
+    create_bucket(s3, bucket, f"{REPLICA},{HOME}")
+    assert s3.get_bucket_location(Bucket=bucket)["LocationConstraint"] == f"{REPLICA},{HOME}"
+    s3.put_object(Bucket=bucket, Key=key, Body=b"x")
+    assert held(gateway, REPLICA, key)
+    until(lambda: held(gateway, HOME, key), "the replica", 20)
+
+
+def test_replica_count_tag(gateway, s3):
+    """`replica-count` 1 keeps one copy; more than the placement gives is refused when it is set."""
+    bucket = name()
+    create_bucket(s3, bucket, f"{HOME},{REPLICA}")
+    one, two = f"one-{uuid.uuid4().hex}", f"two-{uuid.uuid4().hex}"
+    s3.put_object(Bucket=bucket, Key=one, Body=b"1", Tagging="replica-count=1")
+    s3.put_object(Bucket=bucket, Key=two, Body=b"2", Tagging="replica-count=2")
+    until(lambda: held(gateway, REPLICA, two), "two copies where two are asked", 20)
+    until(gateway.idle, "the queue is empty", 20)
+    assert not held(gateway, REPLICA, one), "one copy was asked"
+    s3.put_object_tagging(Bucket=bucket, Key=one, Tagging={"TagSet": [{"Key": "replica-count", "Value": "2"}]})
+    until(lambda: held(gateway, REPLICA, one), "a raised count is converged", 20)
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "1e9", "NaN", "2.5", " 2", "٢", "", "3", "18446744073709551616"])
+def test_TR_17_TR_18_replica_count_out_of_range(gateway, s3, value):
+    bucket = gateway.target().make_bucket("count", f"{HOME},{REPLICA}", s3=s3)
+    assert fails(s3.put_object, Bucket=bucket, Key="k", Body=b"x", Tagging=f"replica-count={quote(value)}")[0] == 400
+    assert fails(s3.head_object, Bucket=bucket, Key="k")[0] == 404
+    s3.put_object(Bucket=bucket, Key="k", Body=b"x")
+    assert fails(s3.put_object_tagging, Bucket=bucket, Key="k", Tagging={"TagSet": [{"Key": "replica-count", "Value": value}]})[0] == 400
+    assert fails(s3.create_multipart_upload, Bucket=bucket, Key="m", Tagging=f"replica-count={quote(value)}")[0] == 400
+
+
+@pytest.mark.parametrize("location", [DENIED, f"{HOME},{DENIED}", f"{DENIED},{HOME}", "US", "us-iad-1", f"{HOME},{REPLICA},us"])
+def test_a_denied_place_is_refused_with_its_rule(gateway, s3, location):
+    bucket = name()
+    before = {p: len(gateway.backends[p].s3().list_buckets()["Buckets"]) for p in (HOME, REPLICA, DENIED)}
+    with pytest.raises(ClientError) as refused:
+        create_bucket(s3, bucket, location)
+    error = refused.value.response["Error"]
+    assert error["Code"] == "AccessDenied" and refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == 403
+    assert "jurisdiction" in error["Message"].lower(), f"the message does not say which rule: {error['Message']}"
+    assert fails(s3.head_bucket, Bucket=bucket)[0] == 404
+    assert before == {p: len(gateway.backends[p].s3().list_buckets()["Buckets"]) for p in (HOME, REPLICA, DENIED)}, "a physical bucket was made"
+
+
+def test_the_other_tenant_may_use_the_place(gateway):
+    s3 = gateway.target("globex").s3()
+    bucket, key = name(), f"object-{uuid.uuid4().hex}"
+    create_bucket(s3, bucket, DENIED)
+    s3.put_object(Bucket=bucket, Key=key, Body=b"x")
+    assert held(gateway, DENIED, key)
+    s3.delete_object(Bucket=bucket, Key=key)
+    s3.delete_bucket(Bucket=bucket)
+
+
+@pytest.mark.parametrize(
+    "location",
+    ["mars", f"{HOME},,de", f"{HOME},{HOME}", f",{HOME}", f"{HOME},", "../", "http://127.0.0.1:1/", "a" * 5000, ",".join(f"p{n}" for n in range(1000)), f"{HOME},mars", " ", "fi hel"],
+    ids=lambda v: ascii(v[:20]),
+)
+def test_TR_20_an_unknown_place_is_refused(gateway, s3, location):
+    bucket = name()
+    assert fails(create_bucket, s3, bucket, location) in [(400, "InvalidLocationConstraint"), (400, "MalformedXML")]
+    assert fails(s3.head_bucket, Bucket=bucket)[0] == 404
+
+
+@pytest.mark.parametrize("location", ["FI", "fi", "FI-HEL", "fi-hel-1", "EU", f"{HOME},{REPLICA}"])
+def test_places_by_any_of_their_names(gateway, s3, location):
+    bucket, key = name(), f"object-{uuid.uuid4().hex}"
+    create_bucket(s3, bucket, location)
+    s3.put_object(Bucket=bucket, Key=key, Body=b"x")
+    assert held(gateway, HOME, key)
+    s3.delete_object(Bucket=bucket, Key=key)
+    s3.delete_bucket(Bucket=bucket)
+
+
+def test_RE_01_a_copy_does_not_cross_the_border(gateway, s3):
+    """The source's policy holds for its bytes wherever they are copied, and for the replicas of the destination too."""
+    source = gateway.target().make_bucket("border-from", HOME, s3=s3)
+    s3.put_object(Bucket=source, Key="k", Body=payload(6 * MIB, "border"))
+    gateway.call("PUT", f"/v1/tenants/acme/buckets/{source}/policy", {"allow": {"countries": ["FI"]}})
+    inside = gateway.target().make_bucket("border-in", HOME, s3=s3)
+    copy = {"Bucket": source, "Key": "k"}
+    until(lambda: s3.copy_object(Bucket=inside, Key="k", CopySource=copy), "a copy within the country", 5)
+    for location in (REPLICA, f"{HOME},{REPLICA}"):
+        outside = gateway.target().make_bucket("border-out", location, s3=s3)
+        until(lambda: fails(s3.copy_object, Bucket=outside, Key="k", CopySource=copy)[1] == "AccessDenied", f"the copy to {location} is refused", 5)
+        key = f"part-{uuid.uuid4().hex}"
+        upload = s3.create_multipart_upload(Bucket=outside, Key=key)["UploadId"]
+        part = {"Bucket": outside, "Key": key, "UploadId": upload, "PartNumber": 1, "CopySource": copy}
+        assert fails(s3.upload_part_copy, **part) == (403, "AccessDenied")
+
+
+def test_a_policy_that_tightens_stops_writes_soon(gateway, s3):
+    bucket = gateway.target().make_bucket("tighten", f"{HOME},{REPLICA}", s3=s3)
+    s3.put_object(Bucket=bucket, Key="before", Body=b"x")
+    gateway.call("PUT", f"/v1/tenants/acme/buckets/{bucket}/policy", {"deny": {"countries": ["FI"]}})
+    denied = (403, "AccessDenied")
+    until(lambda: all(outcome(s3.put_object, Bucket=bucket, Key="after", Body=b"x") == denied for _ in range(4)), "every proxy refuses", 5)
+
+
+def outcome(call, **kwargs):
+    try:
+        return call(**kwargs)["ResponseMetadata"]["HTTPStatusCode"]
+    except ClientError as error:
+        return error.response["ResponseMetadata"]["HTTPStatusCode"], error.response["Error"]["Code"]
+
+
+def test_deleted_bucket_leaves_no_physical_bucket(gateway, s3):
+    bucket, key = name(), f"object-{uuid.uuid4().hex}"
+    create_bucket(s3, bucket, f"{HOME},{REPLICA}")
+    s3.put_object(Bucket=bucket, Key=key, Body=b"x")
+    until(lambda: held(gateway, REPLICA, key), "the copy", 20)
+    names = {p: next(iter(held(gateway, p, key))) for p in (HOME, REPLICA)}
+    s3.delete_object(Bucket=bucket, Key=key)
+    s3.delete_bucket(Bucket=bucket)
+    for place, physical in names.items():
+        gone = lambda: physical not in [b["Name"] for b in gateway.backends[place].s3().list_buckets()["Buckets"]]  # noqa: B023, E731
+        until(gone, f"{place} drops the bucket", 30)
+
+
+def test_reads_go_on_without_the_home(gateway, s3):
+    """The whole story of the README: the home is switched off, a clean key is read, a write is refused, a dirty key is not served stale."""
+    bucket = name()
+    create_bucket(s3, bucket, f"{HOME},{REPLICA}")
+    clean, dirty, data = f"clean-{uuid.uuid4().hex}", f"dirty-{uuid.uuid4().hex}", payload(200_000, "failover")
+    s3.put_object(Bucket=bucket, Key=clean, Body=data, ContentType="text/x-clean")
+    s3.put_object(Bucket=bucket, Key=dirty, Body=b"old")
+    until(lambda: held(gateway, REPLICA, dirty) and held(gateway, REPLICA, clean), "both copies", 20)
+    until(gateway.idle, "the queue is empty", 20)
+    gateway.stop_backend(REPLICA)  # so that the next write cannot be converged
+    try:
+        s3.put_object(Bucket=bucket, Key=dirty, Body=b"new")
+        gateway.stop_backend(HOME)
+        gateway.start_backend(REPLICA)
+        until(lambda: read(s3, bucket, clean) == data, "the clean key is served by the replica", 20)
+        for _ in range(3):
+            got = s3.get_object(Bucket=bucket, Key=clean)
+            assert got["ContentType"] == "text/x-clean" and got["ETag"] == f'"{md5(data)}"' and got["Body"].read() == data
+            assert s3.head_object(Bucket=bucket, Key=clean)["ContentLength"] == len(data)
+            assert read(s3, bucket, clean, Range="bytes=10-19") == data[10:20]
+            status, code = fails(s3.get_object, Bucket=bucket, Key=dirty)
+            assert (status, code) in ((503, "ServiceUnavailable"), (503, "SlowDown")), (status, code)
+        assert fails(s3.put_object, Bucket=bucket, Key="refused", Body=b"x")[0] in (500, 503)
+        assert fails(s3.get_object, Bucket=bucket, Key="never-there")[0] in (404, 503)
+    finally:
+        gateway.start_backend(HOME)
+    until(lambda: read(s3, bucket, dirty) == b"new", "the home is back", 20)
+    until(lambda: list(held(gateway, REPLICA, dirty).values()) == [b"new"], "the dirty key is converged", 40)
+
+
+def test_RE_06_an_acknowledged_delete_is_not_seen_again_on_failover(gateway, s3):
+    bucket, key = name(), f"deleted-{uuid.uuid4().hex}"
+    create_bucket(s3, bucket, f"{HOME},{REPLICA}")
+    s3.put_object(Bucket=bucket, Key=key, Body=b"old")
+    until(lambda: held(gateway, REPLICA, key), "the copy", 20)
+    until(gateway.idle, "the queue is empty", 20)
+    gateway.stop_backend(REPLICA)
+    try:
+        s3.delete_object(Bucket=bucket, Key=key)
+        gateway.stop_backend(HOME)
+        gateway.start_backend(REPLICA)
+        for _ in range(10):
+            assert fails(s3.get_object, Bucket=bucket, Key=key)[0] in (500, 503)
+    finally:
+        gateway.start_backend(HOME)
+    until(lambda: not held(gateway, REPLICA, key), "the delete is converged", 40)
+    assert fails(s3.get_object, Bucket=bucket, Key=key) == (404, "NoSuchKey")
+
+
+@pytest.mark.shape("production")
+def test_a_remote_backend_cannot_be_switched_off(gateway):
+    shown = gateway.admin("backend", "stop", HOME, check=False)
+    assert "does not run inside this process" in shown
+
+
+def test_a_refusal_is_explained(gateway):
+    explained = gateway.call("GET", "/v1/explain?tenant=acme")
+    assert DENIED in str(explained) and "jurisdiction" in str(explained).lower()

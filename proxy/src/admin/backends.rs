@@ -1,0 +1,192 @@
+//! Backends: where bytes can be put. Their secret keys go in and never come out.
+use super::{
+    SwitchError,
+    endpoint::check_endpoint,
+    input::{Body, Segment, Shared},
+    problem::Problem,
+};
+use axum::{Json, extract::State, http::StatusCode};
+use s3gateway_config::{BackendId, Capabilities, Place, Secret};
+use s3gateway_store::{Backend, StoreError};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NewBackend {
+    id: String,
+    place: Place,
+    endpoint: String,
+    #[serde(default)]
+    region: Option<String>,
+    access_key: String,
+    secret_key: String,
+    #[serde(default)]
+    capabilities: Capabilities,
+}
+
+#[derive(Serialize)]
+pub(super) struct BackendView {
+    id: String,
+    place: Place,
+    endpoint: String,
+    region: String,
+    access_key: String,
+    capabilities: Capabilities,
+    /// `healthy`, `unhealthy`, or `unknown` until this process has heard of it.
+    health: &'static str,
+    /// Only for embedded backends: whether it is on the air.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    running: Option<bool>,
+}
+
+#[derive(Serialize)]
+pub(super) struct Backends {
+    backends: Vec<BackendView>,
+}
+
+pub(super) async fn list(State(state): State<Shared>) -> Result<Json<Backends>, Problem> {
+    let backends = state.metadata.backends().await?.into_iter().map(|backend| view(&state, backend)).collect();
+    Ok(Json(Backends { backends }))
+}
+
+pub(super) async fn show(State(state): State<Shared>, Segment(id): Segment<String>) -> Result<Json<BackendView>, Problem> {
+    let backend = find(&state, &id).await?.ok_or_else(|| Problem::missing("backend"))?;
+    Ok(Json(view(&state, backend)))
+}
+
+pub(super) async fn add(
+    State(state): State<Shared>,
+    Body(new): Body<NewBackend>,
+) -> Result<(StatusCode, Json<BackendView>), Problem> {
+    if find(&state, &new.id).await?.is_some() {
+        return Err(Problem::new(StatusCode::CONFLICT, "a backend of that id exists already; PUT replaces it"));
+    }
+    let id = new.id.clone();
+    put(&state, new).await?;
+    let backend = find(&state, &id).await?.ok_or_else(|| Problem::missing("backend"))?;
+    Ok((StatusCode::CREATED, Json(view(&state, backend))))
+}
+
+/// New credentials, endpoint or capabilities for a backend that exists. Its place cannot change while it holds data.
+pub(super) async fn replace(
+    State(state): State<Shared>,
+    Segment(id): Segment<String>,
+    Body(new): Body<NewBackend>,
+) -> Result<Json<BackendView>, Problem> {
+    let before = find(&state, &id).await?.ok_or_else(|| Problem::missing("backend"))?;
+    if new.id != id {
+        return Err(Problem::field("id", "must be the id in the path"));
+    }
+    if new.place != before.place {
+        let routes = state.metadata.all_buckets(None).await?;
+        if routes.iter().any(|route| route.physical_on(&before.id).is_some()) {
+            return Err(Problem::field("place", "cannot change while buckets are there: add a backend of another id"));
+        }
+    }
+    put(&state, new).await?;
+    let backend = find(&state, &id).await?.ok_or_else(|| Problem::missing("backend"))?;
+    Ok(Json(view(&state, backend)))
+}
+
+pub(super) async fn remove(State(state): State<Shared>, Segment(id): Segment<String>) -> Result<StatusCode, Problem> {
+    let backend = find(&state, &id).await?.ok_or_else(|| Problem::missing("backend"))?;
+    state.metadata.delete_backend(&backend.id).await.map_err(|error| match error {
+        StoreError::Conflict(_) => Problem::new(StatusCode::CONFLICT, "buckets are still on that backend"),
+        other => other.into(),
+    })?;
+    tracing::info!(backend = %id, "backend removed");
+    Ok(StatusCode::NO_CONTENT)
+}
+
+pub(super) async fn stop(State(state): State<Shared>, Segment(id): Segment<String>) -> Result<Json<BackendView>, Problem> {
+    switch(&state, &id, false).await
+}
+
+pub(super) async fn start(State(state): State<Shared>, Segment(id): Segment<String>) -> Result<Json<BackendView>, Problem> {
+    switch(&state, &id, true).await
+}
+
+async fn switch(state: &Shared, id: &str, on: bool) -> Result<Json<BackendView>, Problem> {
+    let backend = find(state, id).await?.ok_or_else(|| Problem::missing("backend"))?;
+    let switched = match &state.switch {
+        Some(switch) if on => switch.start(&backend.id).await,
+        Some(switch) => switch.stop(&backend.id).await,
+        None => Err(SwitchError::NotEmbedded(backend.id.clone())),
+    };
+    switched.map_err(|error| Problem::new(StatusCode::CONFLICT, error.to_string()))?;
+    tracing::info!(backend = %id, on, "embedded backend switched");
+    Ok(Json(view(state, backend)))
+}
+
+async fn put(state: &Shared, new: NewBackend) -> Result<(), Problem> {
+    let id = BackendId::parse(&new.id).map_err(|error| Problem::field("id", error.to_string()))?;
+    let endpoint = check_endpoint(&new.endpoint, &state.allow_networks).await?;
+    check_place(&new.place)?;
+    check_word("access_key", &new.access_key, 128)?;
+    check_word("secret_key", &new.secret_key, 256)?;
+    let region = new.region.unwrap_or_else(|| "us-east-1".into());
+    check_word("region", &region, 64)?;
+    let backend = Backend {
+        id,
+        place: new.place,
+        endpoint,
+        region,
+        access_key: new.access_key,
+        secret_key: Arc::new(Secret::new(new.secret_key)),
+        capabilities: new.capabilities,
+        position: 0,
+    };
+    state.metadata.put_backend(&backend).await?;
+    tracing::info!(backend = %backend.id, endpoint = %backend.endpoint, place = ?backend.place, "backend stored");
+    Ok(())
+}
+
+fn check_place(place: &Place) -> Result<(), Problem> {
+    let parts = [
+        ("place.zone", &place.zone),
+        ("place.region", &place.region),
+        ("place.country", &place.country),
+        ("place.jurisdiction", &place.jurisdiction),
+        ("place.provider", &place.provider),
+    ];
+    for (field, value) in parts {
+        // A comma would split it in a LocationConstraint.
+        let is_name = (1..=63).contains(&value.len()) && value.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+        if !is_name {
+            return Err(Problem::field(field, "must be 1 to 63 letters, digits and '-'"));
+        }
+    }
+    Ok(())
+}
+
+/// Credentials and regions go into headers: visible ASCII only.
+fn check_word(field: &'static str, value: &str, most: usize) -> Result<(), Problem> {
+    if (1..=most).contains(&value.len()) && value.bytes().all(|b| b.is_ascii_graphic()) {
+        Ok(())
+    } else {
+        Err(Problem::field(field, format!("must be 1 to {most} visible ASCII characters")))
+    }
+}
+
+async fn find(state: &Shared, id: &str) -> Result<Option<Backend>, Problem> {
+    Ok(state.metadata.backends().await?.into_iter().find(|backend| backend.id.as_str() == id))
+}
+
+fn view(state: &Shared, backend: Backend) -> BackendView {
+    let health = match state.gateway.backends.get(&backend.id) {
+        Some(known) if known.is_healthy() => "healthy",
+        Some(_) => "unhealthy",
+        None => "unknown",
+    };
+    BackendView {
+        running: state.switch.as_ref().and_then(|switch| switch.is_running(&backend.id)),
+        id: backend.id.to_string(),
+        place: backend.place,
+        endpoint: backend.endpoint,
+        region: backend.region,
+        access_key: backend.access_key,
+        capabilities: backend.capabilities,
+        health,
+    }
+}

@@ -1,0 +1,139 @@
+//! Buckets as operators see them: with the mapping that no client is ever told.
+use super::{
+    input::{Body, Params, Segment, Shared, page, render_time, resolve_bucket, resolve_tenant},
+    problem::Problem,
+    tenants::REPLICAS_MOST,
+};
+use axum::{Json, extract::State};
+use s3gateway_config::ResidencyPolicy;
+use s3gateway_store::Route;
+use serde::{Deserialize, Serialize};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Page {
+    #[serde(default)]
+    prefix: String,
+    after: Option<String>,
+    limit: Option<u32>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ReplicaCount {
+    replica_count: u32,
+}
+
+#[derive(Serialize)]
+pub(super) struct BucketView {
+    name: String,
+    id: String,
+    tenant: String,
+    location: String,
+    home: String,
+    epoch: i64,
+    replica_count: u32,
+    policy: ResidencyPolicy,
+    mapping: Vec<Mapping>,
+    created_at: String,
+}
+
+#[derive(Serialize)]
+pub(super) struct Mapping {
+    backend: String,
+    physical_bucket: String,
+    home: bool,
+}
+
+#[derive(Serialize)]
+pub(super) struct Buckets {
+    buckets: Vec<BucketView>,
+    /// Give it as `after` to read on; absent on the last page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
+}
+
+pub(super) async fn list(
+    State(state): State<Shared>,
+    Segment(name): Segment<String>,
+    Params(asked): Params<Page>,
+) -> Result<Json<Buckets>, Problem> {
+    let tenant = resolve_tenant(&state, &name).await?;
+    let limit = page(asked.limit)?;
+    for (field, value) in [("prefix", Some(&asked.prefix)), ("after", asked.after.as_ref())] {
+        // No bucket name holds anything else, and NUL is no text for PostgreSQL.
+        if value.is_some_and(|v| v.len() > 63 || v.bytes().any(|b| !(b.is_ascii_graphic()))) {
+            return Err(Problem::parameter(field, "must be (the beginning of) a bucket name"));
+        }
+    }
+    let listed = state.metadata.buckets(&tenant.id, &asked.prefix, asked.after.as_deref(), limit).await?;
+    let full = listed.len() >= usize::try_from(limit).unwrap_or(usize::MAX);
+    let next = listed.last().filter(|_| full).map(|bucket| bucket.name.as_str().to_owned());
+    let mut buckets = Vec::with_capacity(listed.len());
+    for bucket in listed {
+        if let Some(route) = state.metadata.route(&tenant.id, &bucket.name).await? {
+            buckets.push(view(&tenant.name, &route));
+        }
+    }
+    Ok(Json(Buckets { buckets, next }))
+}
+
+pub(super) async fn show(
+    State(state): State<Shared>,
+    Segment((tenant, bucket)): Segment<(String, String)>,
+) -> Result<Json<BucketView>, Problem> {
+    let (tenant, route) = resolve_bucket(&state, &tenant, &bucket).await?;
+    Ok(Json(view(&tenant.name, &route)))
+}
+
+pub(super) async fn set_replica_count(
+    State(state): State<Shared>,
+    Segment((tenant, bucket)): Segment<(String, String)>,
+    Body(wanted): Body<ReplicaCount>,
+) -> Result<Json<BucketView>, Problem> {
+    let (_, route) = resolve_bucket(&state, &tenant, &bucket).await?;
+    let most = u32::try_from(route.placement.len()).unwrap_or(REPLICAS_MOST);
+    if !(1..=most).contains(&wanted.replica_count) {
+        let detail = format!("must be 1 to {most}: the bucket's placement has {most} backends");
+        return Err(Problem::field("replica_count", detail));
+    }
+    state.metadata.set_replica_count(&route.bucket, wanted.replica_count).await?;
+    tracing::info!(tenant, bucket, replica_count = wanted.replica_count, "bucket's replica count set");
+    let (tenant, route) = resolve_bucket(&state, &tenant, &bucket).await?;
+    Ok(Json(view(&tenant.name, &route)))
+}
+
+pub(super) async fn set_policy(
+    State(state): State<Shared>,
+    Segment((tenant, bucket)): Segment<(String, String)>,
+    Body(policy): Body<ResidencyPolicy>,
+) -> Result<Json<BucketView>, Problem> {
+    let (_, route) = resolve_bucket(&state, &tenant, &bucket).await?;
+    state.metadata.set_bucket_policy(&route.bucket, &policy).await?;
+    tracing::info!(tenant, bucket, ?policy, "bucket's policy set");
+    let (tenant, route) = resolve_bucket(&state, &tenant, &bucket).await?;
+    Ok(Json(view(&tenant.name, &route)))
+}
+
+fn view(tenant: &str, route: &Route) -> BucketView {
+    let mapping = route.placement.iter().filter_map(|backend| {
+        let physical = route.physical_on(backend)?;
+        Some(Mapping {
+            backend: backend.to_string(),
+            physical_bucket: physical.for_upstream().to_owned(),
+            home: *backend == route.home,
+        })
+    });
+    BucketView {
+        name: route.name.as_str().to_owned(),
+        id: route.bucket.as_str().to_owned(),
+        tenant: tenant.to_owned(),
+        location: route.location.clone(),
+        home: route.home.to_string(),
+        epoch: route.epoch,
+        replica_count: route.replica_count,
+        policy: route.bucket_policy.clone(),
+        mapping: mapping.collect(),
+        created_at: render_time(route.created_at),
+    }
+}

@@ -1,0 +1,135 @@
+//! What comes in, checked: JSON bodies, path segments and query parameters, with every refusal as problem JSON.
+use super::{AdminState, problem::Problem};
+use axum::{
+    Json,
+    extract::{FromRequest, FromRequestParts, Path, Query, Request, rejection::JsonRejection},
+    http::{StatusCode, request::Parts},
+};
+use s3gateway_config::BackendId;
+use s3gateway_filters::placement;
+use s3gateway_s3::LogicalBucket;
+use s3gateway_store::{Millis, Route, StoreError, Tenant};
+use serde::de::DeserializeOwned;
+use std::sync::Arc;
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+
+/// The state as handlers take it.
+pub(super) type Shared = Arc<AdminState>;
+
+/// A JSON body. serde_json stops at a depth of 128; unknown and duplicate fields are refused by the types.
+pub(super) struct Body<T>(pub(super) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
+    type Rejection = Problem;
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        match Json::<T>::from_request(request, state).await {
+            Ok(Json(value)) => Ok(Self(value)),
+            Err(rejection) => Err(refuse_body(&rejection)),
+        }
+    }
+}
+
+fn refuse_body(rejection: &JsonRejection) -> Problem {
+    let text = rejection.body_text();
+    match rejection {
+        // "…: policy.allow: unknown field `x`, expected …": the path of the field, then what is wrong with it.
+        JsonRejection::JsonDataError(_) => {
+            let detail = text.split_once("target type: ").map_or(text.as_str(), |(_, rest)| rest).to_owned();
+            let field = detail.split_once(": ").map(|(path, _)| path).filter(|path| !path.contains(' '));
+            let field = field.map(str::to_owned).or_else(|| quoted(&detail));
+            Problem { status: StatusCode::UNPROCESSABLE_ENTITY, detail: detail.into(), field: field.map(Into::into) }
+        }
+        JsonRejection::MissingJsonContentType(_) => {
+            Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "send `Content-Type: application/json`")
+        }
+        other => Problem::new(other.status(), text),
+    }
+}
+
+/// The first word in backticks: the field that serde names where the fault is at the top of the document.
+fn quoted(detail: &str) -> Option<String> {
+    detail.split('`').nth(1).map(str::to_owned)
+}
+
+/// Segments of the path, percent-decoded.
+pub(super) struct Segment<T>(pub(super) T);
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Segment<T> {
+    type Rejection = Problem;
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        match Path::<T>::from_request_parts(parts, state).await {
+            Ok(Path(value)) => Ok(Self(value)),
+            Err(rejection) => Err(Problem::new(StatusCode::BAD_REQUEST, rejection.body_text())),
+        }
+    }
+}
+
+/// Query parameters.
+pub(super) struct Params<T>(pub(super) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Params<T> {
+    type Rejection = Problem;
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        match Query::<T>::from_request_parts(parts, state).await {
+            Ok(Query(value)) => Ok(Self(value)),
+            Err(rejection) => {
+                let detail = rejection.body_text();
+                let field = quoted(&detail);
+                Err(Problem { status: StatusCode::BAD_REQUEST, detail: detail.into(), field: field.map(Into::into) })
+            }
+        }
+    }
+}
+
+/// Entries on a page.
+pub(super) fn page(limit: Option<u32>) -> Result<u32, Problem> {
+    match limit.unwrap_or(100) {
+        limit @ 1..=1000 => Ok(limit),
+        _ => Err(Problem::parameter("limit", "must be 1 to 1000")),
+    }
+}
+
+/// Tenants' names as the store makes them: 1 to 63 of `a-z 0-9 -`. Everything else cannot exist.
+pub(super) fn is_tenant_name(name: &str) -> bool {
+    (1..=63).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+}
+
+/// The tenant of that name, else 404.
+pub(super) async fn resolve_tenant(state: &AdminState, name: &str) -> Result<Tenant, Problem> {
+    if !is_tenant_name(name) {
+        return Err(Problem::missing("tenant"));
+    }
+    state.metadata.tenant_by_name(name).await.map_err(|error| match error {
+        StoreError::NotFound => Problem::missing("tenant"),
+        other => other.into(),
+    })
+}
+
+/// The bucket of that tenant and name, else 404.
+pub(super) async fn resolve_bucket(state: &AdminState, tenant: &str, bucket: &str) -> Result<(Tenant, Route), Problem> {
+    let tenant = resolve_tenant(state, tenant).await?;
+    let name = LogicalBucket::parse(bucket).map_err(|_| Problem::missing("bucket"))?;
+    let route = state.metadata.route(&tenant.id, &name).await?.ok_or_else(|| Problem::missing("bucket"))?;
+    Ok((tenant, route))
+}
+
+/// Backends of an ordered list of locations; the fault is in `field`.
+pub(super) async fn resolve_placement(
+    state: &AdminState,
+    locations: &[String],
+    field: &'static str,
+) -> Result<Vec<BackendId>, Problem> {
+    if locations.iter().any(|location| location.contains(',')) {
+        return Err(Problem::field(field, "give each location as an element of its own"));
+    }
+    let places: Vec<_> = state.metadata.backends().await?.into_iter().map(|b| (b.id, b.place)).collect();
+    placement::resolve(&locations.join(","), &places).map_err(|error| Problem::field(field, error.to_string()))
+}
+
+/// A time as RFC 3339 in UTC.
+pub(super) fn render_time(millis: Millis) -> String {
+    OffsetDateTime::from_unix_timestamp_nanos(i128::from(millis) * 1_000_000)
+        .ok()
+        .and_then(|at| at.format(&Rfc3339).ok())
+        .unwrap_or_default()
+}

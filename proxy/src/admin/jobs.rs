@@ -1,0 +1,175 @@
+//! The replication queue as operators see it: depth, history, dead letters, and driving those again.
+use super::{
+    input::{Body, Params, Shared, page, render_time, resolve_bucket},
+    problem::Problem,
+};
+use axum::{Json, extract::State};
+use s3gateway_s3::ObjectKey;
+use s3gateway_store::{BucketId, DirtyKey, Metadata, StoreError};
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+
+#[derive(Serialize)]
+pub(super) struct DepthView {
+    dirty: u64,
+    claimed: u64,
+    delayed: u64,
+    dead: u64,
+    /// When the oldest dirty key became dirty.
+    oldest_dirty: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Of {
+    limit: Option<u32>,
+    tenant: Option<String>,
+    bucket: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Limit {
+    limit: Option<u32>,
+}
+
+#[derive(Serialize)]
+pub(super) struct Jobs {
+    jobs: Vec<JobView>,
+}
+
+#[derive(Serialize)]
+struct JobView {
+    tenant: String,
+    bucket: String,
+    key: String,
+    outcome: String,
+    detail: String,
+    attempts: i64,
+    request_id: String,
+    started_at: String,
+    finished_at: String,
+}
+
+#[derive(Serialize)]
+pub(super) struct Dead {
+    dead_letters: Vec<DeadView>,
+}
+
+#[derive(Serialize)]
+struct DeadView {
+    tenant: String,
+    bucket: String,
+    key: String,
+    reason: String,
+    attempts: u32,
+    since: String,
+}
+
+/// Either `{"all": true}` or one key by `tenant`, `bucket`, `key`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Redrive {
+    #[serde(default)]
+    all: bool,
+    tenant: Option<String>,
+    bucket: Option<String>,
+    key: Option<String>,
+}
+
+#[derive(Serialize)]
+pub(super) struct Redriven {
+    redriven: u64,
+}
+
+pub(super) async fn depth(State(state): State<Shared>) -> Result<Json<DepthView>, Problem> {
+    let depth = state.queue.depth().await?;
+    let oldest_dirty = depth.oldest.map(render_time);
+    Ok(Json(DepthView { dirty: depth.dirty, claimed: depth.claimed, delayed: depth.delayed, dead: depth.dead, oldest_dirty }))
+}
+
+pub(super) async fn history(State(state): State<Shared>, Params(of): Params<Of>) -> Result<Json<Jobs>, Problem> {
+    let limit = page(of.limit)?;
+    let bucket = match (&of.tenant, &of.bucket) {
+        (Some(tenant), Some(bucket)) => Some(resolve_bucket(&state, tenant, bucket).await?.1.bucket),
+        (None, None) => None,
+        (Some(_), None) => return Err(Problem::parameter("bucket", "is needed with tenant")),
+        (None, Some(_)) => return Err(Problem::parameter("tenant", "is needed with bucket")),
+    };
+    let mut names = Labels::new(&state.metadata);
+    let mut jobs = Vec::new();
+    for job in state.metadata.jobs(limit, bucket.as_ref()).await? {
+        let (tenant, bucket) = names.of(&job.bucket).await?;
+        jobs.push(JobView {
+            tenant,
+            bucket,
+            key: job.key.as_str().to_owned(),
+            outcome: job.outcome,
+            detail: job.detail,
+            attempts: job.attempts,
+            request_id: job.request_id,
+            started_at: render_time(job.started_at),
+            finished_at: render_time(job.finished_at),
+        });
+    }
+    Ok(Json(Jobs { jobs }))
+}
+
+pub(super) async fn dead(State(state): State<Shared>, Params(of): Params<Limit>) -> Result<Json<Dead>, Problem> {
+    let limit = usize::try_from(page(of.limit)?).unwrap_or(usize::MAX);
+    let mut names = Labels::new(&state.metadata);
+    let mut dead_letters = Vec::new();
+    for letter in state.queue.dead_letters(limit).await? {
+        let (tenant, bucket) = names.of(&letter.key.bucket).await?;
+        dead_letters.push(DeadView {
+            tenant,
+            bucket,
+            key: letter.key.key.as_str().to_owned(),
+            reason: letter.reason,
+            attempts: letter.attempts,
+            since: render_time(letter.since),
+        });
+    }
+    Ok(Json(Dead { dead_letters }))
+}
+
+pub(super) async fn redrive(State(state): State<Shared>, Body(asked): Body<Redrive>) -> Result<Json<Redriven>, Problem> {
+    let redriven = match (asked.all, &asked.tenant, &asked.bucket, &asked.key) {
+        (true, None, None, None) => state.queue.redrive(None).await?,
+        (false, Some(tenant), Some(bucket), Some(key)) => {
+            let key = ObjectKey::parse(key).map_err(|error| Problem::field("key", error.to_string()))?;
+            let (_, route) = resolve_bucket(&state, tenant, bucket).await?;
+            state.queue.redrive(Some(&DirtyKey { bucket: route.bucket, key })).await?
+        }
+        _ => return Err(Problem::field("all", "give either all, or tenant, bucket and key")),
+    };
+    tracing::info!(redriven, all = asked.all, "dead letters driven again");
+    Ok(Json(Redriven { redriven }))
+}
+
+/// Names of tenant and bucket by bucket id; a deleted bucket has none and shows its id.
+struct Labels<'m> {
+    metadata: &'m Metadata,
+    known: HashMap<BucketId, (String, String)>,
+}
+
+impl<'m> Labels<'m> {
+    fn new(metadata: &'m Metadata) -> Self {
+        Self { metadata, known: HashMap::new() }
+    }
+    async fn of(&mut self, id: &BucketId) -> Result<(String, String), Problem> {
+        if let Some(known) = self.known.get(id) {
+            return Ok(known.clone());
+        }
+        let label = match self.metadata.route_by_id(id).await? {
+            Some(route) => match self.metadata.tenant(&route.tenant).await {
+                Ok(tenant) => (tenant.name, route.name.as_str().to_owned()),
+                Err(StoreError::NotFound) => (String::new(), route.name.as_str().to_owned()),
+                Err(other) => return Err(other.into()),
+            },
+            None => (String::new(), id.as_str().to_owned()),
+        };
+        self.known.insert(id.clone(), label.clone());
+        Ok(label)
+    }
+}

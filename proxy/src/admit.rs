@@ -1,0 +1,102 @@
+//! The first half of a request's way, steps 1 to 6 of the design, one call a step; what comes out is proof that it may be served.
+use crate::{answer::RequestId, gateway::Gateway, refusal::Refusal, upstream::UpstreamBackend};
+use s3gateway_filters::{headers, residency, sigv4};
+use s3gateway_s3::{Access, LogicalBucket, ObjectKey, Operation, S3Code, S3Request};
+use s3gateway_store::{Route, TenantId};
+use std::{sync::Arc, time::SystemTime};
+
+/// A request that has passed authentication, ownership and residency.
+pub struct Admitted {
+    /// As parsed; the only source of what the client said.
+    pub request: S3Request,
+    /// Proof of who asks, and how the payload is protected.
+    pub verified: sigv4::Verified,
+    /// Whose request it is.
+    pub tenant: TenantId,
+    /// The bucket's route, for operations on an existing bucket.
+    pub route: Option<Routed>,
+    /// Names the request in answer, logs and job.
+    pub request_id: RequestId,
+}
+
+/// A route with the backends that residency allows to serve it.
+#[derive(Clone)]
+pub struct Routed {
+    /// Where the bucket lives.
+    pub route: Arc<Route>,
+    /// The authority; allowed by policy.
+    pub home: Arc<UpstreamBackend>,
+    /// Other backends of the placement that policy allows, in placement order.
+    pub replicas: Vec<Arc<UpstreamBackend>>,
+}
+
+impl Admitted {
+    /// The bucket's route.
+    ///
+    /// # Errors
+    /// `NoSuchBucket`, which an admitted operation on a bucket never meets.
+    pub fn routed(&self) -> Result<&Routed, Refusal> {
+        self.route.as_ref().ok_or(Refusal::S3(S3Code::NoSuchBucket.error()))
+    }
+    /// The key.
+    ///
+    /// # Errors
+    /// `InvalidRequest`, which an admitted operation on an object never meets.
+    pub fn key(&self) -> Result<&ObjectKey, Refusal> {
+        self.request.key.as_ref().ok_or(Refusal::S3(S3Code::InvalidRequest.error()))
+    }
+    /// The bucket's logical name.
+    ///
+    /// # Errors
+    /// `InvalidRequest`, which an admitted operation on a bucket never meets.
+    pub fn bucket(&self) -> Result<&LogicalBucket, Refusal> {
+        self.request.bucket.as_ref().ok_or(Refusal::S3(S3Code::InvalidRequest.error()))
+    }
+}
+
+impl Gateway {
+    /// Judges a request by its head alone; no byte of its body has been asked for yet.
+    pub(crate) async fn admit(
+        &self,
+        request: S3Request,
+        request_id: RequestId,
+        now: SystemTime,
+    ) -> Result<Admitted, Refusal> {
+        let claim = sigv4::parse_claim(&request, &self.settings.signing_regions, now)?;
+        let (tenant, signing_key) = self.keys.signing_key(&self.metadata, &claim).await?;
+        let verified = sigv4::verify(&request, &claim, &signing_key)?;
+        if !request.operation.is_implemented() {
+            return Err(S3Code::NotImplemented.into());
+        }
+        headers::refuse_unsupported(&request)?;
+        if request.operation.access() == Access::Write && !self.view.is_fresh() {
+            return Err(Refusal::ViewExpired);
+        }
+        let route = match (&request.bucket, request.operation) {
+            (None, _) | (_, Operation::CreateBucket) => None,
+            (Some(bucket), _) => Some(self.resolve(&tenant, bucket).await?),
+        };
+        Ok(Admitted { request, verified, tenant, route, request_id })
+    }
+
+    /// Resolves a bucket of a tenant and sorts its backends by what residency allows.
+    ///
+    /// # Errors
+    /// `NoSuchBucket`; [`Refusal::Residency`] where policy denies the home; a store error.
+    pub(crate) async fn resolve(&self, tenant: &TenantId, bucket: &LogicalBucket) -> Result<Routed, Refusal> {
+        let route = self.routes.resolve(&self.metadata, tenant, bucket).await?;
+        let home = self.backends.get(&route.home).ok_or(crate::upstream::UpstreamError::OutOfService)?;
+        residency::decide(&route.tenant_policy, &route.bucket_policy, home.place())?;
+        if let Some(here) = &self.settings.place {
+            residency::decide_transit(&route.tenant_policy, &route.bucket_policy, here)?;
+        }
+        let replicas = route
+            .placement
+            .iter()
+            .filter(|id| **id != route.home)
+            .filter_map(|id| self.backends.get(id))
+            .filter(|b| residency::decide(&route.tenant_policy, &route.bucket_policy, b.place()).is_ok())
+            .collect();
+        Ok(Routed { route, home, replicas })
+    }
+}

@@ -1,0 +1,96 @@
+//! Follows the control plane's change feed: what changed is dropped from memory within about a second.
+use crate::gateway::Gateway;
+use s3gateway_s3::LogicalBucket;
+use s3gateway_store::{Change, StoreError};
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+use tokio_util::sync::CancellationToken;
+
+/// How fresh this process's view of the control plane is.
+pub struct View {
+    started: Instant,
+    seen_millis: AtomicU64,
+    lease: Duration,
+}
+
+impl View {
+    /// A view that is fresh now.
+    pub fn now(lease: Duration) -> Self {
+        Self { started: Instant::now(), seen_millis: AtomicU64::new(0), lease }
+    }
+    /// How long ago the feed was last read.
+    pub fn age(&self) -> Duration {
+        self.started.elapsed().saturating_sub(Duration::from_millis(self.seen_millis.load(Ordering::Relaxed)))
+    }
+    /// Whether writes may lean on it.
+    pub fn is_fresh(&self) -> bool {
+        self.age() < self.lease
+    }
+    fn seen(&self) {
+        let millis = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.seen_millis.store(millis, Ordering::Relaxed);
+    }
+}
+
+/// Changes taken per poll.
+const BATCH: u32 = 1000;
+/// How long a change is applied again at each poll: longer than any look-up that began before it and could still
+/// put the old state into a cache.
+const APPLY_AGAIN_FOR: Duration = Duration::from_secs(10);
+
+/// Polls until stopped.
+pub async fn follow(gateway: Arc<Gateway>, mut head: i64, stop: CancellationToken) {
+    let mut recent: VecDeque<(Instant, Change)> = VecDeque::new();
+    let mut interval = tokio::time::interval(gateway.settings.feed_interval);
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    while tokio::select! { _ = interval.tick() => true, () = stop.cancelled() => false } {
+        match poll(&gateway, &mut head, &mut recent).await {
+            Ok(()) => gateway.view.seen(),
+            Err(error) => tracing::warn!(%error, age = ?gateway.view.age(), "change feed cannot be read"),
+        }
+    }
+}
+
+async fn poll(gateway: &Gateway, head: &mut i64, recent: &mut VecDeque<(Instant, Change)>) -> Result<(), StoreError> {
+    loop {
+        let changes = gateway.metadata.changes_since(*head, BATCH).await?;
+        let full = changes.len() >= BATCH as usize;
+        let now = Instant::now();
+        for (id, change) in changes {
+            if change == Change::Backends {
+                gateway.backends.replace(gateway.metadata.backends().await?).await;
+            }
+            recent.push_back((now, change));
+            *head = id;
+        }
+        if !full {
+            break;
+        }
+    }
+    while recent.front().is_some_and(|(at, _)| at.elapsed() > APPLY_AGAIN_FOR) {
+        recent.pop_front();
+    }
+    for (_, change) in recent.iter() {
+        forget(gateway, change).await;
+    }
+    Ok(())
+}
+
+async fn forget(gateway: &Gateway, change: &Change) {
+    match change {
+        Change::Tenant(tenant) => gateway.routes.forget_tenant(tenant),
+        Change::AccessKey(id) => gateway.keys.forget(id).await,
+        Change::Bucket(tenant, name) => {
+            if let Ok(bucket) = LogicalBucket::parse(name) {
+                gateway.routes.forget(tenant, &bucket).await;
+            }
+        }
+        Change::Backends => {}
+    }
+}

@@ -1,0 +1,109 @@
+//! What all requests of a proxy process share, and the tasks that keep it current.
+use crate::{
+    feed, keys::Keys, metrics::Metrics, routes::Routes, settings::ProxySettings,
+    upstream::{Backends, Client},
+};
+use s3gateway_store::{Metadata, Queue, StoreError, secrets::Sealer};
+use std::{sync::Arc, time::Duration};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// Shared state of one proxy process.
+pub struct Gateway {
+    /// As configured.
+    pub settings: ProxySettings,
+    /// The control plane's store.
+    pub metadata: Metadata,
+    /// The queue of dirty keys.
+    pub queue: Arc<dyn Queue>,
+    /// Seals upload ids and continuation tokens that clients carry.
+    pub sealer: Sealer,
+    /// Access keys and signing keys in memory.
+    pub keys: Keys,
+    /// Routes in memory.
+    pub routes: Routes,
+    /// Backends in memory.
+    pub backends: Backends,
+    /// For requests that the gateway makes itself.
+    pub client: Client,
+    /// Figures.
+    pub metrics: Metrics,
+    /// How fresh the view of the control plane is.
+    pub view: feed::View,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+/// What a proxy is made from.
+pub struct ProxyParts {
+    /// As configured.
+    pub settings: ProxySettings,
+    /// The control plane's store.
+    pub metadata: Metadata,
+    /// The queue of dirty keys.
+    pub queue: Arc<dyn Queue>,
+    /// From the master key.
+    pub sealer: Sealer,
+    /// Where figures are registered.
+    pub registry: prometheus::Registry,
+}
+
+impl Gateway {
+    /// Loads backends, starts the change feed and the health probes on the current tokio runtime.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the control plane cannot be read; a proxy does not start blind.
+    pub async fn start(parts: ProxyParts) -> Result<Arc<Self>, StoreError> {
+        let ProxyParts { settings, metadata, queue, sealer, registry } = parts;
+        let head = metadata.change_head().await?;
+        let records = metadata.backends().await?;
+        let gateway = Arc::new(Self {
+            keys: Keys::new(settings.cache_entries),
+            routes: Routes::new(settings.cache_entries),
+            backends: Backends::new(settings.clone()),
+            client: Client::new(&settings.upstream),
+            metrics: Metrics::register(&registry),
+            view: feed::View::now(settings.view_lease),
+            tasks: TaskTracker::new(),
+            stop: CancellationToken::new(),
+            settings,
+            metadata,
+            queue,
+            sealer,
+        });
+        gateway.backends.replace(records).await;
+        gateway.tasks.spawn(feed::follow(gateway.clone(), head, gateway.stop.clone()));
+        gateway.tasks.spawn(probe(gateway.clone(), gateway.stop.clone()));
+        gateway.tasks.spawn(observe(gateway.clone(), gateway.stop.clone()));
+        Ok(gateway)
+    }
+
+    /// Ends the background tasks and waits for them.
+    pub async fn stop(&self) {
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+}
+
+/// Probes all backends at the configured interval.
+async fn probe(gateway: Arc<Gateway>, stop: CancellationToken) {
+    let mut interval = tokio::time::interval(gateway.settings.upstream.probe_interval);
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    while tokio::select! { _ = interval.tick() => true, () = stop.cancelled() => false } {
+        gateway.backends.probe().await;
+        gateway.metrics.observe_backends(&gateway.backends.all());
+    }
+}
+
+/// How often the queue's figures are taken for the metrics.
+const OBSERVE_INTERVAL: Duration = Duration::from_secs(5);
+
+async fn observe(gateway: Arc<Gateway>, stop: CancellationToken) {
+    let mut interval = tokio::time::interval(OBSERVE_INTERVAL);
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    while tokio::select! { _ = interval.tick() => true, () = stop.cancelled() => false } {
+        if let Ok(depth) = gateway.queue.depth().await {
+            gateway.metrics.observe_queue(&depth);
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! The proxy: one request's way from a client to a backend and back, on Pingora, and the admin API beside it.
+//! Holds no state of its own that matters: whatever must outlive it is in `store`.
+pub mod admin;
+mod admit;
+mod answer;
+mod feed;
+mod gateway;
+mod keys;
+mod marks;
+mod metrics;
+mod operations;
+mod refusal;
+mod routes;
+mod service;
+mod settings;
+mod transfer;
+pub mod upstream;
+
+pub use gateway::{Gateway, ProxyParts};
+pub use service::{Listeners, serve};
+pub use settings::{BreakerSettings, ProxySettings, UpstreamSettings};

@@ -1,0 +1,159 @@
+//! All figures of the proxy, with their help texts. Labels come from enums and backend ids, never from a client.
+use crate::upstream::{BreakerState, UpstreamBackend};
+use prometheus::{GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
+use s3gateway_s3::Operation;
+use s3gateway_store::queue::Depth;
+use std::{sync::Arc, time::Duration};
+use strum::IntoStaticStr;
+
+/// What became of a request, for operators.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
+pub enum RequestOutcome {
+    /// A success or a redirect.
+    Served,
+    /// 4xx.
+    Refused,
+    /// 503 because something is away or asks to slow down.
+    Unavailable,
+    /// Any other 5xx.
+    Failed,
+    /// The client went away before its answer was complete.
+    ClientGone,
+}
+
+/// The proxy's figures.
+pub struct Metrics {
+    requests: HistogramVec,
+    errors: IntCounterVec,
+    failovers: IntCounterVec,
+    first_byte: Histogram,
+    breaker: IntGaugeVec,
+    healthy: IntGaugeVec,
+    queue: IntGaugeVec,
+    lag: GaugeVec,
+    /// Requests being served now.
+    pub in_flight: IntGauge,
+    /// Bytes of request and response bodies.
+    pub bytes: IntCounterVec,
+}
+
+impl Metrics {
+    /// Makes and registers them; one that is registered already is kept as it is and only not exported twice.
+    pub fn register(registry: &Registry) -> Self {
+        let buckets = vec![0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
+        let metrics = Self {
+            requests: histogram_vec("s3gateway_request_duration_seconds", "From the request's head to the last byte of its answer.", &buckets, &["operation", "outcome"]),
+            errors: counter_vec("s3gateway_errors_total", "Error answers by S3 code.", &["code"]),
+            failovers: counter_vec("s3gateway_failover_reads_total", "Reads that left a failed home, by what came of them.", &["result"]),
+            first_byte: histogram("s3gateway_upstream_first_byte_seconds", "From choosing a backend to the head of its answer.", &buckets),
+            breaker: gauge_vec("s3gateway_breaker_state", "0 closed, 1 half-open, 2 open.", &["backend"]),
+            healthy: gauge_vec("s3gateway_backend_healthy", "1 where the last probe of the backend succeeded.", &["backend"]),
+            queue: gauge_vec("s3gateway_queue_keys", "Dirty keys by state.", &["state"]),
+            lag: float_gauge_vec("s3gateway_replication_lag_seconds", "Age of the oldest dirty key.", &["queue"]),
+            in_flight: int_gauge("s3gateway_requests_in_flight", "Requests being served now."),
+            bytes: counter_vec("s3gateway_body_bytes_total", "Bytes of bodies.", &["direction"]),
+        };
+        let all: [Box<dyn prometheus::core::Collector>; 10] = [
+            Box::new(metrics.requests.clone()),
+            Box::new(metrics.errors.clone()),
+            Box::new(metrics.failovers.clone()),
+            Box::new(metrics.first_byte.clone()),
+            Box::new(metrics.breaker.clone()),
+            Box::new(metrics.healthy.clone()),
+            Box::new(metrics.queue.clone()),
+            Box::new(metrics.lag.clone()),
+            Box::new(metrics.in_flight.clone()),
+            Box::new(metrics.bytes.clone()),
+        ];
+        for collector in all {
+            if let Err(error) = registry.register(collector) {
+                tracing::error!(%error, "metric is not exported");
+            }
+        }
+        metrics
+    }
+
+    /// Takes a finished request in.
+    pub fn observe_request(&self, operation: Option<Operation>, outcome: RequestOutcome, elapsed: Duration) {
+        let operation = operation.map_or("unknown", Operation::name);
+        self.requests.with_label_values(&[operation, outcome.into()]).observe(elapsed.as_secs_f64());
+    }
+    /// Counts an error answer.
+    pub fn observe_error(&self, code: s3gateway_s3::S3Code) {
+        self.errors.with_label_values(&[code.name()]).inc();
+    }
+    /// Counts a read that left its home.
+    pub fn observe_failover(&self, served: bool) {
+        self.failovers.with_label_values(&[if served { "served" } else { "refused" }]).inc();
+    }
+    /// Takes the time to a backend's first byte in.
+    pub fn observe_first_byte(&self, elapsed: Duration) {
+        self.first_byte.observe(elapsed.as_secs_f64());
+    }
+    /// Takes health and breakers in.
+    pub fn observe_backends(&self, backends: &[Arc<UpstreamBackend>]) {
+        for backend in backends {
+            let state = match backend.breaker_state() {
+                BreakerState::Closed { .. } => 0,
+                BreakerState::HalfOpen { .. } => 1,
+                BreakerState::Open { .. } => 2,
+            };
+            self.breaker.with_label_values(&[backend.id().as_str()]).set(state);
+            self.healthy.with_label_values(&[backend.id().as_str()]).set(i64::from(backend.is_healthy()));
+        }
+    }
+    /// Takes the queue's figures in.
+    pub fn observe_queue(&self, depth: &Depth) {
+        for (state, keys) in [("dirty", depth.dirty), ("claimed", depth.claimed), ("delayed", depth.delayed), ("dead", depth.dead)] {
+            self.queue.with_label_values(&[state]).set(i64::try_from(keys).unwrap_or(i64::MAX));
+        }
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+        #[allow(clippy::cast_precision_loss)] // milliseconds of this century fit a double exactly
+        let lag = depth.oldest.map_or(0.0, |oldest| (now - oldest as f64 / 1000.0).max(0.0));
+        self.lag.with_label_values(&["converge"]).set(lag);
+    }
+}
+
+// The constructors below fail only for names or labels that Prometheus forbids; the test makes every one of them.
+
+#[allow(clippy::expect_used)]
+fn histogram_vec(name: &str, help: &str, buckets: &[f64], labels: &[&str]) -> HistogramVec {
+    HistogramVec::new(HistogramOpts::new(name, help).buckets(buckets.to_vec()), labels).expect("a fixed name")
+}
+#[allow(clippy::expect_used)]
+fn histogram(name: &str, help: &str, buckets: &[f64]) -> Histogram {
+    Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets.to_vec())).expect("a fixed name")
+}
+#[allow(clippy::expect_used)]
+fn counter_vec(name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
+    IntCounterVec::new(Opts::new(name, help), labels).expect("a fixed name")
+}
+#[allow(clippy::expect_used)]
+fn gauge_vec(name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
+    IntGaugeVec::new(Opts::new(name, help), labels).expect("a fixed name")
+}
+#[allow(clippy::expect_used)]
+fn float_gauge_vec(name: &str, help: &str, labels: &[&str]) -> GaugeVec {
+    GaugeVec::new(Opts::new(name, help), labels).expect("a fixed name")
+}
+#[allow(clippy::expect_used)]
+fn int_gauge(name: &str, help: &str) -> IntGauge {
+    IntGauge::new(name, help).expect("a fixed name")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_figure_has_a_valid_name_and_is_exported() {
+        let registry = Registry::new();
+        let metrics = Metrics::register(&registry);
+        metrics.observe_request(Some(Operation::GetObject), RequestOutcome::Served, Duration::from_millis(3));
+        metrics.observe_queue(&Depth { dirty: 2, oldest: Some(0), ..Depth::default() });
+        let names: Vec<String> = registry.gather().iter().map(|f| f.name().to_owned()).collect();
+        assert!(names.contains(&"s3gateway_request_duration_seconds".to_owned()), "{names:?}");
+        assert!(names.contains(&"s3gateway_replication_lag_seconds".to_owned()), "{names:?}");
+    }
+}

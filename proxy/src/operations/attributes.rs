@@ -1,0 +1,142 @@
+//! GetObjectAttributes, answered from HEAD: several servers take the request for a plain GET.
+use super::home::etag_of;
+use crate::{admit::Admitted, answer::Answer, gateway::Gateway, refusal::Refusal, upstream::UpstreamAnswer};
+use bytes::Bytes;
+use http::{Method, header};
+use s3gateway_s3::{
+    S3Code, S3Error, S3Request,
+    checksum::{Algorithm, parse_value},
+    etag::multipart_parts,
+    xml::{GetObjectAttributesResponse, ObjectParts},
+};
+use strum::EnumString;
+
+/// What can be asked for (Amazon S3 API Reference, GetObjectAttributes, `x-amz-object-attributes`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, EnumString)]
+enum Attribute {
+    ETag,
+    Checksum,
+    ObjectParts,
+    StorageClass,
+    ObjectSize,
+}
+
+const CHECKSUMS: [Algorithm; 5] =
+    [Algorithm::Crc32, Algorithm::Crc32c, Algorithm::Crc64Nvme, Algorithm::Sha1, Algorithm::Sha256];
+
+impl Gateway {
+    pub(super) async fn object_attributes(&self, admitted: &Admitted) -> Result<Answer, Refusal> {
+        let (routed, key) = (admitted.routed()?, admitted.key()?);
+        let asked = parse_attributes(&admitted.request)?;
+        routed.require_held(key)?;
+        let request = routed.request(Method::HEAD, Some(key))?.header("x-amz-checksum-mode", "ENABLED");
+        let head = self.ask_home(routed, request, Bytes::new()).await?;
+        let answer = Answer::xml(describe(&head, &asked).render());
+        Ok(match head.header("last-modified") {
+            "" => answer,
+            modified => answer.with(header::LAST_MODIFIED, modified),
+        })
+    }
+}
+
+/// Parses `x-amz-object-attributes`, one header or several, comma-separated.
+///
+/// # Errors
+/// `InvalidArgument` for one that S3 does not know, and for none at all.
+fn parse_attributes(request: &S3Request) -> Result<Vec<Attribute>, S3Error> {
+    let name = "x-amz-object-attributes";
+    let texts = request.headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+    let attributes = texts.flat_map(|text| text.split(',')).map(|text| {
+        let unknown = |_| super::parameters::invalid(name, text, "Invalid attribute name specified.");
+        text.trim().parse::<Attribute>().map_err(unknown)
+    });
+    let attributes = attributes.collect::<Result<Vec<_>, _>>()?;
+    match attributes.is_empty() {
+        true => Err(S3Code::InvalidRequest.because(format!("Missing required header for this request: {name}"))),
+        false => Ok(attributes),
+    }
+}
+
+/// What HEAD tells of an object, as far as it is asked for.
+fn describe(head: &UpstreamAnswer, asked: &[Attribute]) -> GetObjectAttributesResponse {
+    let wants = |attribute| asked.contains(&attribute);
+    let etag = etag_of(head);
+    let checksums = CHECKSUMS.into_iter().filter_map(|algorithm| {
+        // The value of a multipart object ends in its number of parts, which is no part of the digest.
+        let text = head.header(algorithm.header());
+        let digest = text.rsplit_once('-').map_or(text, |(digest, _)| digest);
+        parse_value(algorithm, digest).map(|_| (algorithm, digest.to_owned()))
+    });
+    let parts =
+        multipart_parts(etag).map(|total_parts_count| ObjectParts { total_parts_count, ..ObjectParts::default() });
+    GetObjectAttributesResponse {
+        etag: wants(Attribute::ETag).then(|| etag.to_owned()),
+        checksums: wants(Attribute::Checksum).then(|| checksums.collect()),
+        checksum_type: Some(head.header("x-amz-checksum-type").to_owned())
+            .filter(|t| matches!(t.as_str(), "COMPOSITE" | "FULL_OBJECT")),
+        object_parts: parts.filter(|_| wants(Attribute::ObjectParts)),
+        storage_class: wants(Attribute::StorageClass).then(|| "STANDARD".to_owned()),
+        object_size: head.header("content-length").parse().ok().filter(|_| wants(Attribute::ObjectSize)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+
+    fn parse(values: &[&'static str]) -> Result<Vec<Attribute>, S3Code> {
+        let mut map = HeaderMap::new();
+        map.insert("host", HeaderValue::from_static("localhost"));
+        for value in values {
+            map.append("x-amz-object-attributes", HeaderValue::from_static(value));
+        }
+        let request = S3Request::parse(&Method::GET, "/mine/k?attributes", &map, &[]).expect("a request");
+        parse_attributes(&request).map_err(|e| e.code)
+    }
+
+    #[test]
+    fn attributes_in_one_header_or_several() {
+        assert_eq!(parse(&["ETag, ObjectSize"]), Ok(vec![Attribute::ETag, Attribute::ObjectSize]));
+        assert_eq!(parse(&["ETag", "ObjectParts"]), Ok(vec![Attribute::ETag, Attribute::ObjectParts]));
+        assert_eq!(parse(&["etag"]), Err(S3Code::InvalidArgument));
+        assert_eq!(parse(&[""]), Err(S3Code::InvalidArgument));
+        assert_eq!(parse(&[]), Err(S3Code::InvalidRequest));
+    }
+
+    #[test]
+    fn only_what_is_asked_for_is_told() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            ("etag", "\"abc-3\""),
+            ("content-length", "7"),
+            ("x-amz-checksum-crc32", "AAAAAA==-3"),
+            ("x-amz-checksum-sha1", "garbage"),
+            ("x-amz-checksum-type", "COMPOSITE"),
+        ] {
+            headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+        }
+        let head = UpstreamAnswer { status: StatusCode::OK, headers, body: Bytes::new() };
+        let all = describe(
+            &head,
+            &[
+                Attribute::ETag,
+                Attribute::Checksum,
+                Attribute::ObjectParts,
+                Attribute::StorageClass,
+                Attribute::ObjectSize,
+            ],
+        );
+        assert_eq!(
+            (all.etag.as_deref(), all.object_size, all.storage_class.as_deref()),
+            (Some("abc-3"), Some(7), Some("STANDARD"))
+        );
+        assert_eq!(all.object_parts.map(|p| p.total_parts_count), Some(3));
+        assert_eq!(all.checksums, Some(vec![(Algorithm::Crc32, "AAAAAA==".to_owned())]));
+        let size = describe(&head, &[Attribute::ObjectSize]);
+        assert_eq!(
+            (size.etag, size.checksums, size.object_parts.is_none(), size.object_size),
+            (None, None, true, Some(7))
+        );
+    }
+}

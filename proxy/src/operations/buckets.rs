@@ -1,0 +1,196 @@
+//! ListBuckets, HeadBucket, GetBucketLocation and DeleteBucket: what the gateway knows of buckets by itself.
+use super::{
+    home::{physical_on, unreadable},
+    parameters::{invalid, parse_number, parse_text},
+};
+use crate::{
+    admit::{Admitted, Routed},
+    answer::Answer,
+    gateway::Gateway,
+    refusal::Refusal,
+    upstream::{UpstreamError, UpstreamRequest},
+};
+use bytes::Bytes;
+use http::{HeaderName, Method, StatusCode};
+use s3gateway_s3::{
+    S3Code, S3Error, S3Request,
+    xml::{BucketEntry, ListAllMyBucketsResult, ListBucketResult, ListVersion, LocationConstraint, Owner},
+};
+use s3gateway_store::{Millis, TenantId};
+use std::time::{Duration, SystemTime};
+
+/// Buckets on one page of ListBuckets, at most (Amazon S3 API Reference, ListBuckets, `max-buckets`).
+const MAX_BUCKETS: u32 = 10_000;
+const BUCKET_REGION: HeaderName = HeaderName::from_static("x-amz-bucket-region");
+
+impl Gateway {
+    pub(super) async fn list_buckets(&self, admitted: &Admitted) -> Result<Answer, Refusal> {
+        let request = &admitted.request;
+        let prefix = parse_text(request, "prefix")?;
+        let limit = parse_max_buckets(request)?;
+        let context = ["list-buckets", admitted.tenant.as_str()];
+        let after = match request.query.get("continuation-token") {
+            None => None,
+            Some(token) => Some(self.sealer.open(&context, token).ok_or_else(|| {
+                S3Code::InvalidArgument
+                    .because("The continuation token provided is incorrect")
+                    .with("ArgumentName", "continuation-token")
+            })?),
+        };
+        // All buckets are in the region that clients sign for; where their bytes are, GetBucketLocation says.
+        let elsewhere = request.query.get("bucket-region").is_some_and(|asked| asked != self.region());
+        let mut listed = match elsewhere {
+            true => Vec::new(),
+            false => {
+                self.metadata.buckets(&admitted.tenant, prefix.unwrap_or_default(), after.as_deref(), limit + 1).await?
+            }
+        };
+        let page = usize::try_from(limit).unwrap_or(usize::MAX);
+        let is_truncated = listed.len() > page;
+        listed.truncate(page);
+        let next = listed.last().filter(|_| is_truncated).map(|last| self.sealer.seal(&context, last.name.as_str()));
+        let buckets = listed.iter().map(|bucket| BucketEntry {
+            name: bucket.name.as_str().to_owned(),
+            creation_date: from_millis(bucket.created_at),
+            region: Some(self.region().to_owned()),
+        });
+        let result = ListAllMyBucketsResult {
+            owner: owner(&admitted.tenant),
+            buckets: buckets.collect(),
+            prefix: prefix.map(str::to_owned),
+            continuation_token: next,
+        };
+        Ok(Answer::xml(result.render()))
+    }
+
+    pub(super) fn head_bucket(&self, admitted: &Admitted) -> Result<Answer, Refusal> {
+        admitted.routed()?;
+        Ok(Answer::empty(StatusCode::OK)
+            .with(BUCKET_REGION, self.region())
+            .with(http::header::CONTENT_TYPE, "application/xml"))
+    }
+
+    pub(super) fn bucket_location(admitted: &Admitted) -> Result<Answer, Refusal> {
+        Ok(Answer::xml(LocationConstraint(admitted.routed()?.route.location.clone()).render()))
+    }
+
+    /// The region that clients sign for. They sign by what HeadBucket and ListBuckets say, so it is no place's name.
+    fn region(&self) -> &str {
+        self.settings.signing_regions.first().map_or("us-east-1", String::as_str)
+    }
+
+    /// Deletes an empty bucket. It is out of sight first, so that no write that begins later can meet its end.
+    ///
+    /// Cancel: the bucket may stay out of sight until the deletion is taken up again.
+    pub(super) async fn delete_bucket(&self, admitted: &Admitted) -> Result<Answer, Refusal> {
+        let routed = admitted.routed()?;
+        let route = &routed.route;
+        self.metadata.begin_delete_bucket(&route.bucket).await?;
+        self.routes.forget(&route.tenant, &route.name).await;
+        if let Err(refusal) = self.delete_at_its_home(routed).await {
+            self.metadata.cancel_delete_bucket(&route.bucket).await?;
+            return Err(refusal);
+        }
+        self.metadata.finish_delete_bucket(&route.bucket).await?;
+        Ok(Answer::empty(StatusCode::NO_CONTENT))
+    }
+
+    async fn delete_at_its_home(&self, routed: &Routed) -> Result<(), Refusal> {
+        let physical = physical_on(&routed.route, &routed.home)?;
+        match self.holds_no_object(&routed.home, physical).await {
+            Ok(true) => {}
+            Ok(false) => return Err(S3Code::BucketNotEmpty.into()),
+            Err(error) if is_gone(&error) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        }
+        self.abort_lent_uploads(routed).await?;
+        let request = UpstreamRequest::new(Method::DELETE, physical, None);
+        match self.client.send(&routed.home, request, Bytes::new()).await {
+            Err(error) if !is_gone(&error) => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Ends the uploads that a backend cannot list: once their bucket is gone no one would find their parts again.
+    async fn abort_lent_uploads(&self, routed: &Routed) -> Result<(), Refusal> {
+        if routed.home.capabilities().list_uploads {
+            return Ok(());
+        }
+        for upload in self.metadata.uploads(&routed.route.bucket).await? {
+            let request = routed.request(Method::DELETE, Some(&upload.key))?.query("uploadId", &upload.upload_id);
+            match self.client.send(&routed.home, request, Bytes::new()).await {
+                Err(error) if error.is_outage() => return Err(error.into()),
+                _ => self.metadata.delete_upload(&routed.route.bucket, &upload.upload_id).await?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a physical bucket lists no object.
+    pub(super) async fn holds_no_object(
+        &self,
+        backend: &crate::upstream::UpstreamBackend,
+        physical: &s3gateway_s3::PhysicalBucket,
+    ) -> Result<bool, UpstreamError> {
+        let request = UpstreamRequest::new(Method::GET, physical, None).query("list-type", "2").query("max-keys", "1");
+        let answer = self.client.send(backend, request, Bytes::new()).await?;
+        let page = ListBucketResult::parse(ListVersion::V2, &answer.body).map_err(unreadable)?;
+        Ok(page.contents.is_empty() && page.common_prefixes.is_empty() && !page.is_truncated)
+    }
+}
+
+/// Whether the backend says that the physical bucket is not there.
+fn is_gone(error: &UpstreamError) -> bool {
+    matches!(error, UpstreamError::Refused(refused) if refused.status == 404)
+}
+
+fn parse_max_buckets(request: &S3Request) -> Result<u32, S3Error> {
+    let Some(text) = request.query.get("max-buckets") else { return Ok(MAX_BUCKETS) };
+    match parse_number(text, "max-buckets")? {
+        n if (1..=MAX_BUCKETS).contains(&n) => Ok(n),
+        _ => Err(invalid("max-buckets", text, "Argument max-buckets must be an integer between 1 and 10000.")),
+    }
+}
+
+/// S3's owner of everything that a tenant sees.
+pub(super) fn owner(tenant: &TenantId) -> Owner {
+    Owner { id: tenant.as_str().to_owned(), display_name: tenant.as_str().to_owned() }
+}
+
+/// A stored time as S3's XML wants it.
+pub(super) fn from_millis(millis: Millis) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_millis(u64::try_from(millis).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::{HeaderMap, HeaderValue};
+
+    #[test]
+    fn tr_13_max_buckets() {
+        for (value, want) in [
+            ("1", Some(1)),
+            ("10000", Some(10_000)),
+            ("0", None),
+            ("10001", None),
+            ("-1", None),
+            ("x", None),
+            ("", None),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert("host", HeaderValue::from_static("localhost"));
+            let request =
+                S3Request::parse(&Method::GET, &format!("/?max-buckets={value}"), &headers, &[]).expect(value);
+            assert_eq!(parse_max_buckets(&request).map_err(|e| e.code), want.ok_or(S3Code::InvalidArgument), "{value}");
+        }
+    }
+
+    #[test]
+    fn only_a_404_is_gone() {
+        assert!(is_gone(&UpstreamError::from_answer(404, "NoSuchBucket")));
+        for (status, code) in [(403, "AccessDenied"), (409, "BucketNotEmpty"), (500, "InternalError")] {
+            assert!(!is_gone(&UpstreamError::from_answer(status, code)), "{code}");
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! Conditions on writes that the gateway carries out itself: checked here first, then left to the backend to hold.
+//! A backend may know a condition on PUT and ignore it on DELETE or CompleteMultipartUpload; the check here closes all
+//! but the moment between the two.
+use super::home::etag_of;
+use crate::{
+    admit::{Admitted, Routed},
+    gateway::Gateway,
+    refusal::Refusal,
+    upstream::UpstreamRequest,
+};
+use s3gateway_s3::{ObjectKey, S3Code, S3Error, S3Request, etag::ETag, etag::ETagCondition};
+
+/// The conditions that a write is under.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct WriteConditions {
+    if_match: Option<ETagCondition>,
+    /// `If-None-Match: *`, the only form that S3 knows on writes.
+    if_absent: bool,
+    raw: Vec<(&'static str, String)>,
+}
+
+impl WriteConditions {
+    /// Parses `If-Match` and `If-None-Match`.
+    ///
+    /// # Errors
+    /// `NotImplemented` for a form that S3 does not know on writes, `InvalidArgument` for one that is malformed or given twice.
+    pub(super) fn parse(request: &S3Request) -> Result<Self, S3Error> {
+        for unknown in ["if-modified-since", "if-unmodified-since"] {
+            if request.headers.contains_key(unknown) {
+                return Err(not_implemented(unknown));
+            }
+        }
+        let if_match = one(request, "if-match")?;
+        let if_none_match = one(request, "if-none-match")?;
+        let parsed = if_match.map(ETagCondition::parse).transpose();
+        let parsed = parsed.map_err(|_| {
+            super::parameters::invalid("If-Match", if_match.unwrap_or_default(), "If-Match holds no ETag.")
+        })?;
+        if if_none_match.is_some_and(|value| ETagCondition::parse(value) != Ok(ETagCondition::Any)) {
+            return Err(not_implemented("if-none-match with an ETag"));
+        }
+        let raw = [("if-match", if_match), ("if-none-match", if_none_match)];
+        let raw = raw.into_iter().filter_map(|(name, value)| Some((name, value?.to_owned()))).collect();
+        Ok(Self { if_match: parsed, if_absent: if_none_match.is_some(), raw })
+    }
+
+    /// Whether there are none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.raw.is_empty()
+    }
+
+    /// Decides by what stands at the key now; `None`: nothing.
+    ///
+    /// # Errors
+    /// `PreconditionFailed`; `NoSuchKey` where `If-Match` names an object that is not there.
+    fn decide(&self, current: Option<&ETag>) -> Result<(), S3Error> {
+        match (&self.if_match, current) {
+            (Some(_), None) => return Err(S3Code::NoSuchKey.error()),
+            (Some(condition), Some(_)) if !condition.matches_strong(current) => {
+                return Err(S3Code::PreconditionFailed.error().with("Condition", "If-Match"));
+            }
+            _ => {}
+        }
+        match current {
+            Some(_) if self.if_absent => Err(S3Code::PreconditionFailed.error().with("Condition", "If-None-Match")),
+            _ => Ok(()),
+        }
+    }
+
+    /// Adds the conditions to the request that they are about.
+    pub(super) fn put_on(&self, request: UpstreamRequest) -> UpstreamRequest {
+        self.raw.iter().fold(request, |request, (name, value)| request.header(name, value.clone()))
+    }
+}
+
+fn one<'r>(request: &'r S3Request, name: &'static str) -> Result<Option<&'r str>, S3Error> {
+    let mut values = request.headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (None, _) => Ok(None),
+        (Some(value), None) => {
+            let text = std::str::from_utf8(value.as_bytes()).ok();
+            text.map(Some).ok_or_else(|| super::parameters::invalid(name, "", format!("{name} holds no ETag.")))
+        }
+        (Some(_), Some(_)) => Err(super::parameters::invalid(name, "", format!("{name} must be given once."))),
+    }
+}
+
+fn not_implemented(what: &str) -> S3Error {
+    S3Code::NotImplemented.because(format!("The condition {what} is not implemented for this operation."))
+}
+
+impl Gateway {
+    /// The write's conditions, checked against what stands at the key now.
+    ///
+    /// # Errors
+    /// As [`WriteConditions::parse`] and its decision; `NotImplemented` where the home does not hold conditions on writes.
+    pub(super) async fn check_write_conditions(
+        &self,
+        admitted: &Admitted,
+        routed: &Routed,
+        key: &ObjectKey,
+    ) -> Result<WriteConditions, Refusal> {
+        let conditions = WriteConditions::parse(&admitted.request)?;
+        if conditions.is_empty() {
+            return Ok(conditions);
+        }
+        if !routed.home.capabilities().conditional_writes {
+            return Err(S3Code::NotImplemented
+                .because("The bucket's home does not support conditional writes.")
+                .into());
+        }
+        let current = match self.head_at_home(routed, key).await {
+            Ok(answer) => ETag::parse(etag_of(&answer)).ok(),
+            Err(refusal) if refusal.to_s3().code == S3Code::NoSuchKey => None,
+            Err(refusal) => return Err(refusal),
+        };
+        conditions.decide(current.as_ref())?;
+        Ok(conditions)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::{HeaderMap, HeaderName, HeaderValue, Method};
+
+    fn parse(headers: &[(&'static str, &'static str)]) -> Result<WriteConditions, S3Code> {
+        let mut map = HeaderMap::new();
+        map.insert("host", HeaderValue::from_static("localhost"));
+        for (name, value) in headers {
+            map.append(HeaderName::from_static(name), HeaderValue::from_static(value));
+        }
+        let request = S3Request::parse(&Method::DELETE, "/mine/k", &map, &[]).expect("a request");
+        WriteConditions::parse(&request).map_err(|e| e.code)
+    }
+
+    #[test]
+    fn decisions() {
+        let a = ETag::parse("a").expect("an ETag");
+        for (header, on_none, on_a) in [
+            (("if-match", "\"a\""), Err(S3Code::NoSuchKey), Ok(())),
+            (("if-match", "*"), Err(S3Code::NoSuchKey), Ok(())),
+            (("if-match", "\"b\""), Err(S3Code::NoSuchKey), Err(S3Code::PreconditionFailed)),
+            (("if-none-match", "*"), Ok(()), Err(S3Code::PreconditionFailed)),
+        ] {
+            let conditions = parse(&[header]).expect("conditions");
+            assert_eq!(conditions.decide(None).map_err(|e| e.code), on_none, "{header:?}");
+            assert_eq!(conditions.decide(Some(&a)).map_err(|e| e.code), on_a, "{header:?}");
+        }
+        assert!(parse(&[]).is_ok_and(|c| c.is_empty()));
+    }
+
+    #[test]
+    fn forms_that_are_refused() {
+        for (headers, want) in [
+            (&[("if-none-match", "\"a\"")][..], S3Code::NotImplemented),
+            (&[("if-match", "\"a\""), ("if-match", "\"b\"")], S3Code::InvalidArgument),
+            (&[("if-match", "\"")], S3Code::InvalidArgument),
+            (&[("if-unmodified-since", "Fri, 02 Jan 2026 03:04:05 GMT")], S3Code::NotImplemented),
+        ] {
+            assert_eq!(parse(headers).err(), Some(want), "{headers:?}");
+        }
+    }
+}

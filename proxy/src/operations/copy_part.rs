@@ -1,0 +1,234 @@
+//! UploadPartCopy: a part of a multipart upload from an object, inside a backend or streamed through.
+use super::{
+    copy::{Source, check_size, content_length, header_once, judge_source, or_now, pin_source},
+    home::{done, etag_of, explain},
+    upload_id::OpenedUpload,
+};
+use crate::{
+    admit::Admitted,
+    answer::Answer,
+    gateway::Gateway,
+    refusal::Refusal,
+    upstream::{UpstreamError, UpstreamRequest},
+};
+use bytes::Bytes;
+use http::{HeaderMap, Method};
+use s3gateway_s3::{S3Code, S3Error, S3Request, etag::quoted, xml::CopyPartResult};
+use std::time::SystemTime;
+
+/// Bytes of the source, first and last, both included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Bounds {
+    first: u64,
+    last: u64,
+}
+
+impl Bounds {
+    /// Parses `x-amz-copy-source-range`: `bytes=first-last` and no other form.
+    fn parse(request: &S3Request) -> Result<Option<Self>, S3Error> {
+        let name = "x-amz-copy-source-range";
+        if !request.headers.contains_key(name) {
+            return Ok(None);
+        }
+        let text = header_once(request, name)?.trim();
+        let number = |digits: &str| digits.parse::<u64>().ok().filter(|_| digits.bytes().all(|b| b.is_ascii_digit()));
+        let bounds = text.strip_prefix("bytes=").and_then(|range| range.split_once('-'));
+        let bounds = bounds.and_then(|(first, last)| Some(Self { first: number(first)?, last: number(last)? }));
+        bounds.filter(|b| b.first <= b.last && b.last < u64::MAX).map(Some).ok_or_else(|| {
+            let message = "The x-amz-copy-source-range value must be of the form bytes=first-last where first and last are the zero-based offsets of the first and last bytes to copy";
+            super::parameters::invalid(name, text, message)
+        })
+    }
+
+    fn length(self) -> u64 {
+        (self.last - self.first).saturating_add(1)
+    }
+
+    fn render(self) -> String {
+        format!("bytes={}-{}", self.first, self.last)
+    }
+
+    /// # Errors
+    /// `InvalidArgument` where the source ends before the range does.
+    fn check(self, size: u64) -> Result<(), S3Error> {
+        match self.last < size {
+            true => Ok(()),
+            false => {
+                let message = format!("Range specified is not valid for source object of size: {size}");
+                Err(super::parameters::invalid("x-amz-copy-source-range", &self.render(), message))
+            }
+        }
+    }
+}
+
+impl Gateway {
+    pub(super) async fn copy_part(&self, admitted: &Admitted) -> Result<Answer, Refusal> {
+        let (routed, key, request) = (admitted.routed()?, admitted.key()?, &admitted.request);
+        let number = parse_part_number(request)?;
+        let bounds = Bounds::parse(request)?;
+        let upload = self.open_upload_id(admitted)?;
+        self.require_open(&routed.route, &upload).await?;
+        let source = self.resolve_source(admitted, routed, Some(&upload.home)).await?;
+        let part = upload
+            .request(Method::PUT, &routed.route, key)?
+            .query("partNumber", &number.to_string())
+            .query("uploadId", &upload.backend_upload_id);
+        let (etag, last_modified) = match source.is_copied_by(&upload.home) {
+            true => self.copy_part_inside(request, &source, &upload, bounds, part).await?,
+            false => self.copy_part_through(request, &source, &upload, bounds, part).await?,
+        };
+        let result =
+            CopyPartResult { etag: quoted(&etag), last_modified: or_now(last_modified), checksums: Vec::new() };
+        Ok(Answer::xml(result.render()))
+    }
+
+    async fn copy_part_inside(
+        &self,
+        client: &S3Request,
+        source: &Source,
+        upload: &OpenedUpload,
+        bounds: Option<Bounds>,
+        part: UpstreamRequest,
+    ) -> Result<(String, SystemTime), Refusal> {
+        let head = self.head_at_home(&source.routed, &source.key).await?;
+        judge_source(client, &head.headers, etag_of(&head))?;
+        let size = content_length(&head);
+        let mut part = pin_source(part.header("x-amz-copy-source", source.header()?), client, etag_of(&head));
+        match bounds {
+            Some(bounds) => {
+                bounds.check(size)?;
+                check_size(bounds.length())?;
+                part = part.header("x-amz-copy-source-range", bounds.render());
+            }
+            None => check_size(size)?,
+        }
+        let answer = self.client.send(&upload.home, part, Bytes::new()).await.map_err(explain)?;
+        let result = done(CopyPartResult::parse(&answer.body))?;
+        Ok((result.etag, result.last_modified))
+    }
+
+    async fn copy_part_through(
+        &self,
+        client: &S3Request,
+        source: &Source,
+        upload: &OpenedUpload,
+        bounds: Option<Bounds>,
+        part: UpstreamRequest,
+    ) -> Result<(String, SystemTime), Refusal> {
+        let request = source.routed.request(Method::GET, Some(&source.key))?;
+        let request = match bounds {
+            Some(bounds) => request.header("range", bounds.render()),
+            None => request,
+        };
+        let opened = self.client.open(&source.routed.home, request).await.map_err(explain);
+        let mut download = match (opened, bounds) {
+            (Err(UpstreamError::Refused(refused)), Some(bounds)) if refused.status == 416 => {
+                let size = content_length(&self.head_at_home(&source.routed, &source.key).await?);
+                bounds.check(size)?;
+                return Err(S3Code::InvalidRange.into());
+            }
+            (opened, _) => opened?,
+        };
+        let etag = download.header("etag").to_owned();
+        judge_source(client, &download.headers, &etag)?;
+        if let Some(bounds) = bounds {
+            verify_content_range(&download.headers, bounds)?;
+        }
+        let length = download.content_length()?;
+        check_size(length)?;
+        let answer = self.client.upload(&upload.home, part, length, &mut download).await.map_err(explain)?;
+        Ok((etag_of(&answer).to_owned(), SystemTime::now()))
+    }
+}
+
+/// The part's number.
+///
+/// # Errors
+/// `InvalidArgument` outside 1 to 10,000.
+fn parse_part_number(request: &S3Request) -> Result<u32, S3Error> {
+    let text = request.query.get("partNumber").unwrap_or_default();
+    let number =
+        text.parse::<u32>().ok().filter(|n| (1..=10_000).contains(n) && text.bytes().all(|b| b.is_ascii_digit()));
+    number.ok_or_else(|| {
+        super::parameters::invalid("partNumber", text, "Part number must be an integer between 1 and 10000, inclusive")
+    })
+}
+
+/// Checks that a backend has served exactly the range that was asked for.
+fn verify_content_range(headers: &HeaderMap, bounds: Bounds) -> Result<(), Refusal> {
+    let text = headers.get(http::header::CONTENT_RANGE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let served = text.strip_prefix("bytes ").and_then(|range| range.split_once('/'));
+    let Some((range, size)) = served.and_then(|(range, size)| Some((range, size.parse::<u64>().ok()?))) else {
+        return Err(UpstreamError::Malformed("a range was asked for and not served").into());
+    };
+    bounds.check(size)?;
+    match range == format!("{}-{}", bounds.first, bounds.last) {
+        true => Ok(()),
+        false => Err(UpstreamError::Malformed("another range was served than asked for").into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+
+    fn request(range: &'static str, part_number: &str) -> S3Request {
+        let mut map = HeaderMap::new();
+        map.insert("host", HeaderValue::from_static("localhost"));
+        map.insert("x-amz-copy-source", HeaderValue::from_static("/mine/a"));
+        map.insert("x-amz-copy-source-range", HeaderValue::from_static(range));
+        let target = format!("/mine/k?partNumber={part_number}&uploadId=u");
+        S3Request::parse(&Method::PUT, &target, &map, &[]).expect("a request")
+    }
+
+    #[test]
+    fn only_closed_ranges() {
+        for (range, want) in [
+            ("bytes=0-0", Some((0, 0))),
+            ("bytes=5-9", Some((5, 9))),
+            ("bytes=9-5", None),
+            ("bytes=5-", None),
+            ("bytes=-5", None),
+            ("bytes=0-1,3-4", None),
+            ("bytes=+0-1", None),
+            ("bytes=0-18446744073709551615", None),
+            ("items=0-1", None),
+            ("", None),
+        ] {
+            let got = Bounds::parse(&request(range, "1"));
+            let want = want.map(|(first, last)| Some(Bounds { first, last })).ok_or(S3Code::InvalidArgument);
+            assert_eq!(got.map_err(|e| e.code), want, "{range}");
+        }
+    }
+
+    #[test]
+    fn xm_10_part_numbers() {
+        for (number, ok) in [
+            ("1", true),
+            ("10000", true),
+            ("0", false),
+            ("10001", false),
+            ("-1", false),
+            ("abc", false),
+            ("1e2", false),
+            ("", false),
+            ("%2B1", false),
+        ] {
+            assert_eq!(parse_part_number(&request("bytes=0-0", number)).is_ok(), ok, "{number}");
+        }
+    }
+
+    #[test]
+    fn the_range_served_is_the_one_asked_for() {
+        let check = |content_range: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert("content-range", HeaderValue::from_static(content_range));
+            verify_content_range(&headers, Bounds { first: 5, last: 9 }).map_err(|r| r.to_s3().code)
+        };
+        assert_eq!(check("bytes 5-9/10"), Ok(()));
+        assert_eq!(check("bytes 5-7/8"), Err(S3Code::InvalidArgument));
+        assert_eq!(check("bytes 0-9/10"), Err(S3Code::ServiceUnavailable));
+        assert_eq!(check(""), Err(S3Code::ServiceUnavailable));
+    }
+}

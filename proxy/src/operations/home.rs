@@ -1,0 +1,126 @@
+//! A bucket's home as operations ask it: the bucket's name there, a request on it, and what its refusals mean.
+use crate::{
+    admit::Routed,
+    gateway::Gateway,
+    refusal::Refusal,
+    upstream::{BackendError, UpstreamAnswer, UpstreamBackend, UpstreamError, UpstreamRequest},
+};
+use bytes::Bytes;
+use http::Method;
+use s3gateway_s3::{
+    ObjectKey, PhysicalBucket, S3Code,
+    etag::unquoted,
+    xml::{self, ErrorDocument, XmlError},
+};
+use s3gateway_store::{Route, StoreError};
+
+/// The bucket's name on one backend of its placement.
+pub(super) fn physical_on<'r>(route: &'r Route, backend: &UpstreamBackend) -> Result<&'r PhysicalBucket, Refusal> {
+    route.physical_on(backend.id()).ok_or(Refusal::Store(StoreError::Corrupt("a bucket without a name on its backend")))
+}
+
+impl Routed {
+    /// A request to the home, on the bucket or on a key in it.
+    pub(super) fn request(&self, method: Method, key: Option<&ObjectKey>) -> Result<UpstreamRequest, Refusal> {
+        Ok(UpstreamRequest::new(method, physical_on(&self.route, &self.home)?, key))
+    }
+
+    /// Whether the home can hold `key` at all; one that it cannot hold does not exist.
+    pub(super) fn holds(&self, key: &ObjectKey) -> bool {
+        self.home.capabilities().keys.holds(key.as_str())
+    }
+
+    /// Passes keys that can exist.
+    ///
+    /// # Errors
+    /// `NoSuchKey`.
+    pub(super) fn require_held(&self, key: &ObjectKey) -> Result<(), Refusal> {
+        if self.holds(key) { Ok(()) } else { Err(S3Code::NoSuchKey.into()) }
+    }
+}
+
+impl Gateway {
+    /// Asks the home with a bodiless request or a small body.
+    pub(super) async fn ask_home(
+        &self,
+        routed: &Routed,
+        request: UpstreamRequest,
+        body: Bytes,
+    ) -> Result<UpstreamAnswer, UpstreamError> {
+        self.client.send(&routed.home, request, body).await.map_err(explain)
+    }
+
+    /// HEAD of an object at its home.
+    ///
+    /// # Errors
+    /// `NoSuchKey`, an outage of the home.
+    pub(super) async fn head_at_home(&self, routed: &Routed, key: &ObjectKey) -> Result<UpstreamAnswer, Refusal> {
+        routed.require_held(key)?;
+        let request = routed.request(Method::HEAD, Some(key))?;
+        Ok(self.ask_home(routed, request, Bytes::new()).await?)
+    }
+}
+
+/// A mapped bucket that its backend does not know is the operator's trouble, not the client's mistake.
+pub(super) fn explain(error: UpstreamError) -> UpstreamError {
+    match error {
+        UpstreamError::Refused(refused) if refused.code == "NoSuchBucket" => {
+            UpstreamError::Malformed("the backend does not know a bucket that is mapped to it")
+        }
+        other => other,
+    }
+}
+
+/// The object's ETag in an answer, without quotes; empty where the backend gave none.
+pub(super) fn etag_of(answer: &UpstreamAnswer) -> &str {
+    unquoted(answer.header("etag"))
+}
+
+/// Takes apart an answer of status 200 that may still be an error.
+pub(super) fn done<T>(parsed: Result<xml::Answer<T>, XmlError>) -> Result<T, UpstreamError> {
+    match parsed {
+        Ok(xml::Answer::Done(value)) => Ok(value),
+        Ok(xml::Answer::Failed(error)) => Err(late_error(error)),
+        Err(_) => Err(UpstreamError::Malformed("no such document was asked for")),
+    }
+}
+
+/// What an error inside a 200 stands for: it has lost its status, so the code decides.
+fn late_error(error: ErrorDocument) -> UpstreamError {
+    match S3Code::from_name(&error.code) {
+        Some(code) => UpstreamError::from_answer(code.status(), code.name()),
+        None => UpstreamError::Failed(BackendError { status: 500, code: error.code }),
+    }
+}
+
+/// For documents of backends that do not read.
+pub(super) fn unreadable(_: XmlError) -> UpstreamError {
+    UpstreamError::Malformed("the document does not read")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use s3gateway_s3::xml::CopyObjectResult;
+
+    #[test]
+    fn an_error_in_a_200_is_an_error() {
+        let body = |code: &str| {
+            format!("\n  <?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>at 10.0.0.1</Message></Error>")
+        };
+        for (code, definite) in
+            [("InternalError", false), ("EntityTooSmall", true), ("SlowDown", true), ("Strange", false)]
+        {
+            let error = done(CopyObjectResult::parse(body(code).as_bytes())).expect_err(code);
+            assert_eq!(error.is_definite(), definite, "{code}");
+        }
+        assert!(matches!(done(CopyObjectResult::parse(b"<html/>")), Err(UpstreamError::Malformed(_))));
+    }
+
+    #[test]
+    fn a_lost_bucket_is_an_outage() {
+        let error = explain(UpstreamError::from_answer(404, "NoSuchBucket"));
+        assert!(error.is_outage());
+        assert!(!explain(UpstreamError::from_answer(404, "NoSuchKey")).is_outage());
+    }
+}

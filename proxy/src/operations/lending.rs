@@ -1,0 +1,127 @@
+//! Tags that the gateway keeps in its metadata for homes without object tagging.
+//! Invariant: a row counts only for the object whose ETag it names, so that a crash between an overwrite and its row
+//! never gives an object the tags of the one before it.
+use crate::{
+    admit::Routed,
+    answer::RequestId,
+    gateway::Gateway,
+    refusal::Refusal,
+    upstream::{UpstreamError, UpstreamRequest},
+};
+use bytes::Bytes;
+use http::Method;
+use s3gateway_s3::{ObjectKey, TagSet, etag::unquoted, xml::Tagging};
+use s3gateway_store::{DirtyKey, Route};
+use sha2::{Digest, Sha256};
+use std::future::Future;
+
+impl Gateway {
+    /// Keeps the tags of an object that has just been written, or the fact that it has none. Does nothing where the home
+    /// keeps tags itself. To be called after the backend's success and before the commit.
+    ///
+    /// # Errors
+    /// A store error: then the write must not be committed, the key stays dirty and the client is told to try again.
+    pub(crate) async fn store_lent_tags(
+        &self,
+        route: &Route,
+        key: &ObjectKey,
+        etag: &str,
+        tags: Option<&TagSet>,
+    ) -> Result<(), Refusal> {
+        let home = self.backends.get(&route.home).ok_or(UpstreamError::OutOfService)?;
+        if home.capabilities().tagging {
+            return Ok(());
+        }
+        match tags {
+            Some(tags) if !tags.is_empty() => {
+                self.metadata.put_tags(&route.bucket, key, unquoted(etag), tags.as_slice()).await?
+            }
+            _ => self.metadata.delete_tags(&route.bucket, key).await?,
+        }
+        Ok(())
+    }
+
+    /// The tags lent to the object with that ETag.
+    pub(super) async fn lent_tags(&self, route: &Route, key: &ObjectKey, etag: &str) -> Result<TagSet, Refusal> {
+        let kept = self.metadata.tags(&route.bucket, key).await?;
+        Ok(match kept {
+            Some((of, tags)) if of == unquoted(etag) => TagSet::validate(tags)?,
+            _ => TagSet::default(),
+        })
+    }
+
+    /// An object's tags, wherever they are kept. `etag`: the object's, as its home gives it.
+    pub(super) async fn tags_of(&self, routed: &Routed, key: &ObjectKey, etag: &str) -> Result<TagSet, Refusal> {
+        if !routed.home.capabilities().tagging {
+            return self.lent_tags(&routed.route, key, etag).await;
+        }
+        let request = routed.request(Method::GET, Some(key))?.query("tagging", "");
+        match self.ask_home(routed, request, Bytes::new()).await {
+            Ok(answer) => {
+                let tagging = Tagging::parse(&answer.body).map_err(super::home::unreadable)?;
+                Ok(TagSet::validate(tagging.tags)?)
+            }
+            Err(error) if error.refused_code() == Some("NoSuchTagSet") => Ok(TagSet::default()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// As [`Gateway::write_marked`], with [`Gateway::store_lent_tags`] between the backend's success and the commit.
+    /// `etag`: the ETag of what was written.
+    pub(super) async fn write_lending<T>(
+        &self,
+        route: &Route,
+        key: &ObjectKey,
+        request_id: RequestId,
+        write: impl Future<Output = Result<T, UpstreamError>>,
+        etag: fn(&T) -> &str,
+        tags: Option<&TagSet>,
+    ) -> Result<T, Refusal> {
+        let dirty = DirtyKey { bucket: route.bucket.clone(), key: key.clone() };
+        let mark = self.intent(&dirty, request_id).await?;
+        let result = write.await;
+        if let Ok(value) = &result {
+            self.store_lent_tags(route, key, etag(value), tags).await?;
+        }
+        self.settle(&dirty, &mark, request_id, result).await
+    }
+
+    /// Keeps the tags of a multipart upload until it is completed.
+    pub(super) async fn store_upload_tags(&self, route: &Route, upload_id: &str, tags: &TagSet) -> Result<(), Refusal> {
+        if let Some(row) = upload_row(upload_id)
+            && !tags.is_empty()
+        {
+            self.metadata.put_tags(&route.bucket, &row, OF_AN_UPLOAD, tags.as_slice()).await?;
+        }
+        Ok(())
+    }
+
+    /// The tags that a multipart upload was begun with.
+    pub(super) async fn upload_tags(&self, route: &Route, upload_id: &str) -> Result<TagSet, Refusal> {
+        match upload_row(upload_id) {
+            Some(row) => self.lent_tags(route, &row, OF_AN_UPLOAD).await,
+            None => Ok(TagSet::default()),
+        }
+    }
+
+    /// Forgets the tags of a multipart upload that has ended.
+    pub(super) async fn forget_upload_tags(&self, route: &Route, upload_id: &str) -> Result<(), Refusal> {
+        if let Some(row) = upload_row(upload_id) {
+            self.metadata.delete_tags(&route.bucket, &row).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Stands where the ETag would: no object has this one, so the row is never taken for an object's.
+const OF_AN_UPLOAD: &str = "*upload*";
+
+/// The row of an upload's tags. Clients see upload ids sealed only, so none can name an object like it.
+fn upload_row(upload_id: &str) -> Option<ObjectKey> {
+    ObjectKey::parse(&format!("\0upload\0{}", hex::encode(Sha256::digest(upload_id)))).ok()
+}
+
+/// Adds an object's tags to its upload where the home keeps them.
+pub(super) fn with_tags(request: UpstreamRequest, tags: &TagSet, kept_by_backend: bool) -> UpstreamRequest {
+    if kept_by_backend && !tags.is_empty() { request.header("x-amz-tagging", tags.render_header()) } else { request }
+}

@@ -1,0 +1,55 @@
+//! Operations that the gateway answers itself: buckets, listings, multipart control, copies, tags, batch deletes.
+mod attributes;
+mod buckets;
+mod conditions;
+mod copy;
+mod copy_part;
+mod create_bucket;
+mod delete;
+mod home;
+mod lending;
+mod list_uploads;
+mod listing;
+mod listing_lent;
+mod multipart;
+mod parameters;
+mod parts;
+mod tagging;
+mod upload_id;
+
+use crate::{admit::Admitted, answer::Answer, gateway::Gateway, refusal::Refusal};
+use bytes::Bytes;
+use s3gateway_s3::{Operation, S3Code};
+
+pub(crate) use tagging::parse_put_tags;
+
+impl Gateway {
+    /// Carries out an admitted operation that is not streamed. `body` is whole, bounded and has proven true.
+    ///
+    /// Cancel: what an operation had begun at a backend may be done or not; a marked key stays dirty until converged.
+    pub(crate) async fn answer(&self, admitted: &Admitted, body: Bytes) -> Result<Answer, Refusal> {
+        match admitted.request.operation {
+            Operation::ListBuckets => self.list_buckets(admitted).await,
+            Operation::CreateBucket => self.create_bucket(admitted, &body).await,
+            Operation::DeleteBucket => self.delete_bucket(admitted).await,
+            Operation::HeadBucket => self.head_bucket(admitted),
+            Operation::GetBucketLocation => Self::bucket_location(admitted),
+            Operation::ListObjects | Operation::ListObjectsV2 => self.list_objects(admitted).await,
+            Operation::DeleteObject => self.delete_object(admitted).await,
+            Operation::DeleteObjects => self.delete_objects(admitted, &body).await,
+            Operation::CopyObject => self.copy_object(admitted).await,
+            Operation::GetObjectAttributes => self.object_attributes(admitted).await,
+            Operation::GetObjectTagging => self.object_tagging(admitted).await,
+            Operation::PutObjectTagging => self.put_object_tagging(admitted, &body).await,
+            Operation::DeleteObjectTagging => self.delete_object_tagging(admitted).await,
+            Operation::CreateMultipartUpload => self.create_upload(admitted).await,
+            Operation::UploadPartCopy => self.copy_part(admitted).await,
+            Operation::CompleteMultipartUpload => self.complete_upload(admitted, &body).await,
+            Operation::AbortMultipartUpload => self.abort_upload(admitted).await,
+            Operation::ListParts => self.list_parts(admitted).await,
+            Operation::ListMultipartUploads => self.list_uploads(admitted).await,
+            // Streamed operations never get here, and what is not implemented was refused on admission.
+            _ => Err(S3Code::NotImplemented.into()),
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! CreateMultipartUpload, CompleteMultipartUpload and AbortMultipartUpload.
+//! Invariant: only the completion makes an object, so only it is marked.
+use super::{
+    home::{done, etag_of, explain, physical_on, unreadable},
+    lending::with_tags,
+    tagging::parse_put_tags,
+    upload_id::{OpenedUpload, seal},
+};
+use crate::{
+    admit::{Admitted, Routed},
+    answer::Answer,
+    gateway::Gateway,
+    refusal::Refusal,
+    upstream::{UpstreamError, UpstreamRequest},
+};
+use bytes::Bytes;
+use http::{HeaderMap, Method, StatusCode};
+use s3gateway_filters::{headers, keys};
+use s3gateway_s3::{
+    Addressing, ObjectKey, Operation, S3Code, S3Request,
+    etag::{quoted, unquoted},
+    uri,
+    xml::{CompleteMultipartUpload, CompleteMultipartUploadResult, CompletedPart, InitiateMultipartUploadResult},
+};
+use s3gateway_store::{Millis, OpenUpload, Route};
+use std::time::SystemTime;
+
+impl Gateway {
+    /// Begins an upload at the home.
+    ///
+    /// Cancel: an upload may stay open at the backend that no client knows of.
+    pub(super) async fn create_upload(&self, admitted: &Admitted) -> Result<Answer, Refusal> {
+        let (routed, key, bucket) = (admitted.routed()?, admitted.key()?, admitted.bucket()?);
+        let (route, home) = (&routed.route, &routed.home);
+        keys::check(home.capabilities().keys, key)?;
+        let tags = parse_put_tags(&admitted.request, route)?.unwrap_or_default();
+        let request = with_stored_headers(
+            routed.request(Method::POST, Some(key))?.query("uploads", ""),
+            &admitted.request.headers,
+        );
+        let request = with_tags(request, &tags, home.capabilities().tagging);
+        let answer = self.ask_home(routed, request, Bytes::new()).await?;
+        let upload_id = InitiateMultipartUploadResult::parse(&answer.body).map_err(unreadable)?.upload_id;
+        let noted = async {
+            if !home.capabilities().list_uploads {
+                let initiated_at = to_millis(SystemTime::now());
+                self.metadata
+                    .put_upload(
+                        &route.bucket,
+                        &OpenUpload { key: key.clone(), upload_id: upload_id.clone(), initiated_at },
+                    )
+                    .await?;
+            }
+            if !home.capabilities().tagging {
+                self.store_upload_tags(route, &upload_id, &tags).await?;
+            }
+            Ok::<(), Refusal>(())
+        };
+        if let Err(refusal) = noted.await {
+            let request = routed.request(Method::DELETE, Some(key))?.query("uploadId", &upload_id);
+            if let Err(error) = self.ask_home(routed, request, Bytes::new()).await {
+                tracing::debug!(%error, "an upload that could not be noted stays open");
+            }
+            return Err(refusal);
+        }
+        let upload_id = seal(&self.sealer, route, key.as_str(), home.id(), &upload_id);
+        if upload_id.is_empty() {
+            return Err(S3Code::ServiceUnavailable.into());
+        }
+        let result = InitiateMultipartUploadResult {
+            bucket: bucket.as_str().to_owned(),
+            key: key.as_str().to_owned(),
+            upload_id,
+        };
+        Ok(Answer::xml(result.render()))
+    }
+
+    /// Makes the object of an upload's parts.
+    ///
+    /// Cancel: the object may be made or not; its key stays dirty until converged.
+    pub(super) async fn complete_upload(&self, admitted: &Admitted, body: &Bytes) -> Result<Answer, Refusal> {
+        let (routed, key) = (admitted.routed()?, admitted.key()?);
+        let route = &routed.route;
+        let upload = self.open_upload_id(admitted)?;
+        let complete = CompleteMultipartUpload::parse(body)?;
+        self.require_open(route, &upload).await?;
+        let conditions = self.check_write_conditions(admitted, routed, key).await?;
+        self.check_parts(route, key, &upload, &complete.parts).await?;
+        let request =
+            conditions.put_on(upload.request(Method::POST, route, key)?.query("uploadId", &upload.backend_upload_id));
+        let request = request.header("content-type", "application/xml");
+        let document = Bytes::from(plain(&complete).render());
+        let tags = match upload.home.capabilities().tagging {
+            true => None,
+            false => Some(self.upload_tags(route, &upload.backend_upload_id).await?),
+        };
+        let write = self.make_whole(routed, key, &upload, request, document);
+        let etag = self.write_lending(route, key, admitted.request_id, write, String::as_str, tags.as_ref()).await?;
+        if let Err(error) = self.forget_upload(route, &upload).await {
+            // The object is made and committed: a row too many is no reason to call that a failure.
+            tracing::warn!(%error, "a completed upload is still listed");
+        }
+        let result = CompleteMultipartUploadResult {
+            location: location(&admitted.request),
+            bucket: admitted.bucket()?.as_str().to_owned(),
+            key: key.as_str().to_owned(),
+            etag: Some(quoted(&etag)).filter(|_| !etag.is_empty()),
+            ..CompleteMultipartUploadResult::default()
+        };
+        Ok(Answer::xml(result.render()))
+    }
+
+    /// Has the backend complete the upload; gives the object's ETag without quotes, asked for where the answer has none.
+    async fn make_whole(
+        &self,
+        routed: &Routed,
+        key: &ObjectKey,
+        upload: &OpenedUpload,
+        request: UpstreamRequest,
+        document: Bytes,
+    ) -> Result<String, UpstreamError> {
+        let answer = self.client.send(&upload.home, request, document).await.map_err(explain)?;
+        let result = done(CompleteMultipartUploadResult::parse(&answer.body))?;
+        if let Some(etag) = result.etag.as_deref().map(unquoted).filter(|etag| !etag.is_empty()) {
+            return Ok(etag.to_owned());
+        }
+        let physical =
+            physical_on(&routed.route, &upload.home).map_err(|_| UpstreamError::Malformed("no name for the bucket"))?;
+        let head =
+            self.client.send(&upload.home, UpstreamRequest::new(Method::HEAD, physical, Some(key)), Bytes::new()).await;
+        // The object stands whatever became of this question: an answer without ETag is better than one of failure.
+        Ok(head.map(|head| etag_of(&head).to_owned()).unwrap_or_default())
+    }
+
+    /// Ends an upload and drops its parts.
+    pub(super) async fn abort_upload(&self, admitted: &Admitted) -> Result<Answer, Refusal> {
+        let (routed, key) = (admitted.routed()?, admitted.key()?);
+        let upload = self.open_upload_id(admitted)?;
+        self.require_open(&routed.route, &upload).await?;
+        let request = upload.request(Method::DELETE, &routed.route, key)?.query("uploadId", &upload.backend_upload_id);
+        let result = self.client.send(&upload.home, request, Bytes::new()).await.map_err(explain);
+        if !matches!(&result, Err(error) if error.refused_code() != Some("NoSuchUpload")) {
+            self.forget_upload(&routed.route, &upload).await?;
+        }
+        result?;
+        Ok(Answer::empty(StatusCode::NO_CONTENT))
+    }
+
+    /// Forgets what was kept of an upload that has ended.
+    async fn forget_upload(&self, route: &Route, upload: &OpenedUpload) -> Result<(), Refusal> {
+        if !upload.home.capabilities().tagging {
+            self.forget_upload_tags(route, &upload.backend_upload_id).await?;
+        }
+        if !upload.home.capabilities().list_uploads {
+            self.metadata.delete_upload(&route.bucket, &upload.backend_upload_id).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Part numbers and ETags alone: checksums were verified here, part by part, and the backend has none to compare.
+fn plain(complete: &CompleteMultipartUpload) -> CompleteMultipartUpload {
+    let parts = complete.parts.iter().map(|part| CompletedPart {
+        part_number: part.part_number,
+        etag: quoted(&part.etag),
+        checksums: Vec::new(),
+    });
+    CompleteMultipartUpload { parts: parts.collect() }
+}
+
+/// Adds what is stored beside an object's bytes: user metadata and the headers that GET gives back.
+pub(super) fn with_stored_headers(request: UpstreamRequest, from: &HeaderMap) -> UpstreamRequest {
+    let allowed = headers::forwarded_request_headers(Operation::CreateMultipartUpload);
+    let request = from.iter().fold(request, |request, (name, value)| {
+        let stored = allowed.allows(name.as_str()) && !matches!(name.as_str(), "content-encoding" | "x-amz-tagging");
+        match std::str::from_utf8(value.as_bytes()) {
+            Ok(value) if stored => request.header(name.as_str(), value.trim()),
+            _ => request,
+        }
+    });
+    match headers::content_encoding(from) {
+        Some(encoding) => request.header("content-encoding", encoding),
+        None => request,
+    }
+}
+
+/// Where the object is, as the client itself would name it.
+fn location(request: &S3Request) -> String {
+    let key = uri::encode_path(request.key.as_ref().map_or("", ObjectKey::as_str));
+    match (request.addressing, &request.bucket) {
+        (Addressing::Path, Some(bucket)) => format!("http://{}/{}/{key}", request.host, bucket.as_str()),
+        _ => format!("http://{}/{key}", request.host),
+    }
+}
+
+/// A time as the store keeps it.
+pub(super) fn to_millis(time: SystemTime) -> Millis {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Millis::try_from(since.as_millis()).unwrap_or(Millis::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+    use s3gateway_s3::checksum::Algorithm;
+
+    fn request(host: &'static str, target: &str, domains: &[String]) -> S3Request {
+        let mut headers = HeaderMap::new();
+        headers.insert("host", HeaderValue::from_static(host));
+        S3Request::parse(&Method::POST, target, &headers, domains).expect(target)
+    }
+
+    #[test]
+    fn the_location_is_the_clients_own_address() {
+        let path = request("gw.test:9000", "/mine/a%20b/c?uploadId=u", &[]);
+        assert_eq!(location(&path), "http://gw.test:9000/mine/a%20b/c");
+        let host = request("mine.gw.test", "/k?uploadId=u", &["gw.test".to_owned()]);
+        assert_eq!(location(&host), "http://mine.gw.test/k");
+    }
+
+    #[test]
+    fn parts_go_up_without_checksums_and_with_quotes() {
+        let part = |etag: &str| CompletedPart {
+            part_number: 3,
+            etag: etag.to_owned(),
+            checksums: vec![(Algorithm::Crc32, "AAAAAA==".to_owned())],
+        };
+        for etag in ["abc", "\"abc\""] {
+            let sent = plain(&CompleteMultipartUpload { parts: vec![part(etag)] });
+            assert_eq!(
+                sent.parts,
+                [CompletedPart { part_number: 3, etag: "\"abc\"".to_owned(), checksums: Vec::new() }]
+            );
+        }
+    }
+}

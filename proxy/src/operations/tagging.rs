@@ -1,0 +1,109 @@
+//! Object tagging, at the home or lent by the gateway; a change of tags is a write to the key, so that replicas follow.
+use super::home::etag_of;
+use crate::{
+    admit::{Admitted, Routed},
+    answer::Answer,
+    gateway::Gateway,
+    refusal::Refusal,
+    upstream::UpstreamRequest,
+};
+use bytes::Bytes;
+use http::{Method, StatusCode};
+use s3gateway_filters::replica_count;
+use s3gateway_s3::{
+    ObjectKey, S3Code, S3Error, S3Request, TagSet,
+    checksum::{Md5, render_value},
+    xml::Tagging,
+};
+use s3gateway_store::Route;
+
+/// The tag that says how many copies an object gets.
+const REPLICA_COUNT: &str = "replica-count";
+
+/// The tags that come with an object's upload, from the header `x-amz-tagging`.
+///
+/// # Errors
+/// As [`TagSet::parse_header`]; `InvalidTag` for a `replica-count` that is no number or more than the placement can give.
+pub(crate) fn parse_put_tags(request: &S3Request, route: &Route) -> Result<Option<TagSet>, S3Error> {
+    let mut values = request.headers.get_all("x-amz-tagging").iter();
+    let header = match (values.next(), values.next()) {
+        (None, _) => return Ok(None),
+        (Some(value), None) => std::str::from_utf8(value.as_bytes()).map_err(|_| malformed())?,
+        (Some(_), Some(_)) => return Err(malformed()),
+    };
+    let tags = TagSet::parse_header(header)?;
+    check_replica_count(&tags, route)?;
+    Ok(Some(tags))
+}
+
+fn malformed() -> S3Error {
+    S3Code::InvalidArgument
+        .because("The header x-amz-tagging must be given once, in UTF-8.")
+        .with("ArgumentName", "x-amz-tagging")
+}
+
+/// Checks the tag `replica-count`, where there is one, against what the placement can give.
+///
+/// # Errors
+/// `InvalidTag`.
+pub(super) fn check_replica_count(tags: &TagSet, route: &Route) -> Result<(), S3Error> {
+    let Some(value) = tags.get(REPLICA_COUNT) else { return Ok(()) };
+    let places = u32::try_from(route.placement.len()).unwrap_or(u32::MAX);
+    replica_count::parse_tag(value, places).map(|_| ())
+}
+
+/// The request that sets an object's tags at a home that keeps them, and its document. Some servers want its MD5.
+pub(super) fn put_request(
+    routed: &Routed,
+    key: &ObjectKey,
+    tags: &TagSet,
+) -> Result<(UpstreamRequest, Bytes), Refusal> {
+    let document = Bytes::from(Tagging::from(tags.clone()).render());
+    let mut md5 = Md5::new();
+    md5.update(&document);
+    let request = routed.request(Method::PUT, Some(key))?.query("tagging", "");
+    let request =
+        request.header("content-md5", render_value(&md5.finalize())).header("content-type", "application/xml");
+    Ok((request, document))
+}
+
+impl Gateway {
+    pub(super) async fn object_tagging(&self, admitted: &Admitted) -> Result<Answer, Refusal> {
+        let (routed, key) = (admitted.routed()?, admitted.key()?);
+        routed.require_held(key)?;
+        let etag = match routed.home.capabilities().tagging {
+            true => String::new(),
+            false => etag_of(&self.head_at_home(routed, key).await?).to_owned(),
+        };
+        let tags = self.tags_of(routed, key, &etag).await?;
+        Ok(Answer::xml(Tagging::from(tags).render()))
+    }
+
+    pub(super) async fn put_object_tagging(&self, admitted: &Admitted, body: &Bytes) -> Result<Answer, Refusal> {
+        let tags = Tagging::parse_request(body)?;
+        check_replica_count(&tags, &admitted.routed()?.route)?;
+        self.replace_tags(admitted, Some(tags)).await?;
+        Ok(Answer::empty(StatusCode::OK))
+    }
+
+    pub(super) async fn delete_object_tagging(&self, admitted: &Admitted) -> Result<Answer, Refusal> {
+        self.replace_tags(admitted, None).await?;
+        Ok(Answer::empty(StatusCode::NO_CONTENT))
+    }
+
+    /// Sets an object's tags, or removes them.
+    async fn replace_tags(&self, admitted: &Admitted, tags: Option<TagSet>) -> Result<(), Refusal> {
+        let (routed, key) = (admitted.routed()?, admitted.key()?);
+        routed.require_held(key)?;
+        let lent = !routed.home.capabilities().tagging;
+        let (request, document) = match (&tags, lent) {
+            // Lent tags need the object only: that it exists and which one it is.
+            (_, true) => (routed.request(Method::HEAD, Some(key))?, Bytes::new()),
+            (None, false) => (routed.request(Method::DELETE, Some(key))?.query("tagging", ""), Bytes::new()),
+            (Some(tags), false) => put_request(routed, key, tags)?,
+        };
+        let write = self.ask_home(routed, request, document);
+        self.write_lending(&routed.route, key, admitted.request_id, write, etag_of, tags.as_ref()).await?;
+        Ok(())
+    }
+}

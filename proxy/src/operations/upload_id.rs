@@ -1,0 +1,81 @@
+//! Upload ids as clients carry them: sealed for tenant, bucket and key, with the home that the upload began on.
+use super::home::physical_on;
+use crate::{
+    admit::Admitted,
+    gateway::Gateway,
+    refusal::Refusal,
+    upstream::{UpstreamBackend, UpstreamError, UpstreamRequest},
+};
+use http::Method;
+use s3gateway_config::BackendId;
+use s3gateway_filters::residency;
+use s3gateway_s3::{ObjectKey, S3Code};
+use s3gateway_store::{Route, secrets::Sealer};
+use std::sync::Arc;
+
+/// An upload that the gateway has handed out to this tenant for this bucket and key.
+pub(crate) struct OpenedUpload {
+    /// The backend's own id.
+    pub(crate) backend_upload_id: String,
+    /// Where it began and where it stays.
+    pub(crate) home: Arc<UpstreamBackend>,
+}
+
+/// What a sealed upload id is bound to. The bucket's id is one tenant's only.
+fn context<'c>(route: &'c Route, key: &'c str) -> [&'c str; 4] {
+    ["upload", route.tenant.as_str(), route.bucket.as_str(), key]
+}
+
+/// Seals a backend's upload id. The same upload always gets the same text, for clients compare them.
+pub(super) fn seal(sealer: &Sealer, route: &Route, key: &str, home: &BackendId, backend_upload_id: &str) -> String {
+    sealer.seal_alike(&context(route, key), &format!("{home}\n{backend_upload_id}"))
+}
+
+/// The home and the backend's upload id; `None` for whatever was not sealed for this bucket and key.
+pub(super) fn open(sealer: &Sealer, route: &Route, key: &str, sealed: &str) -> Option<(BackendId, String)> {
+    let plain = sealer.open(&context(route, key), sealed)?;
+    let (home, backend_upload_id) = plain.split_once('\n')?;
+    Some((BackendId::parse(home).ok()?, backend_upload_id.to_owned()))
+}
+
+impl Gateway {
+    /// Opens the request's `uploadId`.
+    ///
+    /// # Errors
+    /// `NoSuchUpload` for one that is foreign, garbled or absent; [`Refusal::Residency`] where policy has come to deny the
+    /// place that the upload began in.
+    pub(crate) fn open_upload_id(&self, admitted: &Admitted) -> Result<OpenedUpload, Refusal> {
+        let route = &admitted.routed()?.route;
+        let sealed = admitted.request.query.get("uploadId").unwrap_or_default();
+        let opened = open(&self.sealer, route, admitted.key()?.as_str(), sealed);
+        let (home, backend_upload_id) = opened.ok_or(Refusal::from(S3Code::NoSuchUpload))?;
+        if route.physical_on(&home).is_none() {
+            return Err(S3Code::NoSuchUpload.into());
+        }
+        let home = self.backends.get(&home).ok_or(UpstreamError::OutOfService)?;
+        residency::decide(&route.tenant_policy, &route.bucket_policy, home.place())?;
+        Ok(OpenedUpload { backend_upload_id, home })
+    }
+
+    /// Passes an upload that is still open, where the gateway keeps the list; other backends say so themselves.
+    ///
+    /// # Errors
+    /// `NoSuchUpload`.
+    pub(super) async fn require_open(&self, route: &Route, upload: &OpenedUpload) -> Result<(), Refusal> {
+        if upload.home.capabilities().list_uploads {
+            return Ok(());
+        }
+        let open = self.metadata.uploads(&route.bucket).await?;
+        match open.iter().any(|o| o.upload_id == upload.backend_upload_id) {
+            true => Ok(()),
+            false => Err(S3Code::NoSuchUpload.into()),
+        }
+    }
+}
+
+impl OpenedUpload {
+    /// A request on the upload where it began.
+    pub(super) fn request(&self, method: Method, route: &Route, key: &ObjectKey) -> Result<UpstreamRequest, Refusal> {
+        Ok(UpstreamRequest::new(method, physical_on(route, &self.home)?, Some(key)))
+    }
+}

@@ -1,0 +1,103 @@
+//! The one place that turns what went wrong into S3's code, message and status.
+use crate::upstream::UpstreamError;
+use s3gateway_filters::residency::Denied;
+use s3gateway_s3::{S3Code, S3Error};
+use s3gateway_store::StoreError;
+
+/// Why a request is not served.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// S3's own answer to what the client sent.
+    #[error(transparent)]
+    S3(#[from] S3Error),
+    /// A residency policy forbids it.
+    #[error("residency policy refuses")]
+    Residency(Box<Denied>),
+    /// A backend gave no usable answer.
+    #[error(transparent)]
+    Upstream(#[from] UpstreamError),
+    /// A store cannot be asked.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A replica exists, but the key is not proven clean, so nothing current can be served.
+    #[error("the key is not proven to be current on a replica")]
+    NotProvenClean,
+    /// The view of the control plane is older than its lease.
+    #[error("the view of the control plane is too old for writes")]
+    ViewExpired,
+    /// The client's connection is gone or its framing is in doubt: there is no one to answer.
+    #[error("the client is gone")]
+    ClientGone,
+}
+
+impl From<Denied> for Refusal {
+    fn from(denied: Denied) -> Self {
+        Self::Residency(Box::new(denied))
+    }
+}
+
+impl From<S3Code> for Refusal {
+    fn from(code: S3Code) -> Self {
+        Self::S3(code.error())
+    }
+}
+
+impl Refusal {
+    /// The error that the client gets. Text of a backend or a store never goes into it.
+    pub fn to_s3(&self) -> S3Error {
+        match self {
+            Self::S3(error) => error.clone(),
+            Self::Residency(denied) => S3Code::AccessDenied.because(denied.message()),
+            Self::Upstream(error) => upstream_to_s3(error),
+            Self::Store(StoreError::NotFound) => S3Code::NoSuchBucket.error(),
+            Self::Store(StoreError::Conflict(_)) => S3Code::OperationAborted.error(),
+            Self::Store(StoreError::Invalid(_)) => S3Code::InvalidArgument.error(),
+            Self::Store(StoreError::Unavailable(_)) => S3Code::ServiceUnavailable.error(),
+            Self::Store(StoreError::Corrupt(_)) => S3Code::InternalError.error(),
+            Self::NotProvenClean => S3Code::ServiceUnavailable.because(
+                "The object's home is out of service and its replica is not proven to be current. Please try again.",
+            ),
+            Self::ViewExpired | Self::ClientGone => S3Code::ServiceUnavailable.error(),
+        }
+    }
+}
+
+fn upstream_to_s3(error: &UpstreamError) -> S3Error {
+    match error {
+        UpstreamError::SlowDown => S3Code::SlowDown.error(),
+        UpstreamError::OutOfService | UpstreamError::Unreachable(_) | UpstreamError::Broken(_) | UpstreamError::Failed(_)
+        | UpstreamError::OurCredentials(_) | UpstreamError::Malformed(_) => S3Code::ServiceUnavailable.error(),
+        UpstreamError::Refused(refused) => match known_code(&refused.code) {
+            Some(code) => code.error(),
+            None => by_status(refused.status).error(),
+        },
+    }
+}
+
+/// Codes of a backend that mean to our client what they mean to us; everything else goes by status.
+fn known_code(code: &str) -> Option<S3Code> {
+    use S3Code::*;
+    [
+        BadDigest, BucketNotEmpty, EntityTooLarge, EntityTooSmall, IncompleteBody, InvalidArgument, InvalidDigest, InvalidPart,
+        InvalidPartOrder, InvalidRange, InvalidRequest, InvalidTag, KeyTooLongError, MalformedXML, MetadataTooLarge, NoSuchKey,
+        NoSuchTagSet, NoSuchUpload, NoSuchVersion, NotImplemented, OperationAborted, PreconditionFailed, InvalidObjectState,
+    ]
+    .into_iter()
+    .find(|known| known.name() == code)
+}
+
+/// For an answer without a code that we know, such as one to HEAD.
+pub fn by_status(status: u16) -> S3Code {
+    match status {
+        304 => S3Code::NotModified,
+        404 => S3Code::NoSuchKey,
+        405 => S3Code::MethodNotAllowed,
+        409 => S3Code::OperationAborted,
+        411 => S3Code::MissingContentLength,
+        412 => S3Code::PreconditionFailed,
+        416 => S3Code::InvalidRange,
+        400..=499 => S3Code::InvalidRequest,
+        501 => S3Code::NotImplemented,
+        _ => S3Code::ServiceUnavailable,
+    }
+}

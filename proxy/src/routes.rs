@@ -1,0 +1,62 @@
+//! Routes of logical buckets in memory; a miss asks the store once for all who wait.
+use crate::refusal::Refusal;
+use moka::future::Cache;
+use s3gateway_s3::{LogicalBucket, S3Code};
+use s3gateway_store::{Metadata, Route, StoreError, TenantId};
+use std::sync::Arc;
+
+/// A bounded cache; the change feed drops what it names. What is not there is not cached, so that a bucket created
+/// through another proxy is found at once.
+pub struct Routes(Cache<(TenantId, LogicalBucket), Arc<Route>>);
+
+impl Routes {
+    /// A cache for at most `entries` routes.
+    pub fn new(entries: u64) -> Self {
+        Self(Cache::builder().max_capacity(entries).support_invalidation_closures().build())
+    }
+
+    /// The route of a tenant's bucket.
+    ///
+    /// # Errors
+    /// `NoSuchBucket`; a store error where it is not cached and cannot be read.
+    pub async fn resolve(&self, metadata: &Metadata, tenant: &TenantId, bucket: &LogicalBucket) -> Result<Arc<Route>, Refusal> {
+        let key = (tenant.clone(), bucket.clone());
+        if let Some(route) = self.0.get(&key).await {
+            return Ok(route);
+        }
+        let load = async { metadata.route(tenant, bucket).await?.map(Arc::new).ok_or(StoreError::NotFound) };
+        self.0.try_get_with(key, load).await.map_err(|error| match *error {
+            StoreError::NotFound => S3Code::NoSuchBucket.into(),
+            _ => shared_error(error),
+        })
+    }
+
+    /// Drops one bucket's route.
+    pub async fn forget(&self, tenant: &TenantId, bucket: &LogicalBucket) {
+        self.0.invalidate(&(tenant.clone(), bucket.clone())).await;
+    }
+
+    /// Drops all routes of a tenant, whose policy they hold.
+    pub fn forget_tenant(&self, tenant: &TenantId) {
+        let tenant = tenant.clone();
+        // Without invalidation closures there would be nothing finer than dropping all.
+        if self.0.invalidate_entries_if(move |(owner, _), _| *owner == tenant).is_err() {
+            self.0.invalidate_all();
+        }
+    }
+}
+
+/// An error that several waiters share, as each one's own.
+pub(crate) fn shared_error(error: Arc<StoreError>) -> Refusal {
+    match &*error {
+        StoreError::NotFound => StoreError::NotFound.into(),
+        StoreError::Conflict(what) => StoreError::Conflict(what).into(),
+        StoreError::Invalid(what) => StoreError::Invalid(what.clone()).into(),
+        StoreError::Corrupt(what) => StoreError::Corrupt(what).into(),
+        StoreError::Unavailable(_) => StoreError::Unavailable(Box::new(SharedError(error))).into(),
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+struct SharedError(Arc<StoreError>);

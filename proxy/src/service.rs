@@ -1,0 +1,371 @@
+//! Pingora's hooks, each thin: it calls one step of ours and translates the result. The steps stand in `admit`,
+//! `transfer` and `operations`.
+use crate::{
+    answer::{Answer, RequestId},
+    gateway::Gateway,
+    metrics::RequestOutcome,
+    refusal::Refusal,
+    transfer::{self, Transfer, Verdict},
+    upstream::Outcome,
+};
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::Method;
+use pingora_core::{
+    Error, ErrorSource, ErrorType, Result,
+    listeners::tls::TlsSettings,
+    server::{RunArgs, Server, ShutdownSignal, ShutdownSignalWatch, configuration::ServerConf},
+    upstreams::peer::HttpPeer,
+};
+use pingora_http::{RequestHeader, ResponseHeader};
+use pingora_proxy::{FailToProxy, ProxyHttp, Session, http_proxy_service};
+use s3gateway_s3::{Operation, S3Code};
+use std::{
+    net::SocketAddr,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio_util::sync::CancellationToken;
+
+/// Where the proxy listens.
+#[derive(Clone, Debug, Default)]
+pub struct Listeners {
+    /// Without TLS.
+    pub plain: Vec<SocketAddr>,
+    /// With TLS: address, certificate chain and key, both PEM.
+    pub tls: Vec<(SocketAddr, PathBuf, PathBuf)>,
+}
+
+/// Serves until `stop`, then lets requests in flight finish within the grace. Blocks; call it outside of any runtime.
+///
+/// # Errors
+/// A text where a TLS certificate or key cannot be used.
+pub fn serve(gateway: Arc<Gateway>, listeners: Listeners, stop: CancellationToken) -> Result<(), String> {
+    let settings = gateway.settings.clone();
+    let conf = ServerConf {
+        threads: settings.threads,
+        upstream_keepalive_pool_size: settings.upstream.pool_size,
+        grace_period_seconds: Some(0),
+        graceful_shutdown_timeout_seconds: Some(1),
+        max_retries: MAX_ATTEMPTS,
+        ..ServerConf::default()
+    };
+    let mut server = Server::new_with_opt_and_conf(None, conf);
+    server.bootstrap();
+    let mut service = http_proxy_service(&server.configuration, S3Service { gateway: gateway.clone() });
+    for address in &listeners.plain {
+        service.add_tcp(&address.to_string());
+    }
+    for (address, certificate, key) in &listeners.tls {
+        let tls = TlsSettings::intermediate(&certificate.to_string_lossy(), &key.to_string_lossy()).map_err(|e| e.to_string())?;
+        service.add_tls_with_settings(&address.to_string(), None, tls);
+    }
+    server.add_service(service);
+    server.run(RunArgs { shutdown_signal: Box::new(Drained { gateway, stop, grace: settings.grace }) });
+    Ok(())
+}
+
+/// A home, its replicas, and one more try of each on a fresh connection.
+const MAX_ATTEMPTS: usize = 12;
+
+/// Tells Pingora to stop once the stop is asked for and requests in flight are done, or the grace is over.
+struct Drained {
+    gateway: Arc<Gateway>,
+    stop: CancellationToken,
+    grace: Duration,
+}
+
+#[async_trait]
+impl ShutdownSignalWatch for Drained {
+    async fn recv(&self) -> ShutdownSignal {
+        self.stop.cancelled().await;
+        let deadline = Instant::now() + self.grace;
+        let mut tick = tokio::time::interval(Duration::from_millis(20));
+        while self.gateway.metrics.in_flight.get() > 0 && Instant::now() < deadline {
+            tick.tick().await;
+        }
+        let left = self.gateway.metrics.in_flight.get();
+        if left > 0 {
+            tracing::warn!(left, "drain ran out of time");
+        }
+        ShutdownSignal::FastShutdown
+    }
+}
+
+struct S3Service {
+    gateway: Arc<Gateway>,
+}
+
+/// One request's state between Pingora's hooks.
+pub struct Context {
+    request_id: RequestId,
+    started: Instant,
+    attempt_started: Instant,
+    operation: Option<Operation>,
+    transfer: Option<Box<Transfer>>,
+    /// Why the request fails, kept for the answer while Pingora's own error unwinds.
+    refusal: Option<Refusal>,
+    error_code: Option<S3Code>,
+    status: u16,
+}
+
+/// What Pingora is told when the reason is in [`Context::refusal`].
+const REFUSED: ErrorType = ErrorType::new("request refused");
+
+impl Context {
+    /// Keeps the refusal and gives Pingora an error to unwind with.
+    fn refuse(&mut self, refusal: impl Into<Refusal>) -> Box<Error> {
+        self.refusal = Some(refusal.into());
+        Error::new(REFUSED)
+    }
+    fn transfer(&mut self) -> Result<&mut Transfer> {
+        self.transfer.as_deref_mut().ok_or_else(|| Error::new(REFUSED))
+    }
+}
+
+#[async_trait]
+impl ProxyHttp for S3Service {
+    type CTX = Context;
+
+    fn new_ctx(&self) -> Context {
+        let now = Instant::now();
+        Context {
+            request_id: RequestId::random(),
+            started: now,
+            attempt_started: now,
+            operation: None,
+            transfer: None,
+            refusal: None,
+            error_code: None,
+            status: 0,
+        }
+    }
+
+    fn init_downstream_modules(&self, _: &mut pingora_core::modules::http::HttpModules) {}
+
+    async fn request_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<bool> {
+        self.gateway.metrics.in_flight.inc();
+        session.set_keepalive(Some(self.gateway.settings.downstream_keepalive.as_secs()));
+        session.set_read_timeout(Some(self.gateway.settings.downstream_idle));
+        session.set_write_timeout(Some(self.gateway.settings.downstream_idle));
+        let answer = match transfer::begin(&self.gateway, session, ctx.request_id, &mut ctx.operation).await {
+            Ok(Verdict::Forward(transfer)) => {
+                ctx.transfer = Some(transfer);
+                return Ok(false);
+            }
+            Ok(Verdict::Answer(answer)) => answer,
+            Err(refusal) => self.render_refusal(session, &refusal, ctx),
+        };
+        self.write(session, answer, ctx).await?;
+        Ok(true)
+    }
+
+    async fn upstream_peer(&self, _: &mut Session, ctx: &mut Context) -> Result<Box<HttpPeer>> {
+        ctx.attempt_started = Instant::now();
+        match ctx.transfer()?.choose(&self.gateway).await {
+            Ok(peer) => Ok(Box::new(peer)),
+            Err(refusal) => Err(ctx.refuse(refusal)),
+        }
+    }
+
+    async fn upstream_request_filter(&self, _: &mut Session, request: &mut RequestHeader, ctx: &mut Context) -> Result<()> {
+        match ctx.transfer()?.build_request() {
+            Ok(built) => *request = built,
+            Err(refusal) => return Err(ctx.refuse(refusal)),
+        }
+        Ok(())
+    }
+
+    async fn request_body_filter(&self, _: &mut Session, body: &mut Option<Bytes>, end: bool, ctx: &mut Context) -> Result<()> {
+        if let Some(piece) = body.as_ref() {
+            self.gateway.metrics.bytes.with_label_values(&["up"]).inc_by(piece.len() as u64);
+        }
+        match ctx.transfer()?.pass_up(&self.gateway, body.take(), end).await {
+            Ok(released) => *body = released,
+            Err(refusal) => return Err(ctx.refuse(refusal)),
+        }
+        Ok(())
+    }
+
+    async fn upstream_response_filter(&self, _: &mut Session, head: &mut ResponseHeader, ctx: &mut Context) -> Result<()> {
+        if head.status.is_informational() {
+            return Ok(());
+        }
+        self.gateway.metrics.observe_first_byte(ctx.attempt_started.elapsed());
+        let request_id = ctx.request_id;
+        match ctx.transfer()?.take_head(&self.gateway, head).await {
+            Ok(mut rendered) => {
+                crate::answer::put_common(&mut rendered, request_id)?;
+                *head = rendered;
+                Ok(())
+            }
+            Err(refusal) => Err(ctx.refuse(refusal)),
+        }
+    }
+
+    fn response_body_filter(&self, _: &mut Session, body: &mut Option<Bytes>, end: bool, ctx: &mut Context) -> Result<Option<Duration>> {
+        let request_id = ctx.request_id;
+        let transfer = ctx.transfer()?;
+        transfer.pass_down(body, end, request_id);
+        if let Some(piece) = body.as_ref() {
+            self.gateway.metrics.bytes.with_label_values(&["down"]).inc_by(piece.len() as u64);
+        }
+        Ok(None)
+    }
+
+    fn fail_to_connect(&self, _: &mut Session, _: &HttpPeer, ctx: &mut Context, mut error: Box<Error>) -> Box<Error> {
+        if let Some(transfer) = ctx.transfer.as_deref_mut() {
+            error.set_retry(transfer.lost_before_request(error.etype().as_str()));
+        }
+        error
+    }
+
+    fn error_while_proxy(&self, _: &HttpPeer, session: &mut Session, mut error: Box<Error>, ctx: &mut Context, reused: bool) -> Box<Error> {
+        let answered = session.response_written().is_some_and(|head| !head.status.is_informational());
+        let replayable = !session.as_ref().retry_buffer_truncated();
+        let from_client = *error.esource() == ErrorSource::Downstream;
+        let retry = match (ctx.transfer.as_deref_mut(), &ctx.refusal) {
+            _ if answered || from_client => false,
+            (Some(transfer), None) => transfer.lost_in_flight(error.etype().as_str(), reused, replayable),
+            (Some(transfer), Some(Refusal::Upstream(cause))) => transfer.may_fail_over(cause),
+            _ => false,
+        };
+        if retry {
+            ctx.refusal = None;
+        }
+        error.set_retry(retry);
+        error
+    }
+
+    async fn fail_to_proxy(&self, session: &mut Session, error: &Error, ctx: &mut Context) -> FailToProxy {
+        if let Some(transfer) = ctx.transfer.as_deref_mut() {
+            transfer.give_up(&self.gateway).await;
+        }
+        let written = session.response_written().is_some_and(|head| !head.status.is_informational());
+        let refusal = ctx.refusal.take().unwrap_or_else(|| blame(error));
+        if !written && !matches!(refusal, Refusal::ClientGone) {
+            let answer = self.render_refusal(session, &refusal, ctx);
+            session.set_keepalive(None);
+            if let Err(error) = self.write(session, answer, ctx).await {
+                tracing::debug!(%error, "client did not take the error answer");
+            }
+        } else if ctx.status == 0 || written {
+            ctx.status = 499;
+        }
+        FailToProxy { error_code: ctx.status, can_reuse_downstream: false }
+    }
+
+    fn suppress_error_log(&self, _: &Session, _: &Context, _: &Error) -> bool {
+        true // the access log has it, with the request id
+    }
+
+    async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut Context) {
+        self.gateway.metrics.in_flight.dec();
+        if let Some(head) = session.response_written() {
+            ctx.status = head.status.as_u16();
+        }
+        let outcome = match (error, ctx.status) {
+            (Some(_), 0 | 200..=299) => RequestOutcome::ClientGone,
+            (_, 0 | 499) => RequestOutcome::ClientGone,
+            (_, 200..=399) => RequestOutcome::Served,
+            (_, 400..=499) => RequestOutcome::Refused,
+            (_, 503) => RequestOutcome::Unavailable,
+            _ => RequestOutcome::Failed,
+        };
+        let elapsed = ctx.started.elapsed();
+        self.gateway.metrics.observe_request(ctx.operation, outcome, elapsed);
+        tracing::debug!(
+            target: "s3gateway::access",
+            request_id = %ctx.request_id,
+            operation = ctx.operation.map_or("unknown", Operation::name),
+            status = ctx.status,
+            code = ctx.error_code.map_or("", S3Code::name),
+            bytes_in = session.body_bytes_read(),
+            bytes_out = session.body_bytes_sent(),
+            seconds = elapsed.as_secs_f64(),
+            upstream_error = error.map(|e| e.etype().as_str()),
+            "request"
+        );
+    }
+}
+
+impl S3Service {
+    fn render_refusal(&self, session: &Session, refusal: &Refusal, ctx: &mut Context) -> Answer {
+        let error = refusal.to_s3();
+        self.gateway.metrics.observe_error(error.code);
+        ctx.error_code = Some(error.code);
+        if matches!(refusal, Refusal::Store(_) | Refusal::Upstream(_) | Refusal::ViewExpired) {
+            tracing::debug!(request_id = %ctx.request_id, error = %chain(refusal), "request not served");
+        }
+        let head = session.req_header();
+        let resource = head.uri.path();
+        Answer::error(&error, resource, ctx.request_id, head.method == Method::HEAD)
+    }
+
+    /// Writes a whole answer. What the client still sends is read for a moment, so that it sees the answer before a reset.
+    async fn write(&self, session: &mut Session, answer: Answer, ctx: &mut Context) -> Result<()> {
+        ctx.status = answer.status.as_u16();
+        let is_head = session.req_header().method == Method::HEAD;
+        let unread = !session.as_downstream_mut().is_body_done();
+        if unread {
+            session.set_keepalive(None);
+        }
+        let head = answer.render_head(ctx.request_id, is_head)?;
+        let body = if is_head { Bytes::new() } else { answer.body };
+        session.write_response_header(Box::new(head), body.is_empty()).await?;
+        if !body.is_empty() {
+            session.write_response_body(Some(body), true).await?;
+        }
+        if unread && session.get_header(http::header::EXPECT).is_none() {
+            linger(session).await;
+        }
+        Ok(())
+    }
+}
+
+/// Bytes and time spent on reading what a refused client is still sending.
+const LINGER_BYTES: usize = 1 << 20;
+const LINGER: Duration = Duration::from_secs(1);
+
+/// Reads on for a moment: closing with unread bytes would reset the connection and could take the answer with it.
+async fn linger(session: &mut Session) {
+    let drained = async {
+        let mut left = LINGER_BYTES;
+        while let Ok(Some(piece)) = session.read_request_body().await {
+            left = left.saturating_sub(piece.len());
+            if left == 0 {
+                break;
+            }
+        }
+    };
+    let _ = tokio::time::timeout(LINGER, drained).await;
+}
+
+/// Says whose fault an error of Pingora's own was.
+fn blame(error: &Error) -> Refusal {
+    match (error.esource(), error.etype()) {
+        (ErrorSource::Downstream, ErrorType::ReadTimedout) => S3Code::RequestTimeout.into(),
+        (ErrorSource::Downstream, ErrorType::WriteError | ErrorType::WriteTimedout) => Refusal::ClientGone,
+        (ErrorSource::Downstream, _) => S3Code::IncompleteBody.into(),
+        (ErrorSource::Upstream, kind) => crate::upstream::UpstreamError::Broken(kind.as_str().to_owned()).into(),
+        _ => S3Code::InternalError.into(),
+    }
+}
+
+/// An error with its causes, for the log.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+/// Tells a backend's breaker how an exchange went.
+pub(crate) fn report(backend: &crate::upstream::UpstreamBackend, outcome: Outcome) {
+    backend.report(outcome, Instant::now());
+}

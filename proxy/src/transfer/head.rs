@@ -1,0 +1,186 @@
+//! Heads of streamed requests and answers: what of the client's goes up, what of the backend's comes down.
+use crate::{
+    refusal::Refusal,
+    upstream::{UpstreamError, UpstreamRequest},
+};
+use http::{HeaderName, HeaderValue, StatusCode, header};
+use pingora_http::ResponseHeader;
+use s3gateway_filters::{conditions, headers};
+use s3gateway_s3::{S3Code, S3Request};
+use s3gateway_store::ObjectCopy;
+
+/// Query parameters by which a signed GET sets headers of its answer (Amazon S3 API Reference, GetObject).
+const OVERRIDES: [(&str, HeaderName); 6] = [
+    ("response-cache-control", header::CACHE_CONTROL),
+    ("response-content-disposition", header::CONTENT_DISPOSITION),
+    ("response-content-encoding", header::CONTENT_ENCODING),
+    ("response-content-language", header::CONTENT_LANGUAGE),
+    ("response-content-type", header::CONTENT_TYPE),
+    ("response-expires", header::EXPIRES),
+];
+
+/// A single range that can be asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Range(String);
+
+/// The request's range, `None` where the whole object is meant: no header, several ranges, or one that is malformed
+/// (RFC 9110 14.2; S3 serves the whole object then).
+///
+/// # Errors
+/// `InvalidRange` for a start beyond any object.
+pub(super) fn range(request: &S3Request) -> Result<Option<Range>, Refusal> {
+    let Some(value) = request.header("range") else { return Ok(None) };
+    let Some((first, last)) = value.strip_prefix("bytes=").and_then(|r| r.split_once('-')) else { return Ok(None) };
+    let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
+    if !digits(first) || !digits(last) || (first.is_empty() && last.is_empty()) {
+        return Ok(None);
+    }
+    match (first.parse::<u64>(), last.parse::<u64>()) {
+        (Err(_), _) if !first.is_empty() => Err(S3Code::InvalidRange.into()),
+        (Err(_), Ok(0)) => Err(S3Code::InvalidRange.into()),
+        (Ok(first), Ok(last)) if last < first => Ok(None),
+        // An end beyond every object is the object's end.
+        (Ok(first), Err(_)) => Ok(Some(Range(format!("bytes={first}-")))),
+        (Err(_), Err(_)) => Ok(None),
+        _ => Ok(Some(Range(value.to_owned()))),
+    }
+}
+
+/// Refuses parameters of GET and HEAD that would be served wrongly.
+pub(super) fn refuse_unserved_parameters(request: &S3Request) -> Result<(), Refusal> {
+    if request.query.has("partNumber") {
+        return Err(S3Code::NotImplemented.because("Reading a part by its number is not implemented.").into());
+    }
+    if request.query.get("versionId").is_some_and(|version| version != "null") {
+        return Err(S3Code::NotImplemented.because("Versions are not implemented.").into());
+    }
+    for (parameter, _) in &OVERRIDES {
+        if request.query.get(parameter).is_some_and(|value| HeaderValue::from_str(value).is_err()) {
+            return Err(S3Code::InvalidArgument.because(format!("{parameter} is not a valid header value.")).into());
+        }
+    }
+    Ok(())
+}
+
+/// Conditions, range and checksum mode of a GET or HEAD.
+pub(super) fn put_download_headers(mut request: UpstreamRequest, client: &S3Request) -> Result<UpstreamRequest, Refusal> {
+    for name in headers::forwarded_request_headers(client.operation).names() {
+        match client.header(name) {
+            Some(value) if *name != "range" => request = request.header(name, value),
+            _ => {}
+        }
+    }
+    if let Some(Range(range)) = range(client)? {
+        request = request.header("range", range);
+    }
+    Ok(request)
+}
+
+/// What a PutObject stores beside the bytes, and its conditions. Tags go their own way: not every backend keeps them.
+pub(super) fn put_upload_headers(mut request: UpstreamRequest, client: &S3Request) -> UpstreamRequest {
+    let forwarded = headers::forwarded_request_headers(client.operation);
+    for (name, value) in &client.headers {
+        let name = name.as_str();
+        if forwarded.allows(name)
+            && !matches!(name, "content-encoding" | "x-amz-tagging")
+            && let Ok(value) = std::str::from_utf8(value.as_bytes())
+        {
+            request = request.header(name, value.trim());
+        }
+    }
+    match headers::content_encoding(&client.headers) {
+        Some(coding) => request.header("content-encoding", coding),
+        None => request,
+    }
+}
+
+/// Judges the read conditions of a request on an answer that a backend gave in spite of them.
+///
+/// # Errors
+/// `NotModified` or `PreconditionFailed`.
+pub(super) fn check_conditions(request: &S3Request, upstream: &ResponseHeader, copy: Option<&ObjectCopy>) -> Result<(), Refusal> {
+    let etag = match copy {
+        Some(copy) => copy.home_etag.as_str(),
+        None => text(upstream, header::ETAG).unwrap_or_default(),
+    };
+    let last_modified = text(upstream, header::LAST_MODIFIED).and_then(|date| httpdate::parse_http_date(date).ok());
+    match conditions::decide_read(&request.headers, etag, last_modified) {
+        conditions::Decision::Proceed => Ok(()),
+        conditions::Decision::NotModified => Err(S3Code::NotModified.into()),
+        conditions::Decision::PreconditionFailed => Err(S3Code::PreconditionFailed.into()),
+    }
+}
+
+/// The client's head for an object or a 304: what S3 sends, nothing that only the backend says.
+pub(super) fn render_object_head(request: &S3Request, upstream: &ResponseHeader, copy: Option<&ObjectCopy>) -> Result<ResponseHeader, Refusal> {
+    let mut head = ResponseHeader::build(upstream.status, Some(16)).map_err(|_| S3Code::InternalError.error())?;
+    let forwarded = headers::forwarded_response_headers(request.operation);
+    let mut put = |name: &HeaderName, value: &HeaderValue| {
+        head.append_header(name.clone(), value.clone()).map(|_| ()).map_err(|_| S3Code::InternalError.error())
+    };
+    for (name, value) in &upstream.headers {
+        // The backend's framing stays, since its body passes as it is.
+        if forwarded.allows(name.as_str()) || name == header::TRANSFER_ENCODING {
+            put(name, value)?;
+        }
+    }
+    if !upstream.headers.contains_key(header::ACCEPT_RANGES) {
+        put(&header::ACCEPT_RANGES, &HeaderValue::from_static("bytes"))?;
+    }
+    if let Some(copy) = copy {
+        let etag = HeaderValue::from_str(&format!("\"{}\"", copy.home_etag)).map_err(|_| UpstreamError::Malformed("etag"))?;
+        head.insert_header(header::ETAG, etag).map_err(|_| S3Code::InternalError.error())?;
+    }
+    if upstream.status != StatusCode::NOT_MODIFIED {
+        for (parameter, name) in &OVERRIDES {
+            if let Some(value) = request.query.get(parameter) {
+                head.insert_header(name, value).map_err(|_| S3Code::InvalidArgument.error())?;
+            }
+        }
+    }
+    Ok(head)
+}
+
+fn text(head: &ResponseHeader, name: HeaderName) -> Option<&str> {
+    head.headers.get(name).and_then(|v| v.to_str().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::{HeaderMap, Method};
+
+    fn get(range_value: &str) -> S3Request {
+        let mut headers = HeaderMap::new();
+        headers.insert("host", HeaderValue::from_static("localhost"));
+        headers.insert("range", HeaderValue::from_str(range_value).unwrap());
+        S3Request::parse(&Method::GET, "/bucket/key", &headers, &[]).unwrap()
+    }
+
+    #[test]
+    fn one_well_formed_range_is_served_and_everything_else_is_the_whole_object() {
+        for (sent, want) in [
+            ("bytes=0-4", Some("bytes=0-4")),
+            ("bytes=5-", Some("bytes=5-")),
+            ("bytes=-5", Some("bytes=-5")),
+            ("bytes=3-99999999999999999999999", Some("bytes=3-")),
+            ("bytes=5-2", None),
+            ("bytes=0-0,1-1", None),
+            ("bytes=", None),
+            ("bytes=-", None),
+            ("items=0-1", None),
+            ("bytes=a-b", None),
+            ("bytes=+1-2", None),
+        ] {
+            assert_eq!(range(&get(sent)).unwrap().map(|r| r.0).as_deref(), want, "{sent}");
+        }
+    }
+
+    #[test]
+    fn a_range_that_no_object_can_satisfy_is_invalid() {
+        for sent in ["bytes=99999999999999999999-", "bytes=-0"] {
+            let refusal = range(&get(sent)).unwrap_err();
+            assert_eq!(refusal.to_s3().code, S3Code::InvalidRange, "{sent}");
+        }
+    }
+}

@@ -1,0 +1,401 @@
+//! The streamed operations: GetObject, HeadObject, PutObject and UploadPart, from the judged head to the last byte.
+//! Invariant: the last bytes of an upload leave only after its payload has proven true and its key is marked; its
+//! success goes down only after the mark is committed.
+mod head;
+mod upload;
+
+use crate::{
+    admit::Admitted,
+    answer::{Answer, RequestId},
+    gateway::Gateway,
+    refusal::{Refusal, by_status},
+    service::report,
+    upstream::{Outcome, UpstreamBackend, UpstreamError, UpstreamRequest, error_code},
+};
+use bytes::{Bytes, BytesMut};
+use http::{Method, StatusCode, header};
+use pingora_core::upstreams::peer::HttpPeer;
+use pingora_http::{RequestHeader, ResponseHeader};
+use pingora_proxy::Session;
+use s3gateway_filters::payload::{self, BodyPlan, BodyVerifier, Framing};
+use s3gateway_s3::{Operation, S3Code, S3Error, S3Request, etag};
+use s3gateway_store::{DirtyKey, ObjectCopy};
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
+use upload::Upload;
+
+/// S3's limit for all headers of a request together (Amazon S3 API Reference, `RequestHeaderSectionTooLarge`).
+const MAX_HEADER_BYTES: usize = 8 << 10;
+/// Largest XML document taken from a client: DeleteObjects with 1,000 long keys, CompleteMultipartUpload with 10,000 parts.
+const MAX_DOCUMENT: u64 = 2 << 20;
+/// Pooled connections that turned out to be closed before a request is given up on that account.
+const MAX_STALE: u32 = 3;
+
+/// What the head of a request leads to.
+pub(crate) enum Verdict {
+    /// Stream it between client and backend.
+    Forward(Box<Transfer>),
+    /// Answered here.
+    Answer(Answer),
+}
+
+/// A streamed request between Pingora's hooks.
+pub(crate) struct Transfer {
+    admitted: Admitted,
+    upload: Option<Upload>,
+    serving: Option<Arc<UpstreamBackend>>,
+    /// Why the home does not serve this read any more.
+    home_lost: Option<UpstreamError>,
+    /// Replicas proven to hold the current object, once asked for.
+    replicas: Option<VecDeque<(Arc<UpstreamBackend>, ObjectCopy)>>,
+    /// The copy that is being served instead of the home's.
+    copy: Option<ObjectCopy>,
+    stale: u32,
+    /// A backend's error document, collected to be replaced, and the status it came with.
+    error_document: Option<(u16, BytesMut)>,
+}
+
+/// Judges a request by its head, then streams it or answers it here.
+pub(crate) async fn begin(
+    gateway: &Arc<Gateway>,
+    session: &mut Session,
+    request_id: RequestId,
+    operation: &mut Option<Operation>,
+) -> Result<Verdict, Refusal> {
+    let (request, framing) = parse(gateway, session)?;
+    *operation = Some(request.operation);
+    let admitted = gateway.admit(request, request_id, SystemTime::now()).await?;
+    match admitted.request.operation {
+        Operation::GetObject | Operation::HeadObject => Ok(Verdict::Forward(Transfer::download(admitted, framing)?)),
+        Operation::PutObject | Operation::UploadPart => {
+            let plan = payload::plan(&admitted.request, &admitted.verified, framing)?;
+            let upload = Upload::prepare(gateway, &admitted, plan)?;
+            expect(session).await?;
+            if upload.plan().decoded_length > 0 {
+                return Ok(Verdict::Forward(Transfer::upload(gateway, admitted, upload)));
+            }
+            // With no byte to hold back, the head alone would complete the object: so the proof comes first.
+            read_whole(session, &admitted, upload.plan()).await?;
+            Ok(Verdict::Answer(upload.put_empty(gateway, &admitted).await?))
+        }
+        _ => {
+            let body = read_document(session, &admitted, framing).await?;
+            Ok(Verdict::Answer(gateway.answer(&admitted, body).await?))
+        }
+    }
+}
+
+fn parse(gateway: &Gateway, session: &mut Session) -> Result<(S3Request, Framing), Refusal> {
+    let has_body = !session.as_downstream_mut().is_body_empty();
+    let head = session.req_header();
+    let size: usize = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    if size > MAX_HEADER_BYTES {
+        return Err(S3Code::RequestHeaderSectionTooLarge.into());
+    }
+    let target = std::str::from_utf8(head.raw_path()).map_err(|_| S3Code::InvalidURI.error())?;
+    let request = S3Request::parse(&head.method, target, &head.headers, &gateway.settings.domains)?;
+    let content_length = match head.headers.get(header::CONTENT_LENGTH) {
+        Some(value) => Some(value.to_str().ok().and_then(|v| v.parse().ok()).ok_or_else(|| S3Code::InvalidArgument.error())?),
+        None => None,
+    };
+    let chunked = content_length.is_none() && has_body && head.headers.contains_key(header::TRANSFER_ENCODING);
+    Ok((request, Framing { content_length, chunked }))
+}
+
+/// Answers `Expect: 100-continue`, which is due only now that the head has been judged (RFC 9110 10.1.1).
+async fn expect(session: &mut Session) -> Result<(), Refusal> {
+    let expects = session.get_header(header::EXPECT).is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+    if expects {
+        session.as_downstream_mut().write_continue_response().await.map_err(|_| Refusal::ClientGone)?;
+    }
+    Ok(())
+}
+
+/// Takes the document of an operation that is answered here, proven true.
+async fn read_document(session: &mut Session, admitted: &Admitted, framing: Framing) -> Result<Bytes, Refusal> {
+    let framing = match framing {
+        Framing { content_length: None, chunked: false } => Framing { content_length: Some(0), chunked: false },
+        known => known,
+    };
+    let plan = payload::plan(&admitted.request, &admitted.verified, framing)?;
+    if plan.decoded_length > MAX_DOCUMENT {
+        return Err(S3Code::MaxMessageLengthExceeded.into());
+    }
+    if framing.content_length != Some(0) {
+        expect(session).await?;
+    }
+    read_whole(session, admitted, &plan).await
+}
+
+/// Reads a body that the plan has bounded, and proves it.
+async fn read_whole(session: &mut Session, admitted: &Admitted, plan: &BodyPlan) -> Result<Bytes, Refusal> {
+    let mut verifier = BodyVerifier::new(plan, &admitted.verified);
+    let mut whole = BytesMut::new();
+    loop {
+        let piece = session.as_downstream_mut().read_request_body().await.map_err(|e| match e.etype() {
+            pingora_core::ErrorType::ReadTimedout => Refusal::from(S3Code::RequestTimeout),
+            _ => Refusal::from(S3Code::IncompleteBody),
+        })?;
+        let Some(piece) = piece else { break };
+        if let Some(released) = verifier.push(piece)? {
+            whole.extend_from_slice(&released);
+        }
+    }
+    whole.extend_from_slice(&verifier.finish()?.tail);
+    Ok(whole.freeze())
+}
+
+impl Transfer {
+    fn new(admitted: Admitted, upload: Option<Upload>) -> Self {
+        Self {
+            admitted,
+            upload,
+            serving: None,
+            home_lost: None,
+            replicas: None,
+            copy: None,
+            stale: 0,
+            error_document: None,
+        }
+    }
+
+    fn download(admitted: Admitted, framing: Framing) -> Result<Box<Self>, Refusal> {
+        if framing.chunked || framing.content_length.is_some_and(|length| length > 0) {
+            return Err(S3Code::InvalidRequest.because("This operation takes no request body.").into());
+        }
+        head::refuse_unserved_parameters(&admitted.request)?;
+        let rule = admitted.routed()?.home.capabilities().keys;
+        if s3gateway_filters::keys::check(rule, admitted.key()?).is_err() {
+            return Err(S3Code::NoSuchKey.into());
+        }
+        Ok(Box::new(Self::new(admitted, None)))
+    }
+
+    fn upload(gateway: &Arc<Gateway>, admitted: Admitted, mut upload: Upload) -> Box<Self> {
+        upload.ask_for_mark(gateway, &admitted);
+        Box::new(Self::new(admitted, Some(upload)))
+    }
+
+    /// Chooses who serves this attempt: the home, or for reads a replica that is proven to be current.
+    pub(crate) async fn choose(&mut self, gateway: &Gateway) -> Result<HttpPeer, Refusal> {
+        let routed = self.admitted.routed()?;
+        if self.home_lost.is_none() {
+            if let Some(peer) = routed.home.peer(Instant::now()) {
+                self.serving = Some(routed.home.clone());
+                return Ok(peer);
+            }
+            self.home_lost = Some(UpstreamError::OutOfService);
+        }
+        if self.upload.is_some() {
+            return Err(self.home_loss());
+        }
+        if self.replicas.is_none() {
+            let found = self.current_replicas(gateway).await;
+            gateway.metrics.observe_failover(found.is_ok());
+            self.replicas = Some(found?);
+        }
+        while let Some((backend, copy)) = self.replicas.as_mut().and_then(VecDeque::pop_front) {
+            if let Some(peer) = backend.peer(Instant::now()) {
+                self.serving = Some(backend);
+                self.copy = Some(copy);
+                return Ok(peer);
+            }
+        }
+        Err(self.home_loss())
+    }
+
+    /// Replicas that hold the object as it is at home: the key is clean, and a worker has verified their copy.
+    async fn current_replicas(&self, gateway: &Gateway) -> Result<VecDeque<(Arc<UpstreamBackend>, ObjectCopy)>, Refusal> {
+        let routed = self.admitted.routed()?;
+        if routed.replicas.is_empty() {
+            return Err(self.home_loss());
+        }
+        let key = self.admitted.key()?;
+        let dirty = DirtyKey { bucket: routed.route.bucket.clone(), key: key.clone() };
+        if !gateway.queue.is_clean(&dirty).await.unwrap_or(false) {
+            return Err(Refusal::NotProvenClean);
+        }
+        let copies = gateway.metadata.copies(&routed.route.bucket, key).await?;
+        if copies.is_empty() {
+            // Clean and without any copy: the last thing converged was its absence.
+            return Err(S3Code::NoSuchKey.into());
+        }
+        let copy_on = |backend: &Arc<UpstreamBackend>| {
+            let copy = copies.iter().find(|c| c.backend == *backend.id())?;
+            Some((backend.clone(), copy.clone()))
+        };
+        Ok(routed.replicas.iter().filter_map(copy_on).collect())
+    }
+
+    fn home_loss(&self) -> Refusal {
+        self.home_lost.clone().unwrap_or(UpstreamError::OutOfService).into()
+    }
+
+    /// Builds the request for the chosen backend from nothing, and starts the body's proof anew.
+    pub(crate) fn build_request(&mut self) -> Result<RequestHeader, Refusal> {
+        let backend = self.serving.clone().ok_or(UpstreamError::OutOfService)?;
+        let request = match &mut self.upload {
+            Some(upload) => upload.start(&self.admitted, &backend)?,
+            None => self.download_request(&backend)?,
+        };
+        let body: Option<&[u8]> = if self.upload.is_some() { None } else { Some(&[]) };
+        request
+            .sign(&backend, body, SystemTime::now())
+            .map_err(|_| UpstreamError::Malformed("request cannot be signed").into())
+    }
+
+    fn download_request(&self, backend: &UpstreamBackend) -> Result<UpstreamRequest, Refusal> {
+        let routed = self.admitted.routed()?;
+        let physical = routed.route.physical_on(backend.id()).ok_or(UpstreamError::OutOfService)?;
+        let request = UpstreamRequest::new(self.admitted.request.method.clone(), physical, Some(self.admitted.key()?));
+        head::put_download_headers(request, &self.admitted.request)
+    }
+
+    /// Passes a piece of the request's body on, as far as it may leave.
+    pub(crate) async fn pass_up(&mut self, gateway: &Gateway, piece: Option<Bytes>, end: bool) -> Result<Option<Bytes>, Refusal> {
+        match &mut self.upload {
+            Some(upload) => upload.pass(gateway, piece, end, self.admitted.request_id).await,
+            None => Ok(None),
+        }
+    }
+
+    /// Takes the backend's head and makes the client's from it; settles the mark of an upload.
+    pub(crate) async fn take_head(&mut self, gateway: &Gateway, upstream: &ResponseHeader) -> Result<ResponseHeader, Refusal> {
+        let status = upstream.status;
+        if let Some(backend) = &self.serving {
+            let failed = status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED;
+            report(backend, if failed { Outcome::Failed } else { Outcome::Answered });
+        }
+        if status.is_success() {
+            return match &mut self.upload {
+                Some(upload) => upload.succeed(gateway, &self.admitted, upstream).await,
+                None => self.render_download(upstream),
+            };
+        }
+        if status == StatusCode::NOT_MODIFIED {
+            return head::render_object_head(&self.admitted.request, upstream, self.copy.as_ref());
+        }
+        let error = UpstreamError::from_answer(status.as_u16(), "");
+        let gone_behind_our_back = status == StatusCode::NOT_FOUND
+            && (self.copy.is_some() || self.admitted.request.operation == Operation::PutObject);
+        if gone_behind_our_back {
+            return Err(UpstreamError::Malformed("what must be there is not").into());
+        }
+        if let Some(upload) = &mut self.upload {
+            upload.settle_refused(gateway, error.is_definite()).await;
+        }
+        if error.is_outage() {
+            return Err(error.into());
+        }
+        self.render_error_head(status)
+    }
+
+    fn render_download(&mut self, upstream: &ResponseHeader) -> Result<ResponseHeader, Refusal> {
+        let asked_for_range = head::range(&self.admitted.request)?.is_some();
+        if upstream.status == StatusCode::PARTIAL_CONTENT && !asked_for_range {
+            return Err(UpstreamError::Malformed("a part where the whole was asked for").into());
+        }
+        head::check_conditions(&self.admitted.request, upstream, self.copy.as_ref())?;
+        head::render_object_head(&self.admitted.request, upstream, self.copy.as_ref())
+    }
+
+    /// The status is known now, the code only with the body: so the client's document follows, chunked.
+    fn render_error_head(&mut self, status: StatusCode) -> Result<ResponseHeader, Refusal> {
+        let ours = by_status(status.as_u16()).status();
+        let mut head = ResponseHeader::build(ours, Some(6)).map_err(|_| S3Code::InternalError.error())?;
+        if self.admitted.request.method != Method::HEAD {
+            let framed = head
+                .insert_header(header::CONTENT_TYPE, "application/xml")
+                .and_then(|()| head.insert_header(header::TRANSFER_ENCODING, "chunked"));
+            framed.map_err(|_| S3Code::InternalError.error())?;
+            self.error_document = Some((status.as_u16(), BytesMut::new()));
+        }
+        Ok(head)
+    }
+
+    /// Passes a piece of the answer's body on; a backend's error document is replaced by the gateway's own.
+    pub(crate) fn pass_down(&mut self, body: &mut Option<Bytes>, end: bool, request_id: RequestId) {
+        let Some((status, document)) = &mut self.error_document else { return };
+        if let Some(piece) = body.take() {
+            let room = MAX_ERROR_DOCUMENT.saturating_sub(document.len());
+            document.extend_from_slice(piece.get(..room.min(piece.len())).unwrap_or_default());
+        }
+        if !end {
+            return;
+        }
+        let error = error_from_document(*status, document);
+        let request = &self.admitted.request;
+        *body = Some(Bytes::from(error.render_xml(&request.canonical_path, &request_id.to_string())));
+        self.error_document = None;
+    }
+
+    /// A connection could not be made. Whether to try again, with whomever [`Transfer::choose`] names.
+    pub(crate) fn lost_before_request(&mut self, kind: &str) -> bool {
+        self.lose(UpstreamError::Unreachable(kind.to_owned()))
+    }
+
+    /// The exchange broke before an answer. Whether to try again.
+    pub(crate) fn lost_in_flight(&mut self, kind: &str, reused: bool, replayable: bool) -> bool {
+        let repeatable = self.upload.as_ref().is_none_or(|upload| replayable && upload.is_repeatable());
+        if reused && repeatable && self.stale < MAX_STALE {
+            // The pool held a connection that the backend had closed; that says nothing about its health.
+            self.stale += 1;
+            return true;
+        }
+        self.lose(UpstreamError::Broken(kind.to_owned()))
+    }
+
+    fn lose(&mut self, error: UpstreamError) -> bool {
+        if let Some(backend) = &self.serving {
+            report(backend, Outcome::Failed);
+        }
+        if self.home_lost.is_none() {
+            self.home_lost = Some(error);
+        }
+        self.upload.is_none()
+    }
+
+    /// Whether a read that was refused for this reason may go to another backend.
+    pub(crate) fn may_fail_over(&mut self, cause: &UpstreamError) -> bool {
+        if self.upload.is_some() || !cause.is_outage() {
+            return false;
+        }
+        if self.home_lost.is_none() {
+            self.home_lost = Some(cause.clone());
+            return true;
+        }
+        // The choice among replicas has come to its end where none was being served.
+        self.copy.take().is_some()
+    }
+
+    /// The request fails: drops the lease of a write that certainly was not carried out.
+    pub(crate) async fn give_up(&mut self, gateway: &Gateway) {
+        if let Some(upload) = &mut self.upload {
+            let certain = !upload.was_released();
+            upload.settle_refused(gateway, certain).await;
+        }
+    }
+}
+
+/// Enough for any S3 error; the rest is dropped.
+const MAX_ERROR_DOCUMENT: usize = 64 << 10;
+
+/// Our error for a backend's document: its code where it fits the status that the client has already seen.
+fn error_from_document(status: u16, document: &[u8]) -> S3Error {
+    let ours = by_status(status);
+    match UpstreamError::from_answer(status, &error_code(document)) {
+        refused @ UpstreamError::Refused(_) => {
+            let error = Refusal::from(refused).to_s3();
+            if error.code.status() == ours.status() { error } else { ours.error() }
+        }
+        _ => ours.error(),
+    }
+}
+
+/// Bare ETag of a head, without quotes.
+fn etag_of(head: &ResponseHeader) -> String {
+    head.headers.get(header::ETAG).and_then(|v| v.to_str().ok()).map(etag::unquoted).unwrap_or_default().to_owned()
+}

@@ -1,0 +1,243 @@
+//! The body of a PutObject or UploadPart on its way up: proven, marked, released, committed.
+use super::{etag_of, head};
+use crate::{
+    admit::Admitted,
+    answer::{Answer, RequestId},
+    gateway::Gateway,
+    refusal::Refusal,
+    upstream::{UpstreamAnswer, UpstreamBackend, UpstreamError, UpstreamRequest},
+};
+use bytes::{Bytes, BytesMut};
+use http::{HeaderName, Method, StatusCode, header};
+use pingora_http::ResponseHeader;
+use s3gateway_filters::payload::{BodyPlan, BodyVerifier};
+use s3gateway_s3::{Operation, S3Code, checksum::Algorithm, tagging::TagSet};
+use s3gateway_store::{DirtyKey, StoreError, queue::Mark};
+use std::{sync::Arc, time::Instant};
+use tokio::task::JoinHandle;
+
+/// An upload between its judged head and its answer.
+pub(super) struct Upload {
+    plan: BodyPlan,
+    verifier: Option<BodyVerifier>,
+    tags: Option<TagSet>,
+    /// The backend's upload id and the part number, for UploadPart.
+    part: Option<(String, u32)>,
+    dirty: DirtyKey,
+    marking: Marking,
+    /// The payload has proven true and its last bytes have left.
+    released: bool,
+    checksum: Option<(Algorithm, String)>,
+    conditional: bool,
+}
+
+/// How far the key's mark has come. A part is no object and needs none.
+enum Marking {
+    NotNeeded,
+    /// Asked for while the body streams, so that the client waits for neither.
+    Asked(JoinHandle<Result<Mark, StoreError>>, Instant),
+    Made(Mark, Instant),
+    Settled,
+}
+
+impl Upload {
+    /// Checks everything that the head can tell before a byte of the body is asked for.
+    pub(super) fn prepare(gateway: &Gateway, admitted: &Admitted, plan: BodyPlan) -> Result<Self, Refusal> {
+        let routed = admitted.routed()?;
+        let request = &admitted.request;
+        let capabilities = routed.home.capabilities();
+        s3gateway_filters::keys::check(capabilities.keys, admitted.key()?)?;
+        let conditional = [header::IF_MATCH, header::IF_NONE_MATCH].iter().any(|name| request.headers.contains_key(name));
+        if conditional && !capabilities.conditional_writes {
+            return Err(S3Code::NotImplemented.because("This bucket's home has no conditional writes.").into());
+        }
+        let (part, tags) = match request.operation {
+            Operation::UploadPart => {
+                let number = request.part_number()?.ok_or_else(|| S3Code::InvalidArgument.error())?;
+                (Some((gateway.open_upload_id(admitted)?.backend_upload_id, number)), None)
+            }
+            _ => (None, crate::operations::parse_put_tags(request, &routed.route)?),
+        };
+        Ok(Self {
+            plan,
+            verifier: None,
+            tags,
+            marking: if part.is_some() { Marking::NotNeeded } else { Marking::Settled },
+            part,
+            dirty: DirtyKey { bucket: routed.route.bucket.clone(), key: admitted.key()?.clone() },
+            released: false,
+            checksum: None,
+            conditional,
+        })
+    }
+
+    pub(super) fn plan(&self) -> &BodyPlan {
+        &self.plan
+    }
+
+    /// Whether sending it twice does no harm.
+    pub(super) fn is_repeatable(&self) -> bool {
+        !self.conditional
+    }
+
+    /// Whether the backend may have the whole object.
+    pub(super) fn was_released(&self) -> bool {
+        self.released
+    }
+
+    /// Asks for the key's mark in the background.
+    pub(super) fn ask_for_mark(&mut self, gateway: &Arc<Gateway>, admitted: &Admitted) {
+        if matches!(self.marking, Marking::NotNeeded) {
+            return;
+        }
+        let (gateway, dirty, request_id) = (gateway.clone(), self.dirty.clone(), admitted.request_id);
+        let asked = async move { gateway.queue.intent(&dirty, &request_id.to_string(), gateway.lease()).await };
+        self.marking = Marking::Asked(tokio::spawn(asked), Instant::now());
+    }
+
+    /// Begins an attempt: the request as the backend gets it, and a fresh proof of the body.
+    pub(super) fn start(&mut self, admitted: &Admitted, backend: &UpstreamBackend) -> Result<UpstreamRequest, Refusal> {
+        self.verifier = Some(BodyVerifier::new(&self.plan, &admitted.verified));
+        self.released = false;
+        Ok(self.request(admitted, backend)?.content_length(self.plan.decoded_length))
+    }
+
+    fn request(&self, admitted: &Admitted, backend: &UpstreamBackend) -> Result<UpstreamRequest, Refusal> {
+        let physical = admitted.routed()?.route.physical_on(backend.id()).ok_or(UpstreamError::OutOfService)?;
+        let mut request = UpstreamRequest::new(Method::PUT, physical, Some(&self.dirty.key));
+        if let Some((upload_id, number)) = &self.part {
+            return Ok(request.query("partNumber", &number.to_string()).query("uploadId", upload_id));
+        }
+        request = head::put_upload_headers(request, &admitted.request);
+        if let Some(tags) = &self.tags
+            && backend.capabilities().tagging
+        {
+            request = request.header("x-amz-tagging", tags.render_header());
+        }
+        Ok(request)
+    }
+
+    /// Takes a piece of the body and gives back what may leave now. At the end: the proof, then the mark, then the rest.
+    pub(super) async fn pass(&mut self, gateway: &Gateway, piece: Option<Bytes>, end: bool, request_id: RequestId) -> Result<Option<Bytes>, Refusal> {
+        let Some(verifier) = self.verifier.as_mut() else { return Ok(None) };
+        let mut out = match piece {
+            Some(piece) => verifier.push(piece)?,
+            None => None,
+        };
+        if !end {
+            return Ok(Some(out.unwrap_or_default()));
+        }
+        let finished = verifier.finish()?;
+        self.verifier = None;
+        self.checksum = finished.checksum;
+        self.await_mark(gateway, request_id).await?;
+        self.released = true;
+        if let Some(first) = out.take() {
+            let mut both = BytesMut::with_capacity(first.len() + finished.tail.len());
+            both.extend_from_slice(&first);
+            both.extend_from_slice(&finished.tail);
+            return Ok(Some(both.freeze()));
+        }
+        Ok(Some(finished.tail))
+    }
+
+    /// Waits until the key is marked, with enough of the lease left for the backend's answer.
+    async fn await_mark(&mut self, gateway: &Gateway, request_id: RequestId) -> Result<(), Refusal> {
+        let (mark, since) = match std::mem::replace(&mut self.marking, Marking::Settled) {
+            Marking::NotNeeded => {
+                self.marking = Marking::NotNeeded;
+                return Ok(());
+            }
+            Marking::Made(mark, since) => (mark, since),
+            Marking::Asked(asked, since) => match asked.await {
+                Ok(mark) => (mark?, since),
+                Err(_) => (gateway.intent(&self.dirty, request_id).await?, Instant::now()),
+            },
+            Marking::Settled => (gateway.intent(&self.dirty, request_id).await?, Instant::now()),
+        };
+        let since = if since.elapsed() > LEASE_AGE {
+            gateway.queue.renew(&self.dirty, &mark, gateway.lease()).await?;
+            Instant::now()
+        } else {
+            since
+        };
+        self.marking = Marking::Made(mark, since);
+        Ok(())
+    }
+
+    /// The backend has the object: keeps lent tags, commits the mark, and only then makes the client's answer.
+    pub(super) async fn succeed(&mut self, gateway: &Gateway, admitted: &Admitted, upstream: &ResponseHeader) -> Result<ResponseHeader, Refusal> {
+        if !self.released {
+            return Err(UpstreamError::Malformed("success before the body was complete").into());
+        }
+        self.commit(gateway, admitted, &etag_of(upstream)).await?;
+        let mut head = ResponseHeader::build(StatusCode::OK, Some(8)).map_err(|_| S3Code::InternalError.error())?;
+        for (name, value) in self.answer_headers(|name| upstream.headers.get(name).and_then(|v| v.to_str().ok())) {
+            head.insert_header(name, value).map_err(|_| S3Code::InternalError.error())?;
+        }
+        head.insert_header(header::CONTENT_LENGTH, "0").map_err(|_| S3Code::InternalError.error())?;
+        Ok(head)
+    }
+
+    async fn commit(&mut self, gateway: &Gateway, admitted: &Admitted, etag: &str) -> Result<(), Refusal> {
+        let Marking::Made(mark, _) = std::mem::replace(&mut self.marking, Marking::Settled) else {
+            return Ok(());
+        };
+        let routed = admitted.routed()?;
+        if !routed.home.capabilities().tagging {
+            gateway.store_lent_tags(&routed.route, &self.dirty.key, etag, self.tags.as_ref()).await?;
+        }
+        gateway.queue.commit(&self.dirty, &mark, &admitted.request_id.to_string()).await?;
+        Ok(())
+    }
+
+    /// The write was refused; with certainty its lease can go, else it runs out.
+    pub(super) async fn settle_refused(&mut self, gateway: &Gateway, certain: bool) {
+        let mark = match std::mem::replace(&mut self.marking, Marking::Settled) {
+            Marking::Made(mark, _) => mark,
+            Marking::Asked(asked, _) => match asked.await {
+                Ok(Ok(mark)) => mark,
+                _ => return,
+            },
+            Marking::NotNeeded | Marking::Settled => return,
+        };
+        if certain && let Err(error) = gateway.queue.release(&self.dirty, &mark).await {
+            tracing::debug!(%error, "lease of a refused write runs out by itself");
+        }
+    }
+
+    /// Stores an object or part of no bytes, whose payload has proven true.
+    pub(super) async fn put_empty(mut self, gateway: &Gateway, admitted: &Admitted) -> Result<Answer, Refusal> {
+        let home = admitted.routed()?.home.clone();
+        let request = self.request(admitted, &home)?;
+        self.await_mark(gateway, admitted.request_id).await?;
+        let answer: UpstreamAnswer = match gateway.client.send(&home, request, Bytes::new()).await {
+            Ok(answer) => answer,
+            Err(error) => {
+                self.settle_refused(gateway, error.is_definite()).await;
+                return Err(error.into());
+            }
+        };
+        self.commit(gateway, admitted, s3gateway_s3::etag::unquoted(answer.header("etag"))).await?;
+        let headers = self.answer_headers(|name| answer.headers.get(name).and_then(|v| v.to_str().ok()));
+        Ok(Answer { status: StatusCode::OK, headers, body: Bytes::new() })
+    }
+
+    /// ETag as the backend gave it, and the checksum that the gateway has verified.
+    fn answer_headers<'v>(&self, upstream: impl Fn(&str) -> Option<&'v str>) -> Vec<(HeaderName, String)> {
+        let mut headers = Vec::with_capacity(3);
+        if let Some(etag) = upstream("etag") {
+            headers.push((header::ETAG, etag.to_owned()));
+        }
+        if let Some((algorithm, value)) = &self.checksum {
+            headers.push((HeaderName::from_static(algorithm.header()), value.clone()));
+            if self.part.is_none() {
+                headers.push((HeaderName::from_static("x-amz-checksum-type"), "FULL_OBJECT".to_owned()));
+            }
+        }
+        headers
+    }
+}
+
+/// A mark older than this is renewed before the last bytes leave.
+const LEASE_AGE: std::time::Duration = std::time::Duration::from_secs(10);

@@ -1,0 +1,206 @@
+//! The backends a proxy knows: identity, addresses, health and breaker of each, as one snapshot that the change feed replaces.
+use super::{Breaker, BreakerState, Outcome, discovery::Resolver};
+use crate::settings::{ProxySettings, UpstreamSettings};
+use arc_swap::ArcSwap;
+use aws_credential_types::Credentials;
+use aws_smithy_runtime_api::client::identity::Identity;
+use futures::future::join_all;
+use pingora_core::upstreams::peer::HttpPeer;
+use pingora_load_balancing::{Backends as Addresses, LoadBalancer, health_check::HttpHealthCheck, selection::RoundRobin};
+use s3gateway_config::{BackendId, Capabilities, Place};
+use s3gateway_store::Backend;
+use std::{collections::HashMap, sync::Arc, time::Instant};
+use url::Url;
+
+/// One backend as the proxy uses it.
+pub struct UpstreamBackend {
+    record: Backend,
+    host: String,
+    sni: String,
+    tls: bool,
+    identity: Identity,
+    addresses: LoadBalancer<RoundRobin>,
+    breaker: Breaker,
+    settings: UpstreamSettings,
+}
+
+/// All backends, by id; cheap to read, replaced as a whole.
+pub struct Backends {
+    snapshot: ArcSwap<Snapshot>,
+    settings: ProxySettings,
+}
+
+#[derive(Default)]
+struct Snapshot {
+    by_id: HashMap<BackendId, Arc<UpstreamBackend>>,
+    in_order: Vec<Arc<UpstreamBackend>>,
+}
+
+impl UpstreamBackend {
+    /// Takes a record in and resolves its addresses. `None` where the endpoint is no usable URL.
+    async fn connect(record: Backend, settings: &ProxySettings) -> Option<Self> {
+        let url = Url::parse(&record.endpoint).ok()?;
+        let tls = url.scheme() == "https";
+        let name = url.host_str()?.to_owned();
+        let authority = format!("{name}:{}", url.port_or_known_default()?);
+        let host = url.port().map_or_else(|| name.clone(), |port| format!("{name}:{port}"));
+        let mut addresses = LoadBalancer::from_backends(Addresses::new(Box::new(Resolver { authority })));
+        let mut probe = HttpHealthCheck::new(&host, tls);
+        probe.consecutive_failure = 2;
+        probe.reuse_connection = true;
+        // Any answer shows that it is alive; an unsigned request is refused by a healthy backend.
+        probe.validator = Some(Box::new(|answer| {
+            if answer.status.as_u16() < 500 {
+                Ok(())
+            } else {
+                pingora_core::Error::e_explain(pingora_core::ErrorType::HTTPStatus(answer.status.as_u16()), "probing a backend")
+            }
+        }));
+        addresses.set_health_check(Box::new(probe));
+        let credentials = Credentials::new(&record.access_key, record.secret_key.expose().as_str(), None, None, "s3gateway");
+        let backend = Self {
+            host,
+            sni: name,
+            tls,
+            identity: credentials.into(),
+            addresses,
+            breaker: Breaker::new(settings.breaker.clone()),
+            settings: settings.upstream.clone(),
+            record,
+        };
+        // A name that does not resolve now is tried again by each probe round.
+        let _ = backend.addresses.update().await;
+        Some(backend)
+    }
+
+    /// The operator's name for it.
+    pub fn id(&self) -> &BackendId {
+        &self.record.id
+    }
+    /// Where it is.
+    pub fn place(&self) -> &Place {
+        &self.record.place
+    }
+    /// What it does.
+    pub fn capabilities(&self) -> &Capabilities {
+        &self.record.capabilities
+    }
+    /// Value of the `Host` header.
+    pub(super) fn host(&self) -> &str {
+        &self.host
+    }
+    /// The region that requests are signed for.
+    pub(crate) fn region(&self) -> &str {
+        &self.record.region
+    }
+    /// The credentials that requests are signed with.
+    pub(super) fn identity(&self) -> &Identity {
+        &self.identity
+    }
+    /// The breaker's state, for metrics and operators.
+    pub fn breaker_state(&self) -> BreakerState {
+        self.breaker.state()
+    }
+    /// Whether at least one address passed its last probe.
+    pub fn is_healthy(&self) -> bool {
+        self.addresses.select_with(b"", MAX_ADDRESSES, |_, healthy| healthy).is_some()
+    }
+
+    /// Where to connect now; `None` while the breaker is open or no address is healthy.
+    pub fn peer(&self, now: Instant) -> Option<HttpPeer> {
+        let address = self.addresses.select(b"", MAX_ADDRESSES)?;
+        if !self.breaker.admit(now) {
+            return None;
+        }
+        let address = address.addr.as_inet()?;
+        let mut peer = HttpPeer::new(*address, self.tls, self.sni.clone());
+        peer.options.connection_timeout = Some(self.settings.connect_timeout);
+        peer.options.total_connection_timeout = Some(self.settings.connect_timeout);
+        peer.options.read_timeout = Some(self.settings.read_timeout);
+        peer.options.write_timeout = Some(self.settings.write_timeout);
+        peer.options.idle_timeout = Some(self.settings.idle_timeout);
+        Some(peer)
+    }
+
+    /// Feeds the breaker from live traffic.
+    pub fn report(&self, outcome: Outcome, now: Instant) {
+        if let Some(state) = self.breaker.report(outcome, now) {
+            tracing::warn!(backend = %self.record.id, ?state, "breaker changed");
+        }
+    }
+
+    /// Resolves and probes once, and feeds the breaker: a healthy probe closes it without waiting for traffic.
+    async fn probe(&self) {
+        if let Err(error) = self.addresses.update().await {
+            tracing::warn!(backend = %self.record.id, %error, "backend's name does not resolve");
+        }
+        self.addresses.backends().run_health_check(true).await;
+        if self.is_healthy() && !matches!(self.breaker.state(), BreakerState::Closed { .. }) {
+            self.report(Outcome::Answered, Instant::now());
+        }
+    }
+
+    fn is_same(&self, record: &Backend) -> bool {
+        let mine = &self.record;
+        mine.endpoint == record.endpoint
+            && mine.region == record.region
+            && mine.access_key == record.access_key
+            && mine.secret_key.expose() == record.secret_key.expose()
+            && mine.place == record.place
+            && mine.capabilities == record.capabilities
+            && mine.position == record.position
+    }
+}
+
+/// Addresses looked at when one is chosen; a backend with more is served by the first healthy ones.
+const MAX_ADDRESSES: usize = 16;
+
+impl Backends {
+    /// An empty set; fill it with [`Backends::replace`].
+    pub fn new(settings: ProxySettings) -> Self {
+        Self { snapshot: ArcSwap::default(), settings }
+    }
+
+    /// The backend with that id.
+    pub fn get(&self, id: &BackendId) -> Option<Arc<UpstreamBackend>> {
+        self.snapshot.load().by_id.get(id).cloned()
+    }
+
+    /// All backends in order of creation.
+    pub fn all(&self) -> Vec<Arc<UpstreamBackend>> {
+        self.snapshot.load().in_order.clone()
+    }
+
+    /// Ids and places in order of creation, as placements are resolved against.
+    pub fn places(&self) -> Vec<(BackendId, Place)> {
+        self.snapshot.load().in_order.iter().map(|b| (b.id().clone(), b.place().clone())).collect()
+    }
+
+    /// Takes the stored set in; a backend that did not change keeps its breaker and health.
+    pub async fn replace(&self, records: Vec<Backend>) {
+        let before = self.snapshot.load_full();
+        let mut next = Snapshot::default();
+        for record in records {
+            let id = record.id.clone();
+            let backend = match before.by_id.get(&id) {
+                Some(known) if known.is_same(&record) => known.clone(),
+                _ => match UpstreamBackend::connect(record, &self.settings).await {
+                    Some(backend) => Arc::new(backend),
+                    None => {
+                        tracing::error!(backend = %id, "backend has no usable endpoint and is left out");
+                        continue;
+                    }
+                },
+            };
+            next.by_id.insert(id, backend.clone());
+            next.in_order.push(backend);
+        }
+        self.snapshot.store(Arc::new(next));
+    }
+
+    /// Probes every backend once, at the same time.
+    pub async fn probe(&self) {
+        let backends = self.all();
+        join_all(backends.iter().map(|backend| backend.probe())).await;
+    }
+}

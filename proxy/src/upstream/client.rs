@@ -1,0 +1,256 @@
+//! Sends the gateway's own requests to backends: whole small answers, and streams from one backend to another.
+use super::{Outcome, UpstreamBackend, UpstreamError, UpstreamRequest};
+use crate::settings::UpstreamSettings;
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, Method, StatusCode};
+use pingora_core::connectors::{ConnectorOptions, http::Connector};
+use pingora_core::protocols::http::client::HttpSession;
+use pingora_core::upstreams::peer::{HttpPeer, Peer};
+use pingora_http::RequestHeader;
+use std::time::{Instant, SystemTime};
+
+/// Largest answer taken whole: a listing of 1,000 keys of 1,024 bytes, each byte escaped to six, with room to spare.
+const MAX_ANSWER: usize = 16 << 20;
+
+/// A pooled HTTP client for all backends.
+pub struct Client {
+    connector: Connector,
+}
+
+/// A whole answer with a success status, or 304.
+#[derive(Debug)]
+pub struct UpstreamAnswer {
+    /// 2xx or 304.
+    pub status: StatusCode,
+    /// As the backend sent them; never passed on unfiltered.
+    pub headers: HeaderMap,
+    /// At most 16 MiB.
+    pub body: Bytes,
+}
+
+/// A successful answer whose body is still to be read.
+pub struct Download<'c> {
+    /// As the backend sent them; never passed on unfiltered.
+    pub headers: HeaderMap,
+    client: &'c Client,
+    session: Option<HttpSession>,
+    peer: HttpPeer,
+}
+
+impl UpstreamAnswer {
+    /// A header's text, empty where absent.
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default()
+    }
+}
+
+impl Client {
+    /// A client with a pool of its own.
+    pub fn new(settings: &UpstreamSettings) -> Self {
+        Self { connector: Connector::new(Some(ConnectorOptions::new(settings.pool_size))) }
+    }
+
+    /// Sends a request with a small body and takes the whole answer. A request that failed on a pooled connection
+    /// before any answer came is sent once more on a new one, if it is safe to repeat.
+    ///
+    /// # Errors
+    /// Everything but 2xx and 304 is an [`UpstreamError`].
+    ///
+    /// Cancel: a write may or may not have been carried out.
+    pub async fn send(&self, backend: &UpstreamBackend, request: UpstreamRequest, body: Bytes) -> Result<UpstreamAnswer, UpstreamError> {
+        let repeatable = request.method().is_idempotent();
+        let (result, reused) = self.attempt(backend, request.clone(), body.clone()).await;
+        match result {
+            Err(UpstreamError::Broken(_)) if reused && repeatable => self.attempt(backend, request, body).await.0,
+            other => other,
+        }
+    }
+
+    async fn attempt(&self, backend: &UpstreamBackend, request: UpstreamRequest, body: Bytes) -> (Result<UpstreamAnswer, UpstreamError>, bool) {
+        let is_head = request.method() == Method::HEAD;
+        let wants_length = !body.is_empty() || matches!(*request.method(), Method::PUT | Method::POST);
+        let request = if wants_length { request.content_length(body.len() as u64) } else { request };
+        let (mut session, peer, reused) = match self.connect(backend).await {
+            Ok(connected) => connected,
+            Err(error) => return (Err(error), false),
+        };
+        let result = async {
+            session.write_request_header(sign(backend, request, Some(&body))?).await.map_err(broken)?;
+            if !body.is_empty() {
+                session.write_request_body(body, true).await.map_err(broken)?;
+            }
+            session.finish_request_body().await.map_err(broken)?;
+            read_answer(&mut session, is_head).await
+        }
+        .await;
+        // An idle connection that the backend had closed says nothing about its health.
+        if !(reused && matches!(result, Err(UpstreamError::Broken(_)))) {
+            judge(backend, &result);
+        }
+        self.give_back(session, &peer, &result).await;
+        (result, reused)
+    }
+
+    /// Opens a download: the answer's head has arrived and is a success, the body is read with [`Download::next`].
+    ///
+    /// # Errors
+    /// As [`Client::send`].
+    pub async fn open(&self, backend: &UpstreamBackend, request: UpstreamRequest) -> Result<Download<'_>, UpstreamError> {
+        match self.open_once(backend, request.clone()).await {
+            (Err(UpstreamError::Broken(_)), true) => self.open_once(backend, request).await.0,
+            (result, _) => result,
+        }
+    }
+
+    async fn open_once(&self, backend: &UpstreamBackend, request: UpstreamRequest) -> (Result<Download<'_>, UpstreamError>, bool) {
+        let (mut session, peer, reused) = match self.connect(backend).await {
+            Ok(connected) => connected,
+            Err(error) => return (Err(error), false),
+        };
+        let head = async {
+            session.write_request_header(sign(backend, request, Some(&Bytes::new()))?).await.map_err(broken)?;
+            session.finish_request_body().await.map_err(broken)?;
+            let (status, headers) = read_head(&mut session).await?;
+            if status.is_success() {
+                return Ok(headers);
+            }
+            let body = read_bounded(&mut session).await?;
+            Err(UpstreamError::from_answer(status.as_u16(), &super::error_code(&body)))
+        }
+        .await;
+        if !(reused && matches!(head, Err(UpstreamError::Broken(_)))) {
+            judge(backend, &head);
+        }
+        (head.map(|headers| Download { headers, client: self, session: Some(session), peer }), reused)
+    }
+
+    /// Uploads exactly `length` bytes from `source`, piece by piece, without holding more than one.
+    ///
+    /// # Errors
+    /// As [`Client::send`]; [`UpstreamError::Broken`] where the source ends early or fails: the object is then not stored,
+    /// since its announced length was never reached.
+    pub async fn upload(
+        &self,
+        backend: &UpstreamBackend,
+        request: UpstreamRequest,
+        length: u64,
+        source: &mut Download<'_>,
+    ) -> Result<UpstreamAnswer, UpstreamError> {
+        let (mut session, peer, _) = self.connect(backend).await?;
+        let result = async {
+            session.write_request_header(sign(backend, request.content_length(length), None)?).await.map_err(broken)?;
+            let mut left = length;
+            while left > 0 {
+                let piece = source.next().await?.ok_or_else(|| UpstreamError::Broken("source ended early".into()))?;
+                left = left.checked_sub(piece.len() as u64).ok_or(UpstreamError::Malformed("source is longer than announced"))?;
+                session.write_request_body(piece, left == 0).await.map_err(broken)?;
+            }
+            session.finish_request_body().await.map_err(broken)?;
+            read_answer(&mut session, false).await
+        }
+        .await;
+        judge(backend, &result);
+        self.give_back(session, &peer, &result).await;
+        result
+    }
+
+    async fn connect(&self, backend: &UpstreamBackend) -> Result<(HttpSession, HttpPeer, bool), UpstreamError> {
+        let peer = backend.peer(Instant::now()).ok_or(UpstreamError::OutOfService)?;
+        let connected = self.connector.get_http_session(&peer).await;
+        let (mut session, reused) = connected.map_err(|e| {
+            backend.report(Outcome::Failed, Instant::now());
+            UpstreamError::Unreachable(e.etype().as_str().to_owned())
+        })?;
+        session.set_read_timeout(peer.options.read_timeout);
+        session.set_write_timeout(peer.options.write_timeout);
+        Ok((session, peer, reused))
+    }
+
+    /// Pools the connection again where its answer was read to the end.
+    async fn give_back<T>(&self, mut session: HttpSession, peer: &HttpPeer, result: &Result<T, UpstreamError>) {
+        let whole = matches!(result, Ok(_) | Err(UpstreamError::Refused(_) | UpstreamError::OurCredentials(_) | UpstreamError::SlowDown));
+        if whole && session.response_done() {
+            self.connector.release_http_session(session, peer, peer.idle_timeout()).await;
+        }
+    }
+}
+
+impl Download<'_> {
+    /// A header's text, empty where absent.
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default()
+    }
+
+    /// The body's length as announced.
+    ///
+    /// # Errors
+    /// [`UpstreamError::Malformed`] where the backend announced none.
+    pub fn content_length(&self) -> Result<u64, UpstreamError> {
+        self.header("content-length").parse().map_err(|_| UpstreamError::Malformed("download without a length"))
+    }
+
+    /// The next piece, `None` at the proper end.
+    ///
+    /// # Errors
+    /// [`UpstreamError::Broken`] where the body is cut short.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, UpstreamError> {
+        let Some(session) = self.session.as_mut() else { return Ok(None) };
+        let piece = session.read_response_body().await.map_err(broken)?;
+        if piece.is_none()
+            && let Some(session) = self.session.take()
+        {
+            self.client.connector.release_http_session(session, &self.peer, self.peer.idle_timeout()).await;
+        }
+        Ok(piece)
+    }
+}
+
+fn sign(backend: &UpstreamBackend, request: UpstreamRequest, body: Option<&Bytes>) -> Result<Box<RequestHeader>, UpstreamError> {
+    let header = request.sign(backend, body.map(|b| b.as_ref()), SystemTime::now());
+    header.map(Box::new).map_err(|_| UpstreamError::Malformed("request cannot be signed"))
+}
+
+/// Tells the breaker what came of a request.
+fn judge<T>(backend: &UpstreamBackend, result: &Result<T, UpstreamError>) {
+    let outcome = match result {
+        Err(UpstreamError::Broken(_) | UpstreamError::Failed(_) | UpstreamError::Unreachable(_)) => Outcome::Failed,
+        _ => Outcome::Answered,
+    };
+    backend.report(outcome, Instant::now());
+}
+
+async fn read_answer(session: &mut HttpSession, is_head: bool) -> Result<UpstreamAnswer, UpstreamError> {
+    let (status, headers) = read_head(session).await?;
+    let body = read_bounded(session).await?;
+    if status.is_success() || status == StatusCode::NOT_MODIFIED {
+        return Ok(UpstreamAnswer { status, headers, body });
+    }
+    let code = if is_head { String::new() } else { super::error_code(&body) };
+    Err(UpstreamError::from_answer(status.as_u16(), &code))
+}
+
+async fn read_head(session: &mut HttpSession) -> Result<(StatusCode, HeaderMap), UpstreamError> {
+    loop {
+        session.read_response_header().await.map_err(broken)?;
+        let head = session.response_header().ok_or(UpstreamError::Malformed("answer without a head"))?;
+        if !head.status.is_informational() {
+            return Ok((head.status, head.headers.clone()));
+        }
+    }
+}
+
+async fn read_bounded(session: &mut HttpSession) -> Result<Bytes, UpstreamError> {
+    let Some(first) = session.read_response_body().await.map_err(broken)? else { return Ok(Bytes::new()) };
+    let mut whole = BytesMut::from(first.as_ref());
+    while let Some(piece) = session.read_response_body().await.map_err(broken)? {
+        if whole.len() + piece.len() > MAX_ANSWER {
+            return Err(UpstreamError::Malformed("answer is too large"));
+        }
+        whole.extend_from_slice(&piece);
+    }
+    Ok(whole.freeze())
+}
+
+fn broken(error: Box<pingora_core::Error>) -> UpstreamError {
+    UpstreamError::Broken(error.etype().as_str().to_owned())
+}

@@ -1,0 +1,88 @@
+//! What can go wrong at a backend, cut by what the gateway does about it.
+
+/// An error answer of a backend, with nothing of its text but the code.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BackendError {
+    /// HTTP status.
+    pub status: u16,
+    /// S3's `<Code>`, empty where the answer had none.
+    pub code: String,
+}
+
+/// Why a backend gave no usable answer.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum UpstreamError {
+    /// Its breaker is open or no address of it is healthy.
+    #[error("backend is out of service")]
+    OutOfService,
+    /// No connection.
+    #[error("backend cannot be reached: {0}")]
+    Unreachable(String),
+    /// Connection lost or timed out before the answer was complete; a write may have happened.
+    #[error("connection to the backend broke: {0}")]
+    Broken(String),
+    /// 5xx apart from NotImplemented; a write may have happened.
+    #[error("backend failed with status {}", .0.status)]
+    Failed(BackendError),
+    /// It asks for fewer requests: 503 SlowDown, 429.
+    #[error("backend asks to slow down")]
+    SlowDown,
+    /// It rejects the gateway's own credentials or rights.
+    #[error("backend refuses the gateway's credentials: {}", .0.code)]
+    OurCredentials(BackendError),
+    /// A client's error as S3 knows it: the request was not carried out.
+    #[error("backend refused: {}", .0.code)]
+    Refused(BackendError),
+    /// An answer that is not S3.
+    #[error("backend answered nonsense: {0}")]
+    Malformed(&'static str),
+}
+
+impl UpstreamError {
+    /// Sorts an answer that is not a success.
+    pub fn from_answer(status: u16, code: &str) -> Self {
+        let error = BackendError { status, code: code.to_owned() };
+        match (status, code) {
+            (401 | 403, _) => Self::OurCredentials(error),
+            (429, _) | (503, "SlowDown") => Self::SlowDown,
+            (501, _) => Self::Refused(error),
+            (500.., _) => Self::Failed(error),
+            (400, "ExpiredToken" | "InvalidToken" | "AuthorizationHeaderMalformed" | "XAmzContentSHA256Mismatch" | "RequestTimeTooSkewed") => {
+                Self::OurCredentials(error)
+            }
+            (300..=399, _) if status != 304 => Self::Malformed("redirect"),
+            (0..=299, _) => Self::Malformed("success where an error was expected"),
+            _ => Self::Refused(error),
+        }
+    }
+
+    /// Whether the write was certainly not carried out, so that its lease can go at once.
+    pub fn is_definite(&self) -> bool {
+        match self {
+            Self::OutOfService | Self::Unreachable(_) | Self::OurCredentials(_) | Self::Refused(_) | Self::SlowDown => true,
+            Self::Broken(_) | Self::Failed(_) | Self::Malformed(_) => false,
+        }
+    }
+
+    /// Whether another backend may well answer where this one did not.
+    pub fn is_outage(&self) -> bool {
+        match self {
+            Self::OutOfService | Self::Unreachable(_) | Self::Broken(_) | Self::Failed(_) | Self::SlowDown
+            | Self::OurCredentials(_) | Self::Malformed(_) => true,
+            Self::Refused(_) => false,
+        }
+    }
+
+    /// The backend's S3 code, where it refused the request as a client's error.
+    pub fn refused_code(&self) -> Option<&str> {
+        match self {
+            Self::Refused(error) => Some(&error.code),
+            _ => None,
+        }
+    }
+}
+
+/// The `<Code>` of a backend's error document, empty where it has none. Its message names buckets and hosts: never used.
+pub fn error_code(document: &[u8]) -> String {
+    s3gateway_s3::xml::ErrorDocument::parse(document).map(|error| error.code).unwrap_or_default()
+}

@@ -1,0 +1,13 @@
+//! Everything between the gateway and a backend: who it is, whether it is well, how a request to it is built, signed and sent.
+mod backend;
+mod breaker;
+mod client;
+mod discovery;
+mod error;
+mod request;
+
+pub use backend::{Backends, UpstreamBackend};
+pub use breaker::{Breaker, BreakerState, Outcome};
+pub use client::{Client, Download, UpstreamAnswer};
+pub use error::{BackendError, UpstreamError, error_code};
+pub use request::UpstreamRequest;

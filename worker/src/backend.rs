@@ -1,0 +1,438 @@
+//! One backend as the worker uses it: S3 calls with the backend's own credentials, deadlines and error classes.
+//! No default provider chain: nothing of the machine's AWS configuration can send data to another place.
+use crate::multipart::UploadIds;
+use crate::object::{Object, ObjectHeaders, Tags};
+use crate::settings::WorkerSettings;
+use aws_sdk_s3::config::retry::RetryConfig;
+use aws_sdk_s3::config::timeout::TimeoutConfig;
+use aws_sdk_s3::config::{
+    BehaviorVersion, Credentials, Region, RequestChecksumCalculation, ResponseChecksumValidation, SharedCredentialsProvider,
+};
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::primitives::{ByteStream, SdkBody};
+use aws_sdk_s3::types::{MetadataDirective, Tag, Tagging};
+use aws_sdk_s3::{Client, Config};
+use s3gateway_config::KeyRule;
+use s3gateway_s3::{ObjectKey, PhysicalBucket, uri};
+use s3gateway_store::Backend;
+use std::time::Duration;
+
+type HttpResponse = aws_sdk_s3::config::http::HttpResponse;
+
+/// What a backend call came to, cut by what the worker can do about it. Texts carry no bucket and no secret.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub(crate) enum BackendError {
+    /// No connection, no answer in time, or 5xx: try again later.
+    #[error("{operation} at {backend}: {reason}")]
+    Unavailable { operation: &'static str, backend: String, reason: String },
+    /// The object is no longer the one that was looked at.
+    #[error("the object changed meanwhile")]
+    Changed,
+    /// 404 without a bucket.
+    #[error("the bucket does not exist")]
+    NoSuchBucket,
+    /// 404 otherwise.
+    #[error("{operation}: not found")]
+    NotFound { operation: &'static str, code: String },
+    /// The backend says no.
+    #[error("{operation} at {backend} was answered {status} {code}")]
+    Refused { operation: &'static str, backend: String, status: u16, code: String },
+}
+
+/// What CreateBucket came to.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Created {
+    /// It exists now and is ours.
+    Ours,
+    /// The name is taken by somebody else.
+    Strangers,
+}
+
+/// A backend with its clients.
+pub(crate) struct Remote {
+    /// As the operator described it.
+    pub(crate) backend: Backend,
+    /// For requests whose answer comes soon.
+    pub(crate) control: Client,
+    /// For requests that carry a body up, or make the backend work long.
+    pub(crate) data: Client,
+}
+
+impl Remote {
+    /// Makes the clients; connects only when used.
+    pub(crate) fn new(backend: Backend, settings: &WorkerSettings) -> Self {
+        let config = |answer: Duration, attempts: u32| {
+            let credentials =
+                Credentials::new(&backend.access_key, backend.secret_key.expose(), None, None, "s3gateway backend");
+            Config::builder()
+                .behavior_version(BehaviorVersion::latest())
+                .endpoint_url(&backend.endpoint)
+                .region(Region::new(backend.region.clone()))
+                .force_path_style(true)
+                .credentials_provider(SharedCredentialsProvider::new(credentials))
+                // A trailing checksum changes the framing of uploads, which not every backend understands.
+                .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
+                .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
+                .retry_config(RetryConfig::standard().with_max_attempts(attempts))
+                .timeout_config(
+                    TimeoutConfig::builder().connect_timeout(settings.connect_timeout).read_timeout(answer).build(),
+                )
+                .build()
+        };
+        let control = Client::from_conf(config(settings.answer_timeout, 2));
+        let data = Client::from_conf(config(settings.upload_timeout, 1));
+        Self { backend, control, data }
+    }
+
+    /// HeadObject; `None` for any 404, which does not tell a missing key from a missing bucket.
+    pub(crate) async fn head(&self, bucket: &PhysicalBucket, key: &ObjectKey) -> Result<Option<Object>, BackendError> {
+        let sent = self.control.head_object().bucket(bucket.for_upstream()).key(key.as_str()).send().await;
+        let failed = match sent.map_err(|e| self.classify("HeadObject", &e)) {
+            Ok(head) => return Object::parse(head).map(Some).ok_or_else(|| self.unreadable("HeadObject")),
+            Err(BackendError::NotFound { .. } | BackendError::NoSuchBucket) => return Ok(None),
+            Err(failed) => failed,
+        };
+        // Where keys are file paths, a folder of that name is answered with an error instead of a 404.
+        let by_path = self.backend.capabilities.keys == KeyRule::FilePath;
+        if by_path && matches!(failed, BackendError::Unavailable { .. }) && !self.lists_key(bucket, key).await? {
+            return Ok(None);
+        }
+        Err(failed)
+    }
+
+    /// Whether a listing shows the key: it sorts before all others of which it is a prefix.
+    async fn lists_key(&self, bucket: &PhysicalBucket, key: &ObjectKey) -> Result<bool, BackendError> {
+        let list = self.control.list_objects_v2().bucket(bucket.for_upstream()).prefix(key.as_str()).max_keys(1);
+        let page = list.send().await.map_err(|e| self.classify("ListObjectsV2", &e))?;
+        Ok(page.contents().iter().any(|object| object.key() == Some(key.as_str())))
+    }
+
+    /// HeadBucket: whether the bucket is there.
+    pub(crate) async fn has_bucket(&self, bucket: &PhysicalBucket) -> Result<bool, BackendError> {
+        let sent = self.control.head_bucket().bucket(bucket.for_upstream()).send().await;
+        match sent.map_err(|e| self.classify("HeadBucket", &e)) {
+            Ok(_) => Ok(true),
+            Err(BackendError::NotFound { .. } | BackendError::NoSuchBucket) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether the backend says in so many words that it has no such key; a bare 404 could come from anything between.
+    pub(crate) async fn says_no_such_key(&self, bucket: &PhysicalBucket, key: &ObjectKey) -> Result<bool, BackendError> {
+        let get = self.control.get_object().bucket(bucket.for_upstream()).key(key.as_str()).range("bytes=0-0");
+        match get.send().await.map_err(|e| self.classify("GetObject", &e)) {
+            Ok(_) => Ok(false),
+            Err(BackendError::NotFound { code, .. }) => Ok(code == "NoSuchKey"),
+            // The range of an empty object.
+            Err(BackendError::Refused { status: 416, .. }) => Ok(false),
+            // A folder where keys are file paths.
+            Err(BackendError::Unavailable { .. }) if self.backend.capabilities.keys == KeyRule::FilePath => {
+                Ok(!self.lists_key(bucket, key).await?)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// GetObjectTagging; no tags where the backend keeps none.
+    pub(crate) async fn tags(&self, bucket: &PhysicalBucket, key: &ObjectKey) -> Result<Tags, BackendError> {
+        if !self.backend.capabilities.tagging {
+            return Ok(Tags::new());
+        }
+        let get = self.control.get_object_tagging().bucket(bucket.for_upstream()).key(key.as_str());
+        match get.send().await.map_err(|e| self.classify("GetObjectTagging", &e)) {
+            Ok(answer) => Ok(answer.tag_set.into_iter().map(|tag| (tag.key, tag.value)).collect()),
+            Err(BackendError::NotFound { code, .. }) if code == "NoSuchTagSet" => Ok(Tags::new()),
+            Err(BackendError::NotFound { .. }) => Err(BackendError::Changed),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// PutObjectTagging, or DeleteObjectTagging for no tags.
+    pub(crate) async fn set_tags(&self, bucket: &PhysicalBucket, key: &ObjectKey, tags: &Tags) -> Result<(), BackendError> {
+        let (bucket, key) = (bucket.for_upstream(), key.as_str());
+        if tags.is_empty() {
+            let sent = self.control.delete_object_tagging().bucket(bucket).key(key).send().await;
+            return sent.map(drop).map_err(|e| self.classify("DeleteObjectTagging", &e));
+        }
+        let tag = |(k, v): (&String, &String)| Tag::builder().key(k).value(v).build();
+        let tag_set = tags.iter().map(tag).collect::<Result<Vec<_>, _>>();
+        let tagging = tag_set.and_then(|set| Tagging::builder().set_tag_set(Some(set)).build());
+        let tagging = tagging.map_err(|_| self.refused("PutObjectTagging", 0, "InvalidTag"))?;
+        let sent = self.control.put_object_tagging().bucket(bucket).key(key).tagging(tagging).send().await;
+        sent.map(drop).map_err(|e| self.classify("PutObjectTagging", &e))
+    }
+
+    /// Opens the object, or `length` bytes of it from `offset`, only if it still has this ETag.
+    pub(crate) async fn read(
+        &self,
+        bucket: &PhysicalBucket,
+        key: &ObjectKey,
+        etag: &str,
+        range: Option<(u64, u64)>,
+    ) -> Result<SdkBody, BackendError> {
+        let mut get = self.control.get_object().bucket(bucket.for_upstream()).key(key.as_str()).if_match(format!("\"{etag}\""));
+        if let Some((offset, length)) = range {
+            get = get.range(format!("bytes={offset}-{}", offset + length.saturating_sub(1)));
+        }
+        match get.send().await.map_err(|e| self.classify("GetObject", &e)) {
+            // Some backends ignore If-Match on GET.
+            Ok(answer) if answer.e_tag().map(crate::object::unquote) != Some(etag) => Err(BackendError::Changed),
+            Ok(answer) => Ok(answer.body.into_inner()),
+            Err(BackendError::NotFound { .. } | BackendError::Refused { status: 416, .. }) => Err(BackendError::Changed),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// PutObject with everything that belongs to the object; answers the backend's ETag.
+    pub(crate) async fn put(
+        &self,
+        bucket: &PhysicalBucket,
+        key: &ObjectKey,
+        object: &Object,
+        body: SdkBody,
+    ) -> Result<String, BackendError> {
+        let headers = &object.headers;
+        let expires = RawExpires::of(headers);
+        let put = self
+            .data
+            .put_object()
+            .bucket(bucket.for_upstream())
+            .key(key.as_str())
+            .content_length(i64::try_from(object.size).map_err(|_| self.refused("PutObject", 0, "EntityTooLarge"))?)
+            .set_content_type(headers.content_type.clone())
+            .set_cache_control(headers.cache_control.clone())
+            .set_content_disposition(headers.content_disposition.clone())
+            .set_content_encoding(headers.content_encoding.clone())
+            .set_content_language(headers.content_language.clone())
+            .set_expires(headers.expires_date())
+            .set_metadata(Some(headers.metadata.clone().into_iter().collect()))
+            .set_tagging(self.tagging_header(&object.tags))
+            .body(ByteStream::new(body));
+        let put = put.customize().disable_payload_signing().mutate_request(move |request| expires.set(request));
+        let answer = put.send().await.map_err(|e| self.classify("PutObject", &e))?;
+        Ok(crate::object::unquote(answer.e_tag().unwrap_or_default()).to_owned())
+    }
+
+    /// CopyObject of an object onto itself with the home's headers and user metadata.
+    pub(crate) async fn replace_metadata(
+        &self,
+        bucket: &PhysicalBucket,
+        key: &ObjectKey,
+        headers: &ObjectHeaders,
+        copy_etag: &str,
+    ) -> Result<(), BackendError> {
+        let expires = RawExpires::of(headers);
+        let copy = self
+            .data
+            .copy_object()
+            .bucket(bucket.for_upstream())
+            .key(key.as_str())
+            .copy_source(format!("{}/{}", bucket.for_upstream(), uri::encode_path(key.as_str())))
+            .copy_source_if_match(format!("\"{copy_etag}\""))
+            .metadata_directive(MetadataDirective::Replace)
+            .set_content_type(headers.content_type.clone())
+            .set_cache_control(headers.cache_control.clone())
+            .set_content_disposition(headers.content_disposition.clone())
+            .set_content_encoding(headers.content_encoding.clone())
+            .set_content_language(headers.content_language.clone())
+            .set_expires(headers.expires_date())
+            .set_metadata(Some(headers.metadata.clone().into_iter().collect()));
+        let sent = copy.customize().mutate_request(move |request| expires.set(request)).send().await;
+        sent.map(drop).map_err(|e| self.classify("CopyObject", &e))
+    }
+
+    /// DeleteObject; a key that is not there is as good as deleted.
+    pub(crate) async fn delete(&self, bucket: &PhysicalBucket, key: &str) -> Result<(), BackendError> {
+        let sent = self.control.delete_object().bucket(bucket.for_upstream()).key(key).send().await;
+        match sent.map_err(|e| self.classify("DeleteObject", &e)) {
+            Ok(_) | Err(BackendError::NotFound { .. } | BackendError::NoSuchBucket) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// CreateBucket, telling our own bucket from a stranger's of the same name.
+    pub(crate) async fn create_bucket(&self, bucket: &PhysicalBucket) -> Result<Created, BackendError> {
+        let sent = self.control.create_bucket().bucket(bucket.for_upstream()).send().await;
+        match sent.map_err(|e| self.classify("CreateBucket", &e)) {
+            Ok(_) => Ok(Created::Ours),
+            Err(BackendError::Refused { code, .. }) if code == "BucketAlreadyOwnedByYou" => Ok(Created::Ours),
+            // Some backends do not tell whose it is.
+            Err(BackendError::Refused { code, status, .. }) if code == "BucketAlreadyExists" || status == 409 => {
+                Ok(if self.owns_bucket(bucket).await? { Created::Ours } else { Created::Strangers })
+            }
+            // Credentials that may not create buckets work with one that is ours and exists.
+            Err(error @ BackendError::Refused { status: 403, .. }) => {
+                if self.owns_bucket(bucket).await? { Ok(Created::Ours) } else { Err(error) }
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether ListBuckets, which shows only a caller's own buckets, shows this one.
+    pub(crate) async fn owns_bucket(&self, bucket: &PhysicalBucket) -> Result<bool, BackendError> {
+        let mut token = None;
+        loop {
+            let list = self.control.list_buckets().set_continuation_token(token);
+            let page = list.send().await.map_err(|e| self.classify("ListBuckets", &e))?;
+            if page.buckets().iter().any(|b| b.name() == Some(bucket.for_upstream())) {
+                return Ok(true);
+            }
+            token = page.continuation_token.filter(|t| !t.is_empty());
+            if token.is_none() {
+                return Ok(false);
+            }
+        }
+    }
+
+    /// The open multipart uploads whose keys begin with `prefix`, one page of them.
+    pub(crate) async fn open_uploads(&self, bucket: &PhysicalBucket, prefix: &str) -> Result<UploadIds, BackendError> {
+        if !self.backend.capabilities.list_uploads {
+            return Ok(UploadIds::new());
+        }
+        let list = self.control.list_multipart_uploads().bucket(bucket.for_upstream()).prefix(prefix);
+        let page = list.send().await.map_err(|e| self.classify("ListMultipartUploads", &e))?;
+        Ok(UploadIds::parse(page))
+    }
+
+    /// The value of `x-amz-tagging`.
+    fn tagging_header(&self, tags: &Tags) -> Option<String> {
+        let pair = |(k, v): (&String, &String)| format!("{}={}", uri::encode(k.as_bytes()), uri::encode(v.as_bytes()));
+        let wanted = self.backend.capabilities.tagging && !tags.is_empty();
+        wanted.then(|| tags.iter().map(pair).collect::<Vec<_>>().join("&"))
+    }
+
+    /// An answer without what S3 always gives.
+    pub(crate) fn unreadable(&self, operation: &'static str) -> BackendError {
+        self.unavailable(operation, "an unreadable answer")
+    }
+
+    pub(crate) fn unavailable(&self, operation: &'static str, reason: &str) -> BackendError {
+        BackendError::Unavailable { operation, backend: self.backend.id.to_string(), reason: reason.to_owned() }
+    }
+
+    pub(crate) fn refused(&self, operation: &'static str, status: u16, code: &str) -> BackendError {
+        BackendError::Refused { operation, backend: self.backend.id.to_string(), status, code: code.to_owned() }
+    }
+
+    /// Sorts an SDK error into the worker's classes.
+    pub(crate) fn classify<E: ProvideErrorMetadata>(
+        &self,
+        operation: &'static str,
+        error: &SdkError<E, HttpResponse>,
+    ) -> BackendError {
+        match error {
+            SdkError::ServiceError(answer) => {
+                self.classify_answer(operation, answer.raw().status().as_u16(), answer.err().code().unwrap_or_default())
+            }
+            SdkError::ResponseError(answer) => self.classify_answer(operation, answer.raw().status().as_u16(), ""),
+            SdkError::TimeoutError(_) => self.unavailable(operation, "no answer in time"),
+            SdkError::DispatchFailure(failure) if failure.is_timeout() => self.unavailable(operation, "no answer in time"),
+            SdkError::DispatchFailure(failure) if failure.is_io() => self.unavailable(operation, "no connection"),
+            SdkError::ConstructionFailure(_) => self.refused(operation, 0, "cannot be expressed as a request"),
+            _ => self.unavailable(operation, "the connection failed"),
+        }
+    }
+
+    fn classify_answer(&self, operation: &'static str, status: u16, code: &str) -> BackendError {
+        match (status, code) {
+            (412, _) | (409, "ConditionalRequestConflict") => BackendError::Changed,
+            (_, "NoSuchBucket") => BackendError::NoSuchBucket,
+            (404, _) => BackendError::NotFound { operation, code: code.to_owned() },
+            (429 | 500 | 502 | 503 | 504, _) | (_, "RequestTimeout" | "SlowDown" | "RequestTimeTooSkewed") => {
+                self.unavailable(operation, &format!("answered {status} {}", printable(code)))
+            }
+            (200..=299, _) => self.unreadable(operation),
+            _ => self.refused(operation, status, &printable(code)),
+        }
+    }
+}
+
+/// Keeps an `Expires` that is no date, which the SDK's types cannot carry.
+pub(crate) struct RawExpires(Option<String>);
+
+impl RawExpires {
+    pub(crate) fn of(headers: &ObjectHeaders) -> Self {
+        Self(headers.expires.clone().filter(|_| headers.expires_date().is_none()))
+    }
+    pub(crate) fn set(&self, request: &mut aws_sdk_s3::config::http::HttpRequest) {
+        if let Some(raw) = &self.0 {
+            // A value that is no header value cannot have come from a header.
+            let _ = request.headers_mut().try_insert("expires", raw.clone());
+        }
+    }
+}
+
+/// An error code from a backend goes into logs and the job history: letters and digits only, and not many.
+fn printable(code: &str) -> String {
+    code.chars().filter(char::is_ascii_alphanumeric).take(64).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use s3gateway_config::{BackendId, Capabilities, Place, Secret};
+    use std::sync::Arc;
+
+    fn remote() -> Remote {
+        let place = Place {
+            zone: "z".into(),
+            region: "r".into(),
+            country: "FI".into(),
+            jurisdiction: "EU".into(),
+            provider: "p".into(),
+            certifications: Vec::new(),
+        };
+        let backend = Backend {
+            id: BackendId::parse("b").unwrap(),
+            place,
+            endpoint: "http://127.0.0.1:1".into(),
+            region: "us-east-1".into(),
+            access_key: "a".into(),
+            secret_key: Arc::new(Secret::new("s".into())),
+            capabilities: Capabilities::default(),
+            position: 0,
+        };
+        Remote::new(backend, &WorkerSettings::default())
+    }
+
+    #[test]
+    fn answers_are_sorted_by_what_can_be_done() {
+        let remote = remote();
+        let class = |status, code| match remote.classify_answer("Op", status, code) {
+            BackendError::Unavailable { .. } => "unavailable",
+            BackendError::Changed => "changed",
+            BackendError::NoSuchBucket => "no bucket",
+            BackendError::NotFound { .. } => "not found",
+            BackendError::Refused { .. } => "refused",
+        };
+        for (status, code, want) in [
+            (412, "PreconditionFailed", "changed"),
+            (404, "NoSuchBucket", "no bucket"),
+            (404, "NoSuchKey", "not found"),
+            (404, "", "not found"),
+            (403, "AccessDenied", "refused"),
+            (400, "RequestTimeout", "unavailable"),
+            (400, "EntityTooSmall", "refused"),
+            (429, "", "unavailable"),
+            (500, "InternalError", "unavailable"),
+            (501, "NotImplemented", "refused"),
+            (503, "SlowDown", "unavailable"),
+            (200, "", "unavailable"),
+        ] {
+            assert_eq!(class(status, code), want, "{status} {code}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_backend_that_is_off_is_unavailable_and_not_empty() {
+        let (bucket, key) = (PhysicalBucket::parse("some-bucket").unwrap(), ObjectKey::parse("k").unwrap());
+        assert!(matches!(remote().head(&bucket, &key).await, Err(BackendError::Unavailable { .. })));
+        assert!(matches!(remote().has_bucket(&bucket).await, Err(BackendError::Unavailable { .. })));
+    }
+
+    #[test]
+    fn codes_from_a_backend_are_kept_short_and_plain() {
+        assert_eq!(printable("NoSuch\r\nKey: x"), "NoSuchKeyx");
+        assert_eq!(printable(&"a".repeat(1000)).len(), 64);
+    }
+}

@@ -1,0 +1,256 @@
+//! Copies one object from the home to another backend: streamed, never held whole, and proven by what was hashed on the way.
+//! Invariant: every read is bound to the home's ETag, so that an overwrite during the copy fails it instead of mixing two objects.
+use crate::backend::{BackendError, Remote};
+use crate::layout::{self, Digest16, Part, Probe};
+use crate::metrics::Metrics;
+use crate::multipart::{self, Upload};
+use crate::object::Object;
+use crate::plan::Method;
+use crate::settings::WorkerSettings;
+use crate::tally::{DigestSlot, Tally};
+use aws_sdk_s3::primitives::SdkBody;
+use futures::{StreamExt, TryStreamExt, stream};
+use http_body_util::BodyExt;
+use s3gateway_s3::{ObjectKey, PhysicalBucket};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Attempts of one part before the whole copy counts as failed.
+const PART_ATTEMPTS: u32 = 3;
+
+/// One copy to be made.
+#[derive(Clone, Copy)]
+pub(crate) struct Copying<'a> {
+    pub(crate) source: &'a Remote,
+    pub(crate) source_bucket: &'a PhysicalBucket,
+    pub(crate) target: &'a Remote,
+    pub(crate) target_bucket: &'a PhysicalBucket,
+    pub(crate) key: &'a ObjectKey,
+    pub(crate) object: &'a Object,
+    pub(crate) settings: &'a WorkerSettings,
+    pub(crate) metrics: &'a Metrics,
+}
+
+/// What is known of the bytes that went over, beside the target's own word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Proof {
+    /// The target acknowledged the MD5 of all bytes as they were read from the home.
+    Md5,
+    /// Only the count of bytes.
+    Size,
+}
+
+/// The parts of an upload after all of them are at the target.
+struct Uploaded {
+    digests: Vec<Digest16>,
+    etags: BTreeMap<i32, String>,
+    reused: usize,
+    proof: Proof,
+}
+
+impl Copying<'_> {
+    /// Makes the copy, replacing what is there.
+    ///
+    /// Cancel: safe to drop; an unfinished multipart upload stays for the next attempt.
+    pub(crate) async fn copy(&self, method: Method) -> Result<Proof, BackendError> {
+        match method {
+            Method::Put => self.copy_by_put().await,
+            Method::Multipart(count) => self.copy_by_parts(count).await,
+        }
+    }
+
+    async fn copy_by_put(&self) -> Result<Proof, BackendError> {
+        let body = self.source.read(self.source_bucket, self.key, &self.object.etag, None).await?;
+        let (body, slot) = self.tally(body, self.object.size);
+        let etag = self.target.put(self.target_bucket, self.key, self.object, body).await?;
+        Ok(proof_of(&etag, &slot))
+    }
+
+    async fn copy_by_parts(&self, count: Option<u32>) -> Result<Proof, BackendError> {
+        let mut layouts = self.find_layouts(count).await?;
+        let fallback = layout::uniform(self.object.size, self.settings.part_size);
+        let first = if layouts.is_empty() { fallback.clone() } else { layouts.remove(0) };
+        match self.upload(&first, layouts, count.is_some()).await {
+            // The home's backend allowed parts that this one does not.
+            Err(BackendError::Refused { code, .. }) if code == "EntityTooSmall" && first != fallback => {
+                self.upload(&fallback, Vec::new(), false).await
+            }
+            done => done,
+        }
+    }
+
+    /// Layouts to try, best first: what the home says of its parts, else guesses.
+    async fn find_layouts(&self, count: Option<u32>) -> Result<Vec<Vec<Part>>, BackendError> {
+        let Some(count) = count else { return Ok(Vec::new()) };
+        if count == 1 {
+            return Ok(layout::candidates(self.object.size, 1));
+        }
+        if let Some(exact) = self.ask_layout(count).await? {
+            return Ok(vec![exact]);
+        }
+        Ok(layout::candidates(self.object.size, count))
+    }
+
+    /// The layout as the home tells it part by part; `None` where it does not.
+    async fn ask_layout(&self, count: u32) -> Result<Option<Vec<Part>>, BackendError> {
+        let last = i32::try_from(count).unwrap_or(i32::MAX);
+        let ask = |number| multipart::part_length(self.source, self.source_bucket, self.key, &self.object.etag, number);
+        let Some((first, told)) = ask(1).await? else { return Ok(None) };
+        if told != last {
+            return Ok(None);
+        }
+        // Nearly all uploads have equal parts, and the ETag will tell if this one has not.
+        if first > 0 && self.object.size.div_ceil(first) == u64::from(count) {
+            let Some((end, _)) = ask(last).await? else { return Ok(None) };
+            let even = layout::uniform(self.object.size, first);
+            if even.last().is_some_and(|part| part.length == end) {
+                return Ok(Some(even));
+            }
+        }
+        let lengths: Vec<Option<(u64, i32)>> =
+            stream::iter(1..=last).map(ask).buffered(self.settings.part_parallelism.max(1)).try_collect().await?;
+        let lengths: Option<Vec<u64>> = lengths.into_iter().map(|l| l.map(|(length, _)| length)).collect();
+        let whole = lengths.filter(|l| l.iter().sum::<u64>() == self.object.size);
+        Ok(whole.map(layout::from_lengths))
+    }
+
+    /// Uploads with `parts`; where the ETag shows that the home's parts were others, with the one of `others` that fits.
+    async fn upload(&self, parts: &[Part], others: Vec<Vec<Part>>, seeks_etag: bool) -> Result<Proof, BackendError> {
+        let mut parts = parts.to_vec();
+        let mut others = others;
+        let mut resume = seeks_etag;
+        loop {
+            let (id, held) = self.open_upload(resume, &parts).await?;
+            let upload = Upload { remote: self.target, bucket: self.target_bucket, key: self.key, id: &id };
+            let uploaded = self.upload_parts(&upload, &parts, &held).await;
+            let uploaded = self.keep_or_abort(&upload, uploaded).await?;
+            let is_equal = layout::multipart_etag(&uploaded.digests) == self.object.etag;
+            if !is_equal && uploaded.reused > 0 {
+                // Parts found there may be of an older object: only an equal ETag would have proven them.
+                resume = false;
+                upload.abort().await?;
+                continue;
+            }
+            if !is_equal && seeks_etag && !others.is_empty() {
+                if let Some(right) = self.probe(std::mem::take(&mut others)).await? {
+                    (parts, resume) = (right, false);
+                    upload.abort().await?;
+                    continue;
+                }
+            }
+            let completed = upload.complete(&uploaded.etags).await;
+            self.keep_or_abort(&upload, completed).await?;
+            self.metrics.resumed_parts.inc_by(uploaded.reused as u64);
+            return Ok(uploaded.proof);
+        }
+    }
+
+    /// An upload id and the parts it holds: the newest open upload of this key where one may be resumed, else a new one.
+    /// Others are left-overs and are aborted.
+    async fn open_upload(&self, resume: bool, parts: &[Part]) -> Result<(String, BTreeMap<i32, Digest16>), BackendError> {
+        let open = self.target.open_uploads(self.target_bucket, self.key.as_str()).await?;
+        let mut ids = open.of_key(self.key);
+        let newest = if resume { ids.pop() } else { None };
+        for id in ids {
+            Upload { remote: self.target, bucket: self.target_bucket, key: self.key, id: &id }.abort().await?;
+        }
+        if let Some(id) = newest {
+            let upload = Upload { remote: self.target, bucket: self.target_bucket, key: self.key, id: &id };
+            let held = upload.held_parts().await?;
+            let fits = |part: &Part| held.get(&part.number).filter(|h| h.length == part.length).map(|h| (part.number, h.digest));
+            let held: BTreeMap<i32, Digest16> = parts.iter().filter_map(fits).collect();
+            if !held.is_empty() {
+                return Ok((id, held));
+            }
+            upload.abort().await?;
+        }
+        let id = multipart::create(self.target, self.target_bucket, self.key, &self.object.headers).await?;
+        Ok((id, BTreeMap::new()))
+    }
+
+    /// Copies the parts that are not there yet, several at a time.
+    async fn upload_parts(
+        &self,
+        upload: &Upload<'_>,
+        parts: &[Part],
+        held: &BTreeMap<i32, Digest16>,
+    ) -> Result<Uploaded, BackendError> {
+        let one = |part: Part| async move {
+            match held.get(&part.number) {
+                Some(digest) => Ok((*digest, hex::encode(digest), Proof::Md5, part.number)),
+                None => self.upload_part(upload, part).await.map(|(digest, etag, proof)| (digest, etag, proof, part.number)),
+            }
+        };
+        let parallel = self.settings.part_parallelism.max(1);
+        let done: Vec<_> = stream::iter(parts.to_vec()).map(one).buffered(parallel).try_collect().await?;
+        let proof = if done.iter().all(|(_, _, proof, _)| *proof == Proof::Md5) { Proof::Md5 } else { Proof::Size };
+        let digests = done.iter().map(|(digest, ..)| *digest).collect();
+        let etags = done.into_iter().map(|(_, etag, _, number)| (number, etag)).collect();
+        Ok(Uploaded { digests, etags, reused: held.len(), proof })
+    }
+
+    async fn upload_part(&self, upload: &Upload<'_>, part: Part) -> Result<(Digest16, String, Proof), BackendError> {
+        let mut attempt = 1;
+        loop {
+            match self.try_part(upload, part).await {
+                Err(BackendError::Unavailable { .. }) if attempt < PART_ATTEMPTS => {
+                    tokio::time::sleep(Duration::from_millis(200) * attempt).await;
+                    attempt += 1;
+                }
+                done => return done,
+            }
+        }
+    }
+
+    async fn try_part(&self, upload: &Upload<'_>, part: Part) -> Result<(Digest16, String, Proof), BackendError> {
+        let body = if part.length == 0 {
+            SdkBody::empty()
+        } else {
+            let range = Some((part.offset, part.length));
+            self.source.read(self.source_bucket, self.key, &self.object.etag, range).await?
+        };
+        let (body, slot) = self.tally(body, part.length);
+        let etag = upload.put_part(part, body).await?;
+        let proof = proof_of(&etag, &slot);
+        let digest = slot.get().copied().ok_or_else(|| self.target.unavailable("UploadPart", "answered before the end"))?;
+        if proof == Proof::Size && self.target.backend.capabilities.multipart_etag && layout::parse_digest(&etag).is_some() {
+            return Err(self.target.unavailable("UploadPart", "stored other bytes than were sent"));
+        }
+        Ok((digest, etag, proof))
+    }
+
+    /// On failure: keeps an upload that the next attempt can find, aborts one that it cannot or must not.
+    async fn keep_or_abort<T>(&self, upload: &Upload<'_>, result: Result<T, BackendError>) -> Result<T, BackendError> {
+        let Err(error) = &result else { return result };
+        let resumable = matches!(error, BackendError::Unavailable { .. }) && self.target.backend.capabilities.list_uploads;
+        if !resumable {
+            // The copy's own failure is what counts; a left-over is aborted by the next attempt.
+            let _ = upload.abort().await;
+        }
+        result
+    }
+
+    /// Reads the object once to find which layout makes its ETag.
+    async fn probe(&self, layouts: Vec<Vec<Part>>) -> Result<Option<Vec<Part>>, BackendError> {
+        let mut body = self.source.read(self.source_bucket, self.key, &self.object.etag, None).await?;
+        let mut probe = Probe::new(layouts);
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|_| self.source.unavailable("GetObject", "the stream broke"))?;
+            if let Some(bytes) = frame.data_ref() {
+                probe.update(bytes);
+            }
+        }
+        Ok(probe.finish(&self.object.etag))
+    }
+
+    fn tally(&self, body: SdkBody, length: u64) -> (SdkBody, DigestSlot) {
+        let (tally, slot) = Tally::new(body, length, self.metrics.clone());
+        (SdkBody::from_body_1_x(tally), slot)
+    }
+}
+
+/// Whether the target's ETag of what it stored is the MD5 of what was read.
+fn proof_of(etag: &str, slot: &DigestSlot) -> Proof {
+    let stored = layout::parse_digest(etag);
+    if stored.is_some() && stored.as_ref() == slot.get() { Proof::Md5 } else { Proof::Size }
+}

@@ -1,0 +1,20 @@
+//! The worker: takes dirty keys from the queue and makes all copies of each equal to its home.
+//! It never answers a client, never trusts what a job says about an object (it looks), and never deletes a replica
+//! unless the home itself says that the key is gone or a policy says that the copy must not be there.
+mod backend;
+mod backends;
+mod backoff;
+mod converge;
+mod copy;
+mod layout;
+mod metrics;
+mod multipart;
+mod object;
+mod plan;
+mod retire;
+mod settings;
+mod tally;
+mod worker;
+
+pub use settings::WorkerSettings;
+pub use worker::{Worker, WorkerParts};

@@ -1,0 +1,139 @@
+//! Every metric of the worker, with its help text. Labels are enums, so that no name of a tenant can become one.
+use crate::plan::Action;
+use prometheus::{Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
+use s3gateway_store::queue::Depth;
+use std::time::Duration;
+
+/// How an attempt to converge a key ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
+pub(crate) enum Outcome {
+    /// All copies equal the home.
+    Converged,
+    /// To be tried again.
+    Retried,
+    /// Given up.
+    Dead,
+    /// Another worker has it now.
+    Lost,
+}
+
+/// The worker's metrics.
+#[derive(Clone)]
+pub(crate) struct Metrics {
+    converge: HistogramVec,
+    actions: IntCounterVec,
+    copied: IntCounter,
+    keys: IntGaugeVec,
+    lag: Gauge,
+    delay: Histogram,
+    pub(crate) running: IntGauge,
+    pub(crate) retired: IntCounter,
+    pub(crate) resumed_parts: IntCounter,
+}
+
+impl Metrics {
+    /// Makes and registers them all.
+    ///
+    /// # Errors
+    /// Where a name is registered already.
+    pub(crate) fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let buckets = prometheus::exponential_buckets(0.005, 2.5, 14)?;
+        let opts = |name: &str, help: &str| HistogramOpts::new(name, help).buckets(buckets.clone());
+        let metrics = Self {
+            converge: HistogramVec::new(
+                opts("s3gateway_converge_duration_seconds", "Duration of one attempt to converge a key, by outcome."),
+                &["outcome"],
+            )?,
+            actions: IntCounterVec::new(
+                Opts::new("s3gateway_converge_actions_total", "What was done to single copies, by action."),
+                &["action"],
+            )?,
+            copied: IntCounter::new("s3gateway_replicated_bytes_total", "Object bytes copied between backends.")?,
+            keys: IntGaugeVec::new(
+                Opts::new("s3gateway_queue_keys", "Keys in the queue: dirty in all, and of these claimed, delayed, dead."),
+                &["state"],
+            )?,
+            lag: Gauge::new("s3gateway_replication_lag_seconds", "Age of the oldest dirty key.")?,
+            delay: Histogram::with_opts(opts(
+                "s3gateway_replication_delay_seconds",
+                "From a key becoming dirty to its being converged.",
+            ))?,
+            running: IntGauge::new("s3gateway_converge_running_keys", "Keys being converged now.")?,
+            retired: IntCounter::new("s3gateway_retired_buckets_total", "Replica buckets of deleted buckets that were dropped.")?,
+            resumed_parts: IntCounter::new(
+                "s3gateway_resumed_parts_total",
+                "Parts that an interrupted copy had uploaded already and that were used again.",
+            )?,
+        };
+        registry.register(Box::new(metrics.converge.clone()))?;
+        registry.register(Box::new(metrics.actions.clone()))?;
+        registry.register(Box::new(metrics.copied.clone()))?;
+        registry.register(Box::new(metrics.keys.clone()))?;
+        registry.register(Box::new(metrics.lag.clone()))?;
+        registry.register(Box::new(metrics.delay.clone()))?;
+        registry.register(Box::new(metrics.running.clone()))?;
+        registry.register(Box::new(metrics.retired.clone()))?;
+        registry.register(Box::new(metrics.resumed_parts.clone()))?;
+        Ok(metrics)
+    }
+
+    /// Notes the end of an attempt.
+    pub(crate) fn attempt(&self, outcome: Outcome, took: Duration) {
+        self.converge.with_label_values(&[<&str>::from(outcome)]).observe(took.as_secs_f64());
+    }
+
+    /// Notes that a key became clean `millis` after it had become dirty.
+    pub(crate) fn clean_after(&self, millis: i64) {
+        self.delay.observe(seconds(millis));
+    }
+
+    /// Notes what was done to one copy.
+    pub(crate) fn action(&self, action: &Action) {
+        self.actions.with_label_values(&[<&str>::from(action)]).inc();
+    }
+
+    /// Counts bytes on their way from one backend to another.
+    pub(crate) fn copied(&self, bytes: usize) {
+        self.copied.inc_by(bytes as u64);
+    }
+
+    /// Shows the queue's figures.
+    pub(crate) fn depth(&self, depth: &Depth, now: i64) {
+        for (state, keys) in
+            [("dirty", depth.dirty), ("claimed", depth.claimed), ("delayed", depth.delayed), ("dead", depth.dead)]
+        {
+            self.keys.with_label_values(&[state]).set(i64::try_from(keys).unwrap_or(i64::MAX));
+        }
+        self.lag.set(depth.oldest.map_or(0.0, |oldest| seconds(now - oldest)));
+    }
+}
+
+/// Milliseconds as seconds, never negative (clocks differ).
+fn seconds(millis: i64) -> f64 {
+    Duration::from_millis(u64::try_from(millis).unwrap_or(0)).as_secs_f64()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_metrics_register_once_and_show_the_lag() {
+        let registry = Registry::new();
+        let metrics = Metrics::register(&registry).unwrap();
+        assert!(Metrics::register(&registry).is_err());
+        metrics.depth(&Depth { dirty: 3, oldest: Some(1_000), ..Default::default() }, 4_500);
+        metrics.action(&Action::Delete);
+        metrics.attempt(Outcome::Converged, Duration::from_millis(3));
+        let text = prometheus::TextEncoder::new().encode_to_string(&registry.gather()).unwrap();
+        for line in [
+            "s3gateway_replication_lag_seconds 3.5",
+            "s3gateway_queue_keys{state=\"dirty\"} 3",
+            "s3gateway_converge_actions_total{action=\"delete\"} 1",
+            "s3gateway_converge_duration_seconds_count{outcome=\"converged\"} 1",
+        ] {
+            assert!(text.contains(line), "{line} not in\n{text}");
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! Multipart uploads at a backend, as copies of large objects need them.
+use crate::backend::{BackendError, RawExpires, Remote};
+use crate::layout::{Digest16, Part, parse_digest};
+use crate::object::{ObjectHeaders, unquote};
+use aws_sdk_s3::operation::list_multipart_uploads::ListMultipartUploadsOutput;
+use aws_sdk_s3::primitives::{ByteStream, SdkBody};
+use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
+use s3gateway_s3::{ObjectKey, PhysicalBucket};
+use std::collections::BTreeMap;
+
+/// Open uploads of a listing: key and upload id, oldest first.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct UploadIds(Vec<(String, String)>);
+
+impl UploadIds {
+    /// No uploads.
+    pub(crate) fn new() -> Self {
+        Self::default()
+    }
+
+    /// Reads a page of ListMultipartUploads.
+    pub(crate) fn parse(page: ListMultipartUploadsOutput) -> Self {
+        let mut uploads = page.uploads.unwrap_or_default();
+        uploads.sort_by_key(|u| u.initiated.map_or(0, |at| at.secs()));
+        Self(uploads.into_iter().filter_map(|u| Some((u.key?, u.upload_id?))).collect())
+    }
+
+    /// The ids of exactly this key's uploads, oldest first.
+    pub(crate) fn of_key(self, key: &ObjectKey) -> Vec<String> {
+        self.0.into_iter().filter(|(k, _)| k == key.as_str()).map(|(_, id)| id).collect()
+    }
+
+    /// All of them.
+    pub(crate) fn into_all(self) -> Vec<(String, String)> {
+        self.0
+    }
+}
+
+/// A part that an upload holds already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct HeldPart {
+    /// Its MD5, from its ETag.
+    pub(crate) digest: Digest16,
+    /// Bytes.
+    pub(crate) length: u64,
+}
+
+/// An upload at a backend.
+#[derive(Clone, Copy)]
+pub(crate) struct Upload<'a> {
+    pub(crate) remote: &'a Remote,
+    pub(crate) bucket: &'a PhysicalBucket,
+    pub(crate) key: &'a ObjectKey,
+    pub(crate) id: &'a str,
+}
+
+/// CreateMultipartUpload with the object's headers and user metadata; answers the upload id.
+pub(crate) async fn create(
+    remote: &Remote,
+    bucket: &PhysicalBucket,
+    key: &ObjectKey,
+    headers: &ObjectHeaders,
+) -> Result<String, BackendError> {
+    let expires = RawExpires::of(headers);
+    let create = remote
+        .control
+        .create_multipart_upload()
+        .bucket(bucket.for_upstream())
+        .key(key.as_str())
+        .set_content_type(headers.content_type.clone())
+        .set_cache_control(headers.cache_control.clone())
+        .set_content_disposition(headers.content_disposition.clone())
+        .set_content_encoding(headers.content_encoding.clone())
+        .set_content_language(headers.content_language.clone())
+        .set_expires(headers.expires_date())
+        .set_metadata(Some(headers.metadata.clone().into_iter().collect()));
+    let sent = create.customize().mutate_request(move |request| expires.set(request)).send().await;
+    let answer = sent.map_err(|e| remote.classify("CreateMultipartUpload", &e))?;
+    answer.upload_id.ok_or_else(|| remote.unreadable("CreateMultipartUpload"))
+}
+
+impl Upload<'_> {
+    /// UploadPart; answers the part's ETag.
+    pub(crate) async fn put_part(&self, part: Part, body: SdkBody) -> Result<String, BackendError> {
+        let length = i64::try_from(part.length).map_err(|_| self.remote.refused("UploadPart", 0, "EntityTooLarge"))?;
+        let put = self
+            .remote
+            .data
+            .upload_part()
+            .bucket(self.bucket.for_upstream())
+            .key(self.key.as_str())
+            .upload_id(self.id)
+            .part_number(part.number)
+            .content_length(length)
+            .body(ByteStream::new(body));
+        let sent = put.customize().disable_payload_signing().send().await;
+        let answer = sent.map_err(|e| self.remote.classify("UploadPart", &e))?;
+        Ok(unquote(answer.e_tag().unwrap_or_default()).to_owned())
+    }
+
+    /// ListParts: what is there already, by part number. A part whose ETag is no MD5 proves nothing and is left out.
+    pub(crate) async fn held_parts(&self) -> Result<BTreeMap<i32, HeldPart>, BackendError> {
+        let mut held = BTreeMap::new();
+        let mut marker: Option<String> = None;
+        loop {
+            let list = self.remote.control.list_parts().bucket(self.bucket.for_upstream()).key(self.key.as_str());
+            let page = list.upload_id(self.id).set_part_number_marker(marker.take()).send().await;
+            let page = page.map_err(|e| self.remote.classify("ListParts", &e))?;
+            for part in page.parts() {
+                let digest = part.e_tag().and_then(|etag| parse_digest(unquote(etag)));
+                let length = part.size().and_then(|size| u64::try_from(size).ok());
+                if let (Some(number), Some(digest), Some(length)) = (part.part_number(), digest, length) {
+                    held.insert(number, HeldPart { digest, length });
+                }
+            }
+            marker = page.next_part_number_marker.filter(|m| page.is_truncated == Some(true) && !m.is_empty());
+            if marker.is_none() {
+                return Ok(held);
+            }
+        }
+    }
+
+    /// CompleteMultipartUpload. What it answers as ETag is not trusted (some answer none): look with HeadObject.
+    pub(crate) async fn complete(&self, etags: &BTreeMap<i32, String>) -> Result<(), BackendError> {
+        let part = |(number, etag): (&i32, &String)| {
+            CompletedPart::builder().part_number(*number).e_tag(format!("\"{etag}\"")).build()
+        };
+        let parts = CompletedMultipartUpload::builder().set_parts(Some(etags.iter().map(part).collect())).build();
+        let complete = self.remote.data.complete_multipart_upload().bucket(self.bucket.for_upstream());
+        let sent = complete.key(self.key.as_str()).upload_id(self.id).multipart_upload(parts).send().await;
+        sent.map(drop).map_err(|e| self.remote.classify("CompleteMultipartUpload", &e))
+    }
+
+    /// AbortMultipartUpload; an upload that is gone is as good as aborted.
+    pub(crate) async fn abort(&self) -> Result<(), BackendError> {
+        let abort = self.remote.control.abort_multipart_upload().bucket(self.bucket.for_upstream());
+        match abort.key(self.key.as_str()).upload_id(self.id).send().await {
+            Ok(_) => Ok(()),
+            Err(error) => match self.remote.classify("AbortMultipartUpload", &error) {
+                BackendError::NotFound { .. } | BackendError::NoSuchBucket => Ok(()),
+                error => Err(error),
+            },
+        }
+    }
+}
+
+/// HeadObject of one part: its length and the object's part count, where the backend answers by part number at all.
+pub(crate) async fn part_length(
+    remote: &Remote,
+    bucket: &PhysicalBucket,
+    key: &ObjectKey,
+    etag: &str,
+    number: i32,
+) -> Result<Option<(u64, i32)>, BackendError> {
+    let head = remote.control.head_object().bucket(bucket.for_upstream()).key(key.as_str());
+    let sent = head.if_match(format!("\"{etag}\"")).part_number(number).send().await;
+    match sent.map_err(|e| remote.classify("HeadObject", &e)) {
+        Ok(answer) => {
+            let length = answer.content_length().and_then(|l| u64::try_from(l).ok());
+            Ok(length.zip(answer.parts_count()))
+        }
+        // A backend that does not know part numbers may say so with any 4xx.
+        Err(BackendError::Refused { .. }) => Ok(None),
+        Err(BackendError::NotFound { .. }) => Err(BackendError::Changed),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,138 @@
+//! One object as a backend showed it, in a form in which two backends' answers can be compared.
+use aws_sdk_s3::operation::head_object::HeadObjectOutput;
+use aws_sdk_s3::primitives::{DateTime, DateTimeFormat};
+use std::collections::BTreeMap;
+
+/// Object tags by key; their order means nothing in S3.
+pub(crate) type Tags = BTreeMap<String, String>;
+
+/// What HeadObject told.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Object {
+    /// Without quotes.
+    pub(crate) etag: String,
+    /// Bytes.
+    pub(crate) size: u64,
+    /// What travels with the bytes.
+    pub(crate) headers: ObjectHeaders,
+    /// Empty where it has none or its backend keeps none.
+    pub(crate) tags: Tags,
+}
+
+/// Standard headers and user metadata that a copy carries.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ObjectHeaders {
+    pub(crate) content_type: Option<String>,
+    pub(crate) cache_control: Option<String>,
+    pub(crate) content_disposition: Option<String>,
+    pub(crate) content_encoding: Option<String>,
+    pub(crate) content_language: Option<String>,
+    /// An HTTP date where it is one, else the text as stored.
+    pub(crate) expires: Option<String>,
+    /// `x-amz-meta-*` without the prefix.
+    pub(crate) metadata: BTreeMap<String, String>,
+}
+
+impl Object {
+    /// Reads HeadObject's answer; `None` where it lacks what every S3 answer has.
+    pub(crate) fn parse(head: HeadObjectOutput) -> Option<Self> {
+        let etag = unquote(head.e_tag()?).to_owned();
+        let size = u64::try_from(head.content_length()?).ok()?;
+        let headers = ObjectHeaders {
+            content_type: head.content_type.filter(|v| !v.is_empty()),
+            cache_control: head.cache_control.filter(|v| !v.is_empty()),
+            content_disposition: head.content_disposition.filter(|v| !v.is_empty()),
+            content_encoding: head.content_encoding.as_deref().and_then(without_framing),
+            content_language: head.content_language.filter(|v| !v.is_empty()),
+            expires: head.expires_string.as_deref().map(normalise_date),
+            metadata: head.metadata.unwrap_or_default().into_iter().collect(),
+        };
+        Some(Self { etag, size, headers, tags: Tags::new() })
+    }
+}
+
+impl ObjectHeaders {
+    /// Whether a copy with these headers is as good as `home`. A content type that the home does not have may be
+    /// whatever default the other backend makes up.
+    pub(crate) fn equal_home(&self, home: &Self) -> bool {
+        let defaulted = home.content_type.is_none()
+            && self.content_type.as_deref().is_none_or(|t| t.ends_with("/octet-stream"));
+        let mut mine = self.clone();
+        if defaulted {
+            mine.content_type = None;
+        }
+        mine == *home
+    }
+
+    /// `expires` as a date, where it is one.
+    pub(crate) fn expires_date(&self) -> Option<DateTime> {
+        DateTime::from_str(self.expires.as_deref()?, DateTimeFormat::HttpDate).ok()
+    }
+}
+
+pub(crate) use s3gateway_s3::etag::unquoted as unquote;
+
+/// `aws-chunked` is a framing of the upload that some backends keep by mistake; it is no encoding of the object.
+fn without_framing(encoding: &str) -> Option<String> {
+    let kept: Vec<&str> =
+        encoding.split(',').map(str::trim).filter(|e| !e.is_empty() && !e.eq_ignore_ascii_case("aws-chunked")).collect();
+    (!kept.is_empty()).then(|| kept.join(", "))
+}
+
+fn normalise_date(text: &str) -> String {
+    let date = DateTime::from_str(text, DateTimeFormat::HttpDate).ok();
+    date.and_then(|d| d.fmt(DateTimeFormat::HttpDate).ok()).unwrap_or_else(|| text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_head_answer_becomes_comparable() {
+        let head = HeadObjectOutput::builder()
+            .e_tag("\"abc-2\"")
+            .content_length(7)
+            .content_encoding("aws-chunked, gzip")
+            .expires_string("Thu, 01 Dec 1994 16:00:00 GMT")
+            .metadata("color", "blue")
+            .build();
+        let object = Object::parse(head).unwrap();
+        assert_eq!((object.etag.as_str(), object.size), ("abc-2", 7));
+        assert_eq!(object.headers.content_encoding.as_deref(), Some("gzip"));
+        assert_eq!(object.headers.expires.as_deref(), Some("Thu, 01 Dec 1994 16:00:00 GMT"));
+        assert!(object.headers.expires_date().is_some());
+        for bad in [
+            HeadObjectOutput::builder().content_length(1).build(),
+            HeadObjectOutput::builder().e_tag("x").build(),
+            HeadObjectOutput::builder().e_tag("x").content_length(-1).build(),
+        ] {
+            assert_eq!(Object::parse(bad), None);
+        }
+    }
+
+    #[test]
+    fn a_made_up_content_type_is_no_difference_but_a_real_one_is() {
+        let typed = |t: Option<&str>| ObjectHeaders { content_type: t.map(str::to_owned), ..Default::default() };
+        for (copy, home, want) in [
+            (None, None, true),
+            (Some("binary/octet-stream"), None, true),
+            (Some("application/octet-stream"), None, true),
+            (Some("text/plain"), None, false),
+            (Some("application/octet-stream"), Some("text/plain"), false),
+            (None, Some("text/plain"), false),
+            (Some("text/plain"), Some("text/plain"), true),
+        ] {
+            assert_eq!(typed(copy).equal_home(&typed(home)), want, "{copy:?} {home:?}");
+        }
+        let meta = ObjectHeaders { metadata: [("a".to_owned(), "b".to_owned())].into(), ..Default::default() };
+        assert!(!meta.equal_home(&ObjectHeaders::default()));
+    }
+
+    #[test]
+    fn an_expires_that_is_no_date_stays_as_it_is() {
+        assert_eq!(normalise_date("0"), "0");
+        assert_eq!(without_framing("aws-chunked"), None);
+        assert_eq!(without_framing(" aws-chunked , br"), Some("br".to_owned()));
+    }
+}

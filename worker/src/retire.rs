@@ -1,0 +1,99 @@
+//! Empties and drops what deleted buckets have left on their replicas.
+//! Invariant: only a bucket that ListBuckets shows as our own is emptied; its home is gone, so nothing can be lost by it.
+use crate::backend::{BackendError, Remote};
+use crate::backends::Backends;
+use crate::metrics::Metrics;
+use crate::multipart::Upload;
+use futures::{StreamExt, TryStreamExt, stream};
+use s3gateway_config::BackendId;
+use s3gateway_s3::{ObjectKey, PhysicalBucket};
+use s3gateway_store::{BucketId, Metadata, StoreError};
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+/// Buckets looked at in one round.
+const BUCKETS_AT_ONCE: u32 = 100;
+/// Deletes in flight per bucket.
+const DELETES_AT_ONCE: usize = 16;
+
+/// What retiring needs.
+pub(crate) struct Retirer {
+    pub(crate) metadata: Metadata,
+    pub(crate) backends: Arc<Backends>,
+    pub(crate) metrics: Metrics,
+}
+
+impl Retirer {
+    /// One round over all retiring buckets; what fails is tried again in the next.
+    pub(crate) async fn round(&self, stop: &CancellationToken) {
+        let retiring = match self.metadata.retiring_buckets(BUCKETS_AT_ONCE).await {
+            Ok(retiring) => retiring,
+            Err(error) => return warn!(%error, "retiring buckets cannot be read"),
+        };
+        for bucket in retiring {
+            for (id, physical) in &bucket.physical {
+                if stop.is_cancelled() {
+                    return;
+                }
+                match self.retire(&bucket.bucket, id, physical).await {
+                    Ok(()) => info!(bucket = bucket.bucket.as_str(), backend = %id, "replica bucket dropped"),
+                    Err(error) => debug!(bucket = bucket.bucket.as_str(), backend = %id, %error, "replica bucket stays"),
+                }
+            }
+        }
+    }
+
+    async fn retire(&self, bucket: &BucketId, id: &BackendId, physical: &PhysicalBucket) -> Result<(), RetireError> {
+        let remote = self.backends.get(id).await?.ok_or(RetireError::NoBackend)?;
+        // A name that never became a bucket of ours may have become somebody else's.
+        if remote.owns_bucket(physical).await? {
+            empty(&remote, physical).await?;
+            drop_bucket(&remote, physical).await?;
+        }
+        self.metadata.drop_physical(bucket, id).await?;
+        self.metrics.retired.inc();
+        Ok(())
+    }
+}
+
+/// Why a bucket stays for now.
+#[derive(Debug, thiserror::Error)]
+enum RetireError {
+    #[error("the backend is not known")]
+    NoBackend,
+    #[error(transparent)]
+    Backend(#[from] BackendError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+async fn empty(remote: &Remote, bucket: &PhysicalBucket) -> Result<(), BackendError> {
+    loop {
+        // Always the first page: what was on it is gone when it is asked for again.
+        let list = remote.control.list_objects_v2().bucket(bucket.for_upstream()).send().await;
+        let page = list.map_err(|e| remote.classify("ListObjectsV2", &e))?;
+        let keys: Vec<String> = page.contents().iter().filter_map(|object| object.key().map(str::to_owned)).collect();
+        if keys.is_empty() {
+            break;
+        }
+        let delete = |key: String| async move { remote.delete(bucket, &key).await };
+        stream::iter(keys).map(delete).buffer_unordered(DELETES_AT_ONCE).try_collect::<()>().await?;
+        if page.is_truncated != Some(true) {
+            break;
+        }
+    }
+    for (key, id) in remote.open_uploads(bucket, "").await?.into_all() {
+        let Ok(key) = ObjectKey::parse(&key) else { continue };
+        Upload { remote, bucket, key: &key, id: &id }.abort().await?;
+    }
+    Ok(())
+}
+
+async fn drop_bucket(remote: &Remote, bucket: &PhysicalBucket) -> Result<(), BackendError> {
+    let sent = remote.control.delete_bucket().bucket(bucket.for_upstream()).send().await;
+    match sent.map_err(|e| remote.classify("DeleteBucket", &e)) {
+        Ok(_) | Err(BackendError::NoSuchBucket | BackendError::NotFound { .. }) => Ok(()),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,70 @@
+//! What an operator may tune of a worker, with defaults that suit a small machine.
+use std::time::Duration;
+
+const GIB: u64 = 1 << 30;
+
+/// A worker's limits and deadlines.
+#[derive(Clone, Debug)]
+pub struct WorkerSettings {
+    /// Keys converged at the same time. Default 8.
+    pub concurrency: usize,
+    /// How long a claim stands without a sign of life before another worker takes the key over. Default 60 s.
+    pub lease: Duration,
+    /// Failed attempts after which a key becomes a dead letter. Default 12.
+    pub max_attempts: u32,
+    /// Parts of one object copied at the same time. Default 4.
+    pub part_parallelism: usize,
+    /// Objects with a plain ETag and more bytes than this are copied as multipart uploads, which costs them an ETag
+    /// equal to the home's (it is then kept in the metadata). Objects that were multipart uploads themselves are
+    /// always replayed as such. Default 5 GiB, the most that S3 takes in one PUT.
+    pub multipart_threshold: u64,
+    /// Part size where the source gives none, raised where 10,000 parts would not do. Default 64 MiB.
+    pub part_size: u64,
+    /// Pause between two looks into an empty queue. Default 200 ms.
+    pub poll_interval: Duration,
+    /// First delay of a retry; doubles with each attempt. Default 500 ms.
+    pub backoff_base: Duration,
+    /// Longest delay of a retry. Default 60 s.
+    pub backoff_max: Duration,
+    /// How long to wait for a connection to a backend. Default 5 s.
+    pub connect_timeout: Duration,
+    /// From request sent to the head of the answer, for requests without a body. Default 30 s.
+    pub answer_timeout: Duration,
+    /// The same for uploads, sending included; must outlast the slowest CompleteMultipartUpload. A stalled stream is
+    /// noticed long before. Default 1 h.
+    pub upload_timeout: Duration,
+    /// How long running jobs may go on after a stop; what is left then is taken over by another worker. Default 25 s.
+    pub drain_grace: Duration,
+    /// Pause between two looks for deleted buckets whose replicas remain. Default 5 s.
+    pub retire_interval: Duration,
+    /// How long the job history is kept. Default 7 days.
+    pub history: Duration,
+    /// Pause between two redrives of keys that were given up only because a backend was away. Default 5 min.
+    pub redrive_interval: Duration,
+    /// Seed of the jitter; `None` takes one from the system.
+    pub seed: Option<u64>,
+}
+
+impl Default for WorkerSettings {
+    fn default() -> Self {
+        Self {
+            concurrency: 8,
+            lease: Duration::from_secs(60),
+            max_attempts: 12,
+            part_parallelism: 4,
+            multipart_threshold: 5 * GIB,
+            part_size: 64 << 20,
+            poll_interval: Duration::from_millis(200),
+            backoff_base: Duration::from_millis(500),
+            backoff_max: Duration::from_secs(60),
+            connect_timeout: Duration::from_secs(5),
+            answer_timeout: Duration::from_secs(30),
+            upload_timeout: Duration::from_secs(3600),
+            drain_grace: Duration::from_secs(25),
+            retire_interval: Duration::from_secs(5),
+            history: Duration::from_secs(7 * 24 * 3600),
+            redrive_interval: Duration::from_secs(300),
+            seed: None,
+        }
+    }
+}

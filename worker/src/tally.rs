@@ -1,0 +1,91 @@
+//! Passes a body on while hashing it, and fails it where it is shorter or longer than promised.
+//! Invariant: holds one frame at most; the digest exists only once every byte has passed.
+use crate::layout::Digest16;
+use crate::metrics::Metrics;
+use aws_sdk_s3::primitives::SdkBody;
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use md5::{Digest, Md5};
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll, ready};
+
+/// Where the digest of a [`Tally`] appears when its last byte has passed.
+pub(crate) type DigestSlot = Arc<OnceLock<Digest16>>;
+
+/// Why a body was failed.
+#[derive(Debug, thiserror::Error)]
+#[error("the source sent {0} bytes than promised")]
+pub(crate) struct WrongLength(&'static str);
+
+/// A body on its way from one backend to another.
+pub(crate) struct Tally {
+    inner: SdkBody,
+    md5: Md5,
+    left: u64,
+    slot: DigestSlot,
+    metrics: Metrics,
+}
+
+impl Tally {
+    /// Wraps a body of exactly `length` bytes.
+    pub(crate) fn new(inner: SdkBody, length: u64, metrics: Metrics) -> (Self, DigestSlot) {
+        let slot = DigestSlot::default();
+        if length == 0 {
+            let _ = slot.set(Md5::digest([]).into());
+        }
+        (Self { inner, md5: Md5::new(), left: length, slot: slot.clone(), metrics }, slot)
+    }
+}
+
+impl Body for Tally {
+    type Data = Bytes;
+    type Error = Box<dyn std::error::Error + Send + Sync>;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        let Some(frame) = ready!(Pin::new(&mut self.inner).poll_frame(cx)) else {
+            return Poll::Ready((self.left > 0).then(|| Err(WrongLength("fewer").into())));
+        };
+        let Ok(data) = frame?.into_data() else { return Poll::Ready(None) };
+        let Some(left) = self.left.checked_sub(data.len() as u64) else {
+            return Poll::Ready(Some(Err(WrongLength("more").into())));
+        };
+        self.left = left;
+        self.md5.update(&data);
+        self.metrics.copied(data.len());
+        if left == 0 && !data.is_empty() {
+            let digest = self.md5.finalize_reset().into();
+            let _ = self.slot.set(digest);
+        }
+        Poll::Ready(Some(Ok(Frame::data(data))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.left == 0
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.left)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http_body_util::BodyExt;
+
+    async fn check(sent: &'static [u8], promised: u64) -> (bool, bool) {
+        let metrics = Metrics::register(&prometheus::Registry::new()).unwrap();
+        let (body, slot) = Tally::new(SdkBody::from(sent), promised, metrics);
+        let collected = body.collect().await;
+        (collected.is_ok(), slot.get() == Some(&Md5::digest(sent).into()))
+    }
+
+    #[tokio::test]
+    async fn only_the_promised_length_passes_with_a_digest() {
+        assert_eq!(check(b"hello", 5).await, (true, true));
+        assert_eq!(check(b"", 0).await, (true, true));
+        assert_eq!(check(b"hello", 6).await, (false, false));
+        assert_eq!(check(b"hello", 4).await, (false, false));
+    }
+}

@@ -1,0 +1,351 @@
+//! The worker's loop: claims jobs, converges several keys at a time, keeps claims alive, and settles how each job ended.
+//! Stopping is a sequence: no new claims, running jobs may finish within the grace, what is left is taken over by others.
+use crate::backends::Backends;
+use crate::backoff::decide_delay;
+use crate::converge::{ConvergeError, Converged, Converger};
+use crate::metrics::{Metrics, Outcome};
+use crate::retire::Retirer;
+use crate::settings::WorkerSettings;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use s3gateway_store::queue::{Cleared, Job};
+use s3gateway_store::{JobRecord, Metadata, Queue, StoreError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, debug, error, info, info_span, warn};
+
+/// Begins the reason of a dead letter that only an absence has made; such keys are redriven by themselves.
+const AWAY: &str = "unavailable: ";
+/// Attempts at a key whose bucket is not there before it counts as deleted for good: a deletion may be taken back.
+const NO_BUCKET_ATTEMPTS: u32 = 3;
+/// Pause after the queue could not be asked.
+const CLAIM_PAUSE: Duration = Duration::from_secs(1);
+/// How often the queue's figures are read.
+const DEPTH_INTERVAL: Duration = Duration::from_secs(5);
+/// How often the job history is pruned.
+const PRUNE_INTERVAL: Duration = Duration::from_secs(600);
+/// Dead letters looked at in one redrive.
+const REDRIVE_PAGE: usize = 1000;
+
+/// What a worker is made of.
+pub struct WorkerParts {
+    /// Routes, backends, copies, job history.
+    pub metadata: Metadata,
+    /// The dirty keys.
+    pub queue: Arc<dyn Queue>,
+    /// Limits and deadlines.
+    pub settings: WorkerSettings,
+    /// Where its metrics are registered.
+    pub registry: prometheus::Registry,
+}
+
+/// A worker; any number may run on the same queue.
+pub struct Worker {
+    shared: Arc<Shared>,
+    retirer: Retirer,
+}
+
+struct Shared {
+    queue: Arc<dyn Queue>,
+    converger: Converger,
+    settings: WorkerSettings,
+    metrics: Metrics,
+    /// This worker's name in the queue.
+    consumer: String,
+    jitter: Mutex<StdRng>,
+}
+
+/// A worker's hold on one job.
+pub(crate) struct Claim {
+    queue: Arc<dyn Queue>,
+    job: Job,
+    consumer: String,
+    lease: Duration,
+}
+
+impl Worker {
+    /// A worker that does nothing until [`Self::run`].
+    ///
+    /// # Errors
+    /// Where the metrics cannot be made; names that the registry holds already are only reported and not shown.
+    pub fn new(parts: WorkerParts) -> Result<Self, prometheus::Error> {
+        let WorkerParts { metadata, queue, settings, registry } = parts;
+        let metrics = Metrics::register(&registry).or_else(|failed| {
+            warn!(error = %failed, "the worker's metrics are not shown");
+            Metrics::register(&prometheus::Registry::new())
+        })?;
+        let mut rng = settings.seed.map_or_else(StdRng::from_os_rng, StdRng::seed_from_u64);
+        let consumer = format!("worker-{:016x}", rng.random::<u64>());
+        let backends = Arc::new(Backends::new(metadata.clone(), settings.clone()));
+        let converger = Converger::new(metadata.clone(), backends.clone(), settings.clone(), metrics.clone());
+        let retirer = Retirer { metadata, backends, metrics: metrics.clone() };
+        let shared = Shared { queue, converger, settings, metrics, consumer, jitter: Mutex::new(rng) };
+        Ok(Self { shared: Arc::new(shared), retirer })
+    }
+
+    /// Works until `stop`, then drains.
+    pub async fn run(self, stop: CancellationToken) {
+        let Self { shared, retirer } = self;
+        info!(consumer = shared.consumer, concurrency = shared.settings.concurrency, "worker started");
+        tokio::join!(
+            shared.clone().work(&stop),
+            shared.converger.backends.follow(&stop),
+            shared.keep_house(&stop),
+            retire_until(&retirer, shared.settings.retire_interval, &stop),
+        );
+        info!("worker stopped");
+    }
+}
+
+impl Shared {
+    /// Claims and converges.
+    async fn work(self: Arc<Self>, stop: &CancellationToken) {
+        let mut jobs = JoinSet::new();
+        while !stop.is_cancelled() {
+            let free = self.settings.concurrency.max(1).saturating_sub(jobs.len());
+            let claimed = if free > 0 { self.claim(free).await } else { Ok(Vec::new()) };
+            let pause = match &claimed {
+                Ok(claimed) if claimed.is_empty() => self.settings.poll_interval,
+                Ok(_) => Duration::ZERO,
+                Err(_) => CLAIM_PAUSE,
+            };
+            for job in claimed.unwrap_or_default() {
+                jobs.spawn(self.clone().settle(job));
+            }
+            tokio::select! {
+                () = stop.cancelled() => {}
+                Some(ended) = jobs.join_next(), if !jobs.is_empty() => note_end(ended),
+                () = tokio::time::sleep(pause), if free > 0 => {}
+            }
+            while let Some(ended) = jobs.try_join_next() {
+                note_end(ended);
+            }
+        }
+        let drained = async { while jobs.join_next().await.is_some() {} };
+        if tokio::time::timeout(self.settings.drain_grace, drained).await.is_err() {
+            warn!(left = jobs.len(), "drain ran out of time; the rest will be taken over");
+            jobs.shutdown().await;
+        }
+    }
+
+    async fn claim(&self, limit: usize) -> Result<Vec<Job>, StoreError> {
+        let claimed = self.queue.claim(&self.consumer, limit, self.settings.lease).await;
+        claimed.inspect_err(|failed| warn!(error = %failed, "the queue cannot be asked for jobs"))
+    }
+
+    /// One job from claim to verdict.
+    async fn settle(self: Arc<Self>, job: Job) {
+        let span = info_span!("converge", request_id = job.request_id, bucket = job.key.bucket.as_str(), attempts = job.attempts);
+        async {
+            self.metrics.running.inc();
+            let (began, started_at) = (Instant::now(), millis(SystemTime::now()));
+            let claim = Claim {
+                queue: self.queue.clone(),
+                job: job.clone(),
+                consumer: self.consumer.clone(),
+                lease: self.settings.lease,
+            };
+            let result = tokio::select! {
+                result = self.converger.converge(&job.key, &claim) => result,
+                () = claim.keep() => Err(ConvergeError::LostClaim),
+            };
+            let verdict = self.decide_verdict(&job, result);
+            self.record(&job, &verdict, started_at).await;
+            let outcome = verdict.outcome();
+            if let Err(failed) = self.carry_out(&job, verdict).await {
+                // The claim runs out and the key comes back: it is still dirty.
+                warn!(error = %failed, "the queue did not take the verdict");
+            }
+            self.metrics.attempt(outcome, began.elapsed());
+            self.metrics.running.dec();
+        }
+        .instrument(span)
+        .await;
+    }
+
+    fn decide_verdict(&self, job: &Job, result: Result<Converged, ConvergeError>) -> Verdict {
+        let delay = || self.decide_delay(job.attempts);
+        let last = job.attempts.saturating_add(1) >= self.settings.max_attempts;
+        match result {
+            Ok(Converged::Done(detail)) => Verdict::Clear(detail),
+            Ok(Converged::NoBucket) if job.attempts < NO_BUCKET_ATTEMPTS => Verdict::Retry("no such bucket".to_owned(), delay()),
+            Ok(Converged::NoBucket) => Verdict::Clear("the bucket is gone".to_owned()),
+            Err(ConvergeError::LostClaim) => Verdict::MarkAgain,
+            // A key that is written all the time is no failure.
+            Err(error @ ConvergeError::Changed) => Verdict::Retry(error.to_string(), self.decide_delay(job.attempts.min(3))),
+            Err(ConvergeError::Impossible(why)) => Verdict::Bury(why),
+            Err(ConvergeError::Unavailable(why)) if last => Verdict::Bury(format!("{AWAY}{why}")),
+            Err(ConvergeError::Refused(why)) if last => Verdict::Bury(why),
+            Err(error) => Verdict::Retry(chain(&error), delay()),
+        }
+    }
+
+    fn decide_delay(&self, attempts: u32) -> Duration {
+        let unit = self.jitter.lock().unwrap_or_else(PoisonError::into_inner).random::<f64>();
+        decide_delay(attempts, self.settings.backoff_base, self.settings.backoff_max, unit)
+    }
+
+    /// Writes the attempt into the job history; the history is for people, so its absence stops nothing.
+    async fn record(&self, job: &Job, verdict: &Verdict, started_at: i64) {
+        let record = JobRecord {
+            bucket: job.key.bucket.clone(),
+            key: job.key.key.clone(),
+            outcome: <&str>::from(verdict.outcome()).to_owned(),
+            detail: verdict.detail().to_owned(),
+            attempts: i64::from(job.attempts) + 1,
+            request_id: job.request_id.clone(),
+            started_at,
+            finished_at: millis(SystemTime::now()),
+        };
+        if let Err(failed) = self.converger.metadata.record_jobs(&[record]).await {
+            warn!(error = %failed, "the job history cannot be written");
+        }
+    }
+
+    async fn carry_out(&self, job: &Job, verdict: Verdict) -> Result<(), StoreError> {
+        let key = job.key.key.as_str();
+        match verdict {
+            Verdict::Clear(detail) => match self.queue.clear(job).await? {
+                Cleared::Clean => {
+                    let took = millis(SystemTime::now()) - job.dirty_since;
+                    self.metrics.clean_after(took);
+                    info!(key, detail, dirty_ms = took, "converged");
+                }
+                Cleared::Requeued => info!(key, detail, "converged, and written again meanwhile"),
+            },
+            Verdict::Retry(why, delay) => {
+                info!(key, why, delay_ms = delay.as_secs_f64() * 1000.0, "not converged yet");
+                self.queue.retry(job, delay).await?;
+            }
+            Verdict::Bury(why) => {
+                error!(key, why, "given up");
+                self.queue.bury(job, &why).await?;
+            }
+            Verdict::MarkAgain => {
+                // What this worker did after the other had taken over may have undone the other's work.
+                info!(key, "the claim was taken over");
+                self.queue.mark(&job.key, &job.request_id).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Figures, pruning, and redriving what only an absence had made a dead letter.
+    async fn keep_house(&self, stop: &CancellationToken) {
+        let mut pruned: Option<Instant> = None;
+        let mut redriven = Instant::now();
+        while !stop.is_cancelled() {
+            match self.queue.depth().await {
+                Ok(depth) => self.metrics.depth(&depth, millis(SystemTime::now())),
+                Err(failed) => debug!(error = %failed, "the queue's figures cannot be read"),
+            }
+            if pruned.is_none_or(|at| at.elapsed() >= PRUNE_INTERVAL) {
+                pruned = Some(Instant::now());
+                let history = i64::try_from(self.settings.history.as_millis()).unwrap_or(i64::MAX);
+                let before = millis(SystemTime::now()).saturating_sub(history);
+                if let Err(failed) = self.converger.metadata.prune_jobs(before).await {
+                    warn!(error = %failed, "the job history cannot be pruned");
+                }
+            }
+            if redriven.elapsed() >= self.settings.redrive_interval {
+                redriven = Instant::now();
+                if let Err(failed) = self.redrive_absences().await {
+                    warn!(error = %failed, "dead letters cannot be redriven");
+                }
+            }
+            let _ = tokio::time::timeout(DEPTH_INTERVAL, stop.cancelled()).await;
+        }
+    }
+
+    async fn redrive_absences(&self) -> Result<(), StoreError> {
+        for letter in self.queue.dead_letters(REDRIVE_PAGE).await? {
+            if letter.reason.starts_with(AWAY) {
+                self.queue.redrive(Some(&letter.key)).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// How a job ends.
+#[derive(Debug, PartialEq)]
+enum Verdict {
+    Clear(String),
+    Retry(String, Duration),
+    Bury(String),
+    MarkAgain,
+}
+
+impl Verdict {
+    fn outcome(&self) -> Outcome {
+        match self {
+            Self::Clear(_) => Outcome::Converged,
+            Self::Retry(..) => Outcome::Retried,
+            Self::Bury(_) => Outcome::Dead,
+            Self::MarkAgain => Outcome::Lost,
+        }
+    }
+    fn detail(&self) -> &str {
+        match self {
+            Self::Clear(detail) | Self::Retry(detail, _) | Self::Bury(detail) => detail,
+            Self::MarkAgain => "the claim was taken over",
+        }
+    }
+}
+
+impl Claim {
+    /// Fails where another worker has taken the job over; asked before everything that changes a backend.
+    pub(crate) async fn held(&self) -> Result<(), ConvergeError> {
+        let held = self.queue.extend(&self.job, &self.consumer, self.lease).await?;
+        if held { Ok(()) } else { Err(ConvergeError::LostClaim) }
+    }
+
+    /// Keeps the claim alive; ends when it is lost, or when nobody could say so for as long as it lasts.
+    async fn keep(&self) {
+        let mut confirmed = Instant::now();
+        loop {
+            tokio::time::sleep(self.lease / 3).await;
+            match self.queue.extend(&self.job, &self.consumer, self.lease).await {
+                Ok(true) => confirmed = Instant::now(),
+                Ok(false) => return,
+                Err(_) if confirmed.elapsed() >= self.lease => return,
+                Err(failed) => debug!(error = %failed, "the claim could not be extended"),
+            }
+        }
+    }
+}
+
+async fn retire_until(retirer: &Retirer, interval: Duration, stop: &CancellationToken) {
+    while !stop.is_cancelled() {
+        tokio::select! {
+            () = retirer.round(stop) => {}
+            () = stop.cancelled() => return,
+        }
+        let _ = tokio::time::timeout(interval, stop.cancelled()).await;
+    }
+}
+
+fn note_end(ended: Result<(), tokio::task::JoinError>) {
+    if let Err(failed) = ended {
+        error!(error = %failed, "a job ended without a verdict; it will be taken over");
+    }
+}
+
+/// Milliseconds since the Unix epoch, as the store keeps times.
+pub(crate) fn millis(now: SystemTime) -> i64 {
+    now.duration_since(UNIX_EPOCH).ok().and_then(|since| i64::try_from(since.as_millis()).ok()).unwrap_or(0)
+}
+
+/// An error with its causes on one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut line = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        line.push_str(": ");
+        line.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    line
+}
