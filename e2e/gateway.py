@@ -200,13 +200,7 @@ class Embedded(Gateway):
 
     def start(self) -> "Embedded":
         self.start_proxies()
-        ready = json.loads(self.ready_file.read_text())
-        self.tenants = {t["name"]: Tenant(t["name"], t["access_key"], t["secret_key"]) for t in ready["tenants"]}
-        self.backends = {b["id"]: Backend(b["id"], b["endpoint"], b["access_key"], b["secret_key"]) for b in ready["backends"]}
-        self.admin_endpoint, self.admin_token = ready["admin_endpoint"], ready["admin_token"]
-        self.gateway_endpoint = ready["endpoint"]
-        hosts = [host_of(b.endpoint) for b in self.backends.values()]
-        self.start_tap([self.gateway_endpoint], hosts + [b.access_key for b in self.backends.values()])
+        self.start_tap([self.gateway_endpoint], [w for b in self.backends.values() for w in (host_of(b.endpoint), b.access_key)])
         return self
 
     def start_proxies(self):
@@ -214,7 +208,9 @@ class Embedded(Gateway):
         self.process.start()
         until(lambda: self.process.must_live() and self.ready_file.exists(), "dev is ready", 60)
         ready = json.loads(self.ready_file.read_text())
+        self.tenants = {t["name"]: Tenant(t["name"], t["access_key"], t["secret_key"]) for t in ready["tenants"]}
         self.backends = {b["id"]: Backend(b["id"], b["endpoint"], b["access_key"], b["secret_key"]) for b in ready["backends"]}
+        self.gateway_endpoint, self.admin_endpoint, self.admin_token = ready["endpoint"], ready["admin_endpoint"], ready["admin_token"]
 
     def kill_proxies(self):
         self.process.stop(signal.SIGKILL)

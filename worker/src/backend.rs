@@ -6,7 +6,8 @@ use crate::settings::WorkerSettings;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{
-    BehaviorVersion, Credentials, Region, RequestChecksumCalculation, ResponseChecksumValidation, SharedCredentialsProvider,
+    BehaviorVersion, Credentials, Region, RequestChecksumCalculation, ResponseChecksumValidation,
+    SharedCredentialsProvider,
 };
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::primitives::{ByteStream, SdkBody};
@@ -118,7 +119,11 @@ impl Remote {
     }
 
     /// Whether the backend says in so many words that it has no such key; a bare 404 could come from anything between.
-    pub(crate) async fn says_no_such_key(&self, bucket: &PhysicalBucket, key: &ObjectKey) -> Result<bool, BackendError> {
+    pub(crate) async fn says_no_such_key(
+        &self,
+        bucket: &PhysicalBucket,
+        key: &ObjectKey,
+    ) -> Result<bool, BackendError> {
         let get = self.control.get_object().bucket(bucket.for_upstream()).key(key.as_str()).range("bytes=0-0");
         match get.send().await.map_err(|e| self.classify("GetObject", &e)) {
             Ok(_) => Ok(false),
@@ -148,7 +153,12 @@ impl Remote {
     }
 
     /// PutObjectTagging, or DeleteObjectTagging for no tags.
-    pub(crate) async fn set_tags(&self, bucket: &PhysicalBucket, key: &ObjectKey, tags: &Tags) -> Result<(), BackendError> {
+    pub(crate) async fn set_tags(
+        &self,
+        bucket: &PhysicalBucket,
+        key: &ObjectKey,
+        tags: &Tags,
+    ) -> Result<(), BackendError> {
         let (bucket, key) = (bucket.for_upstream(), key.as_str());
         if tags.is_empty() {
             let sent = self.control.delete_object_tagging().bucket(bucket).key(key).send().await;
@@ -170,7 +180,8 @@ impl Remote {
         etag: &str,
         range: Option<(u64, u64)>,
     ) -> Result<SdkBody, BackendError> {
-        let mut get = self.control.get_object().bucket(bucket.for_upstream()).key(key.as_str()).if_match(format!("\"{etag}\""));
+        let mut get =
+            self.control.get_object().bucket(bucket.for_upstream()).key(key.as_str()).if_match(format!("\"{etag}\""));
         if let Some((offset, length)) = range {
             get = get.range(format!("bytes={offset}-{}", offset + length.saturating_sub(1)));
         }
@@ -178,7 +189,9 @@ impl Remote {
             // Some backends ignore If-Match on GET.
             Ok(answer) if answer.e_tag().map(crate::object::unquote) != Some(etag) => Err(BackendError::Changed),
             Ok(answer) => Ok(answer.body.into_inner()),
-            Err(BackendError::NotFound { .. } | BackendError::Refused { status: 416, .. }) => Err(BackendError::Changed),
+            Err(BackendError::NotFound { .. } | BackendError::Refused { status: 416, .. }) => {
+                Err(BackendError::Changed)
+            }
             Err(error) => Err(error),
         }
     }
@@ -262,7 +275,11 @@ impl Remote {
             }
             // Credentials that may not create buckets work with one that is ours and exists.
             Err(error @ BackendError::Refused { status: 403, .. }) => {
-                if self.owns_bucket(bucket).await? { Ok(Created::Ours) } else { Err(error) }
+                if self.owns_bucket(bucket).await? {
+                    Ok(Created::Ours)
+                } else {
+                    Err(error)
+                }
             }
             Err(error) => Err(error),
         }
@@ -326,7 +343,9 @@ impl Remote {
             }
             SdkError::ResponseError(answer) => self.classify_answer(operation, answer.raw().status().as_u16(), ""),
             SdkError::TimeoutError(_) => self.unavailable(operation, "no answer in time"),
-            SdkError::DispatchFailure(failure) if failure.is_timeout() => self.unavailable(operation, "no answer in time"),
+            SdkError::DispatchFailure(failure) if failure.is_timeout() => {
+                self.unavailable(operation, "no answer in time")
+            }
             SdkError::DispatchFailure(failure) if failure.is_io() => self.unavailable(operation, "no connection"),
             SdkError::ConstructionFailure(_) => self.refused(operation, 0, "cannot be expressed as a request"),
             _ => self.unavailable(operation, "the connection failed"),

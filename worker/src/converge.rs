@@ -170,7 +170,9 @@ impl Converger {
                 Ok(Home::Present(object))
             }
             Ok(state) => Ok(state),
-            Err(error @ (BackendError::Unavailable { .. } | BackendError::NoSuchBucket)) => Ok(Home::Unknown(error.to_string())),
+            Err(error @ (BackendError::Unavailable { .. } | BackendError::NoSuchBucket)) => {
+                Ok(Home::Unknown(error.to_string()))
+            }
             Err(error) => Err(error.into()),
         }
     }
@@ -194,10 +196,13 @@ impl Converger {
         for id in &route.placement {
             remotes.push((id.clone(), self.backends.get(id).await?));
         }
-        let place_of = |id: &BackendId| remotes.iter().find(|(other, _)| other == id).and_then(|(_, remote)| remote.as_ref());
+        let place_of =
+            |id: &BackendId| remotes.iter().find(|(other, _)| other == id).and_then(|(_, remote)| remote.as_ref());
         // A backend that is not known has no place that a policy could allow.
         let is_allowed = |id: &BackendId| {
-            place_of(id).is_some_and(|r| residency::decide(&route.tenant_policy, &route.bucket_policy, &r.backend.place).is_ok())
+            place_of(id).is_some_and(|r| {
+                residency::decide(&route.tenant_policy, &route.bucket_policy, &r.backend.place).is_ok()
+            })
         };
         let wanted = plan::decide_wanted(&route.placement, &route.home, decide_count(route, home), is_allowed);
         let observe = |(id, wanted): (BackendId, Wanted)| {
@@ -235,7 +240,12 @@ impl Converger {
     }
 
     /// Records copies that are about to be begun, so that the recorded ones never miss one that may exist.
-    async fn note_pending(&self, scene: &Scene<'_>, places: &[Place], recorded: &[ObjectCopy]) -> Result<(), ConvergeError> {
+    async fn note_pending(
+        &self,
+        scene: &Scene<'_>,
+        places: &[Place],
+        recorded: &[ObjectCopy],
+    ) -> Result<(), ConvergeError> {
         let is_new = |place: &&Place| matches!(place.action, Action::Copy(_)) && place.recorded.is_none();
         let mut all = recorded.to_vec();
         all.extend(places.iter().filter(is_new).map(|place| pending(&place.id, scene.object.as_ref())));
@@ -248,7 +258,8 @@ impl Converger {
     /// Carries all plans out: forbidden copies go first, then copies are made, and only when all are there do surplus
     /// ones go. One result per place, in their order: the copy that is there now, if any.
     async fn carry_out(&self, scene: &Scene<'_>, places: &[Place]) -> Vec<Result<Option<ObjectCopy>, ConvergeError>> {
-        let is_surplus = |place: &Place| scene.object.is_some() && place.wanted == Wanted::Surplus && place.action == Action::Delete;
+        let is_surplus =
+            |place: &Place| scene.object.is_some() && place.wanted == Wanted::Surplus && place.action == Action::Delete;
         let mut results: Vec<Option<Result<Option<ObjectCopy>, ConvergeError>>> = places.iter().map(|_| None).collect();
         let mut failed = false;
         for turn in [Turn::Forbidden, Turn::Others, Turn::Surplus] {
@@ -304,8 +315,15 @@ impl Converger {
     /// The record of a copy that was found in order.
     fn left_copy(&self, place: &Place, object: Option<&Object>) -> Option<ObjectCopy> {
         let (Target::Present(copy), Some(object)) = (&place.target, object) else { return None };
-        let verified = place.recorded.clone().filter(|r| r.etag == copy.etag && r.home_etag == object.etag && r.verified_how != PENDING);
-        let how = if copy.etag == object.etag { "etag".to_owned() } else { verified.map_or_else(|| "size".to_owned(), |r| r.verified_how) };
+        let verified = place
+            .recorded
+            .clone()
+            .filter(|r| r.etag == copy.etag && r.home_etag == object.etag && r.verified_how != PENDING);
+        let how = if copy.etag == object.etag {
+            "etag".to_owned()
+        } else {
+            verified.map_or_else(|| "size".to_owned(), |r| r.verified_how)
+        };
         Some(copy_record(&place.id, &copy.etag, object, how))
     }
 
@@ -371,7 +389,8 @@ impl Converger {
     ) -> Result<ObjectCopy, ConvergeError> {
         let id = &remote.backend.id;
         let copy = remote.head(bucket, scene.key).await?;
-        let copy = copy.ok_or_else(|| ConvergeError::Refused(format!("{id} does not have the copy that it accepted")))?;
+        let copy =
+            copy.ok_or_else(|| ConvergeError::Refused(format!("{id} does not have the copy that it accepted")))?;
         if copy.size != object.size {
             return Err(ConvergeError::Refused(format!("{id} holds {} bytes of {}", copy.size, object.size)));
         }
@@ -461,7 +480,8 @@ impl Converger {
             match result {
                 Ok(copy) => copies.extend(copy.clone()),
                 Err(_) => {
-                    let began = matches!(place.action, Action::Copy(_) | Action::CopyMetadata).then(|| pending(&place.id, scene.object.as_ref()));
+                    let began = matches!(place.action, Action::Copy(_) | Action::CopyMetadata)
+                        .then(|| pending(&place.id, scene.object.as_ref()));
                     copies.extend(began.or_else(|| place.recorded.clone()));
                 }
             }
@@ -474,7 +494,8 @@ impl Converger {
         let lacks = |place: &Place| {
             place.wanted == Wanted::Yes && place.remote.as_ref().is_some_and(|r| !r.backend.capabilities.tagging)
         };
-        let (Some(object), true) = (&scene.object, scene.home.backend.capabilities.tagging && places.iter().any(lacks)) else {
+        let (Some(object), true) = (&scene.object, scene.home.backend.capabilities.tagging && places.iter().any(lacks))
+        else {
             return Ok(());
         };
         let (bucket, key) = (&scene.route.bucket, scene.key);
@@ -506,7 +527,12 @@ async fn observe_target(route: &Route, id: &BackendId, remote: Option<&Remote>, 
         return Target::Absent;
     }
     let seen = async {
-        let Some(mut copy) = remote.head(bucket, key).await? else { return Ok(Target::Absent) };
+        let found = match remote.head(bucket, key).await {
+            // Somebody else may hold the bucket's name there; then none of our copies is in it.
+            Err(BackendError::Refused { status: 403, .. }) if !remote.owns_bucket(bucket).await? => None,
+            found => found?,
+        };
+        let Some(mut copy) = found else { return Ok(Target::Absent) };
         copy.tags = remote.tags(bucket, key).await?;
         Ok::<_, BackendError>(Target::Present(copy))
     };

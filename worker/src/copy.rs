@@ -147,7 +147,11 @@ impl Copying<'_> {
 
     /// An upload id and the parts it holds: the newest open upload of this key where one may be resumed, else a new one.
     /// Others are left-overs and are aborted.
-    async fn open_upload(&self, resume: bool, parts: &[Part]) -> Result<(String, BTreeMap<i32, Digest16>), BackendError> {
+    async fn open_upload(
+        &self,
+        resume: bool,
+        parts: &[Part],
+    ) -> Result<(String, BTreeMap<i32, Digest16>), BackendError> {
         let open = self.target.open_uploads(self.target_bucket, self.key.as_str()).await?;
         let mut ids = open.of_key(self.key);
         let newest = if resume { ids.pop() } else { None };
@@ -157,7 +161,9 @@ impl Copying<'_> {
         if let Some(id) = newest {
             let upload = Upload { remote: self.target, bucket: self.target_bucket, key: self.key, id: &id };
             let held = upload.held_parts().await?;
-            let fits = |part: &Part| held.get(&part.number).filter(|h| h.length == part.length).map(|h| (part.number, h.digest));
+            let fits = |part: &Part| {
+                held.get(&part.number).filter(|h| h.length == part.length).map(|h| (part.number, h.digest))
+            };
             let held: BTreeMap<i32, Digest16> = parts.iter().filter_map(fits).collect();
             if !held.is_empty() {
                 return Ok((id, held));
@@ -178,7 +184,9 @@ impl Copying<'_> {
         let one = |part: Part| async move {
             match held.get(&part.number) {
                 Some(digest) => Ok((*digest, hex::encode(digest), Proof::Md5, part.number)),
-                None => self.upload_part(upload, part).await.map(|(digest, etag, proof)| (digest, etag, proof, part.number)),
+                None => {
+                    self.upload_part(upload, part).await.map(|(digest, etag, proof)| (digest, etag, proof, part.number))
+                }
             }
         };
         let parallel = self.settings.part_parallelism.max(1);
@@ -212,8 +220,12 @@ impl Copying<'_> {
         let (body, slot) = self.tally(body, part.length);
         let etag = upload.put_part(part, body).await?;
         let proof = proof_of(&etag, &slot);
-        let digest = slot.get().copied().ok_or_else(|| self.target.unavailable("UploadPart", "answered before the end"))?;
-        if proof == Proof::Size && self.target.backend.capabilities.multipart_etag && layout::parse_digest(&etag).is_some() {
+        let digest =
+            slot.get().copied().ok_or_else(|| self.target.unavailable("UploadPart", "answered before the end"))?;
+        if proof == Proof::Size
+            && self.target.backend.capabilities.multipart_etag
+            && layout::parse_digest(&etag).is_some()
+        {
             return Err(self.target.unavailable("UploadPart", "stored other bytes than were sent"));
         }
         Ok((digest, etag, proof))
@@ -222,7 +234,8 @@ impl Copying<'_> {
     /// On failure: keeps an upload that the next attempt can find, aborts one that it cannot or must not.
     async fn keep_or_abort<T>(&self, upload: &Upload<'_>, result: Result<T, BackendError>) -> Result<T, BackendError> {
         let Err(error) = &result else { return result };
-        let resumable = matches!(error, BackendError::Unavailable { .. }) && self.target.backend.capabilities.list_uploads;
+        let resumable =
+            matches!(error, BackendError::Unavailable { .. }) && self.target.backend.capabilities.list_uploads;
         if !resumable {
             // The copy's own failure is what counts; a left-over is aborted by the next attempt.
             let _ = upload.abort().await;

@@ -1,6 +1,8 @@
 //! Every metric of the worker, with its help text. Labels are enums, so that no name of a tenant can become one.
 use crate::plan::Action;
-use prometheus::{Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
+use prometheus::{
+    Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+};
 use s3gateway_store::queue::Depth;
 use std::time::Duration;
 
@@ -51,7 +53,10 @@ impl Metrics {
             )?,
             copied: IntCounter::new("s3gateway_replicated_bytes_total", "Object bytes copied between backends.")?,
             keys: IntGaugeVec::new(
-                Opts::new("s3gateway_queue_keys", "Keys in the queue: dirty in all, and of these claimed, delayed, dead."),
+                Opts::new(
+                    "s3gateway_queue_keys",
+                    "Keys in the queue: dirty in all, and of these claimed, delayed, dead.",
+                ),
                 &["state"],
             )?,
             lag: Gauge::new("s3gateway_replication_lag_seconds", "Age of the oldest dirty key.")?,
@@ -60,7 +65,10 @@ impl Metrics {
                 "From a key becoming dirty to its being converged.",
             ))?,
             running: IntGauge::new("s3gateway_converge_running_keys", "Keys being converged now.")?,
-            retired: IntCounter::new("s3gateway_retired_buckets_total", "Replica buckets of deleted buckets that were dropped.")?,
+            retired: IntCounter::new(
+                "s3gateway_retired_buckets_total",
+                "Replica buckets of deleted buckets that were dropped.",
+            )?,
             resumed_parts: IntCounter::new(
                 "s3gateway_resumed_parts_total",
                 "Parts that an interrupted copy had uploaded already and that were used again.",

@@ -55,8 +55,8 @@ impl ObjectHeaders {
     /// Whether a copy with these headers is as good as `home`. A content type that the home does not have may be
     /// whatever default the other backend makes up.
     pub(crate) fn equal_home(&self, home: &Self) -> bool {
-        let defaulted = home.content_type.is_none()
-            && self.content_type.as_deref().is_none_or(|t| t.ends_with("/octet-stream"));
+        let defaulted =
+            home.content_type.is_none() && self.content_type.as_deref().is_none_or(|t| t.ends_with("/octet-stream"));
         let mut mine = self.clone();
         if defaulted {
             mine.content_type = None;
@@ -74,8 +74,11 @@ pub(crate) use s3gateway_s3::etag::unquoted as unquote;
 
 /// `aws-chunked` is a framing of the upload that some backends keep by mistake; it is no encoding of the object.
 fn without_framing(encoding: &str) -> Option<String> {
-    let kept: Vec<&str> =
-        encoding.split(',').map(str::trim).filter(|e| !e.is_empty() && !e.eq_ignore_ascii_case("aws-chunked")).collect();
+    let kept: Vec<&str> = encoding
+        .split(',')
+        .map(str::trim)
+        .filter(|e| !e.is_empty() && !e.eq_ignore_ascii_case("aws-chunked"))
+        .collect();
     (!kept.is_empty()).then(|| kept.join(", "))
 }
 

@@ -96,14 +96,17 @@ pub(crate) fn plan(facts: &Facts<'_>) -> Action {
         (Home::Present(_), Target::Present(_), Wanted::Surplus | Wanted::Denied) => Action::Delete,
         (Home::Present(_), Target::Absent, Wanted::Surplus | Wanted::Denied) => Action::Leave,
         // A place that never had a copy and needs none may be away for as long as it likes.
-        (Home::Absent, Target::Unknown(_), _) | (Home::Present(_), Target::Unknown(_), Wanted::Surplus | Wanted::Denied)
+        (Home::Absent, Target::Unknown(_), _)
+        | (Home::Present(_), Target::Unknown(_), Wanted::Surplus | Wanted::Denied)
             if facts.recorded.is_none() =>
         {
             Action::Leave
         }
         (_, Target::Unknown(why), _) => Action::Wait(why.clone()),
         (Home::Present(_), _, Wanted::Yes) if !facts.holds_key => Action::Refuse("the target cannot hold this key"),
-        (Home::Present(home), Target::Absent, Wanted::Yes) => Action::Copy(decide_method(home, facts.multipart_threshold)),
+        (Home::Present(home), Target::Absent, Wanted::Yes) => {
+            Action::Copy(decide_method(home, facts.multipart_threshold))
+        }
         (Home::Present(home), Target::Present(copy), Wanted::Yes) => plan_present(home, copy, facts),
     }
 }
@@ -170,7 +173,10 @@ mod tests {
         Object { etag: etag.into(), size, ..Default::default() }
     }
     fn typed(etag: &str, content_type: &str) -> Object {
-        Object { headers: ObjectHeaders { content_type: Some(content_type.into()), ..Default::default() }, ..object(etag, 1) }
+        Object {
+            headers: ObjectHeaders { content_type: Some(content_type.into()), ..Default::default() },
+            ..object(etag, 1)
+        }
     }
     fn tagged(etag: &str, tag: &str) -> Object {
         Object { tags: Tags::from([(tag.to_owned(), "x".to_owned())]), ..object(etag, 1) }

@@ -38,7 +38,9 @@ impl Retirer {
                 }
                 match self.retire(&bucket.bucket, id, physical).await {
                     Ok(()) => info!(bucket = bucket.bucket.as_str(), backend = %id, "replica bucket dropped"),
-                    Err(error) => debug!(bucket = bucket.bucket.as_str(), backend = %id, %error, "replica bucket stays"),
+                    Err(error) => {
+                        debug!(bucket = bucket.bucket.as_str(), backend = %id, %error, "replica bucket stays")
+                    }
                 }
             }
         }

@@ -137,7 +137,12 @@ impl Shared {
 
     /// One job from claim to verdict.
     async fn settle(self: Arc<Self>, job: Job) {
-        let span = info_span!("converge", request_id = job.request_id, bucket = job.key.bucket.as_str(), attempts = job.attempts);
+        let span = info_span!(
+            "converge",
+            request_id = job.request_id,
+            bucket = job.key.bucket.as_str(),
+            attempts = job.attempts
+        );
         async {
             self.metrics.running.inc();
             let (began, started_at) = (Instant::now(), millis(SystemTime::now()));
@@ -170,11 +175,15 @@ impl Shared {
         let last = job.attempts.saturating_add(1) >= self.settings.max_attempts;
         match result {
             Ok(Converged::Done(detail)) => Verdict::Clear(detail),
-            Ok(Converged::NoBucket) if job.attempts < NO_BUCKET_ATTEMPTS => Verdict::Retry("no such bucket".to_owned(), delay()),
+            Ok(Converged::NoBucket) if job.attempts < NO_BUCKET_ATTEMPTS => {
+                Verdict::Retry("no such bucket".to_owned(), delay())
+            }
             Ok(Converged::NoBucket) => Verdict::Clear("the bucket is gone".to_owned()),
             Err(ConvergeError::LostClaim) => Verdict::MarkAgain,
             // A key that is written all the time is no failure.
-            Err(error @ ConvergeError::Changed) => Verdict::Retry(error.to_string(), self.decide_delay(job.attempts.min(3))),
+            Err(error @ ConvergeError::Changed) => {
+                Verdict::Retry(error.to_string(), self.decide_delay(job.attempts.min(3)))
+            }
             Err(ConvergeError::Impossible(why)) => Verdict::Bury(why),
             Err(ConvergeError::Unavailable(why)) if last => Verdict::Bury(format!("{AWAY}{why}")),
             Err(ConvergeError::Refused(why)) if last => Verdict::Bury(why),

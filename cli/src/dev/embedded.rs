@@ -5,10 +5,8 @@ use super::{
 };
 use crate::failure::{During, Failure};
 use async_trait::async_trait;
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-};
 use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use parking_lot::Mutex;
 use s3gateway_config::{BackendId, Capabilities, KeyRule};
 use s3gateway_proxy::admin::{BackendSwitch, SwitchError};
@@ -24,7 +22,7 @@ pub const CAPABILITIES: Capabilities = Capabilities {
     conditional_writes: true,
     // It truncates the target before copying onto it: a kill in between would lose an acknowledged object.
     server_side_copy: false,
-    refuses_nonempty_delete: false,
+    refuses_nonempty_delete: true,
     // Start-after inside a common prefix drops the prefix; delimiters of more than a byte are cut.
     exact_listing: false,
     multipart_etag: true,

@@ -1,6 +1,7 @@
 //! `s3gateway dev`: three embedded backends, gateway, worker and admin API in one process on loopback, to try and to
 //! develop. Invariant: nothing in it listens beyond loopback, because its keys stand in files and on the screen.
 mod embedded;
+mod layout;
 mod places;
 mod ports;
 mod probe;

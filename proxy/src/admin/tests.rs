@@ -343,7 +343,7 @@ async fn an_operators_tour() {
         None => {
             // Not active yet: `all_buckets` shows active ones only.
             let unfinished = api.state.metadata.unfinished_buckets(i64::MAX, 10).await.unwrap();
-            unfinished.first().unwrap().bucket.clone()
+            unfinished.first().unwrap().route.bucket.clone()
         }
     };
     let _ = api.state.metadata.activate_bucket(&bucket).await;

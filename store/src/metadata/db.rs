@@ -5,6 +5,7 @@ use crate::{Millis, StoreError};
 use serde::{Serialize, de::DeserializeOwned};
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions, AnyRow};
 use sqlx::{Any, AnyConnection, AnyPool, Connection, Executor, Row, Transaction};
+use std::fmt;
 use std::future::Future;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -32,13 +33,20 @@ pub(crate) enum Kind {
 }
 
 /// A pool of connections with what its kind needs.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Db {
     pool: AnyPool,
     kind: Kind,
     options: AnyConnectOptions,
     /// One permit, on SQLite only.
     writer: Option<Arc<Semaphore>>,
+}
+
+impl fmt::Debug for Db {
+    /// Without the URL, which may hold a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Db").field("kind", &self.kind).finish_non_exhaustive()
+    }
 }
 
 /// An open write transaction; rolls back when dropped.

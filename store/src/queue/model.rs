@@ -32,6 +32,8 @@ enum Flaw {
 struct Protocol {
     flaw: Flaw,
     queues: usize,
+    /// The first write has been answered and waits in the primary for its worker: what is left is soon explored.
+    first_is_answered: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -223,7 +225,7 @@ impl Protocol {
             Worker::Claimed(claim) => {
                 actions.push(Action::SeeHome { worker });
                 // A job of the fallback may be moved to the primary without being worked on.
-                if claim.queue != PRIMARY {
+                if claim.queue != PRIMARY && self.flaw != Flaw::FallbackClearsAlone {
                     actions.push(Action::SendClear { worker });
                 }
             }
@@ -408,14 +410,21 @@ impl Model for Protocol {
             committed_again: false,
             answered: false,
         };
-        vec![State {
+        let mut state = State {
             home: 0,
             replica: 0,
             queues: [queue; 2],
             writers: [writer; WRITERS],
             workers: [Worker::Idle; WORKERS],
             clears: Vec::new(),
-        }]
+        };
+        if self.first_is_answered {
+            state.home = 1;
+            state.queues[PRIMARY].mark();
+            let answered = Writer { landed: true, committed: true, committed_again: true, answered: true, ..writer };
+            state.writers[0] = Writer { phase: Phase::Committed, ..answered };
+        }
+        vec![state]
     }
 
     fn actions(&self, state: &State, actions: &mut Vec<Action>) {
@@ -466,16 +475,16 @@ impl Model for Protocol {
 const FORGOTTEN: &str = "no write is forgotten: a clean key's replica equals its home";
 const UNCOMMITTED: &str = "no success without commit";
 
-fn check_holds(queues: usize) {
+fn check_holds(queues: usize, first_is_answered: bool) {
     let start = std::time::Instant::now();
-    let checker = Protocol { flaw: Flaw::None, queues }.checker().threads(2).spawn_bfs().join();
+    let checker = Protocol { flaw: Flaw::None, queues, first_is_answered }.checker().threads(2).spawn_bfs().join();
     assert!(checker.is_done(), "the exploration was cut short");
     println!("{queues} queue(s): {} states explored in {:?}", checker.unique_state_count(), start.elapsed());
     checker.assert_properties();
 }
 
 fn check_caught(flaw: Flaw, queues: usize, property: &'static str) {
-    let checker = Protocol { flaw, queues }
+    let checker = Protocol { flaw, queues, first_is_answered: queues > 1 }
         .checker()
         .threads(2)
         .finish_when(HasDiscoveries::AnyFailures)
@@ -488,12 +497,18 @@ fn check_caught(flaw: Flaw, queues: usize, property: &'static str) {
 
 #[test]
 fn no_write_is_forgotten_by_one_queue() {
-    check_holds(1);
+    check_holds(1, false);
 }
 
 #[test]
 fn no_write_is_forgotten_by_redis_and_its_fallback() {
-    check_holds(2);
+    check_holds(2, true);
+}
+
+#[test]
+#[ignore = "14 million states, two minutes: run it when the protocol or its fallback changes"]
+fn no_write_is_forgotten_by_redis_and_its_fallback_from_the_start() {
+    check_holds(2, false);
 }
 
 #[test]

@@ -6,9 +6,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
 use s3gateway_config::{BackendId, Capabilities, KeyRule, Place, ResidencyPolicy, Secret};
 use s3gateway_s3::{LogicalBucket, ObjectKey};
-use s3gateway_store::{
-    Backend, Begun, DirtyKey, LocalKey, Metadata, NewBucket, ObjectCopy, Queue, Route, Tenant,
-};
+use s3gateway_store::{Backend, Begun, DirtyKey, LocalKey, Metadata, NewBucket, ObjectCopy, Queue, Route, Tenant};
 use s3gateway_worker::{Worker, WorkerParts, WorkerSettings};
 use s3s::auth::SimpleAuth;
 use s3s::service::S3ServiceBuilder;
@@ -182,13 +180,16 @@ impl World {
             replica_count: 2,
             location: String::new(),
         };
-        let Begun::Created(route) = metadata.begin_create_bucket(&new).await.unwrap() else { panic!("the name is new") };
+        let Begun::Created(route) = metadata.begin_create_bucket(&new).await.unwrap() else {
+            panic!("the name is new")
+        };
         let bucket = route.physical_on(&home.id).unwrap().for_upstream().to_owned();
         home.client().create_bucket().bucket(bucket).send().await.unwrap();
         metadata.activate_bucket(&route.bucket).await.unwrap();
         let queue: Arc<dyn Queue> = Arc::new(metadata.sql_queue());
         let registry = prometheus::Registry::new();
-        let mut world = Self { home, near, far, metadata, queue, tenant, route, registry, worker: None, _folder: folder };
+        let mut world =
+            Self { home, near, far, metadata, queue, tenant, route, registry, worker: None, _folder: folder };
         world.start_worker().await;
         world
     }
@@ -241,7 +242,8 @@ impl World {
     }
 
     pub async fn put(&self, key: &str, body: Vec<u8>) {
-        let put = self.home.client().put_object().bucket(self.bucket_on(&self.home)).key(key).body(ByteStream::from(body));
+        let put =
+            self.home.client().put_object().bucket(self.bucket_on(&self.home)).key(key).body(ByteStream::from(body));
         self.write(key, put.send()).await.unwrap();
     }
 
@@ -256,7 +258,13 @@ impl World {
 
     pub async fn clean(&self, key: &str) {
         let dirty = self.dirty(key);
-        until(&format!("{key} is clean"), async || self.queue.is_clean(&dirty).await.unwrap()).await;
+        let deadline = Instant::now() + PATIENCE;
+        while !self.queue.is_clean(&dirty).await.unwrap() {
+            if Instant::now() > deadline {
+                panic!("{key} stays dirty: {:?}", self.metadata.jobs(3, None).await);
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     pub async fn copies(&self, key: &str) -> Vec<ObjectCopy> {

@@ -239,6 +239,14 @@ async fn an_in_memory_database_serves_too() {
 }
 
 #[tokio::test]
+async fn a_password_in_the_url_is_never_shown() {
+    let metadata = Metadata::connect("sqlite::memory:?mode=memory", 1, key("a1")).await.unwrap();
+    assert!(!format!("{metadata:?}").contains("memory"), "{metadata:?}");
+    let refused = Metadata::connect("postgresql://u:hunter2@localhost:1/x", 1, key("a1")).await.unwrap_err();
+    assert!(!format!("{refused} {refused:?}").contains("hunter2"), "{refused:?}");
+}
+
+#[tokio::test]
 async fn a_url_that_names_no_database_is_invalid() {
     for url in ["mysql://x/y", "", "/some/path", "postgres"] {
         let refused = Metadata::connect(url, 1, key("a1")).await.unwrap_err();
