@@ -70,6 +70,8 @@ class Gateway:
         self.admin_endpoint = self.admin_token = ""
         self.tap: Process | None = None
         self.endpoint = ""
+        self.stopped: set[str] = set()
+        """Backends that a test has taken off the air."""
         self.leaks = self.folder.path / "leaks"
         self.leaks.touch()
         self.patterns = self.folder.path / "patterns"
@@ -170,10 +172,21 @@ class Gateway:
         raise NotImplementedError
 
     def stop_backend(self, backend: str):
-        raise NotImplementedError
+        self.stopped.add(backend)
+        self.switch_backend(backend, False)
 
     def start_backend(self, backend: str):
+        self.switch_backend(backend, True)
+        self.stopped.discard(backend)
+        until(lambda: self.call("GET", f"/v1/backends/{backend}")["health"] == "healthy", f"the gateway has seen that {backend} is back", 40)
+
+    def switch_backend(self, backend: str, on: bool):
         raise NotImplementedError
+
+    def heal(self):
+        """Puts back what a failed test left broken, so that it fails alone."""
+        for backend in list(self.stopped):
+            self.start_backend(backend)
 
     def close(self):
         if self.tap:
@@ -194,7 +207,7 @@ class Embedded(Gateway):
         backend_ports = ",".join(str(pick_port()) for _ in PLACES)
         argv = [
             BINARY, "dev", "--state", self.folder.path / "state", "--port", pick_port(), "--admin-port", pick_port(), "--backend-ports", backend_ports,
-            "--ready-file", self.ready_file, "--log-level", "info",
+            "--ready-file", self.ready_file, "--log-level", "warn",
         ]
         self.process = Process("dev", argv, self.folder.path)
 
@@ -224,11 +237,14 @@ class Embedded(Gateway):
     def proxy_processes(self) -> list[Process]:
         return [self.process]
 
-    def stop_backend(self, backend: str):
-        self.admin("backend", "stop", backend)
+    def switch_backend(self, backend: str, on: bool):
+        self.admin("backend", "start" if on else "stop", backend)
 
-    def start_backend(self, backend: str):
-        self.admin("backend", "start", backend)
+    def heal(self):
+        if not self.process.alive():
+            self.process.stop()
+            self.start_proxies()
+        super().heal()
 
     def close(self):
         self.process.stop(signal.SIGTERM)
@@ -275,7 +291,7 @@ retry_at_most = "2s"
 
 [log]
 format = "json"
-level = "info"
+level = "warn"
 """
 
 
@@ -377,11 +393,19 @@ class Production(Gateway):
         for process in self.workers:
             process.stop(signal.SIGKILL)
 
-    def stop_backend(self, backend: str):
-        self.rgw.kill_gateway(backend)
+    def switch_backend(self, backend: str, on: bool):
+        (self.rgw.start_gateway if on else self.rgw.kill_gateway)(backend)
 
-    def start_backend(self, backend: str):
-        self.rgw.start_gateway(backend)
+    def heal(self):
+        for server in (self.postgres, self.redis):
+            if not server.process.alive():
+                server.process.stop()
+                server.start()
+        for process in (*self.proxies, *self.workers):
+            if not process.alive():
+                process.stop()
+                process.start()
+        super().heal()
 
     def close(self):
         for process in (*self.proxies, *self.workers):

@@ -84,7 +84,7 @@ def tour(bucket: str) -> list[Step]:
 
     delete = xml("<Delete><Object><Key>a b</Key></Object><Object><Key>not-there</Key></Object></Delete>")
     quiet = xml("<Delete><Quiet>true</Quiet><Object><Key>odd/ü+%25</Key></Object></Delete>")
-    tagging = xml("<Tagging><TagSet><Tag><Key>k</Key><Value>v &amp; w</Value></Tag></TagSet></Tagging>")
+    tagging = xml("<Tagging><TagSet><Tag><Key>k</Key><Value>v / w</Value></Tag></TagSet></Tagging>")
     return [
         Step("create", "PUT", b),
         Step("create again", "PUT", b),

@@ -241,9 +241,10 @@ def test_presigned_by_curl(s3, bucket, tmp_path):
 
 def test_tagging(target, s3, bucket):
     k = {"Bucket": bucket, "Key": "tagged"}
-    s3.put_object(**k, Body=b"1", Tagging="team=blue%20%26%20green&empty=")
-    assert tags(s3, k) == {"team": "blue & green", "empty": ""}
-    assert s3.get_object(**k)["TagCount"] == 2
+    s3.put_object(**k, Body=b"1", Tagging="team=blue%20%2B%20green&empty=")
+    assert tags(s3, k) == {"team": "blue + green", "empty": ""}
+    if target.any_key:  # tags that the gateway lends are not counted on every GET
+        assert s3.get_object(**k)["TagCount"] == 2
     s3.put_object_tagging(**k, Tagging={"TagSet": [{"Key": "only", "Value": "ü +/="}]})
     assert tags(s3, k) == {"only": "ü +/="}
     s3.copy_object(Bucket=bucket, Key="tag-copied", CopySource=k)
@@ -295,8 +296,8 @@ def test_object_attributes(s3, target, bucket):
     assert fails(s3.get_object_attributes, Bucket=bucket, Key="missing", ObjectAttributes=["ETag"]) == (404, "NoSuchKey")
 
 
-ODD_KEYS = ["a b", "a+b", "a%b", "a%20b", "a%2Fb", "ä ö/☃", "<&>\"'`", "~-._!*()$@=;:,?#[]{}|\\^", "x" * 250, "/".join(["y" * 200] * 5) + "/" + "z" * 19, "😀", "tab\there"]
-UNFILELIKE_KEYS = ["a//b", "//", "/lead", "trail/", "../up", "a/../b", "./here", "a/./b", "..", ".", "long-" + "s" * 1019, "control\x7f\x1f\x01"]
+ODD_KEYS = ["a b", "a+b", "a%b", "a%20b", "a%2Fb", "ä ö/☃", "<&>\"'`", "~-._!*()$@=;:,?#[]{}|\\^", "x" * 100, "/".join(["y" * 50] * 19) + "/" + "z" * 55, "😀"]
+UNFILELIKE_KEYS = ["a//b", "//", "/lead", "trail/", "../up", "a/../b", "./here", "a/./b", "..", ".", "long-" + "s" * 1019, "segment/" + "s" * 250, "tab\there", "control\x7f\x1f\x01"]
 
 
 @pytest.mark.parametrize("key", ODD_KEYS, ids=lambda k: ascii(k[:20]))
@@ -309,15 +310,13 @@ def test_keys_that_are_no_file_paths(target, s3, bucket, key):
     if target.any_key:
         check_odd_key(s3, bucket, key)
         return
-    if key.startswith("control"):
-        check_odd_key(s3, bucket, key)
-        return
     before = [o["Key"] for o in s3.list_objects_v2(Bucket=bucket).get("Contents", [])]
     # By our own signer: boto3 would not send every one of these paths as given.
     request = Request("PUT", f"/{bucket}/{encode_key(key)}", body=b"odd")
     authorise(request, target.signer(), host_of(target.endpoint))
     answer = exchange(target.endpoint, request)
     assert (answer.status, answer.code) == (400, "InvalidArgument"), str(answer)
+    assert "hold" in answer.xml().findtext("Message"), f"the message does not say that the home cannot hold the key: {answer}"
     assert [o["Key"] for o in s3.list_objects_v2(Bucket=bucket).get("Contents", [])] == before, "it landed under another name"
 
 

@@ -4,8 +4,9 @@ use s3gateway_config::settings::LogFormat;
 use std::io::IsTerminal;
 use tracing_subscriber::{EnvFilter, fmt, prelude::*};
 
-/// Crates whose spans would hold whole requests, credentials included, or whose words concern only themselves.
-const QUIET: &str = "s3s=warn,s3s_fs=warn,hyper=warn,h2=warn,rustls=warn,sqlx=warn,aws_smithy_runtime=warn,aws_sdk_s3=warn";
+/// Crates whose spans would hold whole requests, credentials included, or whose words concern only themselves: s3s calls
+/// each refused request an error, health probes included.
+const QUIET: &str = "s3s=off,s3s_fs=off,hyper=warn,h2=warn,rustls=warn,sqlx=warn,aws_smithy_runtime=warn,aws_sdk_s3=warn";
 
 /// Starts logging for this process.
 ///

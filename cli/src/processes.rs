@@ -75,7 +75,7 @@ async fn start_proxy(
             token: configured.token.clone(),
             switch: None,
             allow_networks: configured.allow_backend_networks.clone(),
-            registry,
+            registries: vec![registry],
             draining: draining.clone(),
         });
         tasks.spawn(serve::serve(listener, router, stop.clone()));

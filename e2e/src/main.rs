@@ -318,11 +318,11 @@ impl Tour {
     }
 
     async fn tagging(&self) -> Outcome {
-        let tag = Tag::builder().key("team").value("blue & green").build()?;
+        let tag = Tag::builder().key("team").value("blue + green").build()?;
         let tagging = Tagging::builder().tag_set(tag).build()?;
         self.client.put_object_tagging().bucket(&self.bucket).key("headers").tagging(tagging).send().await?;
         let tags = self.client.get_object_tagging().bucket(&self.bucket).key("headers").send().await?;
-        ensure(tags.tag_set().iter().any(|t| t.key() == "team" && t.value() == "blue & green"), "the tag comes back")?;
+        ensure(tags.tag_set().iter().any(|t| t.key() == "team" && t.value() == "blue + green"), "the tag comes back")?;
         self.client.delete_object_tagging().bucket(&self.bucket).key("headers").send().await?;
         let tags = self.client.get_object_tagging().bucket(&self.bucket).key("headers").send().await?;
         ensure(tags.tag_set().is_empty(), "the tags are gone")

@@ -62,6 +62,11 @@ async fn poll(gateway: &Gateway, head: &mut i64, recent: &mut VecDeque<(Instant,
         let changes = gateway.metadata.changes_since(*head, BATCH).await?;
         let full = changes.len() >= BATCH as usize;
         let now = Instant::now();
+        // Ids have no gaps: one that is missing was pruned while this process could not look.
+        if changes.first().is_some_and(|(first, _)| *first != *head + 1) {
+            tracing::warn!(seen = *head, "changes were missed, everything cached is dropped");
+            forget_all(gateway).await?;
+        }
         for (id, change) in changes {
             if change == Change::Backends {
                 gateway.backends.replace(gateway.metadata.backends().await?).await;
@@ -79,6 +84,13 @@ async fn poll(gateway: &Gateway, head: &mut i64, recent: &mut VecDeque<(Instant,
     for (_, change) in recent.iter() {
         forget(gateway, change).await;
     }
+    Ok(())
+}
+
+async fn forget_all(gateway: &Gateway) -> Result<(), StoreError> {
+    gateway.routes.forget_all();
+    gateway.keys.forget_all();
+    gateway.backends.replace(gateway.metadata.backends().await?).await;
     Ok(())
 }
 

@@ -42,6 +42,11 @@ impl Keys {
         Ok((key.tenant.clone(), signing_key))
     }
 
+    /// Drops every key; a signing key is useless without the access key that it was derived for.
+    pub fn forget_all(&self) {
+        self.access.invalidate_all();
+    }
+
     /// Drops what is cached of a key.
     pub async fn forget(&self, access_key_id: &str) {
         self.access.invalidate(access_key_id).await;

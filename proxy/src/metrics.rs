@@ -1,6 +1,6 @@
 //! All figures of the proxy, with their help texts. Labels come from enums and backend ids, never from a client.
 use crate::upstream::{BreakerState, UpstreamBackend};
-use prometheus::{GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
+use prometheus::{Gauge, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 use s3gateway_s3::Operation;
 use s3gateway_store::queue::Depth;
 use std::{sync::Arc, time::Duration};
@@ -31,7 +31,7 @@ pub struct Metrics {
     breaker: IntGaugeVec,
     healthy: IntGaugeVec,
     queue: IntGaugeVec,
-    lag: GaugeVec,
+    lag: Gauge,
     /// Requests being served now.
     pub in_flight: IntGauge,
     /// Bytes of request and response bodies.
@@ -49,8 +49,8 @@ impl Metrics {
             first_byte: histogram("s3gateway_upstream_first_byte_seconds", "From choosing a backend to the head of its answer.", &buckets),
             breaker: gauge_vec("s3gateway_breaker_state", "0 closed, 1 half-open, 2 open.", &["backend"]),
             healthy: gauge_vec("s3gateway_backend_healthy", "1 where the last probe of the backend succeeded.", &["backend"]),
-            queue: gauge_vec("s3gateway_queue_keys", "Dirty keys by state.", &["state"]),
-            lag: float_gauge_vec("s3gateway_replication_lag_seconds", "Age of the oldest dirty key.", &["queue"]),
+            queue: gauge_vec("s3gateway_queue_keys", "Keys in the queue: dirty in all, and of these claimed, delayed, dead.", &["state"]),
+            lag: gauge("s3gateway_replication_lag_seconds", "Age of the oldest dirty key."),
             in_flight: int_gauge("s3gateway_requests_in_flight", "Requests being served now."),
             bytes: counter_vec("s3gateway_body_bytes_total", "Bytes of bodies.", &["direction"]),
         };
@@ -111,7 +111,7 @@ impl Metrics {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_secs_f64();
         #[allow(clippy::cast_precision_loss)] // milliseconds of this century fit a double exactly
         let lag = depth.oldest.map_or(0.0, |oldest| (now - oldest as f64 / 1000.0).max(0.0));
-        self.lag.with_label_values(&["converge"]).set(lag);
+        self.lag.set(lag);
     }
 }
 
@@ -134,8 +134,8 @@ fn gauge_vec(name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
     IntGaugeVec::new(Opts::new(name, help), labels).expect("a fixed name")
 }
 #[allow(clippy::expect_used)]
-fn float_gauge_vec(name: &str, help: &str, labels: &[&str]) -> GaugeVec {
-    GaugeVec::new(Opts::new(name, help), labels).expect("a fixed name")
+fn gauge(name: &str, help: &str) -> Gauge {
+    Gauge::new(name, help).expect("a fixed name")
 }
 #[allow(clippy::expect_used)]
 fn int_gauge(name: &str, help: &str) -> IntGauge {

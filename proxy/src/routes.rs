@@ -36,12 +36,16 @@ impl Routes {
         self.0.invalidate(&(tenant.clone(), bucket.clone())).await;
     }
 
+    /// Drops every route.
+    pub fn forget_all(&self) {
+        self.0.invalidate_all();
+    }
+
     /// Drops all routes of a tenant, whose policy they hold.
     pub fn forget_tenant(&self, tenant: &TenantId) {
         let tenant = tenant.clone();
-        // Without invalidation closures there would be nothing finer than dropping all.
         if self.0.invalidate_entries_if(move |(owner, _), _| *owner == tenant).is_err() {
-            self.0.invalidate_all();
+            self.forget_all();
         }
     }
 }

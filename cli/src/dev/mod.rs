@@ -26,7 +26,7 @@ use s3gateway_store::{
 };
 use s3gateway_worker::{Worker, WorkerParts, WorkerSettings};
 use state::{DevFile, Folder};
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use state::AdminFile;
@@ -92,13 +92,14 @@ async fn start(options: &DevOptions, folder: &Folder) -> Result<Running, Failure
     setup::create_tenants(&metadata, folder, &mut known).await?;
 
     let queue: Arc<dyn Queue> = Arc::new(metadata.sql_queue());
-    let registry = Registry::new();
+    // Two parts of one process with some figures of the same name: a label tells whose they are.
+    let (proxy_figures, worker_figures) = (labelled("proxy")?, labelled("worker")?);
     let gateway = Gateway::start(ProxyParts {
         settings: ProxySettings { signing_regions: places::signing_regions(), grace: GRACE, ..ProxySettings::default() },
         metadata: metadata.clone(),
         queue: queue.clone(),
         sealer: provider.sealer().await.during("deriving the sealing key")?,
-        registry: registry.clone(),
+        registry: proxy_figures.clone(),
     })
     .await
     .during("starting the gateway")?;
@@ -112,8 +113,8 @@ async fn start(options: &DevOptions, folder: &Folder) -> Result<Running, Failure
         stop: CancellationToken::new(),
     };
     let admin_file = AdminFile::of(bound.admin.local_addr().during("the admin port")?, setup::random_token());
-    spawn_admin(&running, &metadata, &queue, &registry, bound.admin, &admin_file)?;
-    spawn_worker(&running, metadata, queue, registry)?;
+    spawn_admin(&running, &metadata, &queue, vec![proxy_figures, worker_figures.clone()], bound.admin, &admin_file)?;
+    spawn_worker(&running, metadata, queue, worker_figures)?;
     folder.write_admin(&admin_file)?;
     // Lives as long as the process: a second signal must be heard during the drain.
     tokio::spawn(signals.cancel(running.draining.clone()));
@@ -121,11 +122,16 @@ async fn start(options: &DevOptions, folder: &Folder) -> Result<Running, Failure
     Ok(running)
 }
 
+fn labelled(process: &str) -> Result<Registry, Failure> {
+    let label = HashMap::from([("process".to_owned(), process.to_owned())]);
+    Registry::new_custom(None, Some(label)).during("the metrics")
+}
+
 fn spawn_admin(
     running: &Running,
     metadata: &Metadata,
     queue: &Arc<dyn Queue>,
-    registry: &Registry,
+    registries: Vec<Registry>,
     listener: std::net::TcpListener,
     file: &AdminFile,
 ) -> Result<(), Failure> {
@@ -138,7 +144,7 @@ fn spawn_admin(
         token: Secret::new(file.token.clone()),
         switch: Some(running.backends.clone()),
         allow_networks: loopback,
-        registry: registry.clone(),
+        registries,
         draining: running.draining.clone(),
     });
     running.tasks.spawn(serve::serve(listener, router, running.stop.clone()));

@@ -6,9 +6,12 @@ use axum::{
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
-use prometheus::TextEncoder;
+use prometheus::{Registry, TextEncoder, proto::MetricFamily};
 use serde::Serialize;
-use std::time::Duration;
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    time::Duration,
+};
 
 /// A dependency that has not answered by then counts as away.
 const PING_TIMEOUT: Duration = Duration::from_secs(2);
@@ -66,7 +69,19 @@ fn reason(answered: Result<bool, tokio::time::error::Elapsed>) -> Option<String>
 
 pub(super) async fn metrics(State(state): State<Shared>) -> Result<Response, Problem> {
     let text = TextEncoder::new()
-        .encode_to_string(&state.registry.gather())
+        .encode_to_string(&gather(&state.registries))
         .map_err(|error| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response())
+}
+
+/// The families of all registries, each name once, as the text format wants it.
+fn gather(registries: &[Registry]) -> Vec<MetricFamily> {
+    let mut families: BTreeMap<String, MetricFamily> = BTreeMap::new();
+    for mut family in registries.iter().flat_map(Registry::gather) {
+        match families.entry(family.name().to_owned()) {
+            Entry::Vacant(place) => drop(place.insert(family)),
+            Entry::Occupied(mut known) => known.get_mut().mut_metric().extend(family.take_metric()),
+        }
+    }
+    families.into_values().collect()
 }

@@ -48,8 +48,8 @@ pub struct AdminState {
     pub switch: Option<Arc<dyn BackendSwitch>>,
     /// Loopback, private and link-local networks that endpoints of backends may be in.
     pub allow_networks: Vec<IpNet>,
-    /// What `/metrics` shows.
-    pub registry: prometheus::Registry,
+    /// What `/metrics` shows, together; where one process has several, their constant labels tell them apart.
+    pub registries: Vec<prometheus::Registry>,
     /// Once cancelled, `/readyz` says no, so that load balancers turn away before connections are closed.
     pub draining: CancellationToken,
 }

@@ -61,7 +61,7 @@ impl Api {
             token: Secret::new(TOKEN.into()),
             switch: None,
             allow_networks: allow.iter().map(|network| network.parse().unwrap()).collect(),
-            registry,
+            registries: vec![registry],
             draining: CancellationToken::new(),
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -66,7 +66,7 @@ impl Gateway {
         }
     }
 
-    /// As [`Gateway::write_marked`], with [`Gateway::store_lent_tags`] between the backend's success and the commit.
+    /// Marks `key`, carries out `write`, keeps the tags to lend, and commits the mark before the success is returned.
     /// `etag`: the ETag of what was written.
     pub(super) async fn write_lending<T>(
         &self,

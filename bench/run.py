@@ -1,0 +1,207 @@
+"""Runs the same load against the bare origin, nginx, a bare Pingora proxy and the gateway, side by side in one run, and prints the table.
+
+Usage: bench/run (after `cargo build --release -p s3gateway-cli -p s3gateway-bench`). Everything listens on loopback; wrk makes the load.
+Each peer gets one worker thread or process, wrk one thread, so that on two cores the proxy is what is measured.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "e2e"))
+
+from processes import Folder, Process, pick_port, run, until  # noqa: E402
+from servers import Redis  # noqa: E402
+from sigv4 import Request, Signer, authorise, sha256_hex  # noqa: E402
+
+RELEASE = Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target") / "release"
+GATEWAY, BENCH = RELEASE / "s3gateway", RELEASE / "s3gateway-bench"
+SECONDS = int(os.environ.get("BENCH_SECONDS", "6"))
+CONNECTIONS = 64
+SIZES = {"1 KiB": 1 << 10, "64 KiB": 64 << 10, "8 MiB": 8 << 20}
+TICKS = os.sysconf("SC_CLK_TCK")
+
+CONFIG = """
+[metadata]
+url = "sqlite://{folder}/metadata.db"
+[queue]
+redis = ["{redis}"]
+shards = 8
+[secrets]
+master_key_file = "{folder}/master.key"
+[proxy]
+listen = ["127.0.0.1:{port}"]
+[proxy.limits]
+threads = 1
+[admin]
+listen = "127.0.0.1:{admin}"
+allow_backend_networks = ["127.0.0.0/8"]
+[log]
+level = "warn"
+"""
+
+NGINX = """
+worker_processes 1; daemon off; pid {folder}/nginx.pid; error_log {folder}/nginx.err;
+events {{ worker_connections 1024; }}
+http {{
+  access_log off; client_max_body_size 64m; keepalive_requests 100000000;
+  client_body_temp_path {folder}/nginx-body; proxy_temp_path {folder}/nginx-proxy;
+  fastcgi_temp_path {folder}/nginx-fastcgi; uwsgi_temp_path {folder}/nginx-uwsgi; scgi_temp_path {folder}/nginx-scgi;
+  upstream origin {{ server 127.0.0.1:{origin}; keepalive 128; keepalive_requests 100000000; }}
+  server {{
+    listen 127.0.0.1:{port};
+    location / {{ proxy_pass http://origin; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_request_buffering off; proxy_buffering off; }}
+  }}
+}}
+"""
+
+
+class Peer:
+    """One server under test: where it listens, whose CPU and memory count, and how its bucket is reached."""
+
+    def __init__(self, name: str, port: int, process: Process, signer: Signer | None = None):
+        self.name, self.port, self.process, self.signer = name, port, process, signer
+
+    def pids(self) -> list[int]:
+        """The process and its children: nginx works in one."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        return [self.process.pid, *map(int, children)]
+
+    def cpu_seconds(self) -> float:
+        total = 0
+        for pid in self.pids():
+            fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+            total += int(fields[11]) + int(fields[12])
+        return total / TICKS
+
+    def resident_mib(self) -> float:
+        pages = sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in self.pids())
+        return pages * os.sysconf("SC_PAGE_SIZE") / (1 << 20)
+
+
+def headers(peer: Peer, method: str, path: str, body: bytes) -> list[tuple[str, str]]:
+    """A request's headers: signed where the peer verifies them. One signature serves a whole run, it is valid for 15 minutes."""
+    request = Request(method, path, [("Host", f"127.0.0.1:{peer.port}")], body)
+    if peer.signer:
+        authorise(request, peer.signer, f"127.0.0.1:{peer.port}", payload=sha256_hex(body))
+    return [(n, v) for n, v in request.headers if n.lower() not in ("host", "content-length")]
+
+
+def load(peer: Peer, method: str, size: int, folder: Path) -> dict:
+    path = f"/bench/{size}"
+    body = b"x" * size if method == "PUT" else b""
+    script = folder / "load.lua"
+    lines = [f'wrk.method = "{method}"']
+    lines += [f"wrk.headers[{json.dumps(n)}] = {json.dumps(v)}" for n, v in headers(peer, method, path, body)]
+    if body:
+        lines.append(f'wrk.body = string.rep("x", {size})')
+    script.write_text("\n".join(lines) + "\n")
+    url = f"http://127.0.0.1:{peer.port}{path}"
+    wrk = ["wrk", "-t1", f"-c{CONNECTIONS}", "--latency", "--timeout", "30s", "-s", str(script), url]
+    subprocess.run([*wrk[:3], "-d1s", *wrk[3:]], capture_output=True, check=True)
+    before = peer.cpu_seconds()
+    done = subprocess.run([*wrk[:3], f"-d{SECONDS}s", *wrk[3:]], capture_output=True, text=True, check=True).stdout
+    used = peer.cpu_seconds() - before
+    requests = int(re.search(r"(\d+) requests in", done).group(1))
+    wrong = re.search(r"Non-2xx or 3xx responses: (\d+)", done)
+    if wrong:
+        raise SystemExit(f"{peer.name}: {wrong.group(0)} of {requests} for {method} {path}: no benchmark")
+    return {
+        "rate": float(re.search(r"Requests/sec:\s+([\d.]+)", done).group(1)),
+        "p50": re.search(r"50%\s+(\S+)", done).group(1),
+        "p99": re.search(r"99%\s+(\S+)", done).group(1),
+        "cpu": used / max(requests, 1) * 1e6,
+        "memory": peer.resident_mib(),
+    }
+
+
+def start_gateway(folder: Path, redis: Redis, origin: int) -> Peer:
+    port, admin = pick_port(), pick_port()
+    (folder / "master.key").write_text(secrets.token_hex(32))
+    (folder / "master.key").chmod(0o600)
+    config = folder / "gateway.toml"
+    config.write_text(CONFIG.format(folder=folder, redis=redis.url, port=port, admin=admin))
+    token = secrets.token_hex(32)
+    env = {"S3GATEWAY_ADMIN_TOKEN": token}
+    run([GATEWAY, "migrate", "--config", config], env=env)
+    process = Process("gateway", [GATEWAY, "proxy", "--config", config], folder, env).start()
+    where = env | {"S3GATEWAY_ADMIN_ENDPOINT": f"http://127.0.0.1:{admin}", "S3GATEWAY_BACKEND_SECRET_KEY": "origin-secret"}
+    ready = [GATEWAY, "admin", "tenant", "list"]
+    until(lambda: run(ready, env=where, check=False).returncode == 0, "the gateway is ready", 30)
+    place = ["--zone=a-1", "--region=a", "--country=FI", "--jurisdiction=EU", "--provider=p"]
+    run([GATEWAY, "admin", "backend", "add", "a", "--url", f"http://127.0.0.1:{origin}", "--access-key", "origin", *place], env=where)
+    run([GATEWAY, "admin", "tenant", "create", "bench", "--placement", "a", "--replica-count", "1"], env=where)
+    key = json.loads(run([GATEWAY, "admin", "--json", "key", "create", "bench"], env=where).stdout)
+    signer = Signer(key["access_key"], key["secret_key"])
+    peer = Peer("gateway", port, process, signer)
+    make_bucket(peer)
+    return peer
+
+
+def make_bucket(peer: Peer):
+    import http.client
+
+    for _ in range(50):  # the proxy learns of the new backend within a second
+        connection = http.client.HTTPConnection("127.0.0.1", peer.port, timeout=10)
+        connection.request("PUT", "/bench", headers=dict(headers(peer, "PUT", "/bench", b"")))
+        if connection.getresponse().status == 200:
+            return
+        time.sleep(0.1)
+    raise SystemExit("the bucket could not be made")
+
+
+def main():
+    for binary in (GATEWAY, BENCH):
+        if not binary.exists():
+            raise SystemExit(f"{binary.name} is missing: cargo build --release -p s3gateway-cli -p s3gateway-bench")
+    folder = Folder("bench")
+    redis = Redis()
+    try:
+        redis.start()
+        origin_port = pick_port()
+        origin = Process("origin", [BENCH, "origin", str(origin_port)], folder.path).start()
+        nginx_port, pingora_port = pick_port(), pick_port()
+        conf = folder.path / "nginx.conf"
+        conf.write_text(NGINX.format(folder=folder.path, origin=origin_port, port=nginx_port))
+        nginx = Process("nginx", ["nginx", "-c", str(conf), "-e", str(folder.path / "nginx.err")], folder.path).start()
+        pingora = Process("pingora", [BENCH, "pingora", str(pingora_port), str(origin_port)], folder.path).start()
+        peers = [
+            Peer("origin, direct", origin_port, origin),
+            Peer("nginx proxy_pass", nginx_port, nginx),
+            Peer("bare Pingora", pingora_port, pingora),
+        ]
+        time.sleep(0.5)
+        peers.append(start_gateway(folder.path, redis, origin_port))
+        print(f"{CONNECTIONS} connections, {SECONDS} s each, one thread a peer; CPU is the peer's own, user and system")
+        for method in ("GET", "PUT"):
+            for label, size in SIZES.items():
+                print(f"\n### {method} {label}\n")
+                print("| peer | requests/s | p50 | p99 | CPU µs/request | resident MiB | of bare Pingora |")
+                print("|---|---:|---:|---:|---:|---:|---:|")
+                results = [(peer, load(peer, method, size, folder.path)) for peer in peers]
+                base = next(r["rate"] for p, r in results if p.name == "bare Pingora")
+                for peer, r in results:
+                    print(
+                        f"| {peer.name} | {r['rate']:,.0f} | {r['p50']} | {r['p99']} | {r['cpu']:,.0f} | {r['memory']:.0f} | {r['rate'] / base:.2f} |",
+                        flush=True,
+                    )
+        print("\n### Filters, one thread\n\n```")
+        sys.stdout.flush()
+        subprocess.run([BENCH, "micro"], check=True)
+        print("```")
+        for peer in peers:
+            peer.process.stop()
+    finally:
+        redis.close()
+        folder.remove()
+
+
+main()

@@ -1,0 +1,140 @@
+//! Looks at all copies of a key as they are now and plans for each.
+use super::{ConvergeError, Converger, Place};
+use crate::backend::{BackendError, Remote};
+use crate::object::{Tags, unquote};
+use crate::plan::{self, Action, Facts, Home, Target, Wanted, plan};
+use futures::future::join_all;
+use s3gateway_config::BackendId;
+use s3gateway_filters::{replica_count, residency};
+use s3gateway_s3::{ObjectKey, PhysicalBucket};
+use s3gateway_store::{ObjectCopy, Route};
+
+/// The object tag that overrides a bucket's replica count.
+const REPLICA_COUNT_TAG: &str = "replica-count";
+
+impl Converger {
+    /// Looks at the home. Absent is believed only after the bucket has answered and the backend has said NoSuchKey.
+    pub(super) async fn observe_home(
+        &self,
+        route: &Route,
+        home: &Remote,
+        bucket: &PhysicalBucket,
+        key: &ObjectKey,
+    ) -> Result<Home, ConvergeError> {
+        let seen = async {
+            let Some(mut object) = home.head(bucket, key).await? else {
+                if !home.has_bucket(bucket).await? {
+                    return Err(home.unavailable("HeadBucket", "the home bucket is not there"));
+                }
+                let is_gone = home.says_no_such_key(bucket, key).await?;
+                return if is_gone { Ok(Home::Absent) } else { Err(BackendError::Changed) };
+            };
+            object.tags = home.tags(bucket, key).await?;
+            Ok(Home::Present(object))
+        };
+        match seen.await {
+            Ok(Home::Present(mut object)) => {
+                if !home.backend.capabilities.tagging {
+                    object.tags = self.lent_tags(route, key, &object.etag).await?;
+                }
+                Ok(Home::Present(object))
+            }
+            Ok(state) => Ok(state),
+            Err(error @ (BackendError::Unavailable { .. } | BackendError::NoSuchBucket)) => {
+                Ok(Home::Unknown(error.to_string()))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Tags that the gateway keeps because the home does not; those of an older object do not count.
+    async fn lent_tags(&self, route: &Route, key: &ObjectKey, etag: &str) -> Result<Tags, ConvergeError> {
+        let kept = self.metadata.tags(&route.bucket, key).await?;
+        let current = kept.filter(|(of, _)| unquote(of) == etag);
+        Ok(current.map(|(_, tags)| tags.into_iter().collect()).unwrap_or_default())
+    }
+
+    /// Looks at all other backends of the placement at once and plans for each.
+    pub(super) async fn observe_places(
+        &self,
+        route: &Route,
+        key: &ObjectKey,
+        home: &Home,
+        recorded: &[ObjectCopy],
+    ) -> Result<Vec<Place>, ConvergeError> {
+        let mut remotes = Vec::new();
+        for id in &route.placement {
+            remotes.push((id.clone(), self.backends.get(id).await?));
+        }
+        let place_of =
+            |id: &BackendId| remotes.iter().find(|(other, _)| other == id).and_then(|(_, remote)| remote.as_ref());
+        // A backend that is not known has no place that a policy could allow.
+        let is_allowed = |id: &BackendId| {
+            place_of(id).is_some_and(|r| {
+                residency::decide(&route.tenant_policy, &route.bucket_policy, &r.backend.place).is_ok()
+            })
+        };
+        let wanted = plan::decide_wanted(&route.placement, &route.home, decide_count(route, home), is_allowed);
+        let observe = |(id, wanted): (BackendId, Wanted)| {
+            let remote = place_of(&id).cloned();
+            let recorded = recorded.iter().find(|copy| copy.backend == id).cloned();
+            async move {
+                let target = observe_target(route, &id, remote.as_deref(), key).await;
+                let action = self.plan_for(key, home, &target, wanted, recorded.as_ref(), remote.as_deref());
+                Place { id, remote, wanted, target, recorded, action }
+            }
+        };
+        Ok(join_all(wanted.into_iter().map(observe)).await)
+    }
+
+    fn plan_for(
+        &self,
+        key: &ObjectKey,
+        home: &Home,
+        target: &Target,
+        wanted: Wanted,
+        recorded: Option<&ObjectCopy>,
+        remote: Option<&Remote>,
+    ) -> Action {
+        let capabilities = remote.map(|r| r.backend.capabilities.clone()).unwrap_or_default();
+        plan(&Facts {
+            home,
+            target,
+            wanted,
+            recorded,
+            holds_key: capabilities.keys.holds(key.as_str()),
+            server_side_copy: capabilities.server_side_copy,
+            tagging: capabilities.tagging,
+            multipart_threshold: self.settings.multipart_threshold,
+        })
+    }
+}
+
+/// Looks at one backend.
+async fn observe_target(route: &Route, id: &BackendId, remote: Option<&Remote>, key: &ObjectKey) -> Target {
+    let (Some(remote), Some(bucket)) = (remote, route.physical_on(id)) else {
+        return Target::Unknown(format!("backend {id} is not known"));
+    };
+    if !remote.backend.capabilities.keys.holds(key.as_str()) {
+        return Target::Absent;
+    }
+    let seen = async {
+        let found = match remote.head(bucket, key).await {
+            // Somebody else may hold the bucket's name there; then none of our copies is in it.
+            Err(BackendError::Refused { status: 403, .. }) if !remote.owns_bucket(bucket).await? => None,
+            found => found?,
+        };
+        let Some(mut copy) = found else { return Ok(Target::Absent) };
+        copy.tags = remote.tags(bucket, key).await?;
+        Ok::<_, BackendError>(Target::Present(copy))
+    };
+    seen.await.unwrap_or_else(|error| Target::Unknown(error.to_string()))
+}
+
+/// Copies that must exist, home included: the object's own wish before the bucket's. A wish that cannot be read does
+/// not count; it was refused when it was set, or came past the gateway.
+fn decide_count(route: &Route, home: &Home) -> u32 {
+    let Home::Present(object) = home else { return route.replica_count };
+    let wish = object.tags.get(REPLICA_COUNT_TAG).and_then(|tag| replica_count::parse_tag(tag, u32::MAX).ok());
+    wish.unwrap_or(route.replica_count)
+}
