@@ -1,0 +1,31 @@
+# `make dev` tries everything on this machine, `make test` proves it, `make bench` measures it, `make lint` reads it.
+.PHONY: dev build-needs test bench lint
+
+dev: build-needs
+	cargo run --release -- dev
+
+# What the build needs beyond the Rust toolchain, installed only where missing.
+build-needs:
+	@command -v cargo >/dev/null || { echo "install the Rust toolchain first: https://rustup.rs" >&2; exit 1; }
+	@missing=""; \
+	command -v cc >/dev/null && command -v c++ >/dev/null && command -v make >/dev/null || missing="$$missing build-essential"; \
+	command -v cmake >/dev/null || missing="$$missing cmake"; \
+	command -v pkg-config >/dev/null || missing="$$missing pkg-config"; \
+	[ -z "$$missing" ] && exit 0; \
+	command -v apt-get >/dev/null || { echo "install these first (names as in Debian):$$missing" >&2; exit 1; }; \
+	sudo=""; [ "$$(id -u)" = 0 ] || sudo=sudo; \
+	echo "installing$$missing"; \
+	$$sudo apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -y -qq --no-install-recommends $$missing >/dev/null
+
+test: build-needs
+	e2e/setup.sh
+	cargo test --workspace
+	cargo build --workspace --bins
+	e2e/run
+
+bench: build-needs
+	bench/run
+
+lint: build-needs
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings

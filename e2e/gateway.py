@@ -135,11 +135,16 @@ class Gateway:
     def depth(self) -> dict:
         return self.call("GET", "/v1/jobs/depth")
 
-    def idle(self) -> bool:
-        """Whether no key is dirty; a dead letter is a failure."""
+    def dead_letters(self, bucket: str | None = None) -> list[dict]:
+        letters = self.call("GET", "/v1/jobs/dead?limit=100")["dead_letters"]
+        return [d for d in letters if bucket in (None, d["bucket"])]
+
+    def idle(self, bucket: str | None = None) -> bool:
+        """Whether no key is dirty but those that were given up, none of these in `bucket`."""
+        if bucket:
+            assert not self.dead_letters(bucket), self.dead_letters(bucket)[:3]
         depth = self.depth()
-        assert not depth["dead"], f"dead letters: {self.call('GET', '/v1/jobs/dead?limit=5')}"
-        return depth["dirty"] == 0
+        return depth["dirty"] <= depth["dead"]
 
     def copies(self, tenant: str, bucket: str, key: str) -> dict:
         return self.call("GET", f"/v1/tenants/{tenant}/buckets/{bucket}/copies?key={quote(key, safe='')}")
@@ -151,6 +156,18 @@ class Gateway:
         assert len(found) == 1, f"{key} is in {found} on {backend}"
         assert re.fullmatch(r"s3gw-[0-9a-f]{16}-[a-z0-9-]{1,8}", found[0]), found[0]
         return found[0]
+
+    def can_write(self, location: str = HOME) -> bool:
+        """Whether every proxy takes a write for the place."""
+        for endpoint in self.proxy_endpoints():
+            target = self.target("globex")
+            target.endpoint = endpoint
+            s3 = target.s3()
+            bucket = target.make_bucket("can-write", location, s3=s3)
+            s3.put_object(Bucket=bucket, Key="k", Body=b"1")
+            s3.delete_object(Bucket=bucket, Key="k")
+            s3.delete_bucket(Bucket=bucket)
+        return True
 
     # Switches, each shape has its own.
     def proxy_endpoints(self) -> list[str]:
@@ -178,7 +195,7 @@ class Gateway:
     def start_backend(self, backend: str):
         self.switch_backend(backend, True)
         self.stopped.discard(backend)
-        until(lambda: self.call("GET", f"/v1/backends/{backend}")["health"] == "healthy", f"the gateway has seen that {backend} is back", 40)
+        until(lambda: self.can_write(backend), f"every proxy has seen that {backend} is back", 40)
 
     def switch_backend(self, backend: str, on: bool):
         raise NotImplementedError
@@ -356,17 +373,6 @@ class Production(Gateway):
         self.admin("tenant", "create", name, "--placement", f"{HOME},{REPLICA}", "--replica-count", "2", *policy)
         key = json.loads(self.admin("--json", "key", "create", name))
         self.tenants[name] = Tenant(name, key["access_key"], key["secret_key"])
-
-    def can_write(self) -> bool:
-        for endpoint in self.proxy_endpoints():
-            target = self.target("globex")
-            target.endpoint = endpoint
-            s3 = target.s3()
-            bucket = target.make_bucket("first", s3=s3)
-            s3.put_object(Bucket=bucket, Key="first", Body=b"1")
-            s3.delete_object(Bucket=bucket, Key="first")
-            s3.delete_bucket(Bucket=bucket)
-        return True
 
     def proxy_endpoints(self) -> list[str]:
         return [f"http://127.0.0.1:{port}" for port in self.ports]

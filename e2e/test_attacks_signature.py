@@ -315,23 +315,20 @@ def parameter_missing(a, key, name):
     return request
 
 
-@PQ.row("PQ-07", {MISMATCH}, "versionId=x", "response-content-disposition=inline", "acl", "tagging", "x-id=PutObject", "partNumber=1&uploadId=abc", "uploads", "delete")
+@PQ.row("PQ-07", {MISMATCH, (405, "MethodNotAllowed")}, "versionId=x", "response-content-disposition=inline", "acl", "tagging", "x-id=PutObject", "partNumber=1&uploadId=abc", "uploads", "delete")
 def parameter_added(a, key, query):
     request = presigned_put(a, key)
     request.target += f"&{query}"
     return request
 
 
-@PQ.row("PQ-08", {MISMATCH}, "GET PUT", "GET DELETE", "GET POST", "PUT GET", "GET HEAD")
+@PQ.row("PQ-08", {403, (405, "MethodNotAllowed")}, "GET PUT", "GET DELETE", "GET POST", "PUT GET", "GET HEAD")
 def method_swapped(a, key, methods):
     signed, sent = methods.split()
     request = presigned_put(a, key) if signed == "PUT" else presigned_get(a, key)
     request.method = sent
     request.body = b"12345" if sent in ("PUT", "POST") else b""
     return request
-
-
-PQ[-1].answers = {403}
 
 
 @PQ.row("PQ-09", {MISMATCH}, "key", "bucket", "slash", "dot")
@@ -386,15 +383,12 @@ def presigned_version_2(a, key):
     return a.put(key, query=f"AWSAccessKeyId={a.signer.access_key}&Expires=9999999999&Signature=bm9uc2Vuc2U%3D").add("Host", a.host)
 
 
-@PQ.row("PQ-17", {MISMATCH})
+@PQ.row("PQ-17", {MISMATCH, DENIED})
 def streaming_with_a_false_signature(a, key):
     body = b"".join(unsigned_chunks([b"12345"]))
     request = presigned_put(a, key, body)
     request.target = with_parameter(request.target, "X-Amz-Signature", "0" * 64)
     return request.add("x-amz-content-sha256", STREAMING_UNSIGNED_TRAILER).add("x-amz-decoded-content-length", "5")
-
-
-PQ[-1].answers = {MISMATCH, DENIED}
 
 
 @PQ.row("PQ-19", {QUERY, ARGUMENT, MISMATCH}, "X-Amz-Expires=9", "X-Amz-Signature=0", "X-Amz-Credential=a", "X-Amz-Date=20200101T000000Z")

@@ -48,6 +48,11 @@ def writes(ledger: Ledger) -> int:
         return sum(e.writes for e in ledger.entries.values()) - len(ledger.refused)
 
 
+def test_nothing_was_given_up_so_far(gateway):
+    """Everything before the faults was ordinary work: a dead letter in it is a fault of the gateway."""
+    assert not gateway.dead_letters()
+
+
 def test_the_checker_can_fail(gateway):
     """A judge that never says no proves nothing: bytes changed behind the gateway's back are seen."""
     ledger = Ledger(gateway)

@@ -296,8 +296,8 @@ def test_object_attributes(s3, target, bucket):
     assert fails(s3.get_object_attributes, Bucket=bucket, Key="missing", ObjectAttributes=["ETag"]) == (404, "NoSuchKey")
 
 
-ODD_KEYS = ["a b", "a+b", "a%b", "a%20b", "a%2Fb", "ä ö/☃", "<&>\"'`", "~-._!*()$@=;:,?#[]{}|\\^", "x" * 100, "/".join(["y" * 50] * 19) + "/" + "z" * 55, "😀"]
-UNFILELIKE_KEYS = ["a//b", "//", "/lead", "trail/", "../up", "a/../b", "./here", "a/./b", "..", ".", "long-" + "s" * 1019, "segment/" + "s" * 250, "tab\there", "control\x7f\x1f\x01"]
+ODD_KEYS = ["a b", "a+b", "a%b", "a%20b", "a%2Fb", "ä ö/☃", "<&>\"'`", "~-._!*()$@=;:,?#[]{}|\\^", "x" * 60, "😀"]
+HARD_KEYS = ["a//b", "//", "/lead", "trail/", "../up", "a/../b", "./here", "a/./b", "..", ".", "long-" + "s" * 1019, "segment/" + "s" * 250, "/".join(["y" * 100] * 10) + "/" + "z" * 14, "tab\there", "control\x7f\x1f\x01"]
 
 
 @pytest.mark.parametrize("key", ODD_KEYS, ids=lambda k: ascii(k[:20]))
@@ -305,8 +305,8 @@ def test_odd_keys_are_byte_exact(s3, bucket, key):
     check_odd_key(s3, bucket, key)
 
 
-@pytest.mark.parametrize("key", UNFILELIKE_KEYS, ids=lambda k: ascii(k[:20]))
-def test_keys_that_are_no_file_paths(target, s3, bucket, key):
+@pytest.mark.parametrize("key", HARD_KEYS, ids=lambda k: ascii(k[:20]))
+def test_keys_that_a_file_system_may_not_hold(target, s3, bucket, key):
     if target.any_key:
         check_odd_key(s3, bucket, key)
         return

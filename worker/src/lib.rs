@@ -11,6 +11,7 @@ mod metrics;
 mod multipart;
 mod object;
 mod plan;
+mod recover;
 mod retire;
 mod settings;
 mod tally;

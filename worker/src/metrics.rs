@@ -1,5 +1,6 @@
 //! Every metric of the worker, with its help text. Labels are enums, so that no name of a tenant can become one.
 use crate::plan::Action;
+use prometheus::core::Collector;
 use prometheus::{
     Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
 };
@@ -38,7 +39,7 @@ impl Metrics {
     /// Makes and registers them all.
     ///
     /// # Errors
-    /// Where a name is registered already.
+    /// Where a name or label is not allowed.
     pub(crate) fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
         let buckets = prometheus::exponential_buckets(0.005, 2.5, 14)?;
         let opts = |name: &str, help: &str| HistogramOpts::new(name, help).buckets(buckets.clone());
@@ -74,15 +75,24 @@ impl Metrics {
                 "Parts that an interrupted copy had uploaded already and that were used again.",
             )?,
         };
-        registry.register(Box::new(metrics.converge.clone()))?;
-        registry.register(Box::new(metrics.actions.clone()))?;
-        registry.register(Box::new(metrics.copied.clone()))?;
-        registry.register(Box::new(metrics.keys.clone()))?;
-        registry.register(Box::new(metrics.lag.clone()))?;
-        registry.register(Box::new(metrics.delay.clone()))?;
-        registry.register(Box::new(metrics.running.clone()))?;
-        registry.register(Box::new(metrics.retired.clone()))?;
-        registry.register(Box::new(metrics.resumed_parts.clone()))?;
+        let all: [Box<dyn Collector>; 9] = [
+            Box::new(metrics.converge.clone()),
+            Box::new(metrics.actions.clone()),
+            Box::new(metrics.copied.clone()),
+            Box::new(metrics.keys.clone()),
+            Box::new(metrics.lag.clone()),
+            Box::new(metrics.delay.clone()),
+            Box::new(metrics.running.clone()),
+            Box::new(metrics.retired.clone()),
+            Box::new(metrics.resumed_parts.clone()),
+        ];
+        for collector in all {
+            match registry.register(collector) {
+                // In one process with a proxy, the queue's figures are shown by it already.
+                Ok(()) | Err(prometheus::Error::AlreadyReg) => {}
+                Err(failed) => return Err(failed),
+            }
+        }
         Ok(metrics)
     }
 

@@ -92,7 +92,8 @@ async fn empty(remote: &Remote, bucket: &PhysicalBucket) -> Result<(), BackendEr
     Ok(())
 }
 
-async fn drop_bucket(remote: &Remote, bucket: &PhysicalBucket) -> Result<(), BackendError> {
+/// DeleteBucket; one that is not there is as good as dropped.
+pub(crate) async fn drop_bucket(remote: &Remote, bucket: &PhysicalBucket) -> Result<(), BackendError> {
     let sent = remote.control.delete_bucket().bucket(bucket.for_upstream()).send().await;
     match sent.map_err(|e| remote.classify("DeleteBucket", &e)) {
         Ok(_) | Err(BackendError::NoSuchBucket | BackendError::NotFound { .. }) => Ok(()),

@@ -4,6 +4,7 @@ use crate::backends::Backends;
 use crate::backoff::decide_delay;
 use crate::converge::{ConvergeError, Converged, Converger};
 use crate::metrics::{Metrics, Outcome};
+use crate::recover::Recoverer;
 use crate::retire::Retirer;
 use crate::settings::WorkerSettings;
 use rand::rngs::StdRng;
@@ -26,6 +27,8 @@ const CLAIM_PAUSE: Duration = Duration::from_secs(1);
 const DEPTH_INTERVAL: Duration = Duration::from_secs(5);
 /// How often the job history is pruned.
 const PRUNE_INTERVAL: Duration = Duration::from_secs(600);
+/// How long changes stay readable; a proxy that was away for longer drops all that it has cached.
+const FEED_KEPT: Duration = Duration::from_secs(24 * 3600);
 /// Dead letters looked at in one redrive.
 const REDRIVE_PAGE: usize = 1000;
 
@@ -45,6 +48,7 @@ pub struct WorkerParts {
 pub struct Worker {
     shared: Arc<Shared>,
     retirer: Retirer,
+    recoverer: Recoverer,
 }
 
 struct Shared {
@@ -80,20 +84,21 @@ impl Worker {
         let consumer = format!("worker-{:016x}", rng.random::<u64>());
         let backends = Arc::new(Backends::new(metadata.clone(), settings.clone()));
         let converger = Converger::new(metadata.clone(), backends.clone(), settings.clone(), metrics.clone());
+        let recoverer = Recoverer { metadata: metadata.clone(), backends: backends.clone() };
         let retirer = Retirer { metadata, backends, metrics: metrics.clone() };
         let shared = Shared { queue, converger, settings, metrics, consumer, jitter: Mutex::new(rng) };
-        Ok(Self { shared: Arc::new(shared), retirer })
+        Ok(Self { shared: Arc::new(shared), retirer, recoverer })
     }
 
     /// Works until `stop`, then drains.
     pub async fn run(self, stop: CancellationToken) {
-        let Self { shared, retirer } = self;
+        let Self { shared, retirer, recoverer } = self;
         info!(consumer = shared.consumer, concurrency = shared.settings.concurrency, "worker started");
         tokio::join!(
             shared.clone().work(&stop),
             shared.converger.backends.follow(&stop),
             shared.keep_house(&stop),
-            retire_until(&retirer, shared.settings.retire_interval, &stop),
+            keep_buckets(&retirer, &recoverer, shared.settings.retire_interval, &stop),
         );
         info!("worker stopped");
     }
@@ -257,6 +262,10 @@ impl Shared {
                 if let Err(failed) = self.converger.metadata.prune_jobs(before).await {
                     warn!(error = %failed, "the job history cannot be pruned");
                 }
+                let before = millis(SystemTime::now() - FEED_KEPT);
+                if let Err(failed) = self.converger.metadata.prune_changes(before).await {
+                    warn!(error = %failed, "the change feed cannot be pruned");
+                }
             }
             if redriven.elapsed() >= self.settings.redrive_interval {
                 redriven = Instant::now();
@@ -326,10 +335,15 @@ impl Claim {
     }
 }
 
-async fn retire_until(retirer: &Retirer, interval: Duration, stop: &CancellationToken) {
+/// Ends what gateways left half done, and drops what deleted buckets left behind.
+async fn keep_buckets(retirer: &Retirer, recoverer: &Recoverer, interval: Duration, stop: &CancellationToken) {
     while !stop.is_cancelled() {
+        let round = async {
+            recoverer.round(SystemTime::now(), stop).await;
+            retirer.round(stop).await;
+        };
         tokio::select! {
-            () = retirer.round(stop) => {}
+            () = round => {}
             () = stop.cancelled() => return,
         }
         let _ = tokio::time::timeout(interval, stop.cancelled()).await;

@@ -68,7 +68,7 @@ pub enum Tenant {
         /// 1 to 63 of a-z, 0-9 and '-'
         name: String,
         #[command(flatten)]
-        policy: Policy,
+        policy: PolicyOptions,
         /// Locations for buckets created without one, home first, comma-separated
         #[arg(long, value_name = "LOCATIONS", value_delimiter = ',')]
         placement: Vec<String>,
@@ -88,7 +88,7 @@ pub enum Tenant {
         /// Its name
         name: String,
         #[command(flatten)]
-        policy: Policy,
+        policy: PolicyOptions,
     },
     /// Replace the defaults for new buckets
     Defaults {
@@ -110,7 +110,7 @@ pub enum Tenant {
 
 /// A residency policy on the command line; lists are comma-separated.
 #[derive(Debug, Default, Args)]
-pub struct Policy {
+pub struct PolicyOptions {
     /// A JSON file with the whole policy, instead of the options below
     #[arg(long, value_name = "FILE", conflicts_with_all = ["allow_jurisdictions", "allow_countries", "allow_providers", "allow_certifications", "deny_jurisdictions", "deny_countries", "deny_providers", "deny_certifications", "no_transit_outside"])]
     policy_file: Option<PathBuf>,
@@ -288,7 +288,7 @@ pub enum Bucket {
         /// The client's name for it
         bucket: String,
         #[command(flatten)]
-        policy: Policy,
+        policy: PolicyOptions,
     },
 }
 
@@ -396,7 +396,7 @@ impl Tenant {
     }
 }
 
-impl Policy {
+impl PolicyOptions {
     fn into_json(self) -> Result<Value, Failure> {
         if let Some(path) = &self.policy_file {
             return read_json(path);

@@ -1,5 +1,5 @@
 //! Who may ask: one bearer token, compared in constant time, before anything about the request is looked at.
-use super::problem::Problem;
+use super::{BODY_LIMIT, problem::Problem};
 use axum::{
     extract::{ConnectInfo, Request, State},
     http::{StatusCode, header},
@@ -19,7 +19,7 @@ use subtle::ConstantTimeEq;
 
 /// Wrong tokens that one address may send in a window. The right token always passes, so that nobody who shares an
 /// operator's address can lock them out; a token is too long to be guessed at any rate.
-const WRONG_ALLOWED: u32 = 60;
+const WRONG_ALLOWED: u32 = 300;
 const WINDOW: Duration = Duration::from_secs(60);
 /// Addresses remembered; more are counted together.
 const ADDRESSES: usize = 1024;
@@ -80,6 +80,10 @@ pub(super) async fn authenticate(State(guard): State<Arc<Guard>>, request: Reque
             let from = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
             return refuse(&guard, from.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)), Instant::now());
         }
+    }
+    let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    if announced.is_some_and(|length| length > BODY_LIMIT) {
+        return Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "a body here has at most 1 MiB").into_response();
     }
     match tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).await {
         Ok(response) => response,

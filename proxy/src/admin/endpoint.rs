@@ -24,6 +24,10 @@ pub(super) async fn check_endpoint(endpoint: &str, allow: &[IpNet]) -> Result<St
 }
 
 fn parse_endpoint(endpoint: &str) -> Result<Url, Problem> {
+    // The URL standard drops these quietly; what is stored should be what was meant.
+    if endpoint.chars().any(|c| c.is_control() || c.is_whitespace() || c == '\\') {
+        return Err(Problem::field(FIELD, "must not hold spaces, backslashes or control characters"));
+    }
     let url = Url::parse(endpoint).map_err(|error| Problem::field(FIELD, format!("is no URL: {error}")))?;
     if !matches!(url.scheme(), "http" | "https") {
         return Err(Problem::field(FIELD, "must begin with http:// or https://"));

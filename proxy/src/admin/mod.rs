@@ -31,7 +31,7 @@ use tokio_util::sync::CancellationToken;
 pub use endpoint::is_allowed;
 
 /// Largest request body in bytes; the largest honest one (a policy) is a few kilobytes.
-const BODY_LIMIT: usize = 1024 * 1024;
+const BODY_LIMIT: u64 = 1024 * 1024;
 
 /// What the admin API works on.
 #[derive(Clone)]
@@ -116,7 +116,7 @@ pub fn router(state: AdminState) -> Router {
         .route("/v1/jobs/redrive", post(jobs::redrive))
         .fallback(problem::not_found)
         .method_not_allowed_fallback(problem::method_not_allowed)
-        .layer(DefaultBodyLimit::max(BODY_LIMIT))
+        .layer(DefaultBodyLimit::max(usize::try_from(BODY_LIMIT).unwrap_or(usize::MAX)))
         .layer(middleware::from_fn_with_state(guard, auth::authenticate))
         .with_state(state)
 }

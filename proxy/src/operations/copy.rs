@@ -150,7 +150,7 @@ impl Gateway {
         let (request, tagging) = match keeps_tags && !plain {
             true => (
                 with_tags(request.header("x-amz-tagging-directive", "REPLACE"), &tags, true),
-                Some(put_request(routed, key, &tags)?),
+                Some(put_request(routed.request(Method::PUT, Some(key))?, &tags)),
             ),
             false => (request, None),
         };

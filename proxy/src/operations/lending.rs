@@ -1,4 +1,4 @@
-//! Tags that the gateway keeps in its metadata for homes without object tagging.
+//! Tags that the gateway keeps in its metadata: for homes without object tagging, and for multipart uploads until completed.
 //! Invariant: a row counts only for the object whose ETag it names, so that a crash between an overwrite and its row
 //! never gives an object the tags of the one before it.
 use crate::{
@@ -58,6 +58,10 @@ impl Gateway {
         let request = routed.request(Method::GET, Some(key))?.query("tagging", "");
         match self.ask_home(routed, request, Bytes::new()).await {
             Ok(answer) => {
+                // An empty answer is what one server makes of tags that it has spoilt.
+                if answer.body.trim_ascii().is_empty() {
+                    return Ok(TagSet::default());
+                }
                 let tagging = Tagging::parse(&answer.body).map_err(super::home::unreadable)?;
                 Ok(TagSet::validate(tagging.tags)?)
             }

@@ -119,7 +119,19 @@ impl Gateway {
             upload.checksum_algorithm = None;
             upload.checksum_type = None;
         }
+        (page.next_key_marker, page.next_upload_id_marker) = last_entry(&page);
         Ok(page)
+    }
+}
+
+/// Where the next page begins: after the greatest entry of this one. Servers differ in how they write their own markers.
+fn last_entry(page: &ListMultipartUploadsResult) -> (Option<String>, Option<String>) {
+    let upload = page.uploads.last();
+    match (upload, page.common_prefixes.last()) {
+        (Some(upload), prefix) if prefix.is_none_or(|prefix| *prefix < upload.key) => {
+            (Some(upload.key.clone()), Some(upload.upload_id.clone()))
+        }
+        (_, prefix) => (prefix.cloned(), None),
     }
 }
 

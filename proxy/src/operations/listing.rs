@@ -112,7 +112,8 @@ impl Gateway {
         let answer = self.ask_home(routed, request, Bytes::new()).await?;
         let got = ListBucketResult::parse(asked.version, &answer.body).map_err(unreadable)?;
         let next = match asked.version {
-            ListVersion::V1 => got.next_marker.clone().or_else(|| last_name(&got.contents, &got.common_prefixes)),
+            // Not the backend's NextMarker: servers differ in whether they encode it, and leave it out without a delimiter.
+            ListVersion::V1 => last_name(&got.contents, &got.common_prefixes),
             ListVersion::V2 => got.next_continuation_token.clone(),
         };
         if got.is_truncated && next.is_none() {
@@ -174,7 +175,7 @@ fn ask(request: UpstreamRequest, asked: &ListParameters, token: Option<&str>) ->
     })
 }
 
-/// The greatest name on a page, where the backend does not say where the next one begins.
+/// The greatest name on a page, after which the next one begins.
 fn last_name(contents: &[ObjectEntry], common_prefixes: &[String]) -> Option<String> {
     let object = contents.last().map(|object| object.key.as_str());
     object.max(common_prefixes.last().map(String::as_str)).map(str::to_owned)

@@ -2,8 +2,7 @@
 //! Invariant: only the completion makes an object, so only it is marked.
 use super::{
     home::{done, etag_of, explain, physical_on, unreadable},
-    lending::with_tags,
-    tagging::parse_put_tags,
+    tagging::{parse_put_tags, put_request},
     upload_id::{OpenedUpload, seal},
 };
 use crate::{
@@ -38,7 +37,6 @@ impl Gateway {
             routed.request(Method::POST, Some(key))?.query("uploads", ""),
             &admitted.request.headers,
         );
-        let request = with_tags(request, &tags, home.capabilities().tagging);
         let answer = self.ask_home(routed, request, Bytes::new()).await?;
         let upload_id = InitiateMultipartUploadResult::parse(&answer.body).map_err(unreadable)?.upload_id;
         let noted = async {
@@ -51,9 +49,8 @@ impl Gateway {
                     )
                     .await?;
             }
-            if !home.capabilities().tagging {
-                self.store_upload_tags(route, &upload_id, &tags).await?;
-            }
+            // Not sent with the upload: one server spoils tags that come this way. They are set once the object is made.
+            self.store_upload_tags(route, &upload_id, &tags).await?;
             Ok::<(), Refusal>(())
         };
         if let Err(refusal) = noted.await {
@@ -90,12 +87,13 @@ impl Gateway {
             conditions.put_on(upload.request(Method::POST, route, key)?.query("uploadId", &upload.backend_upload_id));
         let request = request.header("content-type", "application/xml");
         let document = Bytes::from(plain(&complete).render());
-        let tags = match upload.home.capabilities().tagging {
-            true => None,
-            false => Some(self.upload_tags(route, &upload.backend_upload_id).await?),
+        let tags = self.upload_tags(route, &upload.backend_upload_id).await?;
+        let set_tags = match upload.home.capabilities().tagging && !tags.is_empty() {
+            true => Some(put_request(upload.request(Method::PUT, route, key)?, &tags)),
+            false => None,
         };
-        let write = self.make_whole(routed, key, &upload, request, document);
-        let etag = self.write_lending(route, key, admitted.request_id, write, String::as_str, tags.as_ref()).await?;
+        let write = self.make_whole(routed, key, &upload, (request, document), set_tags);
+        let etag = self.write_lending(route, key, admitted.request_id, write, String::as_str, Some(&tags)).await?;
         if let Err(error) = self.forget_upload(route, &upload).await {
             // The object is made and committed: a row too many is no reason to call that a failure.
             tracing::warn!(%error, "a completed upload is still listed");
@@ -110,17 +108,23 @@ impl Gateway {
         Ok(Answer::xml(result.render()))
     }
 
-    /// Has the backend complete the upload; gives the object's ETag without quotes, asked for where the answer has none.
+    /// Has the backend complete the upload and set the object's tags; gives the object's ETag without quotes, asked for
+    /// where the answer has none.
     async fn make_whole(
         &self,
         routed: &Routed,
         key: &ObjectKey,
         upload: &OpenedUpload,
-        request: UpstreamRequest,
-        document: Bytes,
+        (request, document): (UpstreamRequest, Bytes),
+        set_tags: Option<(UpstreamRequest, Bytes)>,
     ) -> Result<String, UpstreamError> {
         let answer = self.client.send(&upload.home, request, document).await.map_err(explain)?;
         let result = done(CompleteMultipartUploadResult::parse(&answer.body))?;
+        if let Some((request, document)) = set_tags {
+            // The object stands by now, so that a refusal here must not pass for one of the completion.
+            let set = self.client.send(&upload.home, request, document).await;
+            set.map_err(|_| UpstreamError::Malformed("the object's tags could not be set"))?;
+        }
         if let Some(etag) = result.etag.as_deref().map(unquoted).filter(|etag| !etag.is_empty()) {
             return Ok(etag.to_owned());
         }
@@ -148,9 +152,7 @@ impl Gateway {
 
     /// Forgets what was kept of an upload that has ended.
     async fn forget_upload(&self, route: &Route, upload: &OpenedUpload) -> Result<(), Refusal> {
-        if !upload.home.capabilities().tagging {
-            self.forget_upload_tags(route, &upload.backend_upload_id).await?;
-        }
+        self.forget_upload_tags(route, &upload.backend_upload_id).await?;
         if !upload.home.capabilities().list_uploads {
             self.metadata.delete_upload(&route.bucket, &upload.backend_upload_id).await?;
         }

@@ -1,17 +1,11 @@
 //! Object tagging, at the home or lent by the gateway; a change of tags is a write to the key, so that replicas follow.
 use super::home::etag_of;
-use crate::{
-    admit::{Admitted, Routed},
-    answer::Answer,
-    gateway::Gateway,
-    refusal::Refusal,
-    upstream::UpstreamRequest,
-};
+use crate::{admit::Admitted, answer::Answer, gateway::Gateway, refusal::Refusal, upstream::UpstreamRequest};
 use bytes::Bytes;
 use http::{Method, StatusCode};
 use s3gateway_filters::replica_count;
 use s3gateway_s3::{
-    ObjectKey, S3Code, S3Error, S3Request, TagSet,
+    S3Code, S3Error, S3Request, TagSet,
     checksum::{Md5, render_value},
     xml::Tagging,
 };
@@ -52,19 +46,13 @@ pub(super) fn check_replica_count(tags: &TagSet, route: &Route) -> Result<(), S3
     replica_count::parse_tag(value, places).map(|_| ())
 }
 
-/// The request that sets an object's tags at a home that keeps them, and its document. Some servers want its MD5.
-pub(super) fn put_request(
-    routed: &Routed,
-    key: &ObjectKey,
-    tags: &TagSet,
-) -> Result<(UpstreamRequest, Bytes), Refusal> {
+/// Makes a PUT on an object one that sets its tags, with the document. Some servers want its MD5.
+pub(super) fn put_request(request: UpstreamRequest, tags: &TagSet) -> (UpstreamRequest, Bytes) {
     let document = Bytes::from(Tagging::from(tags.clone()).render());
     let mut md5 = Md5::new();
     md5.update(&document);
-    let request = routed.request(Method::PUT, Some(key))?.query("tagging", "");
-    let request =
-        request.header("content-md5", render_value(&md5.finalize())).header("content-type", "application/xml");
-    Ok((request, document))
+    let request = request.query("tagging", "").header("content-md5", render_value(&md5.finalize()));
+    (request.header("content-type", "application/xml"), document)
 }
 
 impl Gateway {
@@ -100,7 +88,7 @@ impl Gateway {
             // Lent tags need the object only: that it exists and which one it is.
             (_, true) => (routed.request(Method::HEAD, Some(key))?, Bytes::new()),
             (None, false) => (routed.request(Method::DELETE, Some(key))?.query("tagging", ""), Bytes::new()),
-            (Some(tags), false) => put_request(routed, key, tags)?,
+            (Some(tags), false) => put_request(routed.request(Method::PUT, Some(key))?, tags),
         };
         let write = self.ask_home(routed, request, document);
         self.write_lending(&routed.route, key, admitted.request_id, write, etag_of, tags.as_ref()).await?;

@@ -218,7 +218,9 @@ impl Transfer {
         if !gateway.queue.is_clean(&dirty).await.unwrap_or(false) {
             return Err(Refusal::NotProvenClean);
         }
-        let copies = gateway.metadata.copies(&routed.route.bucket, key).await?;
+        let mut copies = gateway.metadata.copies(&routed.route.bucket, key).await?;
+        // One that a worker has only begun is none.
+        copies.retain(|copy| copy.verified_at > 0);
         if copies.is_empty() {
             // Clean and without any copy: the last thing converged was its absence.
             return Err(S3Code::NoSuchKey.into());

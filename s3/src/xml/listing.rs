@@ -134,11 +134,12 @@ impl ListBucketResult {
     }
 
     fn decode(&mut self) -> Result<(), XmlError> {
-        let optional = [&mut self.delimiter, &mut self.marker, &mut self.next_marker, &mut self.start_after];
         let keys = self.contents.iter_mut().map(|object| &mut object.key);
-        let names = optional.into_iter().flatten().chain(keys).chain(&mut self.common_prefixes);
-        for name in names.chain([&mut self.prefix]) {
-            decode_name(name)?;
+        keys.chain(&mut self.common_prefixes).try_for_each(decode_name)?;
+        // What only repeats the question some servers leave as it was, so that it need not decode.
+        let echoed = [&mut self.delimiter, &mut self.marker, &mut self.next_marker, &mut self.start_after];
+        for name in echoed.into_iter().flatten().chain([&mut self.prefix]) {
+            let _ = decode_name(name);
         }
         Ok(())
     }

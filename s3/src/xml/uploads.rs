@@ -68,10 +68,13 @@ impl ListMultipartUploadsResult {
         Document::enter_as(xml, "ListMultipartUploadsResult")?
             .root_children(|name, document| page.read_child(name, document))?;
         if page.url_encoded {
-            let optional = [&mut page.delimiter, &mut page.next_key_marker];
             let keys = page.uploads.iter_mut().map(|upload| &mut upload.key);
-            let names = optional.into_iter().flatten().chain(keys).chain(&mut page.common_prefixes);
-            names.chain([&mut page.prefix, &mut page.key_marker]).try_for_each(decode_name)?;
+            keys.chain(&mut page.common_prefixes).try_for_each(decode_name)?;
+            // What only repeats the question some servers leave as it was, so that it need not decode.
+            let echoed = [&mut page.delimiter, &mut page.next_key_marker];
+            for name in echoed.into_iter().flatten().chain([&mut page.prefix, &mut page.key_marker]) {
+                let _ = decode_name(name);
+            }
         }
         Ok(page)
     }

@@ -1,0 +1,98 @@
+//! Ends what a gateway that died has left half done: buckets that were being created or deleted.
+//! Invariant: a bucket with an object in it is never dropped; its deletion is called off instead.
+use crate::backend::{BackendError, Remote};
+use crate::backends::Backends;
+use s3gateway_s3::PhysicalBucket;
+use s3gateway_store::{Metadata, StoreError, UnfinishedBucket};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+/// Far longer than any gateway takes from beginning to end, so that none is still at it.
+const ABANDONED_AFTER: Duration = Duration::from_secs(300);
+/// Buckets looked at in one round.
+const BUCKETS_AT_ONCE: u32 = 100;
+
+/// What recovery needs.
+pub(crate) struct Recoverer {
+    pub(crate) metadata: Metadata,
+    pub(crate) backends: Arc<Backends>,
+}
+
+/// What became of an unfinished bucket.
+#[derive(Debug, PartialEq, Eq)]
+enum End {
+    /// Its creation was undone; whoever asked for it got no answer and asks again.
+    Abandoned,
+    /// Its deletion was completed.
+    Deleted,
+    /// It holds objects, so it stays.
+    Kept,
+}
+
+impl Recoverer {
+    /// One round over all unfinished buckets; what fails is tried again in the next.
+    pub(crate) async fn round(&self, now: SystemTime, stop: &CancellationToken) {
+        let before = crate::worker::millis(now.checked_sub(ABANDONED_AFTER).unwrap_or(SystemTime::UNIX_EPOCH));
+        let unfinished = match self.metadata.unfinished_buckets(before, BUCKETS_AT_ONCE).await {
+            Ok(unfinished) => unfinished,
+            Err(error) => return warn!(%error, "unfinished buckets cannot be read"),
+        };
+        for bucket in unfinished {
+            if stop.is_cancelled() {
+                return;
+            }
+            let id = bucket.route.bucket.as_str();
+            match self.end(&bucket).await {
+                Ok(end) => info!(bucket = id, ?end, "unfinished bucket ended"),
+                Err(error) => warn!(bucket = id, %error, "unfinished bucket stays"),
+            }
+        }
+    }
+
+    async fn end(&self, bucket: &UnfinishedBucket) -> Result<End, RecoverError> {
+        let route = &bucket.route;
+        let remote = self.backends.get(&route.home).await?.ok_or(RecoverError::NoHome)?;
+        let physical = route.physical_on(&route.home).ok_or(RecoverError::NoHome)?;
+        if remote.owns_bucket(physical).await? {
+            if !is_empty(&remote, physical).await? {
+                return self.keep(bucket).await;
+            }
+            crate::retire::drop_bucket(&remote, physical).await?;
+        }
+        if bucket.deleting {
+            self.metadata.finish_delete_bucket(&route.bucket).await?;
+            return Ok(End::Deleted);
+        }
+        self.metadata.abandon_bucket(&route.bucket).await?;
+        Ok(End::Abandoned)
+    }
+
+    /// An object is there that someone was promised to find again.
+    async fn keep(&self, bucket: &UnfinishedBucket) -> Result<End, RecoverError> {
+        if bucket.deleting {
+            self.metadata.cancel_delete_bucket(&bucket.route.bucket).await?;
+        } else {
+            self.metadata.activate_bucket(&bucket.route.bucket).await?;
+        }
+        Ok(End::Kept)
+    }
+}
+
+/// Why a bucket stays unfinished for now.
+#[derive(Debug, thiserror::Error)]
+enum RecoverError {
+    #[error("its home is not known")]
+    NoHome,
+    #[error(transparent)]
+    Backend(#[from] BackendError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+async fn is_empty(remote: &Remote, bucket: &PhysicalBucket) -> Result<bool, BackendError> {
+    let list = remote.control.list_objects_v2().bucket(bucket.for_upstream()).max_keys(1).send().await;
+    let page = list.map_err(|e| remote.classify("ListObjectsV2", &e))?;
+    Ok(page.contents().is_empty())
+}
