@@ -432,18 +432,17 @@ def test_PQ_18_a_url_ends_with_its_key(gateway, arena):
 
 
 def test_HT_27_each_pipelined_request_has_its_own_credentials(arena, gateway):
-    """Good and bad credentials in one write: each is judged alone and in order; identity is not the connection's."""
-    other = gateway.target("globex").signer()
+    """Good and bad credentials in one write: each that is answered is judged alone and in order; identity is not the connection's."""
     good, bad, foreign = arena.get(), arena.get(), arena.get()
     arena.sign(good)
     arena.sign(bad, arena.signer.but(secret_key="wrong"))
-    arena.sign(foreign, other)
-    wanted = [200, 403, 404] * 5
-    with Connection(arena.endpoint) as connection:
-        connection.send(b"".join(r.to_bytes() for r in [good, bad, foreign] * 5))
-        got = []
-        while len(got) < len(wanted) and (answer := connection.answer()).status:
-            got.append(answer.status)
-            if (answer.get("connection") or "").lower() == "close":
-                break
-    assert got and got == wanted[: len(got)], got
+    arena.sign(foreign, gateway.target("globex").signer())
+    wanted = {id(good): 200, id(bad): 403, id(foreign): 404}
+    for order in ([good, bad, foreign], [bad, good, foreign], [foreign, good, bad]):
+        with Connection(arena.endpoint) as connection:
+            connection.send(b"".join(r.to_bytes() for r in order))
+            got = []
+            while len(got) < len(order) and (answer := connection.answer()).status:
+                got.append(answer.status)
+        # A connection that is closed after the first answer leaves the client to ask again: slow, but safe.
+        assert got and got == [wanted[id(r)] for r in order][: len(got)], got

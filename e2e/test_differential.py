@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import uuid
 from dataclasses import dataclass
+from urllib.parse import unquote
 
 import pytest
 
@@ -29,6 +30,8 @@ ALLOWED = [
     (".*", "header:last-modified", "the two objects were written one after the other"),
     (".*", "header:x-rgw-.*", "a vendor's header says which backend it is"),
     (".*", "header:accept-ranges", "S3 sends it with objects only"),
+    ("create", "header:location", "S3 answers CreateBucket with it, RGW does not"),
+    ("head bucket", "header:x-amz-bucket-region", "S3 answers HeadBucket with it, RGW does not"),
     (".*", "header:bucket", "RGW names the bucket in a header of its own"),
     ("(?!head$|head multi).*", "header:content-type", "RGW gives some empty answers and errors a type; objects are compared in their own steps"),
     (".*", "xml:Error/(RequestId|HostId|Message|Resource|BucketName|Region|Key)", "messages and names are the gateway's own; the code is what counts"),
@@ -98,7 +101,6 @@ def tour(bucket: str) -> list[Step]:
         Step("put a//b", "PUT", f"{b}/a//b", (), b"slashes"),
         Step("put with If-None-Match", "PUT", f"{b}/k", (("If-None-Match", "*"),), b"no"),
         Step("put with a false MD5", "PUT", f"{b}/bad", (("Content-MD5", md5_base64(b"other")),), b"bad"),
-        Step("a wrong checksum", "PUT", f"{b}/bad", (("x-amz-checksum-crc32", "AAAAAA=="),), b"bad"),
         Step("get", "GET", f"{b}/k", same_body=True),
         Step("get empty", "GET", f"{b}/empty", same_body=True),
         Step("head", "HEAD", f"{b}/k"),
@@ -149,6 +151,7 @@ def tour(bucket: str) -> list[Step]:
         Step("begin another", "POST", f"{b}/aborted?uploads", keep="UploadId"),
         Step("abort", "DELETE", f"{b}/aborted?uploadId={{UploadId}}"),
         Step("delete missing upload", "DELETE", f"{b}/aborted?uploadId={{UploadId}}"),
+        Step("a wrong checksum", "PUT", f"{b}/bad", (("x-amz-checksum-crc32", "AAAAAA=="),), b"bad"),
         Step("delete bucket that is not empty", "DELETE", b),
         Step("delete many", "POST", f"{b}?delete", *delete),
         Step("delete quietly", "POST", f"{b}?delete", *quiet),
@@ -180,12 +183,15 @@ def walk(target: Target, steps: list[Step]) -> list[Answer]:
 def flat(answer: Answer) -> dict[str, str]:
     """An XML document as paths and texts; repeated elements are numbered."""
     root = answer.xml()
+    encoded = root is not None and root.findtext("EncodingType") == "url"
     found: dict[str, str] = {}
 
     def visit(element, path):
         if not len(element):
             count = sum(1 for p in found if re.sub(r"\[\d+\]$", "", p) == path)
-            found[f"{path}[{count}]"] = element.text or ""
+            text = element.text or ""
+            # RGW encodes the slashes of keys, S3 does not; both decode to the same key.
+            found[f"{path}[{count}]"] = unquote(text) if encoded and element.tag in ("Key", "Prefix") else text
         for child in element:
             visit(child, f"{path}/{child.tag}")
 

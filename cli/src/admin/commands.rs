@@ -386,7 +386,9 @@ impl Tenant {
             }
             Self::List => get(&["tenants"], &[], Shape::Tenants),
             Self::Show { name } => get(&["tenants", &name], &[], Shape::Tenant),
-            Self::Policy { name, policy } => with_body(Method::PUT, &["tenants", &name, "policy"], policy.into_json()?, Shape::Tenant),
+            Self::Policy { name, policy } => {
+                with_body(Method::PUT, &["tenants", &name, "policy"], policy.into_json()?, Shape::Tenant)
+            }
             Self::Defaults { name, placement, replica_count } => {
                 let body = json!({"placement": placement, "replica_count": replica_count});
                 with_body(Method::PUT, &["tenants", &name, "defaults"], body, Shape::Tenant)
@@ -449,7 +451,9 @@ impl NewBackend {
             (Some(path), _) => read(path)?.trim().to_owned(),
             (None, Some(secret)) => secret,
             (None, None) => {
-                return Err(Failure::of_input("give the secret key with S3GATEWAY_BACKEND_SECRET_KEY or --secret-key-file"));
+                return Err(Failure::of_input(
+                    "give the secret key with S3GATEWAY_BACKEND_SECRET_KEY or --secret-key-file",
+                ));
             }
         };
         let mut body = json!({
@@ -484,9 +488,12 @@ impl Bucket {
                 let body = json!({"replica_count": count});
                 with_body(Method::PUT, &["tenants", &tenant, "buckets", &bucket, "replica-count"], body, Shape::Bucket)
             }
-            Self::Policy { tenant, bucket, policy } => {
-                with_body(Method::PUT, &["tenants", &tenant, "buckets", &bucket, "policy"], policy.into_json()?, Shape::Bucket)
-            }
+            Self::Policy { tenant, bucket, policy } => with_body(
+                Method::PUT,
+                &["tenants", &tenant, "buckets", &bucket, "policy"],
+                policy.into_json()?,
+                Shape::Bucket,
+            ),
         })
     }
 }
@@ -571,31 +578,71 @@ mod tests {
     fn commands_are_the_documented_requests() {
         for (line, method, target, body) in [
             ("tenant list", "GET", "/v1/tenants", None),
-            ("tenant defaults acme --placement fi-hel,de-fra --replica-count 2", "PUT", "/v1/tenants/acme/defaults", Some(json!({"placement": ["fi-hel", "de-fra"], "replica_count": 2}))),
+            (
+                "tenant defaults acme --placement fi-hel,de-fra --replica-count 2",
+                "PUT",
+                "/v1/tenants/acme/defaults",
+                Some(json!({"placement": ["fi-hel", "de-fra"], "replica_count": 2})),
+            ),
             ("key create acme", "POST", "/v1/tenants/acme/keys", None),
             ("key list acme", "GET", "/v1/keys?tenant=acme", None),
             ("key disable AK", "POST", "/v1/keys/AK/disable", None),
             ("backend stop fi-hel", "POST", "/v1/backends/fi-hel/stop", None),
             ("backend show ../keys", "GET", "/v1/backends/..%2Fkeys", None),
-            ("bucket replica-count acme photos 2", "PUT", "/v1/tenants/acme/buckets/photos/replica-count", Some(json!({"replica_count": 2}))),
-            ("names acme photos --placement eu,us", "GET", "/v1/names?tenant=acme&bucket=photos&placement=eu%2Cus", None),
+            (
+                "bucket replica-count acme photos 2",
+                "PUT",
+                "/v1/tenants/acme/buckets/photos/replica-count",
+                Some(json!({"replica_count": 2})),
+            ),
+            (
+                "names acme photos --placement eu,us",
+                "GET",
+                "/v1/names?tenant=acme&bucket=photos&placement=eu%2Cus",
+                None,
+            ),
             ("explain acme", "GET", "/v1/explain?tenant=acme", None),
-            ("object copies acme photos a/b+c%20&d", "GET", "/v1/tenants/acme/buckets/photos/copies?key=a%2Fb%2Bc%2520%26d", None),
+            (
+                "object copies acme photos a/b+c%20&d",
+                "GET",
+                "/v1/tenants/acme/buckets/photos/copies?key=a%2Fb%2Bc%2520%26d",
+                None,
+            ),
             ("jobs depth", "GET", "/v1/jobs/depth", None),
             ("jobs redrive --all", "POST", "/v1/jobs/redrive", Some(json!({"all": true}))),
-            ("jobs redrive acme photos k", "POST", "/v1/jobs/redrive", Some(json!({"all": false, "tenant": "acme", "bucket": "photos", "key": "k"}))),
+            (
+                "jobs redrive acme photos k",
+                "POST",
+                "/v1/jobs/redrive",
+                Some(json!({"all": false, "tenant": "acme", "bucket": "photos", "key": "k"})),
+            ),
         ] {
             let request = request(line);
-            assert_eq!((request.method.as_str(), request.target.as_str(), request.body), (method, target, body), "{line}");
+            assert_eq!(
+                (request.method.as_str(), request.target.as_str(), request.body),
+                (method, target, body),
+                "{line}"
+            );
         }
-        let policy = request("tenant policy acme --allow-jurisdictions EU --deny-countries HU,PL --no-transit-outside").body.unwrap();
+        let policy = request("tenant policy acme --allow-jurisdictions EU --deny-countries HU,PL --no-transit-outside")
+            .body
+            .unwrap();
         let policy: s3gateway_config::ResidencyPolicy = serde_json::from_value(policy).unwrap();
-        assert_eq!((policy.allow.jurisdictions.len(), policy.deny.countries.len(), policy.transit_outside.0), (1, 2, false));
+        assert_eq!(
+            (policy.allow.jurisdictions.len(), policy.deny.countries.len(), policy.transit_outside.0),
+            (1, 2, false)
+        );
     }
 
     #[test]
     fn half_a_key_is_refused() {
-        for line in ["jobs redrive", "jobs redrive acme", "jobs redrive acme photos", "jobs redrive --all acme photos k", "jobs list --tenant acme"] {
+        for line in [
+            "jobs redrive",
+            "jobs redrive acme",
+            "jobs redrive acme photos",
+            "jobs redrive --all acme photos k",
+            "jobs list --tenant acme",
+        ] {
             let parsed = Arguments::try_parse_from(["s3gateway", "admin"].into_iter().chain(line.split(' ')));
             assert!(parsed.is_err(), "{line}");
         }

@@ -35,7 +35,8 @@ pub struct AdminCommand {
 pub fn run(command: AdminCommand) -> Result<(), Failure> {
     let client = find(&command)?;
     let request = command.noun.into_request()?;
-    let answer = processes::runtime()?.block_on(client.send(&request.method, &request.target, request.body.as_ref()))?;
+    let answer =
+        processes::runtime()?.block_on(client.send(&request.method, &request.target, request.body.as_ref()))?;
     let text = if command.json { render::render_json(&answer) } else { render::render(request.shape, &answer) };
     // `| head` closes the pipe early; that is no fault of ours.
     let _ = std::io::Write::write_all(&mut std::io::stdout(), text.as_bytes());
@@ -47,9 +48,10 @@ fn find(command: &AdminCommand) -> Result<Client, Failure> {
     match (&command.state, &command.endpoint) {
         (Some(state), _) => of_state(state),
         (None, Some(endpoint)) => {
-            let token = command.token.clone().ok_or_else(|| {
-                Failure::of_input("give the token with S3GATEWAY_ADMIN_TOKEN or --token")
-            })?;
+            let token = command
+                .token
+                .clone()
+                .ok_or_else(|| Failure::of_input("give the token with S3GATEWAY_ADMIN_TOKEN or --token"))?;
             Client::new(endpoint, token)
         }
         (None, None) => of_state(Path::new(DEV_STATE)),

@@ -54,12 +54,31 @@ pub fn render(shape: Shape, answer: &Value) -> String {
         Shape::Tenant | Shape::NewKey | Shape::Backend | Shape::Depth | Shape::Redriven => fields(answer),
         Shape::Tenants => table(
             answer.get("tenants"),
-            &[("TENANT", "name"), ("DEFAULT PLACEMENT", "default_placement"), ("COPIES", "default_replica_count"), ("ALLOW", "policy.allow"), ("DENY", "policy.deny"), ("CREATED", "created_at")],
+            &[
+                ("TENANT", "name"),
+                ("DEFAULT PLACEMENT", "default_placement"),
+                ("COPIES", "default_replica_count"),
+                ("ALLOW", "policy.allow"),
+                ("DENY", "policy.deny"),
+                ("CREATED", "created_at"),
+            ],
         ),
-        Shape::Keys => table(answer.get("keys"), &[("ACCESS KEY", "access_key"), ("TENANT", "tenant"), ("ENABLED", "enabled"), ("CREATED", "created_at")]),
+        Shape::Keys => table(
+            answer.get("keys"),
+            &[("ACCESS KEY", "access_key"), ("TENANT", "tenant"), ("ENABLED", "enabled"), ("CREATED", "created_at")],
+        ),
         Shape::Backends => table(
             answer.get("backends"),
-            &[("BACKEND", "id"), ("REGION", "place.region"), ("COUNTRY", "place.country"), ("JURISDICTION", "place.jurisdiction"), ("PROVIDER", "place.provider"), ("HEALTH", "health"), ("ON AIR", "running"), ("ENDPOINT", "endpoint")],
+            &[
+                ("BACKEND", "id"),
+                ("REGION", "place.region"),
+                ("COUNTRY", "place.country"),
+                ("JURISDICTION", "place.jurisdiction"),
+                ("PROVIDER", "place.provider"),
+                ("HEALTH", "health"),
+                ("ON AIR", "running"),
+                ("ENDPOINT", "endpoint"),
+            ],
         ),
         Shape::Bucket => {
             let mapping = table(answer.get("mapping"), MAPPING);
@@ -68,7 +87,13 @@ pub fn render(shape: Shape, answer: &Value) -> String {
         Shape::Buckets => {
             let mut text = table(
                 answer.get("buckets"),
-                &[("BUCKET", "name"), ("HOME", "home"), ("COPIES", "replica_count"), ("LOCATION", "location"), ("CREATED", "created_at")],
+                &[
+                    ("BUCKET", "name"),
+                    ("HOME", "home"),
+                    ("COPIES", "replica_count"),
+                    ("LOCATION", "location"),
+                    ("CREATED", "created_at"),
+                ],
             );
             if let Some(next) = answer.get("next").and_then(Value::as_str) {
                 let _ = writeln!(text, "more: --after {next}");
@@ -78,20 +103,46 @@ pub fn render(shape: Shape, answer: &Value) -> String {
         Shape::Names => {
             let exists = answer.get("exists").and_then(Value::as_bool).unwrap_or_default();
             let note = if exists { "as recorded:" } else { "no such bucket; it would be:" };
-            format!("{note}\n{}", table(answer.get("names"), &[("BACKEND", "backend"), ("PHYSICAL BUCKET", "physical_bucket")]))
+            format!(
+                "{note}\n{}",
+                table(answer.get("names"), &[("BACKEND", "backend"), ("PHYSICAL BUCKET", "physical_bucket")])
+            )
         }
         Shape::Explain => table(
             answer.get("places"),
-            &[("BACKEND", "backend"), ("REGION", "place.region"), ("COUNTRY", "place.country"), ("JURISDICTION", "place.jurisdiction"), ("ALLOWED", "allowed"), ("WHY", "reason")],
+            &[
+                ("BACKEND", "backend"),
+                ("REGION", "place.region"),
+                ("COUNTRY", "place.country"),
+                ("JURISDICTION", "place.jurisdiction"),
+                ("ALLOWED", "allowed"),
+                ("WHY", "reason"),
+            ],
         ),
         Shape::Copies => render_copies(answer),
         Shape::Jobs => table(
             answer.get("jobs"),
-            &[("FINISHED", "finished_at"), ("TENANT", "tenant"), ("BUCKET", "bucket"), ("KEY", "key"), ("OUTCOME", "outcome"), ("ATTEMPTS", "attempts"), ("DETAIL", "detail"), ("REQUEST", "request_id")],
+            &[
+                ("FINISHED", "finished_at"),
+                ("TENANT", "tenant"),
+                ("BUCKET", "bucket"),
+                ("KEY", "key"),
+                ("OUTCOME", "outcome"),
+                ("ATTEMPTS", "attempts"),
+                ("DETAIL", "detail"),
+                ("REQUEST", "request_id"),
+            ],
         ),
         Shape::Dead => table(
             answer.get("dead_letters"),
-            &[("SINCE", "since"), ("TENANT", "tenant"), ("BUCKET", "bucket"), ("KEY", "key"), ("ATTEMPTS", "attempts"), ("REASON", "reason")],
+            &[
+                ("SINCE", "since"),
+                ("TENANT", "tenant"),
+                ("BUCKET", "bucket"),
+                ("KEY", "key"),
+                ("ATTEMPTS", "attempts"),
+                ("REASON", "reason"),
+            ],
         ),
     }
 }
@@ -106,7 +157,15 @@ fn render_copies(answer: &Value) -> String {
     };
     let rows = table(
         answer.get("copies"),
-        &[("BACKEND", "backend"), ("HOME", "home"), ("BYTES", "size"), ("ETAG", "etag"), ("VERIFIED", "verified_how"), ("SINCE", "verified_at"), ("PHYSICAL BUCKET", "physical_bucket")],
+        &[
+            ("BACKEND", "backend"),
+            ("HOME", "home"),
+            ("BYTES", "size"),
+            ("ETAG", "etag"),
+            ("VERIFIED", "verified_how"),
+            ("SINCE", "verified_at"),
+            ("PHYSICAL BUCKET", "physical_bucket"),
+        ],
     );
     format!("home {}, {} copies wanted, {state}\n{rows}", at(answer, "home"), at(answer, "replica_count"))
 }
@@ -165,7 +224,10 @@ fn show(value: &Value) -> String {
         }
         Value::Number(number) => number.to_string(),
     };
-    let text: String = text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] }).collect();
+    let text: String = text
+        .chars()
+        .flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] })
+        .collect();
     if text.is_empty() { "-".into() } else { text }
 }
 

@@ -10,7 +10,10 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use parking_lot::Mutex;
 use s3gateway_config::{BackendId, Capabilities, KeyRule};
 use s3gateway_proxy::admin::{BackendSwitch, SwitchError};
-use s3s::{auth::SimpleAuth, service::{S3Service, S3ServiceBuilder}};
+use s3s::{
+    auth::SimpleAuth,
+    service::{S3Service, S3ServiceBuilder},
+};
 use std::{net::SocketAddr, time::Duration};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -20,6 +23,7 @@ pub const CAPABILITIES: Capabilities = Capabilities {
     tagging: false,
     list_uploads: false,
     conditional_writes: true,
+    quoted_if_match: true,
     // It truncates the target before copying onto it: a kill in between would lose an acknowledged object.
     server_side_copy: false,
     refuses_nonempty_delete: true,
@@ -54,7 +58,11 @@ impl EmbeddedBackends {
     ///
     /// # Errors
     /// Where a folder or listener cannot be used.
-    pub async fn start(folder: &Folder, known: &DevFile, listeners: Vec<std::net::TcpListener>) -> Result<Self, Failure> {
+    pub async fn start(
+        folder: &Folder,
+        known: &DevFile,
+        listeners: Vec<std::net::TcpListener>,
+    ) -> Result<Self, Failure> {
         let mut backends = Vec::new();
         for (key, listener) in known.backends.iter().zip(listeners) {
             let storage = Storage::open(&folder.path("backends").join(&key.id)).await?;

@@ -241,7 +241,11 @@ impl Layout {
 impl Upload<'_> {
     /// 1 to 10,000.
     pub fn check_part_number(&self, number: i32) -> Result<(), &'static str> {
-        if (1..=PARTS_MOST).contains(&number) { Ok(()) } else { Err("Part number must be an integer between 1 and 10000, inclusive") }
+        if (1..=PARTS_MOST).contains(&number) {
+            Ok(())
+        } else {
+            Err("Part number must be an integer between 1 and 10000, inclusive")
+        }
     }
 
     /// The parts in their order; reads all their bytes.
@@ -309,7 +313,12 @@ fn stored_part(number: i32, path: &Path) -> io::Result<StoredPart> {
             _ => break,
         }
     }
-    Ok(StoredPart { number, etag: hex::encode(hash.finalize()), size: metadata.len(), modified: metadata.modified().ok() })
+    Ok(StoredPart {
+        number,
+        etag: hex::encode(hash.finalize()),
+        size: metadata.len(),
+        modified: metadata.modified().ok(),
+    })
 }
 
 fn sidecar_name(bucket: &str, key: &str, kind: &str) -> String {
@@ -317,7 +326,8 @@ fn sidecar_name(bucket: &str, key: &str, kind: &str) -> String {
 }
 
 fn check_segments(key: &str) -> Result<(), KeyFault> {
-    let fits = |segment: &str| !matches!(segment, "" | "." | "..") && segment.len() <= NAME_MAX && !segment.contains('\0');
+    let fits =
+        |segment: &str| !matches!(segment, "" | "." | "..") && segment.len() <= NAME_MAX && !segment.contains('\0');
     if key.split('/').all(fits) { Ok(()) } else { Err(KeyFault::Segment) }
 }
 

@@ -95,7 +95,11 @@ async fn start(options: &DevOptions, folder: &Folder) -> Result<Running, Failure
     // Two parts of one process with some figures of the same name: a label tells whose they are.
     let (proxy_figures, worker_figures) = (labelled("proxy")?, labelled("worker")?);
     let gateway = Gateway::start(ProxyParts {
-        settings: ProxySettings { signing_regions: places::signing_regions(), grace: GRACE, ..ProxySettings::default() },
+        settings: ProxySettings {
+            signing_regions: places::signing_regions(),
+            grace: GRACE,
+            ..ProxySettings::default()
+        },
         metadata: metadata.clone(),
         queue: queue.clone(),
         sealer: provider.sealer().await.during("deriving the sealing key")?,
@@ -151,7 +155,12 @@ fn spawn_admin(
     Ok(())
 }
 
-fn spawn_worker(running: &Running, metadata: Metadata, queue: Arc<dyn Queue>, registry: Registry) -> Result<(), Failure> {
+fn spawn_worker(
+    running: &Running,
+    metadata: Metadata,
+    queue: Arc<dyn Queue>,
+    registry: Registry,
+) -> Result<(), Failure> {
     let settings = WorkerSettings { drain_grace: GRACE, ..WorkerSettings::default() };
     let worker = Worker::new(WorkerParts { metadata, queue, settings, registry }).during("starting the worker")?;
     running.tasks.spawn(worker.run(running.work.clone()));

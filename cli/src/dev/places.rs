@@ -3,7 +3,11 @@ use s3gateway_config::Place;
 
 /// Ids of the embedded backends with their places, in the order in which placements expand.
 pub fn all() -> [(&'static str, Place); 3] {
-    [("fi-hel", place("fi-hel", "FI", "EU")), ("de-fra", place("de-fra", "DE", "EU")), ("us-iad", place("us-iad", "US", "US"))]
+    [
+        ("fi-hel", place("fi-hel", "FI", "EU")),
+        ("de-fra", place("de-fra", "DE", "EU")),
+        ("us-iad", place("us-iad", "US", "US")),
+    ]
 }
 
 /// Signing regions: stock clients put the region that they sign for into LocationConstraint, so every location is one.
@@ -37,7 +41,8 @@ mod tests {
 
     #[test]
     fn every_location_is_a_signing_region_once() {
-        let want = ["us-east-1", "fi-hel", "fi-hel-1", "fi", "eu", "de-fra", "de-fra-1", "de", "us-iad", "us-iad-1", "us"];
+        let want =
+            ["us-east-1", "fi-hel", "fi-hel-1", "fi", "eu", "de-fra", "de-fra-1", "de", "us-iad", "us-iad-1", "us"];
         assert_eq!(signing_regions(), want);
     }
 }

@@ -48,7 +48,9 @@ fn listen(host: IpAddr, port: u16, what: &str) -> Result<TcpListener, Failure> {
                 return Ok(listener);
             }
             Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {}
-            Err(error) => return Err(Failure::while_doing(&format!("listening on {host}:{candidate} for the {what}"), &error)),
+            Err(error) => {
+                return Err(Failure::while_doing(&format!("listening on {host}:{candidate} for the {what}"), &error));
+            }
         }
     }
     Err(Failure::new(format!("no free port from {port} on for the {what}; choose another one")))
@@ -72,10 +74,17 @@ mod tests {
     #[test]
     fn all_ports_differ() {
         let options = DevOptions {
-            state: "x".into(), host: IpAddr::V4(Ipv4Addr::LOCALHOST), port: 0, admin_port: 0, backend_ports: vec![0], ready_file: None, log_level: "warn".into(),
+            state: "x".into(),
+            host: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            port: 0,
+            admin_port: 0,
+            backend_ports: vec![0],
+            ready_file: None,
+            log_level: "warn".into(),
         };
         let bound = bind(&options).unwrap();
-        let mut ports: Vec<u16> = bound.backends.iter().chain([&bound.admin]).map(|l| l.local_addr().unwrap().port()).collect();
+        let mut ports: Vec<u16> =
+            bound.backends.iter().chain([&bound.admin]).map(|l| l.local_addr().unwrap().port()).collect();
         ports.push(bound.s3.port());
         ports.sort_unstable();
         ports.dedup();

@@ -30,7 +30,9 @@ pub async fn until_all_answer(ready: &ReadyFile, backends: &[(String, String)]) 
         while last != Some(wanted) {
             if Instant::now() > deadline {
                 let seen = last.map_or_else(|| "nothing".to_owned(), |status: u16| status.to_string());
-                return Err(Failure::new(format!("{name} at {endpoint} did not answer as it should within 30 s (last: {seen})")));
+                return Err(Failure::new(format!(
+                    "{name} at {endpoint} did not answer as it should within 30 s (last: {seen})"
+                )));
             }
             if last.is_some() {
                 tokio::time::sleep(PAUSE).await;

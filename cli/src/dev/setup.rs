@@ -49,7 +49,8 @@ pub async fn create_tenants(metadata: &Metadata, folder: &Folder, known: &mut De
             continue;
         }
         let tenant = find_or_create(metadata, name, &policy).await.during(&format!("creating tenant {name}"))?;
-        let (key, secret) = metadata.create_access_key(&tenant.id).await.during(&format!("creating a key for {name}"))?;
+        let (key, secret) =
+            metadata.create_access_key(&tenant.id).await.during(&format!("creating a key for {name}"))?;
         known.tenants.push(TenantKey { name: name.into(), access_key: key.id, secret_key: secret.expose().clone() });
         folder.write_dev(known)?;
     }
@@ -60,7 +61,9 @@ pub async fn create_tenants(metadata: &Metadata, folder: &Folder, known: &mut De
 async fn find_or_create(metadata: &Metadata, name: &str, policy: &ResidencyPolicy) -> Result<Tenant, StoreError> {
     match metadata.tenant_by_name(name).await {
         Ok(tenant) => Ok(tenant),
-        Err(StoreError::NotFound) => metadata.create_tenant(name, policy, &PLACEMENT.map(str::to_owned), REPLICA_COUNT).await,
+        Err(StoreError::NotFound) => {
+            metadata.create_tenant(name, policy, &PLACEMENT.map(str::to_owned), REPLICA_COUNT).await
+        }
         Err(other) => Err(other),
     }
 }

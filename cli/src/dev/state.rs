@@ -96,15 +96,19 @@ impl Folder {
     /// Where it cannot be written or another `dev` runs in it.
     pub fn open(given: &Path) -> Result<Self, Failure> {
         let shown = given.display();
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(given).during(&format!("making the folder {shown}"))?;
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(given)
+            .during(&format!("making the folder {shown}"))?;
         let absolute = fs::canonicalize(given).during(&format!("the folder {shown}"))?;
         let lock = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(absolute.join("lock"));
         let lock = lock.during(&format!("the folder {shown}"))?;
         match lock.try_lock() {
             Ok(()) => Ok(Self { given: given.to_owned(), absolute, _lock: lock }),
-            Err(TryLockError::WouldBlock) => {
-                Err(Failure::new(format!("another `s3gateway dev` runs with {shown}; stop it, or choose another folder with --state")))
-            }
+            Err(TryLockError::WouldBlock) => Err(Failure::new(format!(
+                "another `s3gateway dev` runs with {shown}; stop it, or choose another folder with --state"
+            ))),
             Err(TryLockError::Error(error)) => Err(Failure::while_doing(&format!("locking {shown}"), &error)),
         }
     }

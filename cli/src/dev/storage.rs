@@ -69,10 +69,7 @@ impl Storage {
     }
 
     /// Runs `work` to its end even where the client leaves meanwhile.
-    async fn finish<T: Send + 'static>(
-        &self,
-        work: impl Future<Output = S3Result<T>> + Send + 'static,
-    ) -> S3Result<T> {
+    async fn finish<T: Send + 'static>(&self, work: impl Future<Output = S3Result<T>> + Send + 'static) -> S3Result<T> {
         self.0.tasks.spawn(work).await.unwrap_or_else(|error| Err(s3_error!(error, InternalError)))
     }
 }
@@ -171,7 +168,10 @@ impl S3 for Storage {
         self.0.files.head_bucket(req).await
     }
 
-    async fn get_bucket_location(&self, req: S3Request<GetBucketLocationInput>) -> S3Result<S3Response<GetBucketLocationOutput>> {
+    async fn get_bucket_location(
+        &self,
+        req: S3Request<GetBucketLocationInput>,
+    ) -> S3Result<S3Response<GetBucketLocationOutput>> {
         self.0.files.get_bucket_location(req).await
     }
 
@@ -310,12 +310,21 @@ impl S3 for Storage {
     }
 
     async fn upload_part(&self, req: S3Request<UploadPartInput>) -> S3Result<S3Response<UploadPartOutput>> {
-        self.0.upload(&req.input.upload_id)?.check_part_number(req.input.part_number).map_err(|why| s3_error!(InvalidArgument, "{why}"))?;
+        self.0
+            .upload(&req.input.upload_id)?
+            .check_part_number(req.input.part_number)
+            .map_err(|why| s3_error!(InvalidArgument, "{why}"))?;
         self.0.files.upload_part(req).await
     }
 
-    async fn upload_part_copy(&self, req: S3Request<UploadPartCopyInput>) -> S3Result<S3Response<UploadPartCopyOutput>> {
-        self.0.upload(&req.input.upload_id)?.check_part_number(req.input.part_number).map_err(|why| s3_error!(InvalidArgument, "{why}"))?;
+    async fn upload_part_copy(
+        &self,
+        req: S3Request<UploadPartCopyInput>,
+    ) -> S3Result<S3Response<UploadPartCopyOutput>> {
+        self.0
+            .upload(&req.input.upload_id)?
+            .check_part_number(req.input.part_number)
+            .map_err(|why| s3_error!(InvalidArgument, "{why}"))?;
         if let CopySource::Bucket { bucket, key, .. } = &req.input.copy_source {
             self.0.check_object(bucket, key)?;
         }
@@ -369,12 +378,16 @@ impl S3 for Storage {
             let _writing = shared.key_lock(&req.input.bucket, &req.input.key)?.write().await;
             shared.check_bucket(&req.input.bucket)?;
             shared.upload(&req.input.upload_id)?;
-            let listed: Vec<CompletedPart> = req.input.multipart_upload.take().and_then(|upload| upload.parts).unwrap_or_default();
+            let listed: Vec<CompletedPart> =
+                req.input.multipart_upload.take().and_then(|upload| upload.parts).unwrap_or_default();
             let (layout, id) = (shared.clone(), req.input.upload_id.clone());
             let checked = tokio::task::spawn_blocking(move || layout.layout.upload(&id)?.check(listed));
             let parts = checked.await.map_err(|error| s3_error!(error, InternalError))??;
             shared.layout.make_room(&req.input.bucket, &req.input.key).map_err(refuse_key)?;
-            shared.layout.forget_checksums(&req.input.bucket, &req.input.key).map_err(|error| s3_error!(error, InternalError))?;
+            shared
+                .layout
+                .forget_checksums(&req.input.bucket, &req.input.key)
+                .map_err(|error| s3_error!(error, InternalError))?;
             req.input.multipart_upload = Some(CompletedMultipartUpload { parts: Some(parts) });
             let upload_id = req.input.upload_id.clone();
             let completed = shared.files.complete_multipart_upload(req).await?;
@@ -424,7 +437,8 @@ mod tests {
         StreamingBlob::from(s3s::Body::from(bytes.to_vec()))
     }
     async fn put(storage: &Storage, bucket: &str, key: &str, bytes: &[u8]) -> Result<String, S3ErrorCode> {
-        let input = PutObjectInput::builder().bucket(bucket.into()).key(key.into()).body(Some(blob(bytes))).build().unwrap();
+        let input =
+            PutObjectInput::builder().bucket(bucket.into()).key(key.into()).body(Some(blob(bytes))).build().unwrap();
         let answer = storage.put_object(request(input)).await.map_err(|error| error.code().clone())?;
         Ok(answer.output.e_tag.unwrap().into_value())
     }
@@ -483,7 +497,9 @@ mod tests {
             assert_eq!(get(&storage, key).await.unwrap_err(), S3ErrorCode::NoSuchKey, "{key}");
             delete(&storage, key).await;
         }
-        for key in ["a", "a/b", "a/b/c/d", "a/", "/a", "x//y", "x/../y", "x\u{1}", "x\ty", &"x/".repeat(60), &"k".repeat(130)] {
+        for key in
+            ["a", "a/b", "a/b/c/d", "a/", "/a", "x//y", "x/../y", "x\u{1}", "x\ty", &"x/".repeat(60), &"k".repeat(130)]
+        {
             assert_eq!(put(&storage, "photos", key, b"2").await.unwrap_err(), S3ErrorCode::InvalidArgument, "{key}");
         }
         assert_eq!(get(&storage, "a/b/c").await.unwrap().0, b"1");
@@ -529,7 +545,12 @@ mod tests {
         // What s3s-fs leaves when it dies after renaming the new bytes into place.
         let file = folder.path().join("data/photos/a/k");
         std::fs::write(&file, b"new bytes").unwrap();
-        std::fs::File::options().write(true).open(&file).unwrap().set_modified(SystemTime::now() + Duration::from_secs(1)).unwrap();
+        std::fs::File::options()
+            .write(true)
+            .open(&file)
+            .unwrap()
+            .set_modified(SystemTime::now() + Duration::from_secs(1))
+            .unwrap();
         let storage = Storage::open(folder.path()).await.unwrap();
         assert_eq!(get(&storage, "a/k").await.unwrap(), (b"new bytes".to_vec(), md5(b"new bytes")));
         assert_eq!(get(&storage, "other").await.unwrap().1, md5(b"untouched"));
@@ -588,7 +609,9 @@ mod tests {
         let (bytes, etag) = get(&storage, "k").await.unwrap();
         assert_eq!((bytes.len(), etag.ends_with("-2")), (big.len() + 4, true), "{etag}");
         assert_eq!(complete(&storage, &id, &[(2, &first)]).await.unwrap_err(), S3ErrorCode::NoSuchUpload);
-        let left = std::fs::read_dir(storage.0.layout.root()).unwrap().filter(|e| e.as_ref().unwrap().file_name().to_string_lossy().contains("upload"));
+        let left = std::fs::read_dir(storage.0.layout.root())
+            .unwrap()
+            .filter(|e| e.as_ref().unwrap().file_name().to_string_lossy().contains("upload"));
         assert_eq!(left.count(), 0, "no part stays");
     }
 
@@ -606,7 +629,12 @@ mod tests {
                 .build()
                 .unwrap();
             let output = storage.list_parts(request(input)).await.unwrap().output;
-            let parts: Vec<_> = output.parts.unwrap().into_iter().map(|p| (p.part_number.unwrap(), p.e_tag.unwrap().into_value())).collect();
+            let parts: Vec<_> = output
+                .parts
+                .unwrap()
+                .into_iter()
+                .map(|p| (p.part_number.unwrap(), p.e_tag.unwrap().into_value()))
+                .collect();
             (parts, output.is_truncated.unwrap(), output.next_part_number_marker)
         };
         assert_eq!(list(0, 2).await, (vec![(1, md5(b"one")), (2, md5(b"two"))], true, Some(2)));

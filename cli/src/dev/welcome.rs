@@ -15,7 +15,10 @@ pub fn render(ready: &ReadyFile, state: &Path) -> String {
     for tenant in &ready.tenants {
         let _ = writeln!(text, "  {:7}  {:20}  {}", tenant.name, tenant.access_key, tenant.secret_key);
     }
-    let _ = writeln!(text, "\n  acme's data must stay in the EU: fi-hel (Helsinki) and de-fra (Frankfurt), never us-iad (Virginia).\n");
+    let _ = writeln!(
+        text,
+        "\n  acme's data must stay in the EU: fi-hel (Helsinki) and de-fra (Frankfurt), never us-iad (Virginia).\n"
+    );
     let Some(tenant) = ready.tenants.first() else { return text };
     let gateway = command();
     let _ = writeln!(text, "Try it in another terminal, in this folder:\n");
@@ -52,7 +55,11 @@ fn command() -> String {
 
 /// Nothing for the folder that the admin CLI looks into anyway.
 fn state_option(state: &Path) -> String {
-    if state == Path::new(".s3gateway") { String::new() } else { format!(" --state {}", quote(&state.display().to_string())) }
+    if state == Path::new(".s3gateway") {
+        String::new()
+    } else {
+        format!(" --state {}", quote(&state.display().to_string()))
+    }
 }
 
 /// Quotes a word for a POSIX shell where it needs it.

@@ -1,7 +1,8 @@
 //! Turns the raw document into checked settings: one function a section, each noting all that is wrong in it.
 use super::{
     AdminSettings, BreakerSettings, Environment, Faults, LimitSettings, LogFormat, LogSettings, MetadataSettings,
-    ProxySettings, QueueSettings, SecretsSettings, Settings, TlsListener, UpstreamSettings, ViewSettings, WorkerSettings,
+    ProxySettings, QueueSettings, SecretsSettings, Settings, TlsListener, UpstreamSettings, ViewSettings,
+    WorkerSettings,
     environment::environment_fault,
     reader::{Found, Reader, Section},
 };
@@ -61,12 +62,10 @@ fn metadata(reader: &Reader<'_>, section: Section<'_, '_>, environment: &Environ
     let remedy = "write postgres://USER:PASSWORD@HOST/DATABASE or sqlite://PATH";
     let in_file = section.string("url");
     let url = match (environment.get("S3GATEWAY_METADATA_URL"), in_file) {
-        (Some(url), _) => is_metadata_url(url)
-            .then(|| url.to_owned())
-            .or_else(|| {
-                reader.push(environment_fault("S3GATEWAY_METADATA_URL", "is no database URL", remedy));
-                None
-            }),
+        (Some(url), _) => is_metadata_url(url).then(|| url.to_owned()).or_else(|| {
+            reader.push(environment_fault("S3GATEWAY_METADATA_URL", "is no database URL", remedy));
+            None
+        }),
         (None, Some(found)) if is_metadata_url(&found.value) => Some(found.value),
         (None, Some(found)) => {
             section.fault(&found.span, "url", "is no database URL", remedy);
@@ -131,22 +130,44 @@ fn secrets(section: Section<'_, '_>, environment: &Environment) -> Option<Secret
             Some(SecretsSettings::Hex(Secret::new(key.to_owned())))
         }
         (Some(_), _, _) => {
-            let fault = environment_fault("S3GATEWAY_MASTER_KEY", "is no key", "give 64 hexadecimal digits (openssl rand -hex 32)");
+            let fault = environment_fault(
+                "S3GATEWAY_MASTER_KEY",
+                "is no key",
+                "give 64 hexadecimal digits (openssl rand -hex 32)",
+            );
             section.push(fault);
             None
         }
         (None, Some(path), _) => Some(SecretsSettings::File(path.into())),
         (None, None, Some(found)) => {
-            check_readable(&section, "master_key_file", &found, "openssl rand -hex 32 > FILE; chmod 600 FILE");
+            if let Err(problem) = check_key_file(&found.value) {
+                let problem = format!("{} {problem}", found.value.display());
+                section.fault(&found.span, "master_key_file", problem, "openssl rand -hex 32 > FILE; chmod 600 FILE");
+            }
             Some(SecretsSettings::File(found.value))
         }
         (None, None, None) => {
-            section.missing("master_key_file", "name a file made with `openssl rand -hex 32`, or set S3GATEWAY_MASTER_KEY");
+            section.missing(
+                "master_key_file",
+                "name a file made with `openssl rand -hex 32`, or set S3GATEWAY_MASTER_KEY",
+            );
             None
         }
     };
     section.finish();
     from
+}
+
+/// A key is 64 hexadecimal digits that nobody but this process's user can read.
+fn check_key_file(path: &Path) -> Result<(), String> {
+    let text = std::fs::read_to_string(path).map_err(|error| format!("cannot be read: {error}"))?;
+    let metadata = std::fs::metadata(path).map_err(|error| format!("cannot be read: {error}"))?;
+    let key = text.trim();
+    if key.len() != 64 || !key.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return Err("holds no key of 64 hexadecimal digits".into());
+    }
+    let mode = std::os::unix::fs::PermissionsExt::mode(&metadata.permissions());
+    if mode & 0o077 == 0 { Ok(()) } else { Err(format!("can be read by others (mode {:o})", mode & 0o777)) }
 }
 
 fn proxy(section: Section<'_, '_>) -> ProxySettings {
@@ -157,9 +178,16 @@ fn proxy(section: Section<'_, '_>) -> ProxySettings {
         Some(found) => {
             for address in &found {
                 match address.value.parse() {
-                    Ok(parsed) if listen.contains(&parsed) => section.fault(&address.span, "listen", "names an address twice", "remove one"),
+                    Ok(parsed) if listen.contains(&parsed) => {
+                        section.fault(&address.span, "listen", "names an address twice", "remove one")
+                    }
                     Ok(parsed) => listen.push(parsed),
-                    Err(_) => section.fault(&address.span, "listen", format!("{:?} is no address", address.value), "write IP:PORT, such as \"0.0.0.0:9000\""),
+                    Err(_) => section.fault(
+                        &address.span,
+                        "listen",
+                        format!("{:?} is no address", address.value),
+                        "write IP:PORT, such as \"0.0.0.0:9000\"",
+                    ),
                 }
             }
         }
@@ -259,7 +287,11 @@ fn view(section: Section<'_, '_>) -> ViewSettings {
         cache_entries: number(&section, "cache_entries", 100_000, 100, 100_000_000),
     };
     if settings.poll_interval * 2 > settings.lease {
-        section.conflict("lease", "is shorter than two polls, so one lost poll would stop writes", "lengthen it or shorten poll_interval");
+        section.conflict(
+            "lease",
+            "is shorter than two polls, so one lost poll would stop writes",
+            "lengthen it or shorten poll_interval",
+        );
     }
     section.finish();
     settings
@@ -277,7 +309,11 @@ fn limits(section: Section<'_, '_>) -> LimitSettings {
     settings
 }
 
-fn admin(reader: &Reader<'_>, section: Section<'_, '_>, environment: &Environment) -> Result<Option<AdminSettings>, ()> {
+fn admin(
+    reader: &Reader<'_>,
+    section: Section<'_, '_>,
+    environment: &Environment,
+) -> Result<Option<AdminSettings>, ()> {
     if !section.exists() {
         return Ok(None);
     }
@@ -286,7 +322,11 @@ fn admin(reader: &Reader<'_>, section: Section<'_, '_>, environment: &Environmen
     let token = match (environment.get("S3GATEWAY_ADMIN_TOKEN"), file) {
         (Some(token), _) if token.len() >= TOKEN_LEAST => Some(token.to_owned()),
         (Some(_), _) => {
-            reader.push(environment_fault("S3GATEWAY_ADMIN_TOKEN", "is too short", "give at least 32 characters (openssl rand -hex 32)"));
+            reader.push(environment_fault(
+                "S3GATEWAY_ADMIN_TOKEN",
+                "is too short",
+                "give at least 32 characters (openssl rand -hex 32)",
+            ));
             None
         }
         (None, Some(found)) => token_of_file(&section, &found),
@@ -381,7 +421,9 @@ fn log(reader: &Reader<'_>, section: Section<'_, '_>, environment: &Environment)
 
 fn parse_level(text: &str) -> Result<String, &'static str> {
     let is_level = |level: &str| ["off", "error", "warn", "info", "debug", "trace"].contains(&level);
-    let is_target = |target: &str| !target.is_empty() && target.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b':'));
+    let is_target = |target: &str| {
+        !target.is_empty() && target.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b':'))
+    };
     let ok = text.split(',').all(|directive| match directive.split_once('=') {
         Some((target, level)) => is_target(target) && is_level(level),
         None => is_level(directive),
@@ -407,7 +449,12 @@ fn lower_names(section: &Section<'_, '_>, key: &'static str, default: Vec<String
             && name.split('.').all(|label| !label.is_empty() && !label.starts_with('-') && !label.ends_with('-'))
             && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'-'));
         if !ok {
-            section.fault(&span, key, format!("{value:?} is not valid"), "write letters, digits, dots and dashes, no port");
+            section.fault(
+                &span,
+                key,
+                format!("{value:?} is not valid"),
+                "write letters, digits, dots and dashes, no port",
+            );
         } else if names.contains(&name) {
             section.fault(&span, key, format!("{value:?} is there twice"), "remove one");
         } else {

@@ -28,14 +28,31 @@ fn the_example_parses_and_shows_the_defaults() {
     let shown: String = EXAMPLE
         .lines()
         .map(|line| match line.strip_prefix("# ") {
-            Some(rest) if rest.split_once(" = ").is_some_and(|(key, _)| key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')) => rest,
+            Some(rest)
+                if rest
+                    .split_once(" = ")
+                    .is_some_and(|(key, _)| key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')) =>
+            {
+                rest
+            }
             _ => line,
         })
         .filter(|line| {
             // These have no default, or are part of a section that is commented out.
-            !["certificate", "key", "zone", "region", "country", "jurisdiction", "provider", "certifications", "threads", "allow_backend_networks"]
-                .iter()
-                .any(|key| line.starts_with(&format!("{key} = ")))
+            ![
+                "certificate",
+                "key",
+                "zone",
+                "region",
+                "country",
+                "jurisdiction",
+                "provider",
+                "certifications",
+                "threads",
+                "allow_backend_networks",
+            ]
+            .iter()
+            .any(|key| line.starts_with(&format!("{key} = ")))
                 && *line != "listen = \"0.0.0.0:9443\""
         })
         .map(|line| format!("{line}\n"))
@@ -158,9 +175,32 @@ fn files_that_are_named_must_be_there() {
 
 #[test]
 fn wrong_shapes_are_faults_not_panics() {
-    for text in ["metadata = 3", "[[metadata]]", "[proxy]\ntls = 3", "[proxy]\ntls = [3]", "[proxy]\nlisten = \"x\"", "[queue]\nredis = [3]"] {
+    for text in [
+        "metadata = 3",
+        "[[metadata]]",
+        "[proxy]\ntls = 3",
+        "[proxy]\ntls = [3]",
+        "[proxy]\nlisten = \"x\"",
+        "[queue]\nredis = [3]",
+    ] {
         let faults = Settings::parse("f", text, &secrets()).unwrap_err();
         assert!(faults.to_string().contains("is of type"), "{text}: {faults}");
+    }
+}
+
+#[test]
+fn a_master_key_that_others_can_read_or_that_is_none_is_a_fault() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("master.key");
+    let text = format!("[metadata]\nurl = \"sqlite:x.db\"\n[secrets]\nmaster_key_file = \"{}\"\n", path.display());
+    for (content, mode, says) in
+        [(KEY, 0o644, Some("mode 644")), ("short", 0o600, Some("64 hexadecimal digits")), (KEY, 0o600, None)]
+    {
+        std::fs::write(&path, content).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        let want: Vec<_> = says.map(|says| (Some(4), "secrets.master_key_file", says)).into_iter().collect();
+        check(&text, &environment(&[]), &want);
     }
 }
 

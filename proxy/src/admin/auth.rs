@@ -81,7 +81,8 @@ pub(super) async fn authenticate(State(guard): State<Arc<Guard>>, request: Reque
             return refuse(&guard, from.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)), Instant::now());
         }
     }
-    let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    let announced =
+        request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if announced.is_some_and(|length| length > BODY_LIMIT) {
         return Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "a body here has at most 1 MiB").into_response();
     }
@@ -93,9 +94,11 @@ pub(super) async fn authenticate(State(guard): State<Arc<Guard>>, request: Reque
 
 fn refuse(guard: &Guard, from: IpAddr, now: Instant) -> Response {
     if guard.may_be_wrong_again(from, now) {
-        return Problem::new(StatusCode::UNAUTHORIZED, "send the admin token as `Authorization: Bearer TOKEN`").into_response();
+        return Problem::new(StatusCode::UNAUTHORIZED, "send the admin token as `Authorization: Bearer TOKEN`")
+            .into_response();
     }
-    let mut response = Problem::new(StatusCode::TOO_MANY_REQUESTS, "too many wrong tokens; wait a minute").into_response();
+    let mut response =
+        Problem::new(StatusCode::TOO_MANY_REQUESTS, "too many wrong tokens; wait a minute").into_response();
     response.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from(WINDOW.as_secs()));
     response
 }

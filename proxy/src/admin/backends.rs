@@ -50,7 +50,10 @@ pub(super) async fn list(State(state): State<Shared>) -> Result<Json<Backends>, 
     Ok(Json(Backends { backends }))
 }
 
-pub(super) async fn show(State(state): State<Shared>, Segment(id): Segment<String>) -> Result<Json<BackendView>, Problem> {
+pub(super) async fn show(
+    State(state): State<Shared>,
+    Segment(id): Segment<String>,
+) -> Result<Json<BackendView>, Problem> {
     let backend = find(&state, &id).await?.ok_or_else(|| Problem::missing("backend"))?;
     Ok(Json(view(&state, backend)))
 }
@@ -99,11 +102,17 @@ pub(super) async fn remove(State(state): State<Shared>, Segment(id): Segment<Str
     Ok(StatusCode::NO_CONTENT)
 }
 
-pub(super) async fn stop(State(state): State<Shared>, Segment(id): Segment<String>) -> Result<Json<BackendView>, Problem> {
+pub(super) async fn stop(
+    State(state): State<Shared>,
+    Segment(id): Segment<String>,
+) -> Result<Json<BackendView>, Problem> {
     switch(&state, &id, false).await
 }
 
-pub(super) async fn start(State(state): State<Shared>, Segment(id): Segment<String>) -> Result<Json<BackendView>, Problem> {
+pub(super) async fn start(
+    State(state): State<Shared>,
+    Segment(id): Segment<String>,
+) -> Result<Json<BackendView>, Problem> {
     switch(&state, &id, true).await
 }
 

@@ -135,8 +135,11 @@ pub(super) async fn names(State(state): State<Shared>, Params(of): Params<OfName
             };
             let placement = resolve_placement(&state, &wanted, "placement").await?;
             let backends = state.metadata.backends().await?;
-            let region = |id: &s3gateway_config::BackendId| backends.iter().find(|b| b.id == *id).map_or("", |b| b.place.region.as_str());
-            let proposed = placement.iter().map(|id| (id.clone(), propose(tenant.id.as_str(), region(id), &bucket, id, 0)));
+            let region = |id: &s3gateway_config::BackendId| {
+                backends.iter().find(|b| b.id == *id).map_or("", |b| b.place.region.as_str())
+            };
+            let proposed =
+                placement.iter().map(|id| (id.clone(), propose(tenant.id.as_str(), region(id), &bucket, id, 0)));
             proposed.collect::<Vec<_>>()
         }
     };
@@ -147,7 +150,10 @@ pub(super) async fn names(State(state): State<Shared>, Params(of): Params<OfName
     Ok(Json(Names { tenant: tenant.name, bucket: of.bucket, exists: recorded.is_some(), names }))
 }
 
-pub(super) async fn explain(State(state): State<Shared>, Params(of): Params<OfPolicy>) -> Result<Json<Explained>, Problem> {
+pub(super) async fn explain(
+    State(state): State<Shared>,
+    Params(of): Params<OfPolicy>,
+) -> Result<Json<Explained>, Problem> {
     let (tenant, bucket_policy) = match &of.bucket {
         Some(bucket) => {
             let (tenant, route) = resolve_bucket(&state, &of.tenant, bucket).await?;

@@ -17,7 +17,9 @@ pub(super) async fn check_endpoint(endpoint: &str, allow: &[IpNet]) -> Result<St
     if let Some(refused) = addresses.iter().find(|address| !is_allowed(**address, allow)) {
         return Err(Problem::field(
             FIELD,
-            format!("leads to {refused}, which is no public address; if that is meant, list its network in admin.allow_backend_networks"),
+            format!(
+                "leads to {refused}, which is no public address; if that is meant, list its network in admin.allow_backend_networks"
+            ),
         ));
     }
     Ok(url.as_str().trim_end_matches('/').to_owned())
@@ -55,7 +57,11 @@ async fn resolve(url: &Url) -> Result<Vec<IpAddr>, Problem> {
                 Ok(Ok(addresses)) => addresses.map(|address| address.ip()).collect(),
                 Ok(Err(_)) | Err(_) => Vec::new(),
             };
-            if addresses.is_empty() { Err(Problem::field(FIELD, "names a host that does not resolve")) } else { Ok(addresses) }
+            if addresses.is_empty() {
+                Err(Problem::field(FIELD, "names a host that does not resolve"))
+            } else {
+                Ok(addresses)
+            }
         }
         None => Err(Problem::field(FIELD, "must name a host")),
     }
@@ -125,14 +131,47 @@ mod tests {
     #[tokio::test]
     async fn ad_05_the_inside_is_refused_however_it_is_written() {
         for endpoint in [
-            "http://169.254.169.254/", "http://[fd00:ec2::254]/", "http://127.0.0.1:9001", "http://0/", "http://2130706433/",
-            "http://[::ffff:127.0.0.1]", "http://[::ffff:7f00:1]", "http://0x7f.1/", "http://0177.0.0.1", "http://[::1]", "http://[::]",
-            "http://10.1.2.3", "http://172.16.0.1", "http://192.168.1.1", "http://100.64.0.1", "http://224.0.0.1",
-            "http://255.255.255.255", "http://[fe80::1]", "http://[ff02::1]", "http://[64:ff9b::7f00:1]", "http://[2002:7f00:1::]",
-            "http://[::127.0.0.1]", "http://localhost", "http://localhost.", "http://\u{ff11}27.0.0.1",
-            "file:///etc/passwd", "gopher://h", "ftp://h", "http://user:pw@192.0.32.8", "http://user@192.0.32.8", "http://:pw@192.0.32.8",
-            "http://192.0.32.8/path", "http://192.0.32.8/?q", "http://192.0.32.8/#f", "http://192.0.32.8:0", "http://", "192.0.32.8:80", "",
-            "http://name.invalid", "http://1.1.1.1\u{0}", "http://192.0.32.8:99999",
+            "http://169.254.169.254/",
+            "http://[fd00:ec2::254]/",
+            "http://127.0.0.1:9001",
+            "http://0/",
+            "http://2130706433/",
+            "http://[::ffff:127.0.0.1]",
+            "http://[::ffff:7f00:1]",
+            "http://0x7f.1/",
+            "http://0177.0.0.1",
+            "http://[::1]",
+            "http://[::]",
+            "http://10.1.2.3",
+            "http://172.16.0.1",
+            "http://192.168.1.1",
+            "http://100.64.0.1",
+            "http://224.0.0.1",
+            "http://255.255.255.255",
+            "http://[fe80::1]",
+            "http://[ff02::1]",
+            "http://[64:ff9b::7f00:1]",
+            "http://[2002:7f00:1::]",
+            "http://[::127.0.0.1]",
+            "http://localhost",
+            "http://localhost.",
+            "http://\u{ff11}27.0.0.1",
+            "file:///etc/passwd",
+            "gopher://h",
+            "ftp://h",
+            "http://user:pw@192.0.32.8",
+            "http://user@192.0.32.8",
+            "http://:pw@192.0.32.8",
+            "http://192.0.32.8/path",
+            "http://192.0.32.8/?q",
+            "http://192.0.32.8/#f",
+            "http://192.0.32.8:0",
+            "http://",
+            "192.0.32.8:80",
+            "",
+            "http://name.invalid",
+            "http://1.1.1.1\u{0}",
+            "http://192.0.32.8:99999",
         ] {
             assert!(check(endpoint, &[]).await.is_err(), "{endpoint}");
         }

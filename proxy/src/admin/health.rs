@@ -47,7 +47,8 @@ pub(super) async fn readyz(State(state): State<Shared>) -> Response {
     let queue = tokio::time::timeout(PING_TIMEOUT, state.queue.depth());
     let (metadata, queue) = tokio::join!(metadata, queue);
     let view = &state.gateway.view;
-    let stale = (!view.is_fresh()).then(|| format!("the change feed was last read {} s ago; writes are refused", view.age().as_secs()));
+    let stale = (!view.is_fresh())
+        .then(|| format!("the change feed was last read {} s ago; writes are refused", view.age().as_secs()));
     let checks = vec![
         Check::of("metadata", reason(metadata.map(|answer| answer.is_ok()))),
         Check::of("queue", reason(queue.map(|answer| answer.is_ok()))),

@@ -85,7 +85,13 @@ pub(super) struct Redriven {
 pub(super) async fn depth(State(state): State<Shared>) -> Result<Json<DepthView>, Problem> {
     let depth = state.queue.depth().await?;
     let oldest_dirty = depth.oldest.map(render_time);
-    Ok(Json(DepthView { dirty: depth.dirty, claimed: depth.claimed, delayed: depth.delayed, dead: depth.dead, oldest_dirty }))
+    Ok(Json(DepthView {
+        dirty: depth.dirty,
+        claimed: depth.claimed,
+        delayed: depth.delayed,
+        dead: depth.dead,
+        oldest_dirty,
+    }))
 }
 
 pub(super) async fn history(State(state): State<Shared>, Params(of): Params<Of>) -> Result<Json<Jobs>, Problem> {
@@ -133,7 +139,10 @@ pub(super) async fn dead(State(state): State<Shared>, Params(of): Params<Limit>)
     Ok(Json(Dead { dead_letters }))
 }
 
-pub(super) async fn redrive(State(state): State<Shared>, Body(asked): Body<Redrive>) -> Result<Json<Redriven>, Problem> {
+pub(super) async fn redrive(
+    State(state): State<Shared>,
+    Body(asked): Body<Redrive>,
+) -> Result<Json<Redriven>, Problem> {
     let redriven = match (asked.all, &asked.tenant, &asked.bucket, &asked.key) {
         (true, None, None, None) => state.queue.redrive(None).await?,
         (false, Some(tenant), Some(bucket), Some(key)) => {

@@ -52,7 +52,8 @@ pub(super) async fn list(State(state): State<Shared>, Params(of): Params<Of>) ->
         Some(name) => Some(resolve_tenant(&state, name).await?.id),
         None => None,
     };
-    let names: HashMap<TenantId, String> = state.metadata.tenants().await?.into_iter().map(|t| (t.id, t.name)).collect();
+    let names: HashMap<TenantId, String> =
+        state.metadata.tenants().await?.into_iter().map(|t| (t.id, t.name)).collect();
     let keys = state.metadata.access_keys(only.as_ref()).await?.into_iter().map(|key| KeyView {
         tenant: names.get(&key.tenant).cloned().unwrap_or_default(),
         access_key: key.id,

@@ -66,7 +66,9 @@ impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::NotFound => Self::missing("thing"),
-            StoreError::Conflict(what) => Self::new(StatusCode::CONFLICT, format!("{what} exists already or is in use")),
+            StoreError::Conflict(what) => {
+                Self::new(StatusCode::CONFLICT, format!("{what} exists already or is in use"))
+            }
             StoreError::Invalid(why) => Self::new(StatusCode::UNPROCESSABLE_ENTITY, why),
             StoreError::Unavailable(source) => {
                 tracing::warn!(error = %source, "admin request failed: store unavailable");

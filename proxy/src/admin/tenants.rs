@@ -88,7 +88,10 @@ pub(super) async fn create(
     Ok((StatusCode::CREATED, Json(tenant.into())))
 }
 
-pub(super) async fn show(State(state): State<Shared>, Segment(name): Segment<String>) -> Result<Json<TenantView>, Problem> {
+pub(super) async fn show(
+    State(state): State<Shared>,
+    Segment(name): Segment<String>,
+) -> Result<Json<TenantView>, Problem> {
     Ok(Json(resolve_tenant(&state, &name).await?.into()))
 }
 
@@ -121,7 +124,9 @@ pub(super) async fn set_defaults(
 pub(super) async fn delete(State(state): State<Shared>, Segment(name): Segment<String>) -> Result<StatusCode, Problem> {
     let tenant = resolve_tenant(&state, &name).await?;
     state.metadata.delete_tenant(&tenant.id).await.map_err(|error| match error {
-        StoreError::Conflict(_) => Problem::new(StatusCode::CONFLICT, "the tenant still has buckets; delete them first"),
+        StoreError::Conflict(_) => {
+            Problem::new(StatusCode::CONFLICT, "the tenant still has buckets; delete them first")
+        }
         other => other.into(),
     })?;
     tracing::info!(tenant = %name, "tenant deleted");

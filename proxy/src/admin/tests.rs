@@ -1,7 +1,10 @@
 //! The admin API over a real socket and a real SQLite store: rows AD-01, 04, 05, 06, 07, 08 and 12, and its own tour.
 use super::*;
 use crate::{ProxyParts, ProxySettings};
-use s3gateway_store::{DirtyKey, Metadata, secrets::{KeyProvider, LocalKey}};
+use s3gateway_store::{
+    DirtyKey, Metadata,
+    secrets::{KeyProvider, LocalKey},
+};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use tokio::{
@@ -119,17 +122,40 @@ fn backend(id: &str, country: &str, jurisdiction: &str) -> Value {
 
 /// Every route with a method it knows.
 const ROUTES: &[(&str, &str)] = &[
-    ("GET", "/v1/tenants"), ("POST", "/v1/tenants"), ("GET", "/v1/tenants/acme"), ("DELETE", "/v1/tenants/acme"),
-    ("PUT", "/v1/tenants/acme/policy"), ("PUT", "/v1/tenants/acme/defaults"), ("POST", "/v1/tenants/acme/keys"),
-    ("GET", "/v1/tenants/acme/buckets"), ("GET", "/v1/tenants/acme/buckets/photos"),
-    ("PUT", "/v1/tenants/acme/buckets/photos/policy"), ("PUT", "/v1/tenants/acme/buckets/photos/replica-count"),
-    ("GET", "/v1/tenants/acme/buckets/photos/copies?key=k"), ("GET", "/v1/keys"), ("DELETE", "/v1/keys/AK"),
-    ("POST", "/v1/keys/AK/enable"), ("POST", "/v1/keys/AK/disable"), ("GET", "/v1/backends"), ("POST", "/v1/backends"),
-    ("GET", "/v1/backends/b"), ("PUT", "/v1/backends/b"), ("DELETE", "/v1/backends/b"), ("POST", "/v1/backends/b/stop"),
-    ("POST", "/v1/backends/b/start"), ("GET", "/v1/names?tenant=acme&bucket=photos"), ("GET", "/v1/explain?tenant=acme"),
-    ("GET", "/v1/jobs"), ("GET", "/v1/jobs/depth"), ("GET", "/v1/jobs/dead"), ("POST", "/v1/jobs/redrive"),
+    ("GET", "/v1/tenants"),
+    ("POST", "/v1/tenants"),
+    ("GET", "/v1/tenants/acme"),
+    ("DELETE", "/v1/tenants/acme"),
+    ("PUT", "/v1/tenants/acme/policy"),
+    ("PUT", "/v1/tenants/acme/defaults"),
+    ("POST", "/v1/tenants/acme/keys"),
+    ("GET", "/v1/tenants/acme/buckets"),
+    ("GET", "/v1/tenants/acme/buckets/photos"),
+    ("PUT", "/v1/tenants/acme/buckets/photos/policy"),
+    ("PUT", "/v1/tenants/acme/buckets/photos/replica-count"),
+    ("GET", "/v1/tenants/acme/buckets/photos/copies?key=k"),
+    ("GET", "/v1/keys"),
+    ("DELETE", "/v1/keys/AK"),
+    ("POST", "/v1/keys/AK/enable"),
+    ("POST", "/v1/keys/AK/disable"),
+    ("GET", "/v1/backends"),
+    ("POST", "/v1/backends"),
+    ("GET", "/v1/backends/b"),
+    ("PUT", "/v1/backends/b"),
+    ("DELETE", "/v1/backends/b"),
+    ("POST", "/v1/backends/b/stop"),
+    ("POST", "/v1/backends/b/start"),
+    ("GET", "/v1/names?tenant=acme&bucket=photos"),
+    ("GET", "/v1/explain?tenant=acme"),
+    ("GET", "/v1/jobs"),
+    ("GET", "/v1/jobs/depth"),
+    ("GET", "/v1/jobs/dead"),
+    ("POST", "/v1/jobs/redrive"),
     // Not there, and still not to be told apart.
-    ("GET", "/v1/nothing"), ("GET", "/v1"), ("PATCH", "/v1/tenants"), ("GET", "/v1/tenants/acme/../acme"),
+    ("GET", "/v1/nothing"),
+    ("GET", "/v1"),
+    ("PATCH", "/v1/tenants"),
+    ("GET", "/v1/tenants/acme/../acme"),
 ];
 
 #[tokio::test]
@@ -202,7 +228,13 @@ async fn ad_04_secrets_are_shown_once_and_never_again() {
 #[tokio::test]
 async fn ad_05_an_endpoint_inside_is_refused_with_its_field() {
     let api = Api::start(&[]).await;
-    for endpoint in ["http://169.254.169.254/", "http://127.0.0.1:9001", "http://2130706433/", "file:///etc/passwd", "http://localhost"] {
+    for endpoint in [
+        "http://169.254.169.254/",
+        "http://127.0.0.1:9001",
+        "http://2130706433/",
+        "file:///etc/passwd",
+        "http://localhost",
+    ] {
         let mut body = backend("b", "FI", "EU");
         body["endpoint"] = endpoint.into();
         let answer = api.call("POST", "/v1/backends", &body).await;
@@ -216,9 +248,25 @@ async fn ad_05_an_endpoint_inside_is_refused_with_its_field() {
 async fn ad_06_and_ad_12_no_path_leads_elsewhere() {
     let api = Api::start(&[]).await;
     for target in [
-        "/admin/../", "/..%2f..%2fetc/passwd", "/v1/tenants/..%2f..%2fetc%2fpasswd", "/v1/tenants/%2e%2e%2fkeys", "/v1/../healthz",
-        "/v1/tenants/%00", "/v1/tenants/%ff", "/v1/backends/%2e%2e", "/v1/keys/../../etc", "//v1/tenants", "/V1/tenants", "/v1/tenants/",
-        "/photos", "/photos/hello.txt", "/photos?list-type=2", "/", "/healthz/x", "/metrics/", "/admin",
+        "/admin/../",
+        "/..%2f..%2fetc/passwd",
+        "/v1/tenants/..%2f..%2fetc%2fpasswd",
+        "/v1/tenants/%2e%2e%2fkeys",
+        "/v1/../healthz",
+        "/v1/tenants/%00",
+        "/v1/tenants/%ff",
+        "/v1/backends/%2e%2e",
+        "/v1/keys/../../etc",
+        "//v1/tenants",
+        "/V1/tenants",
+        "/v1/tenants/",
+        "/photos",
+        "/photos/hello.txt",
+        "/photos?list-type=2",
+        "/",
+        "/healthz/x",
+        "/metrics/",
+        "/admin",
     ] {
         let answer = api.get(target).await;
         assert!(matches!(answer.status, 400 | 404), "{target}: {} {}", answer.status, answer.body);
@@ -226,8 +274,12 @@ async fn ad_06_and_ad_12_no_path_leads_elsewhere() {
     }
     // An S3 client on the wrong port.
     let head = "Authorization: AWS4-HMAC-SHA256 Credential=AK/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0";
-    for (method, target) in [("PUT", "/photos"), ("GET", "/photos/healthz"), ("PUT", "/admin/key"), ("DELETE", "/metrics")] {
-        let request = format!("{method} {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{head}\r\nContent-Length: 0\r\n\r\n");
+    for (method, target) in
+        [("PUT", "/photos"), ("GET", "/photos/healthz"), ("PUT", "/admin/key"), ("DELETE", "/metrics")]
+    {
+        let request = format!(
+            "{method} {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{head}\r\nContent-Length: 0\r\n\r\n"
+        );
         let answer = api.raw(request.as_bytes()).await;
         assert!(matches!(answer.status, 404 | 405), "{method} {target}: {}", answer.status);
     }
@@ -268,13 +320,20 @@ async fn ad_07_bodies_are_bounded_and_exact() {
             assert_eq!(answer.json()["field"], field, "{shown}: {}", answer.body);
         }
     }
-    let request = format!("POST /v1/tenants HTTP/1.1\r\nHost: a\r\nConnection: close\r\nAuthorization: Bearer {TOKEN}\r\nContent-Length: 12\r\n\r\n{{\"name\":\"a\"}}");
+    let request = format!(
+        "POST /v1/tenants HTTP/1.1\r\nHost: a\r\nConnection: close\r\nAuthorization: Bearer {TOKEN}\r\nContent-Length: 12\r\n\r\n{{\"name\":\"a\"}}"
+    );
     api.raw(request.as_bytes()).await.is_problem(415);
-    let request = format!("POST /v1/tenants HTTP/1.1\r\nHost: a\r\nConnection: close\r\nAuthorization: Bearer {TOKEN}\r\nContent-Type: application/json\r\nContent-Length: 104857600\r\n\r\n{{");
+    let request = format!(
+        "POST /v1/tenants HTTP/1.1\r\nHost: a\r\nConnection: close\r\nAuthorization: Bearer {TOKEN}\r\nContent-Type: application/json\r\nContent-Length: 104857600\r\n\r\n{{"
+    );
     let mut stream = TcpStream::connect(api.address).await.unwrap();
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut start = [0; 12];
-    tokio::time::timeout(std::time::Duration::from_secs(5), stream.read_exact(&mut start)).await.expect("answered at once").unwrap();
+    tokio::time::timeout(std::time::Duration::from_secs(5), stream.read_exact(&mut start))
+        .await
+        .expect("answered at once")
+        .unwrap();
     assert_eq!(&start, b"HTTP/1.1 413");
     assert_eq!(api.get("/v1/tenants").await.json()["tenants"], json!([]), "nothing was stored");
 }
@@ -320,7 +379,8 @@ async fn an_operators_tour() {
     api.call("POST", "/v1/tenants", &tenant).await.is_problem(409);
 
     let explained = api.get("/v1/explain?tenant=acme").await.json();
-    let verdicts: Vec<_> = explained["places"].as_array().unwrap().iter().map(|p| (p["backend"].clone(), p["allowed"].clone())).collect();
+    let verdicts: Vec<_> =
+        explained["places"].as_array().unwrap().iter().map(|p| (p["backend"].clone(), p["allowed"].clone())).collect();
     assert_eq!(json!(verdicts), json!([["fi-hel", true], ["de-fra", true], ["us-iad", false]]));
     assert!(explained["places"][2]["reason"].as_str().unwrap().contains("jurisdiction"), "{explained}");
 
@@ -381,12 +441,18 @@ async fn an_operators_tour() {
     assert_eq!(depth["dirty"], 1);
     assert!(depth["oldest_dirty"].as_str().unwrap().ends_with('Z'), "{depth}");
     let copies = api.get("/v1/tenants/acme/buckets/photos/copies?key=a+b%00.txt").await.json();
-    assert_eq!((&copies["state"], &copies["copies"], &copies["key"]), (&json!("dirty"), &json!([]), &json!("a b\u{0}.txt")));
+    assert_eq!(
+        (&copies["state"], &copies["copies"], &copies["key"]),
+        (&json!("dirty"), &json!([]), &json!("a b\u{0}.txt"))
+    );
     assert_eq!(api.get("/v1/tenants/acme/buckets/photos/copies?key=other").await.json()["state"], "clean");
     let job = api.state.queue.claim("w", 1, std::time::Duration::from_secs(9)).await.unwrap().remove(0);
     api.state.queue.bury(&job, "no such place").await.unwrap();
     let dead = api.get("/v1/jobs/dead").await.json();
-    assert_eq!((&dead["dead_letters"][0]["tenant"], &dead["dead_letters"][0]["reason"]), (&json!("acme"), &json!("no such place")));
+    assert_eq!(
+        (&dead["dead_letters"][0]["tenant"], &dead["dead_letters"][0]["reason"]),
+        (&json!("acme"), &json!("no such place"))
+    );
     api.call("POST", "/v1/jobs/redrive", &json!({"all": true, "key": "x"})).await.is_problem(422);
     let one = json!({"tenant": "acme", "bucket": "photos", "key": "a b\u{0}.txt"});
     assert_eq!(api.call("POST", "/v1/jobs/redrive", &one).await.json()["redriven"], 1);

@@ -82,12 +82,20 @@ impl Gateway {
         let complete = CompleteMultipartUpload::parse(body)?;
         self.require_open(route, &upload).await?;
         let conditions = self.check_write_conditions(admitted, routed, key).await?;
-        self.check_parts(route, key, &upload, &complete.parts).await?;
+        let is_open = self.check_parts(route, key, &upload, &complete.parts).await?;
         let request =
             conditions.put_on(upload.request(Method::POST, route, key)?.query("uploadId", &upload.backend_upload_id));
         let request = request.header("content-type", "application/xml");
         let document = Bytes::from(plain(&complete).render());
-        let tags = self.upload_tags(route, &upload.backend_upload_id).await?;
+        let tags = match is_open || upload.home.capabilities().tagging {
+            true => self.upload_tags(route, &upload.backend_upload_id).await?,
+            // A repeated completion finds the object made: its tags stay what they are.
+            false => match self.head_at_home(routed, key).await {
+                Ok(head) => self.lent_tags(route, key, etag_of(&head)).await?,
+                Err(refusal) if refusal.to_s3().code == S3Code::NoSuchKey => return Err(S3Code::NoSuchUpload.into()),
+                Err(refusal) => return Err(refusal),
+            },
+        };
         let set_tags = match upload.home.capabilities().tagging && !tags.is_empty() {
             true => Some(put_request(upload.request(Method::PUT, route, key)?, &tags)),
             false => None,

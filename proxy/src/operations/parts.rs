@@ -67,7 +67,8 @@ impl Gateway {
     }
 
     /// Checks the parts that a client wants to complete an upload with, because not every backend does: one takes parts
-    /// that are too small, another has dropped the upload by the time it finds fault with them.
+    /// that are too small, another has dropped the upload by the time it finds fault with them. `false`: the backend does not
+    /// know the upload any more, which may have been completed already.
     ///
     /// # Errors
     /// `InvalidPart`, `EntityTooSmall`.
@@ -77,14 +78,14 @@ impl Gateway {
         key: &ObjectKey,
         upload: &OpenedUpload,
         asked: &[CompletedPart],
-    ) -> Result<(), Refusal> {
+    ) -> Result<bool, Refusal> {
         let mut stored: HashMap<u32, PartEntry> = HashMap::new();
         let mut marker = 0;
         for _ in 0..MAX_PAGES {
             let page = match self.page_of_parts(route, key, upload, marker, PAGE).await {
                 Ok(page) => page,
                 // Completed already, perhaps: the backend knows what to answer to a repeated completion.
-                Err(Refusal::Upstream(UpstreamError::Refused(refused))) if refused.status == 404 => return Ok(()),
+                Err(Refusal::Upstream(UpstreamError::Refused(refused))) if refused.status == 404 => return Ok(false),
                 Err(refusal) => return Err(refusal),
             };
             let next = page.next_part_number_marker.filter(|next| page.is_truncated && *next > marker);
@@ -94,7 +95,8 @@ impl Gateway {
                 None => break,
             }
         }
-        Ok(verify_parts(asked, &stored)?)
+        verify_parts(asked, &stored)?;
+        Ok(true)
     }
 }
 

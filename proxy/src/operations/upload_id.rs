@@ -79,3 +79,49 @@ impl OpenedUpload {
         Ok(UpstreamRequest::new(method, physical_on(route, &self.home)?, Some(key)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use s3gateway_config::ResidencyPolicy;
+    use s3gateway_s3::LogicalBucket;
+    use s3gateway_store::{BucketId, KeyProvider, LocalKey, TenantId};
+
+    fn route(tenant: &str, bucket: &str) -> Route {
+        let home = BackendId::parse("fi-hel").expect("an id");
+        Route {
+            bucket: BucketId::new(bucket),
+            tenant: TenantId::new(tenant),
+            name: LogicalBucket::parse("mine").expect("a name"),
+            home: home.clone(),
+            epoch: 1,
+            placement: vec![home],
+            physical: Vec::new(),
+            replica_count: 1,
+            tenant_policy: ResidencyPolicy::default(),
+            bucket_policy: ResidencyPolicy::default(),
+            location: String::new(),
+            created_at: 0,
+        }
+    }
+
+    #[tokio::test]
+    async fn tr_11_an_upload_id_opens_for_its_tenant_bucket_and_key_alone() {
+        let sealer = LocalKey::from_hex(&"a1".repeat(32)).expect("a key").sealer().await.expect("a sealer");
+        let (mine, home) = (route("t", "b"), BackendId::parse("fi-hel").expect("an id"));
+        let sealed = seal(&sealer, &mine, "k", &home, "2~secret");
+        assert_eq!(open(&sealer, &mine, "k", &sealed), Some((home.clone(), "2~secret".to_owned())));
+        assert_eq!(sealed, seal(&sealer, &mine, "k", &home, "2~secret"), "clients compare upload ids");
+        assert!(!sealed.contains("secret"));
+        for (route, key, text) in [
+            (route("u", "b"), "k", sealed.clone()),
+            (route("t", "c"), "k", sealed.clone()),
+            (route("t", "b"), "l", sealed.clone()),
+            (route("t", "b"), "k", "2~secret".to_owned()),
+            (route("t", "b"), "k", String::new()),
+            (route("t", "b"), "k", "../".repeat(1 << 18)),
+        ] {
+            assert_eq!(open(&sealer, &route, key, &text), None);
+        }
+    }
+}

@@ -5,8 +5,9 @@ use crate::{
 };
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use pingora_http::ResponseHeader;
+use s3gateway_config::Capabilities;
 use s3gateway_filters::{conditions, headers};
-use s3gateway_s3::{S3Code, S3Request};
+use s3gateway_s3::{S3Code, S3Request, etag};
 use s3gateway_store::ObjectCopy;
 
 /// Query parameters by which a signed GET sets headers of its answer (Amazon S3 API Reference, GetObject).
@@ -77,7 +78,11 @@ pub(super) fn put_download_headers(mut request: UpstreamRequest, client: &S3Requ
 }
 
 /// What a PutObject stores beside the bytes, and its conditions. Tags go their own way: not every backend keeps them.
-pub(super) fn put_upload_headers(mut request: UpstreamRequest, client: &S3Request) -> UpstreamRequest {
+pub(super) fn put_upload_headers(
+    mut request: UpstreamRequest,
+    client: &S3Request,
+    capabilities: &Capabilities,
+) -> UpstreamRequest {
     let forwarded = headers::forwarded_request_headers(client.operation);
     for (name, value) in &client.headers {
         let name = name.as_str();
@@ -85,7 +90,8 @@ pub(super) fn put_upload_headers(mut request: UpstreamRequest, client: &S3Reques
             && !matches!(name, "content-encoding" | "x-amz-tagging")
             && let Ok(value) = std::str::from_utf8(value.as_bytes())
         {
-            request = request.header(name, value.trim());
+            let bare = name == "if-match" && !capabilities.quoted_if_match;
+            request = request.header(name, if bare { etag::unquoted(value.trim()) } else { value.trim() });
         }
     }
     match headers::content_encoding(&client.headers) {

@@ -328,8 +328,8 @@ impl Transfer {
         if !end {
             return;
         }
-        let error = error_from_document(*status, document);
         let request = &self.admitted.request;
+        let error = error_from_document(request.operation, *status, document);
         *body = Some(Bytes::from(error.render_xml(&request.canonical_path, &request_id.to_string())));
         self.error_document = None;
     }
@@ -386,7 +386,11 @@ impl Transfer {
 const MAX_ERROR_DOCUMENT: usize = 64 << 10;
 
 /// Our error for a backend's document: its code where it fits the status that the client has already seen.
-fn error_from_document(status: u16, document: &[u8]) -> S3Error {
+fn error_from_document(operation: Operation, status: u16, document: &[u8]) -> S3Error {
+    if operation == Operation::UploadPart && status == 404 {
+        // Only the upload can be missing; some backends say that it is the key.
+        return S3Code::NoSuchUpload.error();
+    }
     let ours = by_status(status);
     match UpstreamError::from_answer(status, &error_code(document)) {
         refused @ UpstreamError::Refused(_) => {

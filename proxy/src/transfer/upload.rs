@@ -108,7 +108,7 @@ impl Upload {
         if let Some((upload_id, number)) = &self.part {
             return Ok(request.query("partNumber", &number.to_string()).query("uploadId", upload_id));
         }
-        request = head::put_upload_headers(request, &admitted.request);
+        request = head::put_upload_headers(request, &admitted.request, backend.capabilities());
         if let Some(tags) = &self.tags
             && backend.capabilities().tagging
         {
