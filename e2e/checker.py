@@ -90,7 +90,7 @@ class Ledger:
     def check(self, deadline: float = 60):
         """Waits for convergence by looking at the backends alone, then judges everything once more."""
         until(self._converged, "all copies are equal and as acknowledged", deadline, every=0.25)
-        until(lambda: self.gateway.idle(self.bucket), "no key is dirty", 90)
+        until(lambda: self.gateway.idle(self.bucket), "no key is dirty", max(deadline, 20))
         self._check_gateway()
         self.check_denied_place()
         for process in self.gateway.proxy_processes():

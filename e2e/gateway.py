@@ -92,6 +92,13 @@ class Gateway:
         t = self.tenants[tenant]
         return Target(self.name, self.endpoint, t.access_key, t.secret_key, location=HOME, other_location=REPLICA, any_key=self.any_key)
 
+    def through_each_proxy(self, tenant: str = "acme") -> list:
+        """A boto3 client for every proxy: through the tap, one client's kept connection would always meet the same."""
+        targets = [self.target(tenant) for _ in self.proxy_endpoints()]
+        for target, endpoint in zip(targets, self.proxy_endpoints()):
+            target.endpoint = endpoint
+        return [target.s3() for target in targets]
+
     def direct(self, tenant: str = "acme") -> Target:
         """Past the tap, for what measures the proxy itself."""
         target = self.target(tenant)
@@ -287,8 +294,12 @@ domains = ["s3.example.test"]
 [proxy.view]
 poll_interval = "200ms"
 
+# The timeouts bound how long a killed proxy's marks live on, and so how long the fault tests wait for them.
 [proxy.upstream]
 probe_interval = "500ms"
+connect_timeout = "1s"
+read_timeout = "15s"
+write_timeout = "10s"
 
 [proxy.limits]
 idle = "8s"

@@ -89,29 +89,22 @@ def test_worker_is_killed_during_a_large_copy(gateway):
 
 
 def test_gateway_is_killed_during_uploads(gateway):
+    """First one proxy of two, where there are two: the other serves on. Then all at once."""
     ledger = Ledger(gateway)
     with clients_writing(ledger):
-        for _ in range(2):
-            wait_for_writes(ledger, 40)
-            gateway.kill_proxies()
-            time.sleep(0.3)  # clients run against nothing for a moment
-            gateway.start_proxies()
+        wait_for_writes(ledger, 40)
+        if len(gateway.proxy_processes()) > 1:
+            gateway.proxy_processes()[1].stop()
+            wait_for_writes(ledger, 60)
+            gateway.proxy_processes()[1].start()
+        wait_for_writes(ledger, 40)
+        gateway.kill_proxies()
+        time.sleep(0.3)  # clients run against nothing for a moment
+        gateway.start_proxies()
         wait_for_writes(ledger, 20)
     assert ledger.refused, "the kill was not felt: the test proves nothing"
-    ledger.check(deadline=90)
-
-
-@pytest.mark.shape("production")
-def test_one_proxy_of_two_is_killed(gateway):
-    """The other serves on; what the dead one had begun is converged."""
-    ledger = Ledger(gateway)
-    with clients_writing(ledger):
-        wait_for_writes(ledger, 30)
-        gateway.proxies[1].stop()
-        wait_for_writes(ledger, 60)
-        gateway.proxies[1].start()
-        wait_for_writes(ledger, 20)
-    ledger.check(deadline=90)
+    # A mark whose writer is dead lives until its lease runs out; `dev` keeps the default timeouts, so there it is over two minutes.
+    ledger.check(deadline=170)
 
 
 @pytest.mark.shape("production")
@@ -133,11 +126,14 @@ def test_postgres_is_killed_and_restarted(gateway):
     ledger = Ledger(gateway)
     assert ledger.put(ledger.key("before"), b"before")
     ledger.check()
+    proxies = gateway.through_each_proxy()
+    for s3 in proxies:  # from here on each has the route and the key cached
+        assert read(s3, ledger.bucket, ledger.key("before")) == b"before"
     with clients_writing(ledger):
         wait_for_writes(ledger, 40)
         gateway.postgres.kill()
-        for _ in range(4):  # every proxy
-            assert read(ledger.s3, ledger.bucket, ledger.key("before")) == b"before"
+        for s3 in proxies:
+            assert read(s3, ledger.bucket, ledger.key("before")) == b"before"
         wait_for_writes(ledger, 40, 60)
         gateway.postgres.start()
         wait_for_writes(ledger, 40, 60)
@@ -150,15 +146,16 @@ def test_redis_and_postgres_are_both_away(gateway):
     ledger = Ledger(gateway)
     assert ledger.put(ledger.key("known"), b"before")
     ledger.check()
-    for _ in range(4):  # every proxy has the route
-        assert read(ledger.s3, ledger.bucket, ledger.key("known")) == b"before"
+    proxies = gateway.through_each_proxy()
+    for s3 in proxies:  # from here on each has the route and the key cached
+        assert read(s3, ledger.bucket, ledger.key("known")) == b"before"
     gateway.redis.kill()
     gateway.postgres.kill()
     try:
-        assert fails(ledger.s3.put_object, Bucket=ledger.bucket, Key=ledger.key("known"), Body=b"unmarked")[0] == 503
-        assert fails(ledger.s3.delete_object, Bucket=ledger.bucket, Key=ledger.key("known"))[0] == 503
-        for _ in range(4):
-            assert read(ledger.s3, ledger.bucket, ledger.key("known")) == b"before"
+        for s3 in proxies:
+            assert fails(s3.put_object, Bucket=ledger.bucket, Key=ledger.key("known"), Body=b"unmarked")[0] == 503
+            assert fails(s3.delete_object, Bucket=ledger.bucket, Key=ledger.key("known"))[0] == 503
+            assert read(s3, ledger.bucket, ledger.key("known")) == b"before"
         home = ledger.states(HOME)
         assert home[ledger.key("known")][0] == sha256(b"before"), "a write without a mark reached the backend"
     finally:

@@ -69,7 +69,10 @@ impl Answer {
             head.append_header(name.clone(), value)?;
         }
         let bodiless = matches!(self.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-        if !bodiless && !head.headers.contains_key(http::header::CONTENT_LENGTH) && !(is_head && self.status.is_client_error()) {
+        if !bodiless
+            && !head.headers.contains_key(http::header::CONTENT_LENGTH)
+            && !(is_head && self.status.is_client_error())
+        {
             head.insert_header(http::header::CONTENT_LENGTH, self.body.len().to_string())?;
         }
         Ok(head)

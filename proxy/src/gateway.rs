@@ -1,6 +1,10 @@
 //! What all requests of a proxy process share, and the tasks that keep it current.
 use crate::{
-    feed, keys::Keys, metrics::Metrics, routes::Routes, settings::ProxySettings,
+    feed,
+    keys::Keys,
+    metrics::Metrics,
+    routes::Routes,
+    settings::ProxySettings,
     upstream::{Backends, Client},
 };
 use s3gateway_store::{Metadata, Queue, StoreError, secrets::Sealer};

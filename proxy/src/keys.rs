@@ -58,7 +58,12 @@ impl Keys {
 struct ExpireUnknown;
 
 impl moka::Expiry<String, Option<Arc<AccessKey>>> for ExpireUnknown {
-    fn expire_after_create(&self, _: &String, value: &Option<Arc<AccessKey>>, _: std::time::Instant) -> Option<Duration> {
+    fn expire_after_create(
+        &self,
+        _: &String,
+        value: &Option<Arc<AccessKey>>,
+        _: std::time::Instant,
+    ) -> Option<Duration> {
         value.is_none().then_some(UNKNOWN_FOR)
     }
 }

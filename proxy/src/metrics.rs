@@ -43,13 +43,34 @@ impl Metrics {
     pub fn register(registry: &Registry) -> Self {
         let buckets = vec![0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
         let metrics = Self {
-            requests: histogram_vec("s3gateway_request_duration_seconds", "From the request's head to the last byte of its answer.", &buckets, &["operation", "outcome"]),
+            requests: histogram_vec(
+                "s3gateway_request_duration_seconds",
+                "From the request's head to the last byte of its answer.",
+                &buckets,
+                &["operation", "outcome"],
+            ),
             errors: counter_vec("s3gateway_errors_total", "Error answers by S3 code.", &["code"]),
-            failovers: counter_vec("s3gateway_failover_reads_total", "Reads that left a failed home, by what came of them.", &["result"]),
-            first_byte: histogram("s3gateway_upstream_first_byte_seconds", "From choosing a backend to the head of its answer.", &buckets),
+            failovers: counter_vec(
+                "s3gateway_failover_reads_total",
+                "Reads that left a failed home, by what came of them.",
+                &["result"],
+            ),
+            first_byte: histogram(
+                "s3gateway_upstream_first_byte_seconds",
+                "From choosing a backend to the head of its answer.",
+                &buckets,
+            ),
             breaker: gauge_vec("s3gateway_breaker_state", "0 closed, 1 half-open, 2 open.", &["backend"]),
-            healthy: gauge_vec("s3gateway_backend_healthy", "1 where the last probe of the backend succeeded.", &["backend"]),
-            queue: gauge_vec("s3gateway_queue_keys", "Keys in the queue: dirty in all, and of these claimed, delayed, dead.", &["state"]),
+            healthy: gauge_vec(
+                "s3gateway_backend_healthy",
+                "1 where the last probe of the backend succeeded.",
+                &["backend"],
+            ),
+            queue: gauge_vec(
+                "s3gateway_queue_keys",
+                "Keys in the queue: dirty in all, and of these claimed, delayed, dead.",
+                &["state"],
+            ),
             lag: gauge("s3gateway_replication_lag_seconds", "Age of the oldest dirty key."),
             in_flight: int_gauge("s3gateway_requests_in_flight", "Requests being served now."),
             bytes: counter_vec("s3gateway_body_bytes_total", "Bytes of bodies.", &["direction"]),
@@ -105,7 +126,9 @@ impl Metrics {
     }
     /// Takes the queue's figures in.
     pub fn observe_queue(&self, depth: &Depth) {
-        for (state, keys) in [("dirty", depth.dirty), ("claimed", depth.claimed), ("delayed", depth.delayed), ("dead", depth.dead)] {
+        for (state, keys) in
+            [("dirty", depth.dirty), ("claimed", depth.claimed), ("delayed", depth.delayed), ("dead", depth.dead)]
+        {
             self.queue.with_label_values(&[state]).set(i64::try_from(keys).unwrap_or(i64::MAX));
         }
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_secs_f64();

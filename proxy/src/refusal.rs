@@ -65,8 +65,12 @@ impl Refusal {
 fn upstream_to_s3(error: &UpstreamError) -> S3Error {
     match error {
         UpstreamError::SlowDown => S3Code::SlowDown.error(),
-        UpstreamError::OutOfService | UpstreamError::Unreachable(_) | UpstreamError::Broken(_) | UpstreamError::Failed(_)
-        | UpstreamError::OurCredentials(_) | UpstreamError::Malformed(_) => S3Code::ServiceUnavailable.error(),
+        UpstreamError::OutOfService
+        | UpstreamError::Unreachable(_)
+        | UpstreamError::Broken(_)
+        | UpstreamError::Failed(_)
+        | UpstreamError::OurCredentials(_)
+        | UpstreamError::Malformed(_) => S3Code::ServiceUnavailable.error(),
         UpstreamError::Refused(refused) => match known_code(&refused.code) {
             Some(code) => code.error(),
             None => by_status(refused.status).error(),
@@ -78,9 +82,29 @@ fn upstream_to_s3(error: &UpstreamError) -> S3Error {
 fn known_code(code: &str) -> Option<S3Code> {
     use S3Code::*;
     [
-        BadDigest, BucketNotEmpty, EntityTooLarge, EntityTooSmall, IncompleteBody, InvalidArgument, InvalidDigest, InvalidPart,
-        InvalidPartOrder, InvalidRange, InvalidRequest, InvalidTag, KeyTooLongError, MalformedXML, MetadataTooLarge, NoSuchKey,
-        NoSuchTagSet, NoSuchUpload, NoSuchVersion, NotImplemented, OperationAborted, PreconditionFailed, InvalidObjectState,
+        BadDigest,
+        BucketNotEmpty,
+        EntityTooLarge,
+        EntityTooSmall,
+        IncompleteBody,
+        InvalidArgument,
+        InvalidDigest,
+        InvalidPart,
+        InvalidPartOrder,
+        InvalidRange,
+        InvalidRequest,
+        InvalidTag,
+        KeyTooLongError,
+        MalformedXML,
+        MetadataTooLarge,
+        NoSuchKey,
+        NoSuchTagSet,
+        NoSuchUpload,
+        NoSuchVersion,
+        NotImplemented,
+        OperationAborted,
+        PreconditionFailed,
+        InvalidObjectState,
     ]
     .into_iter()
     .find(|known| known.name() == code)

@@ -19,7 +19,12 @@ impl Routes {
     ///
     /// # Errors
     /// `NoSuchBucket`; a store error where it is not cached and cannot be read.
-    pub async fn resolve(&self, metadata: &Metadata, tenant: &TenantId, bucket: &LogicalBucket) -> Result<Arc<Route>, Refusal> {
+    pub async fn resolve(
+        &self,
+        metadata: &Metadata,
+        tenant: &TenantId,
+        bucket: &LogicalBucket,
+    ) -> Result<Arc<Route>, Refusal> {
         let key = (tenant.clone(), bucket.clone());
         if let Some(route) = self.0.get(&key).await {
             return Ok(route);

@@ -58,7 +58,8 @@ pub fn serve(gateway: Arc<Gateway>, listeners: Listeners, stop: CancellationToke
         service.add_tcp(&address.to_string());
     }
     for (address, certificate, key) in &listeners.tls {
-        let tls = TlsSettings::intermediate(&certificate.to_string_lossy(), &key.to_string_lossy()).map_err(|e| e.to_string())?;
+        let tls = TlsSettings::intermediate(&certificate.to_string_lossy(), &key.to_string_lossy())
+            .map_err(|e| e.to_string())?;
         service.add_tls_with_settings(&address.to_string(), None, tls);
     }
     server.add_service(service);
@@ -169,7 +170,12 @@ impl ProxyHttp for S3Service {
         }
     }
 
-    async fn upstream_request_filter(&self, _: &mut Session, request: &mut RequestHeader, ctx: &mut Context) -> Result<()> {
+    async fn upstream_request_filter(
+        &self,
+        _: &mut Session,
+        request: &mut RequestHeader,
+        ctx: &mut Context,
+    ) -> Result<()> {
         match ctx.transfer()?.build_request() {
             Ok(built) => *request = built,
             Err(refusal) => return Err(ctx.refuse(refusal)),
@@ -177,7 +183,13 @@ impl ProxyHttp for S3Service {
         Ok(())
     }
 
-    async fn request_body_filter(&self, _: &mut Session, body: &mut Option<Bytes>, end: bool, ctx: &mut Context) -> Result<()> {
+    async fn request_body_filter(
+        &self,
+        _: &mut Session,
+        body: &mut Option<Bytes>,
+        end: bool,
+        ctx: &mut Context,
+    ) -> Result<()> {
         if let Some(piece) = body.as_ref() {
             self.gateway.metrics.bytes.with_label_values(&["up"]).inc_by(piece.len() as u64);
         }
@@ -188,7 +200,12 @@ impl ProxyHttp for S3Service {
         Ok(())
     }
 
-    async fn upstream_response_filter(&self, _: &mut Session, head: &mut ResponseHeader, ctx: &mut Context) -> Result<()> {
+    async fn upstream_response_filter(
+        &self,
+        _: &mut Session,
+        head: &mut ResponseHeader,
+        ctx: &mut Context,
+    ) -> Result<()> {
         if head.status.is_informational() {
             return Ok(());
         }
@@ -204,7 +221,13 @@ impl ProxyHttp for S3Service {
         }
     }
 
-    fn response_body_filter(&self, _: &mut Session, body: &mut Option<Bytes>, end: bool, ctx: &mut Context) -> Result<Option<Duration>> {
+    fn response_body_filter(
+        &self,
+        _: &mut Session,
+        body: &mut Option<Bytes>,
+        end: bool,
+        ctx: &mut Context,
+    ) -> Result<Option<Duration>> {
         let request_id = ctx.request_id;
         let transfer = ctx.transfer()?;
         transfer.pass_down(body, end, request_id);
@@ -221,7 +244,14 @@ impl ProxyHttp for S3Service {
         error
     }
 
-    fn error_while_proxy(&self, _: &HttpPeer, session: &mut Session, mut error: Box<Error>, ctx: &mut Context, reused: bool) -> Box<Error> {
+    fn error_while_proxy(
+        &self,
+        _: &HttpPeer,
+        session: &mut Session,
+        mut error: Box<Error>,
+        ctx: &mut Context,
+        reused: bool,
+    ) -> Box<Error> {
         let answered = session.response_written().is_some_and(|head| !head.status.is_informational());
         let replayable = !session.as_ref().retry_buffer_truncated();
         let from_client = *error.esource() == ErrorSource::Downstream;
@@ -275,7 +305,7 @@ impl ProxyHttp for S3Service {
         };
         let elapsed = ctx.started.elapsed();
         self.gateway.metrics.observe_request(ctx.operation, outcome, elapsed);
-        tracing::debug!(
+        tracing::info!(
             target: "s3gateway::access",
             request_id = %ctx.request_id,
             operation = ctx.operation.map_or("unknown", Operation::name),

@@ -39,7 +39,7 @@ impl Metrics {
     /// Makes and registers them all.
     ///
     /// # Errors
-    /// Where a name or label is not allowed.
+    /// Where a name is registered already.
     pub(crate) fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
         let buckets = prometheus::exponential_buckets(0.005, 2.5, 14)?;
         let opts = |name: &str, help: &str| HistogramOpts::new(name, help).buckets(buckets.clone());
@@ -87,11 +87,7 @@ impl Metrics {
             Box::new(metrics.resumed_parts.clone()),
         ];
         for collector in all {
-            match registry.register(collector) {
-                // In one process with a proxy, the queue's figures are shown by it already.
-                Ok(()) | Err(prometheus::Error::AlreadyReg) => {}
-                Err(failed) => return Err(failed),
-            }
+            registry.register(collector)?;
         }
         Ok(metrics)
     }

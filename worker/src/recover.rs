@@ -9,8 +9,6 @@ use std::time::{Duration, SystemTime};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-/// Far longer than any gateway takes from beginning to end, so that none is still at it.
-const ABANDONED_AFTER: Duration = Duration::from_secs(300);
 /// Buckets looked at in one round.
 const BUCKETS_AT_ONCE: u32 = 100;
 
@@ -18,6 +16,7 @@ const BUCKETS_AT_ONCE: u32 = 100;
 pub(crate) struct Recoverer {
     pub(crate) metadata: Metadata,
     pub(crate) backends: Arc<Backends>,
+    pub(crate) abandoned_after: Duration,
 }
 
 /// What became of an unfinished bucket.
@@ -34,7 +33,7 @@ enum End {
 impl Recoverer {
     /// One round over all unfinished buckets; what fails is tried again in the next.
     pub(crate) async fn round(&self, now: SystemTime, stop: &CancellationToken) {
-        let before = crate::worker::millis(now.checked_sub(ABANDONED_AFTER).unwrap_or(SystemTime::UNIX_EPOCH));
+        let before = crate::worker::millis(now.checked_sub(self.abandoned_after).unwrap_or(SystemTime::UNIX_EPOCH));
         let unfinished = match self.metadata.unfinished_buckets(before, BUCKETS_AT_ONCE).await {
             Ok(unfinished) => unfinished,
             Err(error) => return warn!(%error, "unfinished buckets cannot be read"),

@@ -37,6 +37,9 @@ pub struct WorkerSettings {
     pub drain_grace: Duration,
     /// Pause between two looks for deleted buckets whose replicas remain. Default 5 s.
     pub retire_interval: Duration,
+    /// How long a bucket may be half made or half deleted before its gateway counts as dead and the worker ends it; far
+    /// longer than any gateway takes. Default 5 min.
+    pub abandoned_after: Duration,
     /// How long the job history is kept. Default 7 days.
     pub history: Duration,
     /// Pause between two redrives of keys that were given up only because a backend was away. Default 5 min.
@@ -62,6 +65,7 @@ impl Default for WorkerSettings {
             upload_timeout: Duration::from_secs(3600),
             drain_grace: Duration::from_secs(25),
             retire_interval: Duration::from_secs(5),
+            abandoned_after: Duration::from_secs(300),
             history: Duration::from_secs(7 * 24 * 3600),
             redrive_interval: Duration::from_secs(300),
             seed: None,

@@ -5,7 +5,8 @@ mod sites;
 use aws_sdk_s3::primitives::{ByteStream, DateTime};
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
 use s3gateway_config::{KeyRule, PlaceRule, ResidencyPolicy};
-use s3gateway_s3::ObjectKey;
+use s3gateway_s3::{LogicalBucket, ObjectKey};
+use s3gateway_store::{Begun, NewBucket};
 use sites::{Site, World, noise, until};
 use std::time::Duration;
 
@@ -252,6 +253,36 @@ async fn a_deleted_bucket_leaves_nothing_on_its_replicas() {
     world.queue.mark(&world.dirty("k0"), "req-2").await.unwrap();
     world.clean("k0").await;
     assert!(near.0.head_bucket().bucket(&near.1).send().await.is_err(), "the replica bucket must not rise again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_dead_gateway_left_half_done_is_ended_and_no_object_is_lost_by_it() {
+    let mut world = World::new().await;
+    world.put("kept", b"x".to_vec()).await;
+    world.clean("kept").await;
+    world.stop_worker().await;
+    // A deletion that never got to the backend, of a bucket with an object, and a creation that never came into service.
+    world.metadata.begin_delete_bucket(&world.route.bucket).await.unwrap();
+    let new = NewBucket {
+        tenant: world.tenant.id.clone(),
+        name: LogicalBucket::parse("half-made").unwrap(),
+        placement: vec![world.home.id.clone()],
+        replica_count: 1,
+        location: String::new(),
+    };
+    let Begun::Created(half) = world.metadata.begin_create_bucket(&new).await.unwrap() else {
+        panic!("the name is new")
+    };
+    let half_made = half.physical_on(&world.home.id).unwrap().for_upstream().to_owned();
+    world.home.client().create_bucket().bucket(&half_made).send().await.unwrap();
+
+    world.start_worker_that_ends(Duration::ZERO).await;
+    let unfinished = async || world.metadata.unfinished_buckets(i64::MAX, 10).await.unwrap();
+    until("nothing is half done", async || unfinished().await.is_empty()).await;
+    assert!(world.metadata.route_by_id(&world.route.bucket).await.unwrap().is_some(), "a bucket with an object stays");
+    assert!(world.read(&world.home, "kept").await.is_some());
+    assert!(world.metadata.route_by_id(&half.bucket).await.unwrap().is_none());
+    assert!(world.home.client().head_bucket().bucket(&half_made).send().await.is_err(), "an empty one is dropped");
 }
 
 /// Needs a Ceph RGW: `S3GATEWAY_TEST_RGW` names a JSON file with `endpoint` and two `users` (`access_key`, `secret_key`).

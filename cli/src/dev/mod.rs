@@ -19,7 +19,7 @@ use crate::{
 use embedded::EmbeddedBackends;
 use prometheus::Registry;
 use s3gateway_config::{Secret, settings::LogFormat};
-use s3gateway_proxy::{Gateway, Listeners, ProxyParts, ProxySettings, admin};
+use s3gateway_proxy::{Gateway, Listeners, ProxyParts, ProxySettings, UpstreamSettings, admin};
 use s3gateway_store::{
     Metadata, Queue,
     secrets::{KeyProvider, LocalKey},
@@ -33,6 +33,9 @@ pub use state::AdminFile;
 
 /// In-flight requests get this long after Ctrl-C: whoever presses it is waiting.
 const GRACE: Duration = Duration::from_secs(5);
+
+/// Embedded backends answer at once; a write that a kill has cut off keeps its key waiting for this long.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Everything that runs, and what stops it.
 struct Running {
@@ -98,6 +101,11 @@ async fn start(options: &DevOptions, folder: &Folder) -> Result<Running, Failure
         settings: ProxySettings {
             signing_regions: places::signing_regions(),
             grace: GRACE,
+            upstream: UpstreamSettings {
+                read_timeout: ANSWER_TIMEOUT,
+                write_timeout: ANSWER_TIMEOUT,
+                ..UpstreamSettings::default()
+            },
             ..ProxySettings::default()
         },
         metadata: metadata.clone(),

@@ -1,7 +1,6 @@
 //! The state folder of `dev` and the files in it that hold secrets: mode 0600, replaced as a whole.
 use super::{places, setup};
 use crate::failure::{During, Failure};
-use s3gateway_config::Place;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
@@ -82,7 +81,8 @@ pub struct ReadyFile {
 #[derive(Debug, Serialize)]
 pub struct ReadyBackend {
     id: String,
-    place: Place,
+    /// The region that stands for the place in placements, e.g. `fi-hel`.
+    place: String,
     /// `http://127.0.0.1:PORT`
     pub endpoint: String,
     access_key: String,
@@ -175,6 +175,7 @@ impl ReadyFile {
             let key = known.backends.iter().find(|backend| backend.id == id)?;
             let (_, endpoint) = backends.iter().find(|(backend, _)| backend == id)?;
             let (access_key, secret_key) = (key.access_key.clone(), key.secret_key.clone());
+            let place = place.region;
             Some(ReadyBackend { id: id.into(), place, endpoint: endpoint.clone(), access_key, secret_key })
         });
         Self {

@@ -63,12 +63,20 @@ pub(super) fn refuse_unserved_parameters(request: &S3Request) -> Result<(), Refu
     Ok(())
 }
 
-/// Conditions, range and checksum mode of a GET or HEAD.
-pub(super) fn put_download_headers(mut request: UpstreamRequest, client: &S3Request) -> Result<UpstreamRequest, Refusal> {
+/// Conditions, range and checksum mode of a GET or HEAD. A replica that knows the object under another ETag is not asked
+/// about conditions: [`check_conditions`] judges its answer.
+pub(super) fn put_download_headers(
+    mut request: UpstreamRequest,
+    client: &S3Request,
+    copy: Option<&ObjectCopy>,
+) -> Result<UpstreamRequest, Refusal> {
+    let other_etag = copy.is_some_and(|copy| copy.etag != copy.home_etag);
     for name in headers::forwarded_request_headers(client.operation).names() {
-        match client.header(name) {
-            Some(value) if *name != "range" => request = request.header(name, value),
-            _ => {}
+        let left_out = *name == "range" || (other_etag && name.starts_with("if-"));
+        if let Some(value) = client.header(name)
+            && !left_out
+        {
+            request = request.header(name, value);
         }
     }
     if let Some(Range(range)) = range(client)? {
@@ -104,7 +112,11 @@ pub(super) fn put_upload_headers(
 ///
 /// # Errors
 /// `NotModified` or `PreconditionFailed`.
-pub(super) fn check_conditions(request: &S3Request, upstream: &ResponseHeader, copy: Option<&ObjectCopy>) -> Result<(), Refusal> {
+pub(super) fn check_conditions(
+    request: &S3Request,
+    upstream: &ResponseHeader,
+    copy: Option<&ObjectCopy>,
+) -> Result<(), Refusal> {
     let etag = match copy {
         Some(copy) => copy.home_etag.as_str(),
         None => text(upstream, header::ETAG).unwrap_or_default(),
@@ -118,7 +130,11 @@ pub(super) fn check_conditions(request: &S3Request, upstream: &ResponseHeader, c
 }
 
 /// The client's head for an object or a 304: what S3 sends, nothing that only the backend says.
-pub(super) fn render_object_head(request: &S3Request, upstream: &ResponseHeader, copy: Option<&ObjectCopy>) -> Result<ResponseHeader, Refusal> {
+pub(super) fn render_object_head(
+    request: &S3Request,
+    upstream: &ResponseHeader,
+    copy: Option<&ObjectCopy>,
+) -> Result<ResponseHeader, Refusal> {
     let mut head = ResponseHeader::build(upstream.status, Some(16)).map_err(|_| S3Code::InternalError.error())?;
     let forwarded = headers::forwarded_response_headers(request.operation);
     let mut put = |name: &HeaderName, value: &HeaderValue| {
@@ -134,7 +150,8 @@ pub(super) fn render_object_head(request: &S3Request, upstream: &ResponseHeader,
         put(&header::ACCEPT_RANGES, &HeaderValue::from_static("bytes"))?;
     }
     if let Some(copy) = copy {
-        let etag = HeaderValue::from_str(&format!("\"{}\"", copy.home_etag)).map_err(|_| UpstreamError::Malformed("etag"))?;
+        let etag =
+            HeaderValue::from_str(&format!("\"{}\"", copy.home_etag)).map_err(|_| UpstreamError::Malformed("etag"))?;
         head.insert_header(header::ETAG, etag).map_err(|_| S3Code::InternalError.error())?;
     }
     if upstream.status != StatusCode::NOT_MODIFIED {

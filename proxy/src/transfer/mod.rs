@@ -98,7 +98,9 @@ fn parse(gateway: &Gateway, session: &mut Session) -> Result<(S3Request, Framing
     let target = std::str::from_utf8(head.raw_path()).map_err(|_| S3Code::InvalidURI.error())?;
     let request = S3Request::parse(&head.method, target, &head.headers, &gateway.settings.domains)?;
     let content_length = match head.headers.get(header::CONTENT_LENGTH) {
-        Some(value) => Some(value.to_str().ok().and_then(|v| v.parse().ok()).ok_or_else(|| S3Code::InvalidArgument.error())?),
+        Some(value) => {
+            Some(value.to_str().ok().and_then(|v| v.parse().ok()).ok_or_else(|| S3Code::InvalidArgument.error())?)
+        }
         None => None,
     };
     let chunked = content_length.is_none() && has_body && head.headers.contains_key(header::TRANSFER_ENCODING);
@@ -107,7 +109,8 @@ fn parse(gateway: &Gateway, session: &mut Session) -> Result<(S3Request, Framing
 
 /// Answers `Expect: 100-continue`, which is due only now that the head has been judged (RFC 9110 10.1.1).
 async fn expect(session: &mut Session) -> Result<(), Refusal> {
-    let expects = session.get_header(header::EXPECT).is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+    let expects =
+        session.get_header(header::EXPECT).is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(b"100-continue"));
     if expects {
         session.as_downstream_mut().write_continue_response().await.map_err(|_| Refusal::ClientGone)?;
     }
@@ -208,7 +211,10 @@ impl Transfer {
     }
 
     /// Replicas that hold the object as it is at home: the key is clean, and a worker has verified their copy.
-    async fn current_replicas(&self, gateway: &Gateway) -> Result<VecDeque<(Arc<UpstreamBackend>, ObjectCopy)>, Refusal> {
+    async fn current_replicas(
+        &self,
+        gateway: &Gateway,
+    ) -> Result<VecDeque<(Arc<UpstreamBackend>, ObjectCopy)>, Refusal> {
         let routed = self.admitted.routed()?;
         if routed.replicas.is_empty() {
             return Err(self.home_loss());
@@ -253,11 +259,16 @@ impl Transfer {
         let routed = self.admitted.routed()?;
         let physical = routed.route.physical_on(backend.id()).ok_or(UpstreamError::OutOfService)?;
         let request = UpstreamRequest::new(self.admitted.request.method.clone(), physical, Some(self.admitted.key()?));
-        head::put_download_headers(request, &self.admitted.request)
+        head::put_download_headers(request, &self.admitted.request, self.copy.as_ref())
     }
 
     /// Passes a piece of the request's body on, as far as it may leave.
-    pub(crate) async fn pass_up(&mut self, gateway: &Gateway, piece: Option<Bytes>, end: bool) -> Result<Option<Bytes>, Refusal> {
+    pub(crate) async fn pass_up(
+        &mut self,
+        gateway: &Gateway,
+        piece: Option<Bytes>,
+        end: bool,
+    ) -> Result<Option<Bytes>, Refusal> {
         match &mut self.upload {
             Some(upload) => upload.pass(gateway, piece, end, self.admitted.request_id).await,
             None => Ok(None),
@@ -265,7 +276,11 @@ impl Transfer {
     }
 
     /// Takes the backend's head and makes the client's from it; settles the mark of an upload.
-    pub(crate) async fn take_head(&mut self, gateway: &Gateway, upstream: &ResponseHeader) -> Result<ResponseHeader, Refusal> {
+    pub(crate) async fn take_head(
+        &mut self,
+        gateway: &Gateway,
+        upstream: &ResponseHeader,
+    ) -> Result<ResponseHeader, Refusal> {
         let status = upstream.status;
         if let Some(backend) = &self.serving {
             let failed = status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED;

@@ -29,6 +29,8 @@ pub(super) struct Upload {
     released: bool,
     checksum: Option<(Algorithm, String)>,
     conditional: bool,
+    /// The backend has said no while the body was still coming.
+    refused: bool,
 }
 
 /// How far the key's mark has come. A part is no object and needs none.
@@ -47,7 +49,8 @@ impl Upload {
         let request = &admitted.request;
         let capabilities = routed.home.capabilities();
         s3gateway_filters::keys::check(capabilities.keys, admitted.key()?)?;
-        let conditional = [header::IF_MATCH, header::IF_NONE_MATCH].iter().any(|name| request.headers.contains_key(name));
+        let conditional =
+            [header::IF_MATCH, header::IF_NONE_MATCH].iter().any(|name| request.headers.contains_key(name));
         if conditional && !capabilities.conditional_writes {
             return Err(S3Code::NotImplemented.because("This bucket's home has no conditional writes.").into());
         }
@@ -68,6 +71,7 @@ impl Upload {
             released: false,
             checksum: None,
             conditional,
+            refused: false,
         })
     }
 
@@ -118,7 +122,17 @@ impl Upload {
     }
 
     /// Takes a piece of the body and gives back what may leave now. At the end: the proof, then the mark, then the rest.
-    pub(super) async fn pass(&mut self, gateway: &Gateway, piece: Option<Bytes>, end: bool, request_id: RequestId) -> Result<Option<Bytes>, Refusal> {
+    pub(super) async fn pass(
+        &mut self,
+        gateway: &Gateway,
+        piece: Option<Bytes>,
+        end: bool,
+        request_id: RequestId,
+    ) -> Result<Option<Bytes>, Refusal> {
+        if self.refused {
+            // The rest is read, so that the client sees the answer, and goes nowhere.
+            return Ok(if end { None } else { Some(Bytes::new()) });
+        }
         let Some(verifier) = self.verifier.as_mut() else { return Ok(None) };
         let mut out = match piece {
             Some(piece) => verifier.push(piece)?,
@@ -166,7 +180,12 @@ impl Upload {
     }
 
     /// The backend has the object: keeps lent tags, commits the mark, and only then makes the client's answer.
-    pub(super) async fn succeed(&mut self, gateway: &Gateway, admitted: &Admitted, upstream: &ResponseHeader) -> Result<ResponseHeader, Refusal> {
+    pub(super) async fn succeed(
+        &mut self,
+        gateway: &Gateway,
+        admitted: &Admitted,
+        upstream: &ResponseHeader,
+    ) -> Result<ResponseHeader, Refusal> {
         if !self.released {
             return Err(UpstreamError::Malformed("success before the body was complete").into());
         }
@@ -193,6 +212,7 @@ impl Upload {
 
     /// The write was refused; with certainty its lease can go, else it runs out.
     pub(super) async fn settle_refused(&mut self, gateway: &Gateway, certain: bool) {
+        self.refused = true;
         let mark = match std::mem::replace(&mut self.marking, Marking::Settled) {
             Marking::Made(mark, _) => mark,
             Marking::Asked(asked, _) => match asked.await {

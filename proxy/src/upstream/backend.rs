@@ -6,7 +6,9 @@ use aws_credential_types::Credentials;
 use aws_smithy_runtime_api::client::identity::Identity;
 use futures::future::join_all;
 use pingora_core::upstreams::peer::HttpPeer;
-use pingora_load_balancing::{Backends as Addresses, LoadBalancer, health_check::HttpHealthCheck, selection::RoundRobin};
+use pingora_load_balancing::{
+    Backends as Addresses, LoadBalancer, health_check::HttpHealthCheck, selection::RoundRobin,
+};
 use s3gateway_config::{BackendId, Capabilities, Place};
 use s3gateway_store::Backend;
 use std::{collections::HashMap, sync::Arc, time::Instant};
@@ -53,11 +55,15 @@ impl UpstreamBackend {
             if answer.status.as_u16() < 500 {
                 Ok(())
             } else {
-                pingora_core::Error::e_explain(pingora_core::ErrorType::HTTPStatus(answer.status.as_u16()), "probing a backend")
+                pingora_core::Error::e_explain(
+                    pingora_core::ErrorType::HTTPStatus(answer.status.as_u16()),
+                    "probing a backend",
+                )
             }
         }));
         addresses.set_health_check(Box::new(probe));
-        let credentials = Credentials::new(&record.access_key, record.secret_key.expose().as_str(), None, None, "s3gateway");
+        let credentials =
+            Credentials::new(&record.access_key, record.secret_key.expose().as_str(), None, None, "s3gateway");
         let backend = Self {
             host,
             sni: name,

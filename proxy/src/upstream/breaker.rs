@@ -97,7 +97,8 @@ mod tests {
     use std::time::Duration;
 
     fn breaker() -> (Breaker, Instant) {
-        let settings = BreakerSettings { failures: 2, open_for: Duration::from_secs(1), open_at_most: Duration::from_secs(3) };
+        let settings =
+            BreakerSettings { failures: 2, open_for: Duration::from_secs(1), open_at_most: Duration::from_secs(3) };
         (Breaker::new(settings), Instant::now())
     }
 

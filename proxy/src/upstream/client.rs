@@ -57,7 +57,12 @@ impl Client {
     /// Everything but 2xx and 304 is an [`UpstreamError`].
     ///
     /// Cancel: a write may or may not have been carried out.
-    pub async fn send(&self, backend: &UpstreamBackend, request: UpstreamRequest, body: Bytes) -> Result<UpstreamAnswer, UpstreamError> {
+    pub async fn send(
+        &self,
+        backend: &UpstreamBackend,
+        request: UpstreamRequest,
+        body: Bytes,
+    ) -> Result<UpstreamAnswer, UpstreamError> {
         let repeatable = request.method().is_idempotent();
         let (result, reused) = self.attempt(backend, request.clone(), body.clone()).await;
         match result {
@@ -66,7 +71,12 @@ impl Client {
         }
     }
 
-    async fn attempt(&self, backend: &UpstreamBackend, request: UpstreamRequest, body: Bytes) -> (Result<UpstreamAnswer, UpstreamError>, bool) {
+    async fn attempt(
+        &self,
+        backend: &UpstreamBackend,
+        request: UpstreamRequest,
+        body: Bytes,
+    ) -> (Result<UpstreamAnswer, UpstreamError>, bool) {
         let is_head = request.method() == Method::HEAD;
         let wants_length = !body.is_empty() || matches!(*request.method(), Method::PUT | Method::POST);
         let request = if wants_length { request.content_length(body.len() as u64) } else { request };
@@ -95,14 +105,22 @@ impl Client {
     ///
     /// # Errors
     /// As [`Client::send`].
-    pub async fn open(&self, backend: &UpstreamBackend, request: UpstreamRequest) -> Result<Download<'_>, UpstreamError> {
+    pub async fn open(
+        &self,
+        backend: &UpstreamBackend,
+        request: UpstreamRequest,
+    ) -> Result<Download<'_>, UpstreamError> {
         match self.open_once(backend, request.clone()).await {
             (Err(UpstreamError::Broken(_)), true) => self.open_once(backend, request).await.0,
             (result, _) => result,
         }
     }
 
-    async fn open_once(&self, backend: &UpstreamBackend, request: UpstreamRequest) -> (Result<Download<'_>, UpstreamError>, bool) {
+    async fn open_once(
+        &self,
+        backend: &UpstreamBackend,
+        request: UpstreamRequest,
+    ) -> (Result<Download<'_>, UpstreamError>, bool) {
         let (mut session, peer, reused) = match self.connect(backend).await {
             Ok(connected) => connected,
             Err(error) => return (Err(error), false),
@@ -142,7 +160,9 @@ impl Client {
             let mut left = length;
             while left > 0 {
                 let piece = source.next().await?.ok_or_else(|| UpstreamError::Broken("source ended early".into()))?;
-                left = left.checked_sub(piece.len() as u64).ok_or(UpstreamError::Malformed("source is longer than announced"))?;
+                left = left
+                    .checked_sub(piece.len() as u64)
+                    .ok_or(UpstreamError::Malformed("source is longer than announced"))?;
                 session.write_request_body(piece, left == 0).await.map_err(broken)?;
             }
             session.finish_request_body().await.map_err(broken)?;
@@ -168,7 +188,10 @@ impl Client {
 
     /// Pools the connection again where its answer was read to the end.
     async fn give_back<T>(&self, mut session: HttpSession, peer: &HttpPeer, result: &Result<T, UpstreamError>) {
-        let whole = matches!(result, Ok(_) | Err(UpstreamError::Refused(_) | UpstreamError::OurCredentials(_) | UpstreamError::SlowDown));
+        let whole = matches!(
+            result,
+            Ok(_) | Err(UpstreamError::Refused(_) | UpstreamError::OurCredentials(_) | UpstreamError::SlowDown)
+        );
         if whole && session.response_done() {
             self.connector.release_http_session(session, peer, peer.idle_timeout()).await;
         }
@@ -205,7 +228,11 @@ impl Download<'_> {
     }
 }
 
-fn sign(backend: &UpstreamBackend, request: UpstreamRequest, body: Option<&Bytes>) -> Result<Box<RequestHeader>, UpstreamError> {
+fn sign(
+    backend: &UpstreamBackend,
+    request: UpstreamRequest,
+    body: Option<&Bytes>,
+) -> Result<Box<RequestHeader>, UpstreamError> {
     let header = request.sign(backend, body.map(|b| b.as_ref()), SystemTime::now());
     header.map(Box::new).map_err(|_| UpstreamError::Malformed("request cannot be signed"))
 }

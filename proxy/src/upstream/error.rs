@@ -47,9 +47,14 @@ impl UpstreamError {
             (429, _) | (503, "SlowDown") => Self::SlowDown,
             (501, _) => Self::Refused(error),
             (500.., _) => Self::Failed(error),
-            (400, "ExpiredToken" | "InvalidToken" | "AuthorizationHeaderMalformed" | "XAmzContentSHA256Mismatch" | "RequestTimeTooSkewed") => {
-                Self::OurCredentials(error)
-            }
+            (
+                400,
+                "ExpiredToken"
+                | "InvalidToken"
+                | "AuthorizationHeaderMalformed"
+                | "XAmzContentSHA256Mismatch"
+                | "RequestTimeTooSkewed",
+            ) => Self::OurCredentials(error),
             (300..=399, _) if status != 304 => Self::Malformed("redirect"),
             (0..=299, _) => Self::Malformed("success where an error was expected"),
             _ => Self::Refused(error),
@@ -59,7 +64,9 @@ impl UpstreamError {
     /// Whether the write was certainly not carried out, so that its lease can go at once.
     pub fn is_definite(&self) -> bool {
         match self {
-            Self::OutOfService | Self::Unreachable(_) | Self::OurCredentials(_) | Self::Refused(_) | Self::SlowDown => true,
+            Self::OutOfService | Self::Unreachable(_) | Self::OurCredentials(_) | Self::Refused(_) | Self::SlowDown => {
+                true
+            }
             Self::Broken(_) | Self::Failed(_) | Self::Malformed(_) => false,
         }
     }
@@ -67,8 +74,13 @@ impl UpstreamError {
     /// Whether another backend may well answer where this one did not.
     pub fn is_outage(&self) -> bool {
         match self {
-            Self::OutOfService | Self::Unreachable(_) | Self::Broken(_) | Self::Failed(_) | Self::SlowDown
-            | Self::OurCredentials(_) | Self::Malformed(_) => true,
+            Self::OutOfService
+            | Self::Unreachable(_)
+            | Self::Broken(_)
+            | Self::Failed(_)
+            | Self::SlowDown
+            | Self::OurCredentials(_)
+            | Self::Malformed(_) => true,
             Self::Refused(_) => false,
         }
     }

@@ -1,7 +1,8 @@
 //! Builds one upstream request from nothing and signs it: no header or parameter of the client's gets here by itself.
 use super::UpstreamBackend;
 use aws_sigv4::http_request::{
-    PayloadChecksumKind, PercentEncodingMode, SignableBody, SignableRequest, SigningSettings, UriPathNormalizationMode, sign,
+    PayloadChecksumKind, PercentEncodingMode, SignableBody, SignableRequest, SigningSettings, UriPathNormalizationMode,
+    sign,
 };
 use aws_sigv4::sign::v4;
 use http::Method;
@@ -22,7 +23,8 @@ pub struct UpstreamRequest {
 impl UpstreamRequest {
     /// A request on a bucket or, with `key`, on an object; path-style.
     pub fn new(method: Method, bucket: &PhysicalBucket, key: Option<&ObjectKey>) -> Self {
-        let mut path_and_query = String::with_capacity(bucket.for_upstream().len() + key.map_or(0, |k| k.as_str().len()) + 66);
+        let mut path_and_query =
+            String::with_capacity(bucket.for_upstream().len() + key.map_or(0, |k| k.as_str().len()) + 66);
         path_and_query.push('/');
         path_and_query.push_str(bucket.for_upstream());
         if let Some(key) = key {
@@ -64,7 +66,12 @@ impl UpstreamRequest {
     ///
     /// # Errors
     /// A text for the log where a value cannot be carried by HTTP.
-    pub fn sign(self, backend: &UpstreamBackend, body: Option<&[u8]>, now: SystemTime) -> Result<RequestHeader, String> {
+    pub fn sign(
+        self,
+        backend: &UpstreamBackend,
+        body: Option<&[u8]>,
+        now: SystemTime,
+    ) -> Result<RequestHeader, String> {
         let mut url = String::with_capacity(self.path_and_query.len() + 40);
         let _ = write!(url, "http://{}{}", backend.host(), self.path_and_query);
         let mut settings = SigningSettings::default();
@@ -80,14 +87,17 @@ impl UpstreamRequest {
             .build()
             .map_err(|e| e.to_string())?
             .into();
-        let headers = std::iter::once(("host", backend.host())).chain(self.headers.iter().map(|(n, v)| (n.as_str(), v.as_str())));
+        let headers =
+            std::iter::once(("host", backend.host())).chain(self.headers.iter().map(|(n, v)| (n.as_str(), v.as_str())));
         let body = body.map_or(SignableBody::UnsignedPayload, SignableBody::Bytes);
         let signable = SignableRequest::new(self.method.as_str(), &url, headers, body).map_err(|e| e.to_string())?;
         let (instructions, _) = sign(signable, &params).map_err(|e| e.to_string())?.into_parts();
 
-        let mut header = RequestHeader::build(self.method, self.path_and_query.as_bytes(), Some(self.headers.len() + 6))
-            .map_err(|e| e.to_string())?;
-        let mut put = |name: String, value: &str| header.append_header(name, value).map(|_| ()).map_err(|e| e.to_string());
+        let mut header =
+            RequestHeader::build(self.method, self.path_and_query.as_bytes(), Some(self.headers.len() + 6))
+                .map_err(|e| e.to_string())?;
+        let mut put =
+            |name: String, value: &str| header.append_header(name, value).map(|_| ()).map_err(|e| e.to_string());
         put("host".to_owned(), backend.host())?;
         for (name, value) in self.headers {
             put(name, &value)?;

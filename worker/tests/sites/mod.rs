@@ -195,6 +195,11 @@ impl World {
     }
 
     pub async fn start_worker(&mut self) {
+        self.start_worker_that_ends(WorkerSettings::default().abandoned_after).await;
+    }
+
+    /// A worker to which what is half done for this long counts as abandoned.
+    pub async fn start_worker_that_ends(&mut self, abandoned_after: Duration) {
         let settings = WorkerSettings {
             lease: Duration::from_secs(5),
             poll_interval: Duration::from_millis(20),
@@ -202,6 +207,7 @@ impl World {
             backoff_max: Duration::from_millis(500),
             max_attempts: 10_000,
             retire_interval: Duration::from_millis(100),
+            abandoned_after,
             drain_grace: Duration::from_millis(200),
             seed: Some(7),
             ..WorkerSettings::default()
