@@ -32,8 +32,9 @@ impl View {
     pub fn is_fresh(&self) -> bool {
         self.age() < self.lease
     }
-    fn seen(&self) {
-        let millis = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    /// The view holds as of when the feed was asked, not of when it had answered.
+    fn seen(&self, asked: Duration) {
+        let millis = u64::try_from(asked.as_millis()).unwrap_or(u64::MAX);
         self.seen_millis.store(millis, Ordering::Relaxed);
     }
 }
@@ -50,8 +51,9 @@ pub async fn follow(gateway: Arc<Gateway>, mut head: i64, stop: CancellationToke
     let mut interval = tokio::time::interval(gateway.settings.feed_interval);
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     while tokio::select! { _ = interval.tick() => true, () = stop.cancelled() => false } {
+        let asked = gateway.view.started.elapsed();
         match poll(&gateway, &mut head, &mut recent).await {
-            Ok(()) => gateway.view.seen(),
+            Ok(()) => gateway.view.seen(asked),
             Err(error) => tracing::warn!(%error, age = ?gateway.view.age(), "change feed cannot be read"),
         }
     }

@@ -8,7 +8,13 @@ use crate::{
     upstream::{Backends, Client},
 };
 use s3gateway_store::{Metadata, Queue, StoreError, secrets::Sealer};
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// Shared state of one proxy process.
@@ -35,6 +41,7 @@ pub struct Gateway {
     pub view: feed::View,
     tasks: TaskTracker,
     stop: CancellationToken,
+    stopping: AtomicBool,
 }
 
 /// What a proxy is made from.
@@ -69,6 +76,7 @@ impl Gateway {
             view: feed::View::now(settings.view_lease),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
+            stopping: AtomicBool::new(false),
             settings,
             metadata,
             queue,
@@ -79,6 +87,16 @@ impl Gateway {
         gateway.tasks.spawn(probe(gateway.clone(), gateway.stop.clone()));
         gateway.tasks.spawn(observe(gateway.clone(), gateway.stop.clone()));
         Ok(gateway)
+    }
+
+    /// From here on each connection is closed after its answer, so that requests in flight come to an end.
+    pub fn begin_stop(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the process is about to end.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
     }
 
     /// Ends the background tasks and waits for them.

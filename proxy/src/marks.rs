@@ -1,7 +1,10 @@
 //! Intent before a write, commit after it: no write reaches a backend unmarked, and no success goes down uncommitted.
 use crate::{answer::RequestId, gateway::Gateway, refusal::Refusal, upstream::UpstreamError};
 use s3gateway_store::{DirtyKey, queue::Mark};
-use std::time::Duration;
+use std::{
+    future::Future,
+    time::{Duration, Instant},
+};
 
 impl Gateway {
     /// How long a mark's lease must live: longer than a write may take from its last bytes to its answer, so that no
@@ -14,6 +17,30 @@ impl Gateway {
     /// Before a write: notes the key as dirty and takes a lease for the write in flight.
     pub(crate) async fn intent(&self, dirty: &DirtyKey, request_id: RequestId) -> Result<Mark, Refusal> {
         Ok(self.queue.intent(dirty, &request_id.to_string(), self.lease()).await?)
+    }
+
+    /// Carries out a write that may take longer than a lease, such as the copy of a large object between backends: the
+    /// lease is renewed meanwhile, and a write that has lost it is broken off before it could land unmarked.
+    pub(crate) async fn while_marked<T>(
+        &self,
+        dirty: &DirtyKey,
+        mark: &Mark,
+        write: impl Future<Output = Result<T, UpstreamError>>,
+    ) -> Result<T, UpstreamError> {
+        let renewed = async {
+            let mut since = Instant::now();
+            while since.elapsed() < self.lease() / 2 {
+                tokio::time::sleep(self.lease() / 8).await;
+                match self.queue.renew(dirty, mark, self.lease()).await {
+                    Ok(()) => since = Instant::now(),
+                    Err(error) => tracing::warn!(%error, "the lease of a write cannot be renewed"),
+                }
+            }
+        };
+        tokio::select! {
+            result = write => result,
+            () = renewed => Err(UpstreamError::Broken("the write's lease could not be renewed".to_owned())),
+        }
     }
 
     /// After a write: commits a success, drops the lease of a certain refusal, leaves it to run out after anything else,

@@ -6,11 +6,11 @@ use crate::{
     metrics::RequestOutcome,
     refusal::Refusal,
     transfer::{self, Transfer, Verdict},
-    upstream::Outcome,
+    upstream::{Outcome, UpstreamError},
 };
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::Method;
+use http::{Method, StatusCode};
 use pingora_core::{
     Error, ErrorSource, ErrorType, Result,
     listeners::tls::TlsSettings,
@@ -81,6 +81,7 @@ struct Drained {
 impl ShutdownSignalWatch for Drained {
     async fn recv(&self) -> ShutdownSignal {
         self.stop.cancelled().await;
+        self.gateway.begin_stop();
         let deadline = Instant::now() + self.grace;
         let mut tick = tokio::time::interval(Duration::from_millis(20));
         while self.gateway.metrics.in_flight.get() > 0 && Instant::now() < deadline {
@@ -147,7 +148,12 @@ impl ProxyHttp for S3Service {
 
     async fn request_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<bool> {
         self.gateway.metrics.in_flight.inc();
-        session.set_keepalive(Some(self.gateway.settings.downstream_keepalive.as_secs()));
+        // Where Pingora has decided to close, the framing was in doubt: that stays.
+        if session.get_keepalive().is_some() {
+            let stopping = self.gateway.is_stopping();
+            session.set_keepalive((!stopping).then_some(self.gateway.settings.downstream_keepalive.as_secs()));
+        }
+        session.set_ignore_info_resp(true);
         session.set_read_timeout(Some(self.gateway.settings.downstream_idle));
         session.set_write_timeout(Some(self.gateway.settings.downstream_idle));
         let answer = match transfer::begin(&self.gateway, session, ctx.request_id, &mut ctx.operation).await {
@@ -206,7 +212,12 @@ impl ProxyHttp for S3Service {
         head: &mut ResponseHeader,
         ctx: &mut Context,
     ) -> Result<()> {
+        if head.status == StatusCode::SWITCHING_PROTOCOLS {
+            return Err(ctx.refuse(UpstreamError::Malformed("switching protocols")));
+        }
         if head.status.is_informational() {
+            // Nothing of it is for the client; it is not sent, and has nothing to say if it were.
+            *head = ResponseHeader::build(head.status, Some(0))?;
             return Ok(());
         }
         self.gateway.metrics.observe_first_byte(ctx.attempt_started.elapsed());
@@ -255,6 +266,12 @@ impl ProxyHttp for S3Service {
         let answered = session.response_written().is_some_and(|head| !head.status.is_informational());
         let replayable = !session.as_ref().retry_buffer_truncated();
         let from_client = *error.esource() == ErrorSource::Downstream;
+        if answered
+            && *error.esource() == ErrorSource::Upstream
+            && let Some(transfer) = ctx.transfer.as_deref_mut()
+        {
+            transfer.report_cut_short();
+        }
         let retry = match (ctx.transfer.as_deref_mut(), &ctx.refusal) {
             _ if answered || from_client => false,
             (Some(transfer), None) => transfer.lost_in_flight(error.etype().as_str(), reused, replayable),
@@ -296,6 +313,7 @@ impl ProxyHttp for S3Service {
             ctx.status = head.status.as_u16();
         }
         let outcome = match (error, ctx.status) {
+            (Some(error), 200..=299) if *error.esource() == ErrorSource::Upstream => RequestOutcome::Failed,
             (Some(_), 0 | 200..=299) => RequestOutcome::ClientGone,
             (_, 0 | 499) => RequestOutcome::ClientGone,
             (_, 200..=399) => RequestOutcome::Served,
@@ -378,7 +396,7 @@ fn blame(error: &Error) -> Refusal {
         (ErrorSource::Downstream, ErrorType::ReadTimedout) => S3Code::RequestTimeout.into(),
         (ErrorSource::Downstream, ErrorType::WriteError | ErrorType::WriteTimedout) => Refusal::ClientGone,
         (ErrorSource::Downstream, _) => S3Code::IncompleteBody.into(),
-        (ErrorSource::Upstream, kind) => crate::upstream::UpstreamError::Broken(kind.as_str().to_owned()).into(),
+        (ErrorSource::Upstream, kind) => UpstreamError::Broken(kind.as_str().to_owned()).into(),
         _ => S3Code::InternalError.into(),
     }
 }

@@ -126,6 +126,8 @@ impl Converger {
         let results = self.carry_out(&scene, &places).await;
         let is_moved = places.iter().any(|place| place.action != Action::Leave);
         let unchanged = if is_moved { self.is_home_unchanged(&scene).await } else { Ok(true) };
+        // One that has taken over knows better what is where.
+        scene.claim.held().await?;
         self.record(&scene, &places, &results).await?;
         self.lend_tags(&scene, &places).await?;
         match sum_up(&scene, &places, results) {

@@ -83,7 +83,7 @@ impl Gateway {
     ) -> Result<T, Refusal> {
         let dirty = DirtyKey { bucket: route.bucket.clone(), key: key.clone() };
         let mark = self.intent(&dirty, request_id).await?;
-        let result = write.await;
+        let result = self.while_marked(&dirty, &mark, write).await;
         if let Ok(value) = &result {
             self.store_lent_tags(route, key, etag(value), tags).await?;
         }

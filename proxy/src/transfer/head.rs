@@ -31,6 +31,10 @@ pub(super) struct Range(String);
 /// `InvalidRange` for a start beyond any object.
 pub(super) fn range(request: &S3Request) -> Result<Option<Range>, Refusal> {
     let Some(value) = request.header("range") else { return Ok(None) };
+    // Its condition is not evaluated, so the whole object is served, which RFC 9110 13.1.5 always allows.
+    if request.headers.contains_key(header::IF_RANGE) {
+        return Ok(None);
+    }
     let Some((first, last)) = value.strip_prefix("bytes=").and_then(|r| r.split_once('-')) else { return Ok(None) };
     let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
     if !digits(first) || !digits(last) || (first.is_empty() && last.is_empty()) {
@@ -86,26 +90,28 @@ pub(super) fn put_download_headers(
 }
 
 /// What a PutObject stores beside the bytes, and its conditions. Tags go their own way: not every backend keeps them.
+///
+/// # Errors
+/// `InvalidArgument` for a value that is not UTF-8: a condition or metadata left out would be less than was asked for.
 pub(super) fn put_upload_headers(
     mut request: UpstreamRequest,
     client: &S3Request,
     capabilities: &Capabilities,
-) -> UpstreamRequest {
+) -> Result<UpstreamRequest, Refusal> {
     let forwarded = headers::forwarded_request_headers(client.operation);
     for (name, value) in &client.headers {
         let name = name.as_str();
-        if forwarded.allows(name)
-            && !matches!(name, "content-encoding" | "x-amz-tagging")
-            && let Ok(value) = std::str::from_utf8(value.as_bytes())
-        {
+        if forwarded.allows(name) && !matches!(name, "content-encoding" | "x-amz-tagging") {
+            let value = std::str::from_utf8(value.as_bytes())
+                .map_err(|_| S3Code::InvalidArgument.because(format!("The header {name} is not UTF-8.")))?;
             let bare = name == "if-match" && !capabilities.quoted_if_match;
             request = request.header(name, if bare { etag::unquoted(value.trim()) } else { value.trim() });
         }
     }
-    match headers::content_encoding(&client.headers) {
+    Ok(match headers::content_encoding(&client.headers) {
         Some(coding) => request.header("content-encoding", coding),
         None => request,
-    }
+    })
 }
 
 /// Judges the read conditions of a request on an answer that a backend gave in spite of them.
@@ -126,6 +132,19 @@ pub(super) fn check_conditions(
         conditions::Decision::Proceed => Ok(()),
         conditions::Decision::NotModified => Err(S3Code::NotModified.into()),
         conditions::Decision::PreconditionFailed => Err(S3Code::PreconditionFailed.into()),
+    }
+}
+
+/// Whether the request has a condition that a 304 can be the answer to.
+pub(super) fn may_be_not_modified(request: &S3Request) -> bool {
+    [header::IF_NONE_MATCH, header::IF_MODIFIED_SINCE].iter().any(|name| request.headers.contains_key(name))
+}
+
+/// Whether the end of the body can be told from a broken connection.
+pub(super) fn is_framed(upstream: &ResponseHeader) -> bool {
+    match upstream.headers.get(header::TRANSFER_ENCODING) {
+        Some(coding) => coding.as_bytes().eq_ignore_ascii_case(b"chunked"),
+        None => upstream.headers.contains_key(header::CONTENT_LENGTH),
     }
 }
 

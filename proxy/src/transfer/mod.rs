@@ -225,12 +225,12 @@ impl Transfer {
             return Err(Refusal::NotProvenClean);
         }
         let mut copies = gateway.metadata.copies(&routed.route.bucket, key).await?;
-        // One that a worker has only begun is none.
-        copies.retain(|copy| copy.verified_at > 0);
         if copies.is_empty() {
             // Clean and without any copy: the last thing converged was its absence.
             return Err(S3Code::NoSuchKey.into());
         }
+        // One that a worker has only begun is none.
+        copies.retain(|copy| copy.verified_at > 0);
         let copy_on = |backend: &Arc<UpstreamBackend>| {
             let copy = copies.iter().find(|c| c.backend == *backend.id())?;
             Some((backend.clone(), copy.clone()))
@@ -283,7 +283,8 @@ impl Transfer {
     ) -> Result<ResponseHeader, Refusal> {
         let status = upstream.status;
         if let Some(backend) = &self.serving {
-            let failed = status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED;
+            // A single request's 500 or a throttled 503 is no outage; a backend that is ill fails its probes, too.
+            let failed = matches!(status, StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT);
             report(backend, if failed { Outcome::Failed } else { Outcome::Answered });
         }
         if status.is_success() {
@@ -293,6 +294,10 @@ impl Transfer {
             };
         }
         if status == StatusCode::NOT_MODIFIED {
+            if self.upload.is_some() || !head::may_be_not_modified(&self.admitted.request) {
+                return Err(UpstreamError::Malformed("not modified where nothing was asked about it").into());
+            }
+            self.require_known_copy(upstream)?;
             return head::render_object_head(&self.admitted.request, upstream, self.copy.as_ref());
         }
         let error = UpstreamError::from_answer(status.as_u16(), "");
@@ -307,16 +312,40 @@ impl Transfer {
         if error.is_outage() {
             return Err(error.into());
         }
+        if upstream.headers.get(header::CONTENT_LENGTH).is_some_and(|length| length == "0") {
+            // No document follows that could be replaced.
+            return Err(error_from_document(self.admitted.request.operation, status.as_u16(), &[]).into());
+        }
         self.render_error_head(status)
     }
 
     fn render_download(&mut self, upstream: &ResponseHeader) -> Result<ResponseHeader, Refusal> {
         let asked_for_range = head::range(&self.admitted.request)?.is_some();
-        if upstream.status == StatusCode::PARTIAL_CONTENT && !asked_for_range {
-            return Err(UpstreamError::Malformed("a part where the whole was asked for").into());
+        let fits = match upstream.status {
+            StatusCode::OK => true,
+            StatusCode::PARTIAL_CONTENT => asked_for_range,
+            _ => false,
+        };
+        if !fits {
+            return Err(UpstreamError::Malformed("neither the object nor the range that was asked for").into());
         }
+        if self.admitted.request.method != Method::HEAD && !head::is_framed(upstream) {
+            return Err(UpstreamError::Malformed("an object that could be cut short unseen").into());
+        }
+        self.require_known_copy(upstream)?;
         head::check_conditions(&self.admitted.request, upstream, self.copy.as_ref())?;
         head::render_object_head(&self.admitted.request, upstream, self.copy.as_ref())
+    }
+
+    /// A replica's answer must be of the copy that was proven current: the key may have been written and converged since.
+    fn require_known_copy(&self, upstream: &ResponseHeader) -> Result<(), Refusal> {
+        let etag = etag_of(upstream);
+        match &self.copy {
+            Some(copy) if !etag.is_empty() && etag != copy.etag && etag != copy.home_etag => {
+                Err(UpstreamError::Malformed("another copy than the one that was verified").into())
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The status is known now, the code only with the body: so the client's document follows, chunked.
@@ -356,13 +385,29 @@ impl Transfer {
 
     /// The exchange broke before an answer. Whether to try again.
     pub(crate) fn lost_in_flight(&mut self, kind: &str, reused: bool, replayable: bool) -> bool {
+        let error = UpstreamError::Broken(kind.to_owned());
+        let is_silent = kind == pingora_core::ErrorType::ReadTimedout.as_str();
+        if is_silent && self.upload.as_ref().is_some_and(|upload| !upload.is_complete()) {
+            // The backend waited for a body that the client does not send; that says nothing about the backend's health.
+            return false;
+        }
         let repeatable = self.upload.as_ref().is_none_or(|upload| replayable && upload.is_repeatable());
-        if reused && repeatable && self.stale < MAX_STALE {
+        if reused && repeatable && error.may_be_stale() && self.stale < MAX_STALE {
             // The pool held a connection that the backend had closed; that says nothing about its health.
             self.stale += 1;
+            if let (Some(copy), Some(backend), Some(replicas)) = (self.copy.take(), &self.serving, &mut self.replicas) {
+                replicas.push_front((backend.clone(), copy));
+            }
             return true;
         }
-        self.lose(UpstreamError::Broken(kind.to_owned()))
+        self.lose(error)
+    }
+
+    /// The backend broke off in the middle of its answer.
+    pub(crate) fn report_cut_short(&mut self) {
+        if let Some(backend) = &self.serving {
+            report(backend, Outcome::Failed);
+        }
     }
 
     fn lose(&mut self, error: UpstreamError) -> bool {

@@ -25,8 +25,10 @@ pub(super) struct Upload {
     part: Option<(String, u32)>,
     dirty: DirtyKey,
     marking: Marking,
-    /// The payload has proven true and its last bytes have left.
+    /// The payload has proven true and its last bytes have left, in this attempt.
     released: bool,
+    /// The same in any attempt.
+    ever_released: bool,
     checksum: Option<(Algorithm, String)>,
     conditional: bool,
     /// The backend has said no while the body was still coming.
@@ -69,6 +71,7 @@ impl Upload {
             part,
             dirty: DirtyKey { bucket: routed.route.bucket.clone(), key: admitted.key()?.clone() },
             released: false,
+            ever_released: false,
             checksum: None,
             conditional,
             refused: false,
@@ -84,8 +87,13 @@ impl Upload {
         !self.conditional
     }
 
-    /// Whether the backend may have the whole object.
+    /// Whether a backend may have the whole object, from this attempt or an earlier one.
     pub(super) fn was_released(&self) -> bool {
+        self.ever_released
+    }
+
+    /// Whether this attempt has the whole body, so that it is the backend's turn.
+    pub(super) fn is_complete(&self) -> bool {
         self.released
     }
 
@@ -112,7 +120,7 @@ impl Upload {
         if let Some((upload_id, number)) = &self.part {
             return Ok(request.query("partNumber", &number.to_string()).query("uploadId", upload_id));
         }
-        request = head::put_upload_headers(request, &admitted.request, backend.capabilities());
+        request = head::put_upload_headers(request, &admitted.request, backend.capabilities())?;
         if let Some(tags) = &self.tags
             && backend.capabilities().tagging
         {
@@ -145,7 +153,7 @@ impl Upload {
         self.verifier = None;
         self.checksum = finished.checksum;
         self.await_mark(gateway, request_id).await?;
-        self.released = true;
+        (self.released, self.ever_released) = (true, true);
         if let Some(first) = out.take() {
             let mut both = BytesMut::with_capacity(first.len() + finished.tail.len());
             both.extend_from_slice(&first);
@@ -199,8 +207,12 @@ impl Upload {
     }
 
     async fn commit(&mut self, gateway: &Gateway, admitted: &Admitted, etag: &str) -> Result<(), Refusal> {
-        let Marking::Made(mark, _) = std::mem::replace(&mut self.marking, Marking::Settled) else {
-            return Ok(());
+        let mark = match std::mem::replace(&mut self.marking, Marking::Settled) {
+            Marking::Made(mark, _) => mark,
+            Marking::NotNeeded => return Ok(()),
+            Marking::Asked(..) | Marking::Settled => {
+                return Err(UpstreamError::Malformed("a success without a mark").into());
+            }
         };
         let routed = admitted.routed()?;
         if !routed.home.capabilities().tagging {

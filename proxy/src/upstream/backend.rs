@@ -135,14 +135,14 @@ impl UpstreamBackend {
         }
     }
 
-    /// Resolves and probes once, and feeds the breaker: a healthy probe closes it without waiting for traffic.
+    /// Resolves and probes once. A healthy probe makes an open breaker's trial due at once; traffic closes it.
     async fn probe(&self) {
         if let Err(error) = self.addresses.update().await {
             tracing::warn!(backend = %self.record.id, %error, "backend's name does not resolve");
         }
         self.addresses.backends().run_health_check(true).await;
-        if self.is_healthy() && !matches!(self.breaker.state(), BreakerState::Closed { .. }) {
-            self.report(Outcome::Answered, Instant::now());
+        if self.is_healthy() {
+            self.breaker.make_due(Instant::now());
         }
     }
 

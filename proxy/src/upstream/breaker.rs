@@ -61,6 +61,16 @@ impl Breaker {
         }
     }
 
+    /// Lets an open breaker's next request try at once. Its trips stay counted: if the trial fails, the wait grows on.
+    pub fn make_due(&self, now: Instant) {
+        let mut state = self.state.lock();
+        if let BreakerState::Open { trips, .. } = *state
+            && trips <= TRUSTED_TRIPS
+        {
+            *state = BreakerState::Open { until: now, trips };
+        }
+    }
+
     /// Takes an outcome in; whether the breaker has just opened or closed.
     pub fn report(&self, outcome: Outcome, now: Instant) -> Option<BreakerState> {
         let mut state = self.state.lock();
@@ -75,6 +85,9 @@ impl Breaker {
         *self.state.lock()
     }
 }
+
+/// Trips in a row up to which a healthy probe is believed; a backend that passes probes and fails every trial waits longer.
+const TRUSTED_TRIPS: u32 = 3;
 
 /// The next state after an outcome.
 fn step(state: BreakerState, seen: Outcome, now: Instant, settings: &BreakerSettings) -> BreakerState {
@@ -136,6 +149,20 @@ mod tests {
             assert!(breaker.admit(now));
             breaker.report(Outcome::Failed, now);
         }
+    }
+
+    #[test]
+    fn a_healthy_probe_makes_the_trial_due_until_trials_have_failed_too_often() {
+        let (breaker, now) = breaker();
+        breaker.report(Outcome::Failed, now);
+        breaker.report(Outcome::Failed, now);
+        for _ in 0..TRUSTED_TRIPS {
+            breaker.make_due(now);
+            assert!(breaker.admit(now));
+            breaker.report(Outcome::Failed, now);
+        }
+        breaker.make_due(now);
+        assert!(!breaker.admit(now), "it passes its probes and fails its requests");
     }
 
     #[test]

@@ -63,10 +63,16 @@ impl Client {
         request: UpstreamRequest,
         body: Bytes,
     ) -> Result<UpstreamAnswer, UpstreamError> {
-        let repeatable = request.method().is_idempotent();
+        let repeatable = request.is_repeatable();
         let (result, reused) = self.attempt(backend, request.clone(), body.clone()).await;
         match result {
-            Err(UpstreamError::Broken(_)) if reused && repeatable => self.attempt(backend, request, body).await.0,
+            Err(first) if reused && repeatable && first.may_be_stale() => {
+                match self.attempt(backend, request, body).await.0 {
+                    // Not sent again: what became of the first attempt is still not known.
+                    Err(UpstreamError::OutOfService | UpstreamError::Unreachable(_)) => Err(first),
+                    other => other,
+                }
+            }
             other => other,
         }
     }
@@ -94,7 +100,7 @@ impl Client {
         }
         .await;
         // An idle connection that the backend had closed says nothing about its health.
-        if !(reused && matches!(result, Err(UpstreamError::Broken(_)))) {
+        if !(reused && matches!(&result, Err(error) if error.may_be_stale())) {
             judge(backend, &result);
         }
         self.give_back(session, &peer, &result).await;
@@ -111,7 +117,7 @@ impl Client {
         request: UpstreamRequest,
     ) -> Result<Download<'_>, UpstreamError> {
         match self.open_once(backend, request.clone()).await {
-            (Err(UpstreamError::Broken(_)), true) => self.open_once(backend, request).await.0,
+            (Err(error), true) if error.may_be_stale() => self.open_once(backend, request).await.0,
             (result, _) => result,
         }
     }
@@ -136,7 +142,7 @@ impl Client {
             Err(UpstreamError::from_answer(status.as_u16(), &super::error_code(&body)))
         }
         .await;
-        if !(reused && matches!(head, Err(UpstreamError::Broken(_)))) {
+        if !(reused && matches!(&head, Err(error) if error.may_be_stale())) {
             judge(backend, &head);
         }
         (head.map(|headers| Download { headers, client: self, session: Some(session), peer }), reused)
@@ -154,12 +160,15 @@ impl Client {
         length: u64,
         source: &mut Download<'_>,
     ) -> Result<UpstreamAnswer, UpstreamError> {
-        let (mut session, peer, _) = self.connect(backend).await?;
+        let (mut session, peer, reused) = self.connect(backend).await?;
+        let mut source_failed = false;
         let result = async {
             session.write_request_header(sign(backend, request.content_length(length), None)?).await.map_err(broken)?;
             let mut left = length;
             while left > 0 {
-                let piece = source.next().await?.ok_or_else(|| UpstreamError::Broken("source ended early".into()))?;
+                let next = source.next().await;
+                source_failed = !matches!(next, Ok(Some(_)));
+                let piece = next?.ok_or_else(|| UpstreamError::Broken("source ended early".into()))?;
                 left = left
                     .checked_sub(piece.len() as u64)
                     .ok_or(UpstreamError::Malformed("source is longer than announced"))?;
@@ -169,7 +178,10 @@ impl Client {
             read_answer(&mut session, false).await
         }
         .await;
-        judge(backend, &result);
+        // Neither the source's failure nor an idle connection's end says anything about this backend's health.
+        if !(source_failed || (reused && matches!(&result, Err(error) if error.may_be_stale()))) {
+            judge(backend, &result);
+        }
         self.give_back(session, &peer, &result).await;
         result
     }
@@ -240,7 +252,8 @@ fn sign(
 /// Tells the breaker what came of a request.
 fn judge<T>(backend: &UpstreamBackend, result: &Result<T, UpstreamError>) {
     let outcome = match result {
-        Err(UpstreamError::Broken(_) | UpstreamError::Failed(_) | UpstreamError::Unreachable(_)) => Outcome::Failed,
+        Err(UpstreamError::Broken(_) | UpstreamError::Unreachable(_)) => Outcome::Failed,
+        Err(UpstreamError::Failed(error)) if matches!(error.status, 502 | 504) => Outcome::Failed,
         _ => Outcome::Answered,
     };
     backend.report(outcome, Instant::now());
@@ -256,14 +269,18 @@ async fn read_answer(session: &mut HttpSession, is_head: bool) -> Result<Upstrea
     Err(UpstreamError::from_answer(status.as_u16(), &code))
 }
 
+/// Informational answers taken before the real one.
+const MAX_INFORMATIONAL: usize = 8;
+
 async fn read_head(session: &mut HttpSession) -> Result<(StatusCode, HeaderMap), UpstreamError> {
-    loop {
+    for _ in 0..=MAX_INFORMATIONAL {
         session.read_response_header().await.map_err(broken)?;
         let head = session.response_header().ok_or(UpstreamError::Malformed("answer without a head"))?;
         if !head.status.is_informational() {
             return Ok((head.status, head.headers.clone()));
         }
     }
+    Err(UpstreamError::Malformed("informational answers without end"))
 }
 
 async fn read_bounded(session: &mut HttpSession) -> Result<Bytes, UpstreamError> {

@@ -1,4 +1,5 @@
 //! What can go wrong at a backend, cut by what the gateway does about it.
+use pingora_core::ErrorType;
 
 /// An error answer of a backend, with nothing of its text but the code.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,6 +83,15 @@ impl UpstreamError {
             | Self::OurCredentials(_)
             | Self::Malformed(_) => true,
             Self::Refused(_) => false,
+        }
+    }
+
+    /// Whether, on a pooled connection, this may only mean that the backend had closed it while it was idle. A timeout
+    /// does not: that write may still land, and undo whatever followed its repetition.
+    pub fn may_be_stale(&self) -> bool {
+        match self {
+            Self::Broken(kind) => kind != ErrorType::ReadTimedout.as_str() && kind != ErrorType::WriteTimedout.as_str(),
+            _ => false,
         }
     }
 

@@ -61,6 +61,12 @@ impl UpstreamRequest {
         &self.method
     }
 
+    /// Whether sending it twice does no harm: a conditional write that was carried out fails its own repetition.
+    pub fn is_repeatable(&self) -> bool {
+        let conditional = || self.headers.iter().any(|(name, _)| matches!(&**name, "if-match" | "if-none-match"));
+        self.method.is_safe() || (self.method.is_idempotent() && !conditional())
+    }
+
     /// Signs for `backend`. `body`: the bytes where they are at hand; `None` signs `UNSIGNED-PAYLOAD`, whose integrity
     /// the gateway has checked itself.
     ///
