@@ -25,7 +25,8 @@ pub fn serve(port: u16, upstream: u16) {
     let conf = ServerConf { threads: 1, upstream_keepalive_pool_size: 512, ..ServerConf::default() };
     let mut server = Server::new_with_opt_and_conf(None, conf);
     server.bootstrap();
-    let mut service = http_proxy_service(&server.configuration, Bare { upstream: (std::net::Ipv4Addr::LOCALHOST, upstream) });
+    let mut service =
+        http_proxy_service(&server.configuration, Bare { upstream: (std::net::Ipv4Addr::LOCALHOST, upstream) });
     service.add_tcp(&format!("127.0.0.1:{port}"));
     server.add_service(service);
     server.run_forever();

@@ -26,7 +26,7 @@ pub enum Command {
     /// Say everything that is wrong with a configuration
     CheckConfig(ConfigFile),
     /// Talk to a running gateway's admin API
-    Admin(AdminCommand),
+    Admin(Box<AdminCommand>),
 }
 
 /// Where the configuration is.

@@ -27,7 +27,7 @@ fn main() -> ExitCode {
         Command::Migrate(from) => processes::migrate(&from),
         Command::CheckConfig(from) => processes::check_config(&from),
         Command::Dev(options) => dev::run(&options),
-        Command::Admin(command) => admin::run(command),
+        Command::Admin(command) => admin::run(*command),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -73,6 +73,8 @@ impl fmt::Debug for BackendId {
 impl Place {
     /// Whether a location of a placement (`fi-hel-uc-1`, `fi-hel`, `FI`, `EU`; any case) names or contains this place.
     pub fn is_in(&self, location: &str) -> bool {
-        [&self.zone, &self.region, &self.country, &self.jurisdiction].iter().any(|part| part.eq_ignore_ascii_case(location))
+        [&self.zone, &self.region, &self.country, &self.jurisdiction]
+            .iter()
+            .any(|part| part.eq_ignore_ascii_case(location))
     }
 }

@@ -47,7 +47,7 @@ pub struct Denied {
     /// Whose policy.
     pub scope: Scope,
     /// Which place.
-    pub place: Place,
+    pub place: Box<Place>,
 }
 
 /// One rule that says something, and what it says of a place.
@@ -73,7 +73,7 @@ pub struct Finding {
 pub fn decide(tenant: &ResidencyPolicy, bucket: &ResidencyPolicy, place: &Place) -> Result<Allowed, Denied> {
     match rules(tenant, bucket, place).find(|rule| !rule.passes()) {
         None => Ok(Allowed(())),
-        Some(broken) => Err(Denied { rule: broken.id, scope: broken.scope, place: place.clone() }),
+        Some(broken) => Err(Denied { rule: broken.id, scope: broken.scope, place: Box::new(place.clone()) }),
     }
 }
 

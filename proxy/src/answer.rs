@@ -69,10 +69,9 @@ impl Answer {
             head.append_header(name.clone(), value)?;
         }
         let bodiless = matches!(self.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-        if !bodiless
-            && !head.headers.contains_key(http::header::CONTENT_LENGTH)
-            && !(is_head && self.status.is_client_error())
-        {
+        // The length of an error to HEAD is that of a document that is not made.
+        let unsized_head = is_head && self.status.is_client_error();
+        if !bodiless && !unsized_head && !head.headers.contains_key(http::header::CONTENT_LENGTH) {
             head.insert_header(http::header::CONTENT_LENGTH, self.body.len().to_string())?;
         }
         Ok(head)

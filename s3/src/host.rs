@@ -40,7 +40,7 @@ pub(crate) fn bucket<'a>(host: &'a str, domains: &[String]) -> Option<&'a str> {
 fn without_port(host: &str) -> &str {
     match host.rsplit_once(':') {
         Some((name, port))
-            if port.bytes().all(|b| b.is_ascii_digit()) && !(name.starts_with('[') && !name.ends_with(']')) =>
+            if (name.ends_with(']') || !name.starts_with('[')) && port.bytes().all(|b| b.is_ascii_digit()) =>
         {
             name
         }

@@ -35,7 +35,10 @@ fn names(target: &str, host: &str) -> Result<(Option<String>, Option<String>), S
 
 /// Every operation, by a request that asks for it.
 #[rustfmt::skip] // one row an operation
-const OPERATIONS: &[(&str, &str, &[(&str, &str)], Operation)] = {
+/// Method, target, headers, and what they ask for.
+type Row = (&'static str, &'static str, &'static [(&'static str, &'static str)], Operation);
+
+const OPERATIONS: &[Row] = {
     use Operation::*;
     &[
         ("GET", "/", &[], ListBuckets),

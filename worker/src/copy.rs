@@ -131,12 +131,14 @@ impl Copying<'_> {
                 upload.abort().await?;
                 continue;
             }
-            if !is_equal && seeks_etag && !others.is_empty() {
-                if let Some(right) = self.probe(std::mem::take(&mut others)).await? {
-                    (parts, resume) = (right, false);
-                    upload.abort().await?;
-                    continue;
-                }
+            if !is_equal
+                && seeks_etag
+                && !others.is_empty()
+                && let Some(right) = self.probe(std::mem::take(&mut others)).await?
+            {
+                (parts, resume) = (right, false);
+                upload.abort().await?;
+                continue;
             }
             let completed = upload.complete(&uploaded.etags).await;
             self.keep_or_abort(&upload, completed).await?;

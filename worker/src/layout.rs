@@ -218,7 +218,7 @@ mod tests {
         #[test]
         fn a_probe_finds_the_layout_whatever_the_chunks(body in proptest::collection::vec(any::<u8>(), 1..400), step in 1u64..50, chunk in 1usize..64) {
             let right = uniform(body.len() as u64, step);
-            let digests: Vec<Digest16> = body.chunks(step as usize).map(|c| Md5::digest(c).into()).collect();
+            let digests: Vec<Digest16> = body.chunks(usize::try_from(step).unwrap()).map(|c| Md5::digest(c).into()).collect();
             let mut probe = Probe::new(vec![uniform(body.len() as u64, step + 1), right.clone(), uniform(body.len() as u64, 1)]);
             for bytes in body.chunks(chunk) {
                 probe.update(bytes);

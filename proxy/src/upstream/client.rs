@@ -295,6 +295,7 @@ async fn read_bounded(session: &mut HttpSession) -> Result<Bytes, UpstreamError>
     Ok(whole.freeze())
 }
 
+#[allow(clippy::boxed_local)] // as Pingora hands its errors out
 fn broken(error: Box<pingora_core::Error>) -> UpstreamError {
     UpstreamError::Broken(error.etype().as_str().to_owned())
 }

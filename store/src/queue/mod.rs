@@ -2,17 +2,17 @@
 //! Invariant: a key whose write may have reached a backend is dirty until a worker has seen all its copies equal.
 mod connection;
 mod fallback;
-mod redis;
-mod scripts;
 #[cfg(test)]
 mod model;
+mod redis;
 #[cfg(test)]
 mod redis_tests;
+mod scripts;
+mod sql;
 #[cfg(test)]
 pub(crate) mod suite;
 #[cfg(test)]
 pub(crate) mod testing;
-mod sql;
 
 pub use fallback::WithFallback;
 pub use redis::RedisQueue;

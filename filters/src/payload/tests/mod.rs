@@ -27,7 +27,7 @@ fn checksum(algorithm: Algorithm, data: &[u8]) -> String {
 }
 
 fn pattern(len: usize) -> Vec<u8> {
-    (0..len).map(|n| (n * 31 % 251) as u8).collect()
+    (0..len).map(|n| u8::try_from(n * 31 % 251).unwrap()).collect()
 }
 
 fn length(n: usize) -> Framing {
