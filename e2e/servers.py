@@ -117,6 +117,8 @@ mon data avail warn = 1
 osd data = {folder}/osd
 osd objectstore = memstore
 memstore device bytes = 6442450944
+# A killed radosgw leaves a watch behind, and changes of buckets wait for it to time out (30 s by default).
+osd client watch timeout = 2
 osd class load list = *
 osd class default list = *
 [client]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import urllib.error
 import urllib.request
 import uuid
 
@@ -12,6 +11,7 @@ import pytest
 from clients import create_bucket, fails
 from gateway import BINARY, DENIED, HOME, REPLICA
 from processes import run, until
+from raw import exchange
 
 PATHS = [
     ("GET", "/v1/tenants"), ("POST", "/v1/tenants"), ("GET", "/v1/tenants/acme"), ("DELETE", "/v1/tenants/acme"), ("PUT", "/v1/tenants/acme/policy"), ("POST", "/v1/tenants/acme/keys"),
@@ -59,10 +59,12 @@ def test_AD_05_endpoints_that_are_no_backends(gateway, endpoint):
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{", b'{"name": "x", "unknown": 1}', b'{"name": 1}', b'{"name": "x"} trailing', b"[" * 100_000, b'{"name": "' + b"x" * 2_000_000 + b'"}'], ids=lambda b: repr(b[:12]))
 def test_AD_07_documents_that_are_none(gateway, body):
-    request = urllib.request.Request(gateway.admin_endpoint + "/v1/tenants", body, {"Authorization": f"Bearer {gateway.admin_token}", "Content-Type": "application/json"}, method="POST")
-    with pytest.raises(urllib.error.HTTPError) as refused:
-        urllib.request.urlopen(request, timeout=10)
-    assert refused.value.code in (400, 413, 415, 422)
+    head = f"POST /v1/tenants HTTP/1.1\r\nHost: admin\r\nAuthorization: Bearer {gateway.admin_token}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    # Over a raw socket: an answer that comes before the body is read to its end is right, and urllib would not show it.
+    answer = exchange(gateway.admin_endpoint, head.encode() + body)
+    assert answer.status in (400, 413, 415, 422, 0), answer
+    assert answer.status or len(body) > 1_000_000
+    assert gateway.api("GET", "/v1/tenants")[0] == 200
 
 
 @pytest.mark.parametrize("path", ["/", "/acme/k", "/admin", "/../etc/passwd", "/v1/../../etc/passwd", "/%2e%2e/%2e%2e/etc/passwd"])

@@ -34,7 +34,7 @@ impl Keys {
             Some(known) => known,
             None => {
                 let load = async { Ok::<_, StoreError>(metadata.access_key(id).await?.map(Arc::new)) };
-                self.access.try_get_with_by_ref(id, load).await.map_err(crate::routes::shared_error)?
+                Box::pin(self.access.try_get_with_by_ref(id, load)).await.map_err(crate::routes::shared_error)?
             }
         };
         let key = known.ok_or_else(|| S3Code::InvalidAccessKeyId.error())?;

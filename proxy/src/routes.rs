@@ -30,7 +30,7 @@ impl Routes {
             return Ok(route);
         }
         let load = async { metadata.route(tenant, bucket).await?.map(Arc::new).ok_or(StoreError::NotFound) };
-        self.0.try_get_with(key, load).await.map_err(|error| match *error {
+        Box::pin(self.0.try_get_with(key, load)).await.map_err(|error| match *error {
             StoreError::NotFound => S3Code::NoSuchBucket.into(),
             _ => shared_error(error),
         })

@@ -79,11 +79,12 @@ pub(crate) async fn begin(
             }
             // With no byte to hold back, the head alone would complete the object: so the proof comes first.
             read_whole(session, &admitted, upload.plan()).await?;
-            Ok(Verdict::Answer(upload.put_empty(gateway, &admitted).await?))
+            Ok(Verdict::Answer(Box::pin(upload.put_empty(gateway, &admitted)).await?))
         }
         _ => {
             let body = read_document(session, &admitted, framing).await?;
-            Ok(Verdict::Answer(gateway.answer(&admitted, body).await?))
+            // On the heap, so that the future of a streamed request, which is moved about, stays small.
+            Ok(Verdict::Answer(Box::pin(gateway.answer(&admitted, body)).await?))
         }
     }
 }
@@ -196,7 +197,7 @@ impl Transfer {
             return Err(self.home_loss());
         }
         if self.replicas.is_none() {
-            let found = self.current_replicas(gateway).await;
+            let found = Box::pin(self.current_replicas(gateway)).await;
             gateway.metrics.observe_failover(found.is_ok());
             self.replicas = Some(found?);
         }
@@ -289,7 +290,7 @@ impl Transfer {
         }
         if status.is_success() {
             return match &mut self.upload {
-                Some(upload) => upload.succeed(gateway, &self.admitted, upstream).await,
+                Some(upload) => Box::pin(upload.succeed(gateway, &self.admitted, upstream)).await,
                 None => self.render_download(upstream),
             };
         }
