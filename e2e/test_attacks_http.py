@@ -392,11 +392,3 @@ def test_HB_04_vendor_headers_have_no_effect(arena, name):
     if arena.stored(key) is not None:
         head = arena.home.head_object(Bucket=arena.physical, Key=key)
         assert head["Metadata"] == {}
-
-
-@pytest.mark.shape("production")
-def test_HT_21_a_head_that_never_ends_is_given_up(arena):
-    """The connection is freed after the idle limit (8 s here), with or without an answer."""
-    with Connection(arena.endpoint, timeout=30) as connection:
-        connection.send(f"GET /{arena.bucket} HTTP/1.1\r\nHost: {arena.host}\r\nx-slow: ".encode())
-        assert connection.answer("GET", linger=5).status in (0, 400, 408)

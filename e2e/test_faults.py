@@ -53,6 +53,12 @@ def test_nothing_was_given_up_so_far(gateway):
     assert not gateway.dead_letters()
 
 
+def test_HT_21_a_head_that_never_ends_was_given_up(gateway):
+    """The connection was opened when the shape started, so most of the proxy's minute is over."""
+    answer = gateway.slow_head.answer("GET", linger=5)
+    assert answer.status in (0, 400, 408) and answer.closed
+
+
 def test_the_checker_can_fail(gateway):
     """A judge that never says no proves nothing: bytes changed behind the gateway's back are seen."""
     ledger = Ledger(gateway)

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum KeyRule {
-    /// Every key that S3 allows.
+    /// Every key that S3 allows, but for those with a NUL.
     #[default]
     Any,
     /// Keys become file paths: no empty, `.` or `..` segment, no leading or trailing `/`, no control character, and at
@@ -60,7 +60,8 @@ impl KeyRule {
     /// Whether a backend with this rule holds `key` under exactly this name.
     pub fn holds(self, key: &str) -> bool {
         match self {
-            Self::Any => true,
+            // A NUL ends a name in too many servers to be trusted to any.
+            Self::Any => !key.contains('\0'),
             Self::FilePath => {
                 key.len() <= Self::FILE_PATH_BYTES
                     && !key.chars().any(char::is_control)

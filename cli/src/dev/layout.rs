@@ -108,6 +108,11 @@ impl Layout {
     pub fn has_object(&self, bucket: &str, key: &str) -> bool {
         check_segments(key).is_ok() && self.object(bucket, key).is_file()
     }
+    /// Bytes of an object, `None` where there is none.
+    pub fn object_size(&self, bucket: &str, key: &str) -> Option<u64> {
+        check_segments(key).ok()?;
+        self.object(bucket, key).metadata().ok().filter(std::fs::Metadata::is_file).map(|file| file.len())
+    }
     /// Whether anything but empty folders is in the bucket.
     pub fn holds_objects(&self, bucket: &str) -> io::Result<bool> {
         let mut found = false;

@@ -175,9 +175,15 @@ impl S3 for Storage {
         self.0.files.get_bucket_location(req).await
     }
 
-    async fn get_object(&self, req: S3Request<GetObjectInput>) -> S3Result<S3Response<GetObjectOutput>> {
+    async fn get_object(&self, mut req: S3Request<GetObjectInput>) -> S3Result<S3Response<GetObjectOutput>> {
         let _reading = self.0.key_lock(&req.input.bucket, &req.input.key)?.read().await;
         self.0.check_object(&req.input.bucket, &req.input.key)?;
+        if let Some(Range::Suffix { length }) = &mut req.input.range
+            && let Some(size) = self.0.layout.object_size(&req.input.bucket, &req.input.key).filter(|size| *size > 0)
+        {
+            // A suffix longer than the object is the object (RFC 9110 14.1.2); s3s-fs would seek to before its beginning.
+            *length = (*length).min(size);
+        }
         self.0.files.get_object(req).await
     }
 

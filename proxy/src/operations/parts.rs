@@ -29,7 +29,12 @@ impl Gateway {
         let marker = marker.map_or(Ok(0), |marker| parse_number(marker, "part-number-marker"))?;
         let upload = self.open_upload_id(admitted)?;
         self.require_open(&routed.route, &upload).await?;
-        let page = self.page_of_parts(&routed.route, key, &upload, marker, max_parts.max(1)).await?;
+        let page = self.page_of_parts(&routed.route, key, &upload, marker, max_parts.max(1)).await;
+        let page = page.map_err(|refusal| match refusal {
+            // Only the upload can be missing; some backends say that it is the key.
+            Refusal::Upstream(UpstreamError::Refused(refused)) if refused.status == 404 => S3Code::NoSuchUpload.into(),
+            other => other,
+        })?;
         let (parts, is_truncated) = cut(page, marker, max_parts);
         let result = ListPartsResult {
             bucket: admitted.bucket()?.as_str().to_owned(),

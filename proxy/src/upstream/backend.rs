@@ -11,7 +11,11 @@ use pingora_load_balancing::{
 };
 use s3gateway_config::{BackendId, Capabilities, Place};
 use s3gateway_store::Backend;
-use std::{collections::HashMap, sync::Arc, time::Instant};
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use url::Url;
 
 /// One backend as the proxy uses it.
@@ -49,6 +53,8 @@ impl UpstreamBackend {
         let mut addresses = LoadBalancer::from_backends(Addresses::new(Box::new(Resolver { authority })));
         let mut probe = HttpHealthCheck::new(&host, tls);
         probe.consecutive_failure = 2;
+        probe.peer_template.options.connection_timeout = Some(PROBE_TIMEOUT);
+        probe.peer_template.options.read_timeout = Some(PROBE_TIMEOUT);
         probe.reuse_connection = true;
         // Any answer shows that it is alive; an unsigned request is refused by a healthy backend.
         probe.validator = Some(Box::new(|answer| {
@@ -112,9 +118,11 @@ impl UpstreamBackend {
         self.addresses.select_with(b"", MAX_ADDRESSES, |_, healthy| healthy).is_some()
     }
 
-    /// Where to connect now; `None` while the breaker is open or no address is healthy.
+    /// Where to connect now; `None` while the breaker is open. Addresses that pass their probes come first; where none
+    /// does, one is tried all the same: a probe that came too late must not take a slow backend off the air.
     pub fn peer(&self, now: Instant) -> Option<HttpPeer> {
-        let address = self.addresses.select(b"", MAX_ADDRESSES)?;
+        let healthy = self.addresses.select(b"", MAX_ADDRESSES);
+        let address = healthy.or_else(|| self.addresses.select_with(b"", MAX_ADDRESSES, |_, _| true))?;
         if !self.breaker.admit(now) {
             return None;
         }
@@ -135,7 +143,8 @@ impl UpstreamBackend {
         }
     }
 
-    /// Resolves and probes once. A healthy probe makes an open breaker's trial due at once; traffic closes it.
+    /// Resolves and probes once. A failed probe counts as a failed request; a healthy one makes an open breaker's trial
+    /// due at once, and traffic closes it.
     async fn probe(&self) {
         if let Err(error) = self.addresses.update().await {
             tracing::warn!(backend = %self.record.id, %error, "backend's name does not resolve");
@@ -143,6 +152,8 @@ impl UpstreamBackend {
         self.addresses.backends().run_health_check(true).await;
         if self.is_healthy() {
             self.breaker.make_due(Instant::now());
+        } else {
+            self.report(Outcome::Failed, Instant::now());
         }
     }
 
@@ -158,6 +169,8 @@ impl UpstreamBackend {
     }
 }
 
+/// For connecting and for the answer of a probe, each: enough for a backend that is busy and not gone.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
 /// Addresses looked at when one is chosen; a backend with more is served by the first healthy ones.
 const MAX_ADDRESSES: usize = 16;
 
