@@ -89,7 +89,7 @@ def pytest_runtest_makereport(item, call):
     if report.failed:
         for process in processes.LIVE:
             if process.name.startswith(("dev", "proxy", "worker")):
-                report.sections.append((f"log of {process.name}", process.tail(2000)))
+                report.sections.append((f"log of {process.name}", process.tail(4000)))
 
 
 def pytest_collection_modifyitems(items):

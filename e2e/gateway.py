@@ -325,7 +325,7 @@ retry_at_most = "2s"
 
 [log]
 format = "json"
-level = "warn"
+level = "info"
 """
 
 

@@ -83,8 +83,8 @@ async fn poll(gateway: &Gateway, head: &mut i64, recent: &mut VecDeque<(Instant,
     while recent.front().is_some_and(|(at, _)| at.elapsed() > APPLY_AGAIN_FOR) {
         recent.pop_front();
     }
-    for (_, change) in recent.iter() {
-        forget(gateway, change).await;
+    for (seen, change) in recent.iter() {
+        forget(gateway, change, *seen).await;
     }
     Ok(())
 }
@@ -96,13 +96,14 @@ async fn forget_all(gateway: &Gateway) -> Result<(), StoreError> {
     Ok(())
 }
 
-async fn forget(gateway: &Gateway, change: &Change) {
+/// Drops what was looked up before the change was seen; what was looked up since knows of it and stays.
+async fn forget(gateway: &Gateway, change: &Change, seen: Instant) {
     match change {
-        Change::Tenant(tenant) => gateway.routes.forget_tenant(tenant),
-        Change::AccessKey(id) => gateway.keys.forget(id).await,
+        Change::Tenant(tenant) => gateway.routes.forget_tenant(tenant, seen),
+        Change::AccessKey(id) => gateway.keys.forget(id, seen).await,
         Change::Bucket(tenant, name) => {
             if let Ok(bucket) = LogicalBucket::parse(name) {
-                gateway.routes.forget(tenant, &bucket).await;
+                gateway.routes.forget(tenant, &bucket, seen).await;
             }
         }
         Change::Backends => {}

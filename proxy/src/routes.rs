@@ -3,11 +3,18 @@ use crate::refusal::Refusal;
 use moka::future::Cache;
 use s3gateway_s3::{LogicalBucket, S3Code};
 use s3gateway_store::{Metadata, Route, StoreError, TenantId};
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 /// A bounded cache; the change feed drops what it names. What is not there is not cached, so that a bucket created
 /// through another proxy is found at once.
-pub struct Routes(Cache<(TenantId, LogicalBucket), Arc<Route>>);
+pub struct Routes(Cache<(TenantId, LogicalBucket), Loaded>);
+
+/// A route and when its look-up began: it is as old as that.
+#[derive(Clone)]
+struct Loaded {
+    began: Instant,
+    route: Arc<Route>,
+}
 
 impl Routes {
     /// A cache for at most `entries` routes.
@@ -26,19 +33,27 @@ impl Routes {
         bucket: &LogicalBucket,
     ) -> Result<Arc<Route>, Refusal> {
         let key = (tenant.clone(), bucket.clone());
-        if let Some(route) = self.0.get(&key).await {
-            return Ok(route);
+        if let Some(loaded) = self.0.get(&key).await {
+            return Ok(loaded.route);
         }
-        let load = async { metadata.route(tenant, bucket).await?.map(Arc::new).ok_or(StoreError::NotFound) };
-        Box::pin(self.0.try_get_with(key, load)).await.map_err(|error| match *error {
+        let load = async {
+            let began = Instant::now();
+            let route = metadata.route(tenant, bucket).await?.map(Arc::new).ok_or(StoreError::NotFound)?;
+            Ok(Loaded { began, route })
+        };
+        let loaded = Box::pin(self.0.try_get_with(key, load)).await;
+        loaded.map(|loaded| loaded.route).map_err(|error| match *error {
             StoreError::NotFound => S3Code::NoSuchBucket.into(),
             _ => shared_error(error),
         })
     }
 
-    /// Drops one bucket's route.
-    pub async fn forget(&self, tenant: &TenantId, bucket: &LogicalBucket) {
-        self.0.invalidate(&(tenant.clone(), bucket.clone())).await;
+    /// Drops one bucket's route, unless its look-up began after `changed`.
+    pub async fn forget(&self, tenant: &TenantId, bucket: &LogicalBucket, changed: Instant) {
+        let key = (tenant.clone(), bucket.clone());
+        if self.0.get(&key).await.is_some_and(|loaded| loaded.began <= changed) {
+            self.0.invalidate(&key).await;
+        }
     }
 
     /// Drops every route.
@@ -46,10 +61,11 @@ impl Routes {
         self.0.invalidate_all();
     }
 
-    /// Drops all routes of a tenant, whose policy they hold.
-    pub fn forget_tenant(&self, tenant: &TenantId) {
+    /// Drops all routes of a tenant, whose policy they hold, that were looked up before `changed`.
+    pub fn forget_tenant(&self, tenant: &TenantId, changed: Instant) {
         let tenant = tenant.clone();
-        if self.0.invalidate_entries_if(move |(owner, _), _| *owner == tenant).is_err() {
+        let is_old = move |key: &(TenantId, LogicalBucket), loaded: &Loaded| key.0 == tenant && loaded.began <= changed;
+        if self.0.invalidate_entries_if(is_old).is_err() {
             self.forget_all();
         }
     }

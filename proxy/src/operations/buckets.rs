@@ -86,7 +86,7 @@ impl Gateway {
         let routed = admitted.routed()?;
         let route = &routed.route;
         self.metadata.begin_delete_bucket(&route.bucket).await?;
-        self.routes.forget(&route.tenant, &route.name).await;
+        self.routes.forget(&route.tenant, &route.name, std::time::Instant::now()).await;
         if let Err(refusal) = self.delete_at_its_home(routed).await {
             self.metadata.cancel_delete_bucket(&route.bucket).await?;
             return Err(refusal);
