@@ -6,7 +6,7 @@ use crate::{
     metrics::RequestOutcome,
     refusal::Refusal,
     transfer::{self, Transfer, Verdict},
-    upstream::{Outcome, UpstreamError},
+    upstream::UpstreamError,
 };
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -411,9 +411,4 @@ fn chain(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     text
-}
-
-/// Tells a backend's breaker how an exchange went.
-pub(crate) fn report(backend: &crate::upstream::UpstreamBackend, outcome: Outcome) {
-    backend.report(outcome, Instant::now());
 }

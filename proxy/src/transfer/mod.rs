@@ -9,7 +9,6 @@ use crate::{
     answer::{Answer, RequestId},
     gateway::Gateway,
     refusal::{Refusal, by_status},
-    service::report,
     upstream::{Outcome, UpstreamBackend, UpstreamError, UpstreamRequest, error_code},
 };
 use bytes::{Bytes, BytesMut};
@@ -286,7 +285,7 @@ impl Transfer {
         if let Some(backend) = &self.serving {
             // A single request's 500 or a throttled 503 is no outage; a backend that is ill fails its probes, too.
             let failed = matches!(status, StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT);
-            report(backend, if failed { Outcome::Failed } else { Outcome::Answered });
+            backend.report(if failed { Outcome::Failed } else { Outcome::Answered }, Instant::now());
         }
         if status.is_success() {
             return match &mut self.upload {
@@ -407,13 +406,13 @@ impl Transfer {
     /// The backend broke off in the middle of its answer.
     pub(crate) fn report_cut_short(&mut self) {
         if let Some(backend) = &self.serving {
-            report(backend, Outcome::Failed);
+            backend.report(Outcome::Failed, Instant::now());
         }
     }
 
     fn lose(&mut self, error: UpstreamError) -> bool {
         if let Some(backend) = &self.serving {
-            report(backend, Outcome::Failed);
+            backend.report(Outcome::Failed, Instant::now());
         }
         if self.home_lost.is_none() {
             self.home_lost = Some(error);
