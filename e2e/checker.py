@@ -113,7 +113,7 @@ class Ledger:
         """Digest and ETag of each key that a backend holds for this run, read directly."""
         s3 = self.gateway.backends[place].s3()
         states: dict[str, tuple[str, str]] = {}
-        for bucket in [b["Name"] for b in s3.list_buckets()["Buckets"]]:
+        for bucket in self.gateway.backends[place].buckets():
             for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"{self.run}/"):
                 for item in page.get("Contents", []):
                     key = item["Key"]

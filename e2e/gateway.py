@@ -19,6 +19,7 @@ from urllib.parse import quote
 
 import boto3
 from botocore.config import Config
+from botocore.exceptions import ClientError
 
 from clients import Target
 from processes import Folder, Process, pick_port, run, until
@@ -54,6 +55,22 @@ class Backend:
     def s3(self):
         config = Config(s3={"addressing_style": "path"}, signature_version="s3v4", retries={"total_max_attempts": 3}, read_timeout=60)
         return boto3.client("s3", endpoint_url=self.endpoint, aws_access_key_id=self.access_key, aws_secret_access_key=self.secret_key, region_name="us-east-1", config=config)
+
+
+    def buckets(self) -> list[str]:
+        """Buckets that are really there: two deletes at once can leave radosgw a name in its list that nothing stands behind."""
+        s3 = self.s3()
+        return [b["Name"] for b in s3.list_buckets()["Buckets"] if exists(s3, b["Name"])]
+
+
+def exists(s3, bucket: str) -> bool:
+    try:
+        s3.head_bucket(Bucket=bucket)
+    except ClientError as error:
+        if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:
+            return False
+        raise
+    return True
 
 
 class Gateway:
@@ -159,7 +176,7 @@ class Gateway:
     def physical(self, backend: str, key: str) -> str:
         """The name of the one hashed bucket on a backend that holds `key`, found by looking, not by asking the gateway."""
         s3 = self.backends[backend].s3()
-        found = [b["Name"] for b in s3.list_buckets()["Buckets"] if any(o["Key"] == key for o in s3.list_objects_v2(Bucket=b["Name"], Prefix=key).get("Contents", []))]
+        found = [b for b in self.backends[backend].buckets() if any(o["Key"] == key for o in s3.list_objects_v2(Bucket=b, Prefix=key).get("Contents", []))]
         assert len(found) == 1, f"{key} is in {found} on {backend}"
         assert re.fullmatch(r"s3gw-[0-9a-f]{16}-[a-z0-9-]{1,8}", found[0]), found[0]
         return found[0]

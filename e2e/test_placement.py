@@ -146,8 +146,7 @@ def test_a_denied_place_is_refused_with_its_rule(gateway, s3, location):
     assert "jurisdiction" in error["Message"].lower(), f"the message does not say which rule: {error['Message']}"
     assert fails(s3.head_bucket, Bucket=bucket)[0] == 404
     for place in (HOME, REPLICA, DENIED):
-        names = [b["Name"] for b in gateway.backends[place].s3().list_buckets()["Buckets"]]
-        assert proposed(gateway, "acme", place, bucket) not in names, f"a physical bucket was made at {place}"
+        assert proposed(gateway, "acme", place, bucket) not in gateway.backends[place].buckets(), f"a physical bucket was made at {place}"
 
 
 def proposed(gateway, tenant: str, place: str, bucket: str) -> str:
@@ -230,7 +229,7 @@ def test_deleted_bucket_leaves_no_physical_bucket(gateway, s3):
     s3.delete_object(Bucket=bucket, Key=key)
     s3.delete_bucket(Bucket=bucket)
     for place, physical in names.items():
-        gone = lambda: physical not in [b["Name"] for b in gateway.backends[place].s3().list_buckets()["Buckets"]]  # noqa: B023, E731
+        gone = lambda: physical not in gateway.backends[place].buckets()  # noqa: B023, E731
         until(gone, f"{place} drops the bucket", 30)
 
 

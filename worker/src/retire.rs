@@ -50,7 +50,11 @@ impl Retirer {
         let remote = self.backends.get(id).await?.ok_or(RetireError::NoBackend)?;
         // A name that never became a bucket of ours may have become somebody else's.
         if remote.owns_bucket(physical).await? {
-            empty(&remote, physical).await?;
+            match empty(&remote, physical).await {
+                // Two deletes at once can leave a backend a name in its list that nothing stands behind.
+                Ok(()) | Err(BackendError::NoSuchBucket | BackendError::NotFound { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
             drop_bucket(&remote, physical).await?;
         }
         self.metadata.drop_physical(bucket, id).await?;
