@@ -116,8 +116,8 @@ def load(peer: Peer, method: str, size: int, folder: Path) -> dict:
         raise SystemExit(f"{peer.name}: {wrong.group(0)} of {requests} for {method} {path}: no benchmark")
     return {
         "rate": float(re.search(r"Requests/sec:\s+([\d.]+)", done).group(1)),
-        "p50": re.search(r"50%\s+(\S+)", done).group(1),
-        "p99": re.search(r"99%\s+(\S+)", done).group(1),
+        "p50": re.search(r"^\s+50%\s+(\S+)", done, re.M).group(1),
+        "p99": re.search(r"^\s+99%\s+(\S+)", done, re.M).group(1),
         "cpu": used / max(requests, 1) * 1e6,
         "memory": peer.resident_mib(),
     }
