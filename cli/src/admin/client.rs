@@ -1,15 +1,21 @@
-//! One HTTP request to the admin API.
+//! One request to the admin API, over HTTP or HTTPS.
+//! Invariant: the token leaves this file only in the `Authorization` header; errors name nothing but scheme, host and port.
+use super::trust;
 use crate::failure::{During, Failure};
 use bytes::Bytes;
 use http::{Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use s3gateway_config::Secret;
 use serde_json::Value;
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 use tokio::{net::TcpStream, time::timeout};
+use tokio_rustls::{TlsConnector, client::TlsStream, rustls::pki_types::ServerName};
+use tokio_util::either::Either;
 use url::Url;
 
+/// TCP and TLS establishment together.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 /// A thousand buckets with policies are about one MiB.
@@ -18,25 +24,33 @@ const ANSWER_LIMIT: usize = 64 * 1024 * 1024;
 /// Where the admin API is.
 pub struct Client {
     url: Url,
-    token: String,
+    token: Secret<String>,
+    /// For `https` only.
+    tls: Option<TlsConnector>,
 }
 
+type Stream = Either<TcpStream, TlsStream<TcpStream>>;
+
 impl Client {
-    /// Checks an endpoint.
+    /// Checks an endpoint. `ca_file` holds the CAs that an `https` endpoint is believed by, instead of the system's.
     ///
     /// # Errors
-    /// Where it is no `http://` URL or the token cannot stand in a header.
-    pub fn new(endpoint: &str, token: String) -> Result<Self, Failure> {
-        let url = Url::parse(endpoint).map_err(|error| Failure::of_input(format!("--endpoint {endpoint}: {error}")))?;
-        if url.scheme() != "http" || url.host_str().is_none() || !matches!(url.path(), "" | "/") {
-            return Err(Failure::of_input(format!(
-                "--endpoint {endpoint}: write http://HOST:PORT; the admin API speaks plain HTTP, so reach a distant one through a tunnel"
-            )));
+    /// Where it is no `http(s)://HOST[:PORT]`, the token cannot stand in a header, or the CAs cannot be read. The
+    /// endpoint is not repeated, as it may hold what does not belong there.
+    pub fn new(endpoint: &str, token: Secret<String>, ca_file: Option<&Path>) -> Result<Self, Failure> {
+        let url = Url::parse(endpoint).map_err(|error| Failure::of_input(format!("--endpoint: {error}")))?;
+        if !is_bare(&url) {
+            return Err(Failure::of_input("--endpoint: write http://HOST[:PORT] or https://HOST[:PORT], nothing more"));
         }
-        if token.is_empty() || !token.bytes().all(|b| b.is_ascii_graphic()) {
+        let tls = match (url.scheme(), ca_file) {
+            ("https", _) => Some(trust::connector(ca_file)?),
+            (_, Some(_)) => return Err(Failure::of_input("--ca-file goes with an https:// endpoint only")),
+            _ => None,
+        };
+        if token.expose().is_empty() || !token.expose().bytes().all(|b| b.is_ascii_graphic()) {
             return Err(Failure::of_input("the admin token is empty or holds characters that no token has"));
         }
-        Ok(Self { url, token })
+        Ok(Self { url, token, tls })
     }
 
     /// Sends one request and gives the answer's document back; `Null` where there is none.
@@ -63,39 +77,62 @@ impl Client {
         target: &str,
         body: Option<&Value>,
     ) -> Result<(StatusCode, Bytes), Failure> {
-        let host = self.url.host_str().unwrap_or_default();
-        let port = self.url.port_or_known_default().unwrap_or(80);
-        // Url writes IPv6 in brackets, which the resolver does not take.
-        let name = host.trim_start_matches('[').trim_end_matches(']');
-        let stream = timeout(CONNECT_TIMEOUT, TcpStream::connect((name, port)))
+        let stream = timeout(CONNECT_TIMEOUT, self.connect())
             .await
-            .map_err(|_| Failure::new(format!("{} cannot be reached within 5 s", self.url)))?
-            .during(&format!("{} cannot be reached (is the gateway running?)", self.url))?;
+            .map_err(|_| Failure::new(format!("{} cannot be reached within 5 s", self.url)))??;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.during("speaking HTTP")?;
+        let mut authorization = header::HeaderValue::try_from(format!("Bearer {}", self.token.expose()))
+            .map_err(|_| Failure::new("the admin token cannot stand in a header"))?;
+        authorization.set_sensitive(true);
         let mut request = Request::builder()
             .method(method)
             .uri(target)
-            .header(header::HOST, format!("{host}:{port}"))
-            .header(header::AUTHORIZATION, format!("Bearer {}", self.token));
+            .header(header::HOST, self.url.authority())
+            .header(header::AUTHORIZATION, authorization);
         if body.is_some() {
             request = request.header(header::CONTENT_TYPE, "application/json");
         }
         let bytes = body.map(|document| Bytes::from(document.to_string())).unwrap_or_default();
         let request = request.body(Full::new(bytes)).during("building the request")?;
-        let answer = async {
+        let answer = async move {
             let response = sender.send_request(request).await.during("asking the admin API")?;
             let status = response.status();
             let body = Limited::new(response.into_body(), ANSWER_LIMIT).collect().await;
             let body = body.map_err(|error| Failure::new(format!("reading the answer: {error}")))?;
             Ok((status, body.to_bytes()))
         };
-        tokio::select! {
-            answer = answer => answer,
-            // The connection is driven by this arm; that it ends first means that the peer went away.
-            ended = connection => {
-                ended.during("the connection broke")?;
-                Err(Failure::new("the gateway closed the connection without an answer"))
-            }
-        }
+        // The connection ends when the answer is there and its sender is gone, or breaks and lets the answer fail.
+        let (answer, ended) = tokio::join!(answer, connection);
+        answer.or_else(|failure| ended.during("the connection broke").and(Err(failure)))
+    }
+
+    async fn connect(&self) -> Result<Stream, Failure> {
+        // Url writes IPv6 in brackets, which neither the resolver nor a certificate takes.
+        let host = self.url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+        let port = self.url.port_or_known_default().unwrap_or(80);
+        let stream = TcpStream::connect((host, port))
+            .await
+            .during(&format!("{} cannot be reached (is the gateway running?)", self.url))?;
+        let Some(tls) = &self.tls else { return Ok(Either::Left(stream)) };
+        let name = ServerName::try_from(host.to_owned()).during("--endpoint")?;
+        let stream = tls.connect(name, stream).await.during(&format!(
+            "{} cannot be trusted (does it speak TLS, for this name, and is its CA the system's or in --ca-file?)",
+            self.url
+        ))?;
+        Ok(Either::Right(stream))
     }
 }
+
+/// Scheme, host and port: a password or query would be a secret in the wrong place.
+fn is_bare(url: &Url) -> bool {
+    matches!(url.scheme(), "http" | "https")
+        && url.has_host()
+        && url.username().is_empty()
+        && url.password().is_none()
+        && matches!(url.path(), "" | "/")
+        && url.query().is_none()
+        && url.fragment().is_none()
+}
+
+#[cfg(test)]
+mod tests;

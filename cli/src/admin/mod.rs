@@ -2,11 +2,13 @@
 mod client;
 mod commands;
 mod render;
+mod trust;
 
 use crate::{dev::AdminFile, failure::Failure, processes};
 use clap::Args;
 use client::Client;
 use commands::Noun;
+use s3gateway_config::Secret;
 use std::path::{Path, PathBuf};
 
 /// Where `dev` keeps its state unless told otherwise.
@@ -18,12 +20,15 @@ pub struct AdminCommand {
     /// State folder of a running `s3gateway dev` [default: ./.s3gateway, unless an endpoint is given]
     #[arg(long, global = true, value_name = "DIR", conflicts_with_all = ["endpoint"])]
     state: Option<PathBuf>,
-    /// The admin API, http://HOST:PORT
+    /// The admin API, http(s)://HOST:PORT
     #[arg(long, global = true, value_name = "URL", env = "S3GATEWAY_ADMIN_ENDPOINT")]
     endpoint: Option<String>,
     /// Its bearer token; better given in the environment, which other users cannot see
-    #[arg(long, global = true, value_name = "TOKEN", env = "S3GATEWAY_ADMIN_TOKEN", hide_env_values = true)]
-    token: Option<String>,
+    #[arg(long, global = true, value_name = "TOKEN", env = "S3GATEWAY_ADMIN_TOKEN", hide_env_values = true, value_parser = secret)]
+    token: Option<Secret<String>>,
+    /// PEM file of the CAs that an https endpoint is believed by, instead of the system's
+    #[arg(long, global = true, value_name = "FILE", env = "S3GATEWAY_ADMIN_CA_FILE")]
+    ca_file: Option<PathBuf>,
     /// Print the answer as JSON
     #[arg(long, global = true)]
     json: bool,
@@ -52,7 +57,7 @@ fn find(command: &AdminCommand) -> Result<Client, Failure> {
                 .token
                 .clone()
                 .ok_or_else(|| Failure::of_input("give the token with S3GATEWAY_ADMIN_TOKEN or --token"))?;
-            Client::new(endpoint, token)
+            Client::new(endpoint, token, command.ca_file.as_deref())
         }
         (None, None) => of_state(Path::new(DEV_STATE)),
     }
@@ -66,5 +71,10 @@ fn of_state(state: &Path) -> Result<Client, Failure> {
             state.display()
         ))
     })?;
-    Client::new(&file.endpoint, file.token)
+    Client::new(&file.endpoint, Secret::new(file.token), None)
+}
+
+/// Out of sight of `Debug` from the first moment on.
+fn secret(text: &str) -> Result<Secret<String>, std::convert::Infallible> {
+    Ok(Secret::new(text.to_owned()))
 }
