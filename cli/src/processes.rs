@@ -58,7 +58,7 @@ async fn start_proxy(
     let stores = open(settings).await?;
     let registry = Registry::new();
     let gateway = Gateway::start(ProxyParts {
-        settings: proxy_settings(&settings.proxy),
+        settings: proxy_settings(settings),
         metadata: stores.metadata.clone(),
         queue: stores.queue.clone(),
         sealer: stores.provider.sealer().await.during("deriving the sealing key")?,
@@ -191,8 +191,8 @@ fn provider(settings: &Settings) -> Result<Arc<dyn KeyProvider>, Failure> {
     Ok(Arc::new(key))
 }
 
-fn proxy_settings(from: &settings::ProxySettings) -> s3gateway_proxy::ProxySettings {
-    let defaults = s3gateway_proxy::ProxySettings::default();
+fn proxy_settings(settings: &Settings) -> s3gateway_proxy::ProxySettings {
+    let (from, defaults) = (&settings.proxy, s3gateway_proxy::ProxySettings::default());
     s3gateway_proxy::ProxySettings {
         domains: from.domains.clone(),
         signing_regions: from.signing_regions.clone(),
@@ -204,6 +204,7 @@ fn proxy_settings(from: &settings::ProxySettings) -> s3gateway_proxy::ProxySetti
             idle_timeout: from.upstream.idle_timeout,
             pool_size: count(from.upstream.pool_size),
             probe_interval: from.upstream.probe_interval,
+            allow_networks: settings.admin.as_ref().map_or_else(Vec::new, |admin| admin.allow_backend_networks.clone()),
         },
         breaker: s3gateway_proxy::BreakerSettings {
             failures: from.breaker.failures.get(),

@@ -1,4 +1,5 @@
 //! What the proxy is told by its configuration, already checked.
+use ipnet::IpNet;
 use s3gateway_config::Place;
 use std::time::Duration;
 
@@ -47,6 +48,8 @@ pub struct UpstreamSettings {
     pub pool_size: usize,
     /// Between two health probes of a backend.
     pub probe_interval: Duration,
+    /// Loopback, private and link-local networks that backends may be in; every other address must be public.
+    pub allow_networks: Vec<IpNet>,
 }
 
 /// When a breaker opens.
@@ -88,6 +91,7 @@ impl Default for UpstreamSettings {
             idle_timeout: Duration::from_secs(50),
             pool_size: 512,
             probe_interval: Duration::from_secs(2),
+            allow_networks: Vec::new(),
         }
     }
 }

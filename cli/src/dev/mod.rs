@@ -26,7 +26,7 @@ use s3gateway_store::{
 };
 use s3gateway_worker::{Worker, WorkerParts, WorkerSettings};
 use state::{DevFile, Folder};
-use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::HashMap, net::SocketAddr, str::FromStr, sync::Arc, time::Duration};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use state::AdminFile;
@@ -104,6 +104,7 @@ async fn start(options: &DevOptions, folder: &Folder) -> Result<Running, Failure
             upstream: UpstreamSettings {
                 read_timeout: ANSWER_TIMEOUT,
                 write_timeout: ANSWER_TIMEOUT,
+                allow_networks: loopback(),
                 ..UpstreamSettings::default()
             },
             ..ProxySettings::default()
@@ -139,6 +140,11 @@ fn labelled(process: &str) -> Result<Registry, Failure> {
     Registry::new_custom(None, Some(label)).during("the metrics")
 }
 
+/// The networks that embedded backends are in.
+fn loopback<Network: FromStr>() -> Vec<Network> {
+    ["127.0.0.0/8", "::1/128"].iter().filter_map(|network| network.parse().ok()).collect()
+}
+
 fn spawn_admin(
     running: &Running,
     metadata: &Metadata,
@@ -148,14 +154,13 @@ fn spawn_admin(
     file: &AdminFile,
 ) -> Result<(), Failure> {
     let listener = tokio::net::TcpListener::from_std(listener).during("the admin port")?;
-    let loopback = ["127.0.0.0/8", "::1/128"].iter().filter_map(|network| network.parse().ok()).collect();
     let router = admin::router(admin::AdminState {
         metadata: metadata.clone(),
         queue: queue.clone(),
         gateway: running.gateway.clone(),
         token: Secret::new(file.token.clone()),
         switch: Some(running.backends.clone()),
-        allow_networks: loopback,
+        allow_networks: loopback(),
         registries,
         draining: running.draining.clone(),
     });

@@ -1,10 +1,9 @@
-//! Where a backend's endpoint may point: the guard against making the gateway call its own inside (CWE-918).
+//! Where a backend's endpoint may point when it is added: the guard against making the gateway call its own inside
+//! (CWE-918). A name can be moved later, so every look-up asks the same rule again (`upstream::Resolver`).
 use super::problem::Problem;
+use crate::upstream::is_allowed;
 use ipnet::IpNet;
-use std::{
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
-    time::Duration,
-};
+use std::{net::IpAddr, time::Duration};
 use url::{Host, Url};
 
 const FIELD: &str = "endpoint";
@@ -65,55 +64,6 @@ async fn resolve(url: &Url) -> Result<Vec<IpAddr>, Problem> {
         }
         None => Err(Problem::field(FIELD, "must name a host")),
     }
-}
-
-/// Whether the gateway may connect to `address`: it is public, or the operator allowed its network.
-pub fn is_allowed(address: IpAddr, allow: &[IpNet]) -> bool {
-    let address = unwrap(address);
-    is_public(address) || allow.iter().any(|network| network.contains(&address))
-}
-
-/// The IPv4 address inside an IPv6 one, where it is only a wrapping: mapped, compatible, NAT64, 6to4.
-fn unwrap(address: IpAddr) -> IpAddr {
-    let IpAddr::V6(v6) = address else { return address };
-    let [a, b, c, d, e, f, g, h] = v6.segments();
-    let inner = match (a, b, c, d, e, f) {
-        (0, 0, 0, 0, 0, 0xffff) | (0x64, 0xff9b, 0, 0, 0, 0) => Some((g, h)),
-        (0, 0, 0, 0, 0, 0) if g != 0 => Some((g, h)),
-        (0x2002, high, low, ..) => Some((high, low)),
-        _ => None,
-    };
-    inner.map_or(address, |(high, low)| {
-        let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
-        Ipv4Addr::new(a, b, c, d).into()
-    })
-}
-
-/// By the IANA registries of special-purpose addresses.
-fn is_public(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(v4) => is_public_v4(v4),
-        IpAddr::V6(v6) => is_public_v6(v6),
-    }
-}
-
-fn is_public_v4(address: Ipv4Addr) -> bool {
-    let [a, b, c, _] = address.octets();
-    !(a == 0
-        || address.is_loopback()
-        || address.is_private()
-        || address.is_link_local()
-        || address.is_documentation()
-        || a >= 224
-        || (a == 100 && (64..128).contains(&b))
-        || (a == 192 && b == 0 && c == 0)
-        || (a == 198 && (b == 18 || b == 19)))
-}
-
-/// Only global unicast, 2000::/3, without what is reserved in it for protocols and documentation.
-fn is_public_v6(address: Ipv6Addr) -> bool {
-    let [a, b, ..] = address.segments();
-    a & 0xe000 == 0x2000 && !(a == 0x2001 && b < 0x200) && !(a == 0x2001 && b == 0xdb8) && !(a == 0x3fff && b < 0x1000)
 }
 
 #[cfg(test)]

@@ -28,8 +28,6 @@ use s3gateway_store::{Metadata, Queue};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
-pub use endpoint::is_allowed;
-
 /// Largest request body in bytes; the largest honest one (a policy) is a few kilobytes.
 const BODY_LIMIT: u64 = 1024 * 1024;
 

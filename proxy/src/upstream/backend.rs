@@ -50,7 +50,9 @@ impl UpstreamBackend {
         let name = url.host_str()?.to_owned();
         let authority = format!("{name}:{}", url.port_or_known_default()?);
         let host = url.port().map_or_else(|| name.clone(), |port| format!("{name}:{port}"));
-        let mut addresses = LoadBalancer::from_backends(Addresses::new(Box::new(Resolver { authority })));
+        let allow = settings.upstream.allow_networks.clone();
+        let resolver = Resolver { authority, allow };
+        let mut addresses = LoadBalancer::from_backends(Addresses::new(Box::new(resolver)));
         let mut probe = HttpHealthCheck::new(&host, tls);
         probe.consecutive_failure = 2;
         probe.peer_template.options.connection_timeout = Some(PROBE_TIMEOUT);

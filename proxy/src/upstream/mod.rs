@@ -3,11 +3,13 @@ mod backend;
 mod breaker;
 mod client;
 mod discovery;
+mod egress;
 mod error;
 mod request;
 
 pub use backend::{Backends, UpstreamBackend};
 pub use breaker::{Breaker, BreakerState, Outcome};
 pub use client::{Client, Download, UpstreamAnswer};
+pub use egress::is_allowed;
 pub use error::{BackendError, UpstreamError, error_code};
 pub use request::UpstreamRequest;
