@@ -76,6 +76,7 @@ pub fn render(shape: Shape, answer: &Value) -> String {
                 ("JURISDICTION", "place.jurisdiction"),
                 ("PROVIDER", "place.provider"),
                 ("HEALTH", "health"),
+                ("BREAKER", "breaker"),
                 ("ON AIR", "running"),
                 ("ENDPOINT", "endpoint"),
             ],

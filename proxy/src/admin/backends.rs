@@ -5,6 +5,7 @@ use super::{
     input::{Body, Segment, Shared},
     problem::Problem,
 };
+use crate::upstream::BreakerState;
 use axum::{Json, extract::State, http::StatusCode};
 use s3gateway_config::{BackendId, Capabilities, Place, Secret};
 use s3gateway_store::{Backend, StoreError};
@@ -33,8 +34,10 @@ pub(super) struct BackendView {
     region: String,
     access_key: String,
     capabilities: Capabilities,
-    /// `healthy`, `unhealthy`, or `unknown` until this process has heard of it.
+    /// What its probes say: `healthy`, `unhealthy`, or `unknown` until this process has heard of it.
     health: &'static str,
+    /// What its traffic says: `closed` lets requests pass, `open` stops them, `half-open` lets one try; else `unknown`.
+    breaker: &'static str,
     /// Only for embedded backends: whether it is on the air.
     #[serde(skip_serializing_if = "Option::is_none")]
     running: Option<bool>,
@@ -183,9 +186,16 @@ async fn find(state: &Shared, id: &str) -> Result<Option<Backend>, Problem> {
 }
 
 fn view(state: &Shared, backend: Backend) -> BackendView {
-    let health = match state.gateway.backends.get(&backend.id) {
-        Some(known) if known.is_healthy() => "healthy",
-        Some(_) => "unhealthy",
+    let known = state.gateway.backends.get(&backend.id);
+    let health = match known.as_ref().map(|known| known.is_healthy()) {
+        Some(true) => "healthy",
+        Some(false) => "unhealthy",
+        None => "unknown",
+    };
+    let breaker = match known.map(|known| known.breaker_state()) {
+        Some(BreakerState::Closed { .. }) => "closed",
+        Some(BreakerState::Open { .. }) => "open",
+        Some(BreakerState::HalfOpen { .. }) => "half-open",
         None => "unknown",
     };
     BackendView {
@@ -197,5 +207,6 @@ fn view(state: &Shared, backend: Backend) -> BackendView {
         access_key: backend.access_key,
         capabilities: backend.capabilities,
         health,
+        breaker,
     }
 }
