@@ -47,7 +47,22 @@ impl Gateway {
         request: UpstreamRequest,
         body: Bytes,
     ) -> Result<UpstreamAnswer, UpstreamError> {
-        self.client.send(&routed.home, request, body).await.map_err(explain)
+        let is_head = request.method() == Method::HEAD;
+        let result = self.client.send(&routed.home, request, body).await.map_err(explain);
+        if is_head && matches!(&result, Err(UpstreamError::Refused(refused)) if refused.status == 404) {
+            self.require_bucket_at_home(routed).await?;
+        }
+        result
+    }
+
+    /// Passes a bucket that is at its home. To be asked where the home says 404 without saying what is missing, so that a
+    /// home that has lost its bucket does not make all its objects pass for deleted.
+    ///
+    /// # Errors
+    /// An outage of the home.
+    pub(crate) async fn require_bucket_at_home(&self, routed: &Routed) -> Result<(), UpstreamError> {
+        let physical = routed.route.physical_on(routed.home.id()).ok_or(UpstreamError::OutOfService)?;
+        self.client.require_bucket(&routed.home, physical).await
     }
 
     /// HEAD of an object at its home.
@@ -61,12 +76,10 @@ impl Gateway {
     }
 }
 
-/// A mapped bucket that its backend does not know is the operator's trouble, not the client's mistake.
+/// Tells a bucket that the home has lost from one that the client has never made.
 pub(super) fn explain(error: UpstreamError) -> UpstreamError {
     match error {
-        UpstreamError::Refused(refused) if refused.code == "NoSuchBucket" => {
-            UpstreamError::Malformed("the backend does not know a bucket that is mapped to it")
-        }
+        UpstreamError::Refused(refused) if refused.code == "NoSuchBucket" => UpstreamError::LOST_BUCKET,
         other => other,
     }
 }

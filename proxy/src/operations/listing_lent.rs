@@ -12,9 +12,12 @@ use s3gateway_s3::{
     S3Error,
     xml::{ListBucketResult, ListVersion, ObjectEntry},
 };
+use std::time::{Duration, Instant};
 
 /// Keys asked for at once.
 const BATCH: &str = "1000";
+/// A page that took so long to fill ends early, which S3 allows: with many groups each takes a request of its own.
+const FILLING: Duration = Duration::from_secs(20);
 
 /// Where a page begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,15 +101,23 @@ impl<'a> Filling<'a> {
         Self { asked, page: Page::default(), position, is_full: false }
     }
 
+    fn entries(&self) -> usize {
+        self.page.contents.len() + self.page.common_prefixes.len()
+    }
+
+    /// Ends the page before the listing does.
+    fn end_early(&mut self) {
+        self.is_full = true;
+        self.page.next = self.position.render(self.asked.version);
+    }
+
     /// Takes one object; the first that finds the page full only shows that there is another page.
     fn take(&mut self, object: ObjectEntry) {
         if self.is_full || !object.key.starts_with(&self.asked.prefix) || !self.position.is_before(&object.key) {
             return;
         }
-        let entries = self.page.contents.len() + self.page.common_prefixes.len();
-        if entries >= usize::try_from(self.asked.max_keys).unwrap_or(usize::MAX) {
-            self.is_full = true;
-            self.page.next = self.position.render(self.asked.version);
+        if self.entries() >= usize::try_from(self.asked.max_keys).unwrap_or(usize::MAX) {
+            self.end_early();
             return;
         }
         match group_of(self.asked, &object.key).map(str::to_owned) {
@@ -132,6 +143,7 @@ impl Gateway {
         let mut filling = Filling::new(asked, Position::parse(asked, token)?);
         // Where the backend is asked next; differs from the page's position where keys were passed over.
         let mut start_after = filling.position.start_after();
+        let began = Instant::now();
         loop {
             let batch = self.flat_batch(routed, &asked.prefix, start_after.as_deref()).await?;
             let is_last = !batch.is_truncated;
@@ -141,6 +153,10 @@ impl Gateway {
             contents.into_iter().for_each(|object| filling.take(object));
             let next = last.max(filling.position.start_after());
             if filling.is_full || is_last || next <= start_after {
+                return Ok(filling.page);
+            }
+            if began.elapsed() > FILLING && filling.entries() > 0 {
+                filling.end_early();
                 return Ok(filling.page);
             }
             start_after = next;
@@ -261,6 +277,19 @@ mod tests {
         let keys = keys(&["a", "b/1", "b/2"]);
         let page = page(&keys, &asked(ListVersion::V2, "", Some("/"), 2, None), None);
         assert_eq!((page.contents.len(), page.common_prefixes.len(), page.next), (1, 1, None));
+    }
+
+    #[test]
+    fn a_page_that_ends_early_goes_on_where_it_ended() {
+        let (keys, whole) = (keys(&["a", "b/1", "b/2", "c"]), asked(ListVersion::V2, "", Some("/"), 10, None));
+        let mut filling = Filling::new(&whole, Position::Start);
+        ["a", "b/1"].iter().for_each(|key| filling.take(object(key)));
+        filling.end_early();
+        filling.take(object("c"));
+        assert_eq!((filling.page.contents.len(), filling.page.common_prefixes.len()), (1, 1));
+        let rest = page(&keys, &whole, filling.page.next.as_deref());
+        assert_eq!(rest.contents.iter().map(|o| o.key.as_str()).collect::<Vec<_>>(), ["c"]);
+        assert_eq!(rest.common_prefixes.len(), 0);
     }
 
     #[test]

@@ -17,9 +17,10 @@ mod parts;
 mod tagging;
 mod upload_id;
 
-use crate::{admit::Admitted, answer::Answer, gateway::Gateway, refusal::Refusal};
+use crate::{admit::Admitted, answer::Answer, gateway::Gateway, refusal::Refusal, upstream::UpstreamError};
 use bytes::Bytes;
 use s3gateway_s3::{Operation, S3Code};
+use std::{future::Future, time::Duration};
 
 pub(crate) use tagging::parse_put_tags;
 
@@ -34,7 +35,7 @@ impl Gateway {
             Operation::DeleteBucket => self.delete_bucket(admitted).await,
             Operation::HeadBucket => self.head_bucket(admitted),
             Operation::GetBucketLocation => Self::bucket_location(admitted),
-            Operation::ListObjects | Operation::ListObjectsV2 => self.list_objects(admitted).await,
+            Operation::ListObjects | Operation::ListObjectsV2 => in_time(self.list_objects(admitted)).await,
             Operation::DeleteObject => self.delete_object(admitted).await,
             Operation::DeleteObjects => self.delete_objects(admitted, &body).await,
             Operation::CopyObject => self.copy_object(admitted).await,
@@ -46,10 +47,19 @@ impl Gateway {
             Operation::UploadPartCopy => self.copy_part(admitted).await,
             Operation::CompleteMultipartUpload => self.complete_upload(admitted, &body).await,
             Operation::AbortMultipartUpload => self.abort_upload(admitted).await,
-            Operation::ListParts => self.list_parts(admitted).await,
-            Operation::ListMultipartUploads => self.list_uploads(admitted).await,
+            Operation::ListParts => in_time(self.list_parts(admitted)).await,
+            Operation::ListMultipartUploads => in_time(self.list_uploads(admitted)).await,
             // Streamed operations never get here, and what is not implemented was refused on admission.
             _ => Err(S3Code::NotImplemented.into()),
         }
     }
+}
+
+/// For a listing, which may take many requests to a slow home: no client waits much longer.
+const LISTING: Duration = Duration::from_secs(60);
+
+/// # Errors
+/// `SlowDown` for a listing that has run out of time: it changes nothing, and the client may ask again.
+async fn in_time(listing: impl Future<Output = Result<Answer, Refusal>>) -> Result<Answer, Refusal> {
+    tokio::time::timeout(LISTING, listing).await.unwrap_or_else(|_| Err(UpstreamError::SlowDown.into()))
 }

@@ -3,18 +3,36 @@ use super::{Outcome, UpstreamBackend, UpstreamError, UpstreamRequest};
 use crate::settings::UpstreamSettings;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Method, StatusCode};
+use moka::future::Cache;
+use pingora_core::ErrorType;
 use pingora_core::connectors::{ConnectorOptions, http::Connector};
 use pingora_core::protocols::http::client::HttpSession;
 use pingora_core::upstreams::peer::{HttpPeer, Peer};
 use pingora_http::RequestHeader;
-use std::time::{Instant, SystemTime};
+use s3gateway_config::BackendId;
+use s3gateway_s3::PhysicalBucket;
+use std::{
+    future::Future,
+    time::{Duration, Instant, SystemTime},
+};
 
 /// Largest answer taken whole: a listing of 1,000 keys of 1,024 bytes, each byte escaped to six, with room to spare.
 const MAX_ANSWER: usize = 16 << 20;
 
+/// How long a bucket that was seen at its backend is taken to be there still.
+const SEEN_FOR: Duration = Duration::from_secs(10);
+/// Buckets seen lately that are remembered.
+const SEEN_BUCKETS: u64 = 10_000;
+/// Bytes a second that a copy between backends must make on average; slower, it would hold its connections for days.
+const SLOWEST_COPY: u64 = 64 << 10;
+
 /// A pooled HTTP client for all backends.
 pub struct Client {
     connector: Connector,
+    seen: Cache<(BackendId, PhysicalBucket), ()>,
+    /// For a whole answer, from the request sent to its last byte: the read timeout bounds two reads only, and an answer
+    /// that drips never runs into it.
+    answer_timeout: Duration,
 }
 
 /// A whole answer with a success status, or 304.
@@ -47,7 +65,30 @@ impl UpstreamAnswer {
 impl Client {
     /// A client with a pool of its own.
     pub fn new(settings: &UpstreamSettings) -> Self {
-        Self { connector: Connector::new(Some(ConnectorOptions::new(settings.pool_size))) }
+        Self {
+            connector: Connector::new(Some(ConnectorOptions::new(settings.pool_size))),
+            seen: Cache::builder().max_capacity(SEEN_BUCKETS).time_to_live(SEEN_FOR).build(),
+            answer_timeout: settings.read_timeout * 2,
+        }
+    }
+
+    /// Passes a bucket that its backend knows. Asks at most once in a while for each bucket, whoever wants to know.
+    ///
+    /// # Errors
+    /// [`UpstreamError::Malformed`] for a bucket that the backend has lost; as [`Client::send`].
+    pub async fn require_bucket(
+        &self,
+        backend: &UpstreamBackend,
+        bucket: &PhysicalBucket,
+    ) -> Result<(), UpstreamError> {
+        let look = async {
+            match self.send(backend, UpstreamRequest::new(Method::HEAD, bucket, None), Bytes::new()).await {
+                Err(UpstreamError::Refused(refused)) if refused.status == 404 => Err(UpstreamError::LOST_BUCKET),
+                other => other.map(|_| ()),
+            }
+        };
+        let seen = self.seen.try_get_with((backend.id().clone(), bucket.clone()), look);
+        Box::pin(seen).await.map_err(|error| (*error).clone())
     }
 
     /// Sends a request with a small body and takes the whole answer. A request that failed on a pooled connection
@@ -96,7 +137,7 @@ impl Client {
                 session.write_request_body(body, true).await.map_err(broken)?;
             }
             session.finish_request_body().await.map_err(broken)?;
-            read_answer(&mut session, is_head).await
+            within(self.answer_timeout, read_answer(&mut session, is_head)).await
         }
         .await;
         // An idle connection that the backend had closed says nothing about its health.
@@ -134,12 +175,15 @@ impl Client {
         let head = async {
             session.write_request_header(sign(backend, request, Some(&Bytes::new()))?).await.map_err(broken)?;
             session.finish_request_body().await.map_err(broken)?;
-            let (status, headers) = read_head(&mut session).await?;
-            if status.is_success() {
-                return Ok(headers);
-            }
-            let body = read_bounded(&mut session).await?;
-            Err(UpstreamError::from_answer(status.as_u16(), &super::error_code(&body)))
+            within(self.answer_timeout, async {
+                let (status, headers) = read_head(&mut session).await?;
+                if status.is_success() {
+                    return Ok(headers);
+                }
+                let body = read_bounded(&mut session).await?;
+                Err(UpstreamError::from_answer(status.as_u16(), &super::error_code(&body)))
+            })
+            .await
         }
         .await;
         if !(reused && matches!(&head, Err(error) if error.may_be_stale())) {
@@ -164,18 +208,23 @@ impl Client {
         let mut source_failed = false;
         let result = async {
             session.write_request_header(sign(backend, request.content_length(length), None)?).await.map_err(broken)?;
-            let mut left = length;
-            while left > 0 {
-                let next = source.next().await;
-                source_failed = !matches!(next, Ok(Some(_)));
-                let piece = next?.ok_or_else(|| UpstreamError::Broken("source ended early".into()))?;
-                left = left
-                    .checked_sub(piece.len() as u64)
-                    .ok_or(UpstreamError::Malformed("source is longer than announced"))?;
-                session.write_request_body(piece, left == 0).await.map_err(broken)?;
-            }
-            session.finish_request_body().await.map_err(broken)?;
-            read_answer(&mut session, false).await
+            within(self.answer_timeout + Duration::from_secs(length / SLOWEST_COPY), async {
+                let mut left = length;
+                while left > 0 {
+                    // Also where time runs out while it is waited for.
+                    source_failed = true;
+                    let next = source.next().await;
+                    source_failed = !matches!(next, Ok(Some(_)));
+                    let piece = next?.ok_or_else(|| UpstreamError::Broken("source ended early".into()))?;
+                    left = left
+                        .checked_sub(piece.len() as u64)
+                        .ok_or(UpstreamError::Malformed("source is longer than announced"))?;
+                    session.write_request_body(piece, left == 0).await.map_err(broken)?;
+                }
+                session.finish_request_body().await.map_err(broken)
+            })
+            .await?;
+            within(self.answer_timeout, read_answer(&mut session, false)).await
         }
         .await;
         // Neither the source's failure nor an idle connection's end says anything about this backend's health.
@@ -259,6 +308,12 @@ fn judge<T>(backend: &UpstreamBackend, result: &Result<T, UpstreamError>) {
     backend.report(outcome, Instant::now());
 }
 
+/// Gives up after `limit`; a write that it stood for may have happened.
+async fn within<T>(limit: Duration, work: impl Future<Output = Result<T, UpstreamError>>) -> Result<T, UpstreamError> {
+    let ran_out = |_| Err(UpstreamError::Broken(ErrorType::ReadTimedout.as_str().to_owned()));
+    tokio::time::timeout(limit, work).await.unwrap_or_else(ran_out)
+}
+
 async fn read_answer(session: &mut HttpSession, is_head: bool) -> Result<UpstreamAnswer, UpstreamError> {
     let (status, headers) = read_head(session).await?;
     let body = read_bounded(session).await?;
@@ -298,4 +353,109 @@ async fn read_bounded(session: &mut HttpSession) -> Result<Bytes, UpstreamError>
 #[allow(clippy::boxed_local)] // as Pingora hands its errors out
 fn broken(error: Box<pingora_core::Error>) -> UpstreamError {
     UpstreamError::Broken(error.etype().as_str().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{settings::ProxySettings, upstream::Backends};
+    use s3gateway_config::{Capabilities, Place, Secret};
+    use s3gateway_store::Backend;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
+
+    /// A backend that answers every connection by `answer`, and a client of it.
+    async fn served<F: Future<Output = ()> + Send + 'static>(
+        answer: impl Fn(TcpStream) -> F + Send + 'static,
+    ) -> (Client, Arc<UpstreamBackend>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let mut head = [0; 4096];
+                let _ = stream.read(&mut head).await;
+                tokio::spawn(answer(stream));
+            }
+        });
+        let mut settings = ProxySettings::default();
+        settings.upstream.read_timeout = Duration::from_millis(100);
+        settings.upstream.allow_networks = vec!["127.0.0.0/8".parse().expect("a network")];
+        let id = BackendId::parse("fi-hel").expect("an id");
+        let word = || "x".to_owned();
+        let place = Place {
+            zone: word(),
+            region: word(),
+            country: word(),
+            jurisdiction: word(),
+            provider: word(),
+            certifications: Vec::new(),
+        };
+        let record = Backend {
+            id: id.clone(),
+            place,
+            endpoint: format!("http://{address}"),
+            region: "us-east-1".to_owned(),
+            access_key: word(),
+            secret_key: Arc::new(Secret::new(word())),
+            capabilities: Capabilities::default(),
+            position: 0,
+        };
+        let backends = Backends::new(settings.clone());
+        backends.replace(vec![record]).await;
+        (Client::new(&settings.upstream), backends.get(&id).expect("the backend"))
+    }
+
+    fn bucket() -> PhysicalBucket {
+        PhysicalBucket::parse("s3gw-0").expect("a name")
+    }
+
+    #[tokio::test]
+    async fn be_05_an_answer_that_drips_without_end_is_given_up() {
+        for head in ["HTTP/1.1 200 OK\r\n", "HTTP/1.1 404 Not Found\r\n"] {
+            let (client, backend) = served(move |mut stream| async move {
+                let _ = stream.write_all(format!("{head}transfer-encoding: chunked\r\n\r\n").as_bytes()).await;
+                while stream.write_all(b"1\r\n \r\n").await.is_ok() {
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+            })
+            .await;
+            let request = || UpstreamRequest::new(Method::GET, &bucket(), None);
+            let began = Instant::now();
+            let error = client.send(&backend, request(), Bytes::new()).await.map(|_| ()).expect_err(head);
+            assert!(
+                matches!(&error, UpstreamError::Broken(kind) if kind == ErrorType::ReadTimedout.as_str()),
+                "{error:?}"
+            );
+            assert!(!error.may_be_stale(), "what it stood for may have been done");
+            if head.contains("404") {
+                let error = client.open(&backend, request()).await.map(|_| ()).expect_err("an endless error document");
+                assert!(matches!(error, UpstreamError::Broken(_)), "{error:?}");
+            }
+            assert!(began.elapsed() < Duration::from_secs(5));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_bucket_is_asked_for_once_in_a_while_and_a_lost_one_each_time() {
+        for (status, asked) in [("200 OK", 1), ("404 Not Found", 2)] {
+            let count = Arc::new(AtomicUsize::new(0));
+            let seen = count.clone();
+            let (client, backend) = served(move |mut stream| {
+                seen.fetch_add(1, Ordering::Relaxed);
+                async move {
+                    let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+                    let _ = stream.write_all(answer.as_bytes()).await;
+                }
+            })
+            .await;
+            for _ in 0..2 {
+                let result = client.require_bucket(&backend, &bucket()).await;
+                assert_eq!(result.is_ok(), asked == 1, "{status}: {result:?}");
+                assert!(result.map_or_else(|error| error.is_outage(), |()| true));
+            }
+            assert_eq!(count.load(Ordering::Relaxed), asked, "{status}");
+        }
+    }
 }

@@ -40,6 +40,9 @@ pub enum UpstreamError {
 }
 
 impl UpstreamError {
+    /// A mapped bucket that its backend does not know is the operator's trouble, not the client's mistake.
+    pub const LOST_BUCKET: Self = Self::Malformed("the backend does not know a bucket that is mapped to it");
+
     /// Sorts an answer that is not a success.
     pub fn from_answer(status: u16, code: &str) -> Self {
         let error = BackendError { status, code: code.to_owned() };
