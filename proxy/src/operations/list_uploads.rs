@@ -1,8 +1,11 @@
-//! ListMultipartUploads: from the home, or from the gateway's metadata where the home cannot list its own.
+//! ListMultipartUploads: grouped, ordered and paged here, from a walk over all that the home lists or the gateway's
+//! metadata keeps. Servers differ in the order of their pages, in what they group and in how they encode; each lists
+//! every upload once, and no more is asked of them.
+//! Source: Amazon S3 API Reference, "ListMultipartUploads".
 use super::{
     buckets::{from_millis, owner},
     home::unreadable,
-    parameters::{PAGE, parse_count, parse_encoding_type, parse_text},
+    parameters::{PAGE, invalid, parse_count, parse_encoding_type, parse_text},
     upload_id::{open, seal},
 };
 use crate::{
@@ -18,6 +21,7 @@ use s3gateway_s3::{
     xml::{ListMultipartUploadsResult, UploadEntry},
 };
 use s3gateway_store::OpenUpload;
+use std::{cmp::Ordering, collections::BTreeSet, time::SystemTime};
 
 /// What a client asks for.
 #[derive(Debug, Default)]
@@ -43,6 +47,92 @@ impl<'r> Asked<'r> {
             url_encoded: parse_encoding_type(request)?,
         })
     }
+
+    /// The common prefix that a key falls under, if any.
+    fn group_of<'k>(&self, key: &'k str) -> Option<&'k str> {
+        let delimiter = self.delimiter?;
+        let at = key.strip_prefix(self.prefix)?.find(delimiter)?;
+        key.get(..self.prefix.len() + at + delimiter.len())
+    }
+}
+
+/// One entry of a page in S3's order: by name, the uploads of one key by when they began.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Entry {
+    /// A key, or a common prefix.
+    name: String,
+    upload: Option<Begun>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Begun {
+    at: SystemTime,
+    id: String,
+}
+
+/// A page being made from uploads that come in any order; holds little more than the page.
+struct Gathering<'a> {
+    asked: &'a Asked<'a>,
+    /// The backend's id of the upload that the page begins after.
+    marker: Option<&'a str>,
+    /// The first entries of those seen, up to one more than the page takes.
+    first: BTreeSet<Entry>,
+    /// Uploads of the marker's key: which of them come after the marker is known once all are seen.
+    beside_marker: BTreeSet<Begun>,
+}
+
+impl<'a> Gathering<'a> {
+    fn new(asked: &'a Asked<'a>, marker: Option<&'a str>) -> Self {
+        Self { asked, marker, first: BTreeSet::new(), beside_marker: BTreeSet::new() }
+    }
+
+    fn max(&self) -> usize {
+        usize::try_from(self.asked.max_uploads).unwrap_or(usize::MAX)
+    }
+
+    fn take(&mut self, key: &str, at: SystemTime, id: String) {
+        if !key.starts_with(self.asked.prefix) {
+            return;
+        }
+        let group = self.asked.group_of(key);
+        match (key.cmp(self.asked.key_marker), group) {
+            (Ordering::Less, _) => {}
+            (Ordering::Equal, None) if self.marker.is_some() => drop(self.beside_marker.insert(Begun { at, id })),
+            // Without an upload id the marker stands for all uploads of its key.
+            (Ordering::Equal, _) => {}
+            // A group that the marker names has been listed as a whole.
+            (Ordering::Greater, Some(group)) if group == self.asked.key_marker => {}
+            (Ordering::Greater, Some(group)) => self.insert(Entry { name: group.to_owned(), upload: None }),
+            (Ordering::Greater, None) => {
+                self.insert(Entry { name: key.to_owned(), upload: Some(Begun { at, id }) });
+            }
+        }
+    }
+
+    fn insert(&mut self, entry: Entry) {
+        self.first.insert(entry);
+        if self.first.len() > self.max().saturating_add(1) {
+            self.first.pop_last();
+        }
+    }
+
+    fn finish(mut self) -> Page {
+        let beside = std::mem::take(&mut self.beside_marker);
+        let marked = beside.iter().find(|begun| Some(&*begun.id) == self.marker).cloned();
+        // Where the marker's upload has ended meanwhile, those beside it are listed again rather than left out.
+        for begun in beside.into_iter().filter(|begun| marked.as_ref().is_none_or(|marked| begun > marked)) {
+            self.insert(Entry { name: self.asked.key_marker.to_owned(), upload: Some(begun) });
+        }
+        let is_truncated = self.first.len() > self.max();
+        let max = self.max();
+        Page { entries: self.first.into_iter().take(max).collect(), is_truncated }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Page {
+    entries: Vec<Entry>,
+    is_truncated: bool,
 }
 
 impl Gateway {
@@ -53,200 +143,196 @@ impl Gateway {
             None => None,
             Some(sealed) => {
                 let opened = open(&self.sealer, route, asked.key_marker, sealed);
-                Some(
-                    opened
-                        .ok_or_else(|| {
-                            super::parameters::invalid("upload-id-marker", sealed, "Invalid uploadId marker")
-                        })?
-                        .1,
-                )
+                Some(opened.ok_or_else(|| invalid("upload-id-marker", sealed, "Invalid uploadId marker"))?.1)
             }
         };
-        let page = match (asked.max_uploads, routed.home.capabilities().list_uploads) {
-            (0, _) => ListMultipartUploadsResult::default(),
-            (_, true) => self.ask_for_uploads(routed, &asked, marker.as_deref()).await?,
-            (_, false) => page_of(self.metadata.uploads(&route.bucket).await?, &asked, marker.as_deref()),
-        };
-        let sealed = |key: &str, id: &str| seal(&self.sealer, route, key, routed.home.id(), id);
-        let next = page.next_key_marker.filter(|_| page.is_truncated);
-        let result = ListMultipartUploadsResult {
-            bucket: admitted.bucket()?.as_str().to_owned(),
-            key_marker: asked.key_marker.to_owned(),
-            upload_id_marker: asked.upload_id_marker.unwrap_or_default().to_owned(),
-            next_upload_id_marker: next.as_deref().zip(page.next_upload_id_marker).map(|(key, id)| sealed(key, &id)),
-            next_key_marker: next,
-            prefix: asked.prefix.to_owned(),
-            delimiter: asked.delimiter.map(str::to_owned),
-            max_uploads: asked.max_uploads,
-            url_encoded: asked.url_encoded,
-            is_truncated: page.is_truncated,
-            owner: Some(owner(&admitted.tenant)),
-            uploads: page
-                .uploads
-                .into_iter()
-                .map(|upload| UploadEntry { upload_id: sealed(&upload.key, &upload.upload_id), ..upload })
-                .collect(),
-            common_prefixes: page.common_prefixes,
-        };
-        Ok(Answer::xml(result.render()))
+        let mut gathering = Gathering::new(&asked, marker.as_deref());
+        match (asked.max_uploads, routed.home.capabilities().list_uploads) {
+            (0, _) => {}
+            (_, true) => self.walk_uploads(routed, &mut gathering).await?,
+            (_, false) => {
+                for OpenUpload { key, upload_id, initiated_at } in self.metadata.uploads(&route.bucket).await? {
+                    gathering.take(key.as_str(), from_millis(initiated_at), upload_id);
+                }
+            }
+        }
+        let result = render(admitted.bucket()?.as_str(), &asked, gathering.finish(), |key, id| {
+            seal(&self.sealer, route, key, routed.home.id(), id)
+        });
+        Ok(Answer::xml(ListMultipartUploadsResult { owner: Some(owner(&admitted.tenant)), ..result }.render()))
     }
 
-    async fn ask_for_uploads(
-        &self,
-        routed: &Routed,
-        asked: &Asked<'_>,
-        marker: Option<&str>,
-    ) -> Result<ListMultipartUploadsResult, Refusal> {
-        let mut request = routed
-            .request(Method::GET, None)?
-            .query("uploads", "")
-            .query("encoding-type", "url")
-            .query("max-uploads", &asked.max_uploads.to_string());
-        let optional = [
-            ("prefix", Some(asked.prefix)),
-            ("delimiter", asked.delimiter),
-            ("key-marker", Some(asked.key_marker)),
-            ("upload-id-marker", marker),
-        ];
-        for (name, value) in optional {
-            if let Some(value) = value.filter(|v| !v.is_empty()) {
-                request = request.query(name, value);
+    /// Shows every upload under the prefix that the home lists. It is asked neither to group, since one server loses
+    /// groups, nor to encode, since the same one encodes and does not say so.
+    async fn walk_uploads(&self, routed: &Routed, gathering: &mut Gathering<'_>) -> Result<(), Refusal> {
+        let mut after: Option<(String, String)> = None;
+        loop {
+            let mut request =
+                routed.request(Method::GET, None)?.query("uploads", "").query("max-uploads", &PAGE.to_string());
+            if !gathering.asked.prefix.is_empty() {
+                request = request.query("prefix", gathering.asked.prefix);
             }
+            if let Some((key, id)) = &after {
+                request = request.query("key-marker", key).query("upload-id-marker", id);
+            }
+            let answer = self.ask_home(routed, request, Bytes::new()).await?;
+            let page = ListMultipartUploadsResult::parse(&answer.body).map_err(unreadable)?;
+            // Not the backend's own markers, which servers encode or not.
+            let next = page.uploads.last().map(|last| (last.key.clone(), last.upload_id.clone()));
+            for upload in page.uploads {
+                gathering.take(&upload.key, upload.initiated, upload.upload_id);
+            }
+            if !page.is_truncated || next.is_none() || next == after {
+                return Ok(());
+            }
+            after = next;
         }
-        let answer = self.ask_home(routed, request, Bytes::new()).await?;
-        let mut page = ListMultipartUploadsResult::parse(&answer.body).map_err(unreadable)?;
-        for upload in &mut page.uploads {
-            upload.checksum_algorithm = None;
-            upload.checksum_type = None;
-        }
-        (page.next_key_marker, page.next_upload_id_marker) = last_entry(&page);
-        Ok(page)
     }
 }
 
-/// Where the next page begins: after the greatest entry of this one. Servers differ in how they write their own markers.
-fn last_entry(page: &ListMultipartUploadsResult) -> (Option<String>, Option<String>) {
-    let upload = page.uploads.last();
-    match (upload, page.common_prefixes.last()) {
-        (Some(upload), prefix) if prefix.is_none_or(|prefix| *prefix < upload.key) => {
-            (Some(upload.key.clone()), Some(upload.upload_id.clone()))
-        }
-        (_, prefix) => (prefix.cloned(), None),
-    }
-}
-
-/// One page of uploads that the gateway keeps the list of. `uploads` are in order of their keys' bytes, then of time.
-fn page_of(uploads: Vec<OpenUpload>, asked: &Asked<'_>, marker: Option<&str>) -> ListMultipartUploadsResult {
-    let max = usize::try_from(asked.max_uploads).unwrap_or(usize::MAX);
-    let mut page = ListMultipartUploadsResult::default();
-    let mut passed_marker = marker.is_none();
-    for upload in uploads {
-        let key = upload.key.as_str();
-        let Some(rest) = key.strip_prefix(asked.prefix) else { continue };
-        let is_later = match key.cmp(asked.key_marker) {
-            std::cmp::Ordering::Less => false,
-            std::cmp::Ordering::Greater => true,
-            // Without an upload id the marker stands for all uploads of its key.
-            std::cmp::Ordering::Equal if marker.is_none() => false,
-            std::cmp::Ordering::Equal => {
-                let passed_before = passed_marker;
-                passed_marker |= Some(&*upload.upload_id) == marker;
-                passed_before
-            }
-        };
-        if !is_later {
-            continue;
-        }
-        let group =
-            asked.delimiter.and_then(|d| rest.find(d).and_then(|at| key.get(..asked.prefix.len() + at + d.len())));
-        // A group that the marker names has been listed as a whole.
-        if group.is_some_and(|group| {
-            page.common_prefixes.last().is_some_and(|last| last == group) || group == asked.key_marker
-        }) {
-            continue;
-        }
-        if page.uploads.len() + page.common_prefixes.len() == max {
-            page.is_truncated = true;
-            break;
-        }
-        match group {
-            Some(group) => {
-                (page.next_key_marker, page.next_upload_id_marker) = (Some(group.to_owned()), None);
-                page.common_prefixes.push(group.to_owned());
-            }
-            None => {
-                (page.next_key_marker, page.next_upload_id_marker) =
-                    (Some(key.to_owned()), Some(upload.upload_id.clone()));
-                page.uploads.push(UploadEntry {
-                    key: key.to_owned(),
-                    upload_id: upload.upload_id,
-                    initiated: from_millis(upload.initiated_at),
-                    storage_class: "STANDARD".to_owned(),
-                    checksum_algorithm: None,
-                    checksum_type: None,
-                });
-            }
+/// The client's document. `seal`: an upload's id as clients carry it, from key and backend's id.
+fn render(
+    bucket: &str,
+    asked: &Asked<'_>,
+    page: Page,
+    seal: impl Fn(&str, &str) -> String,
+) -> ListMultipartUploadsResult {
+    let next = page.entries.last().filter(|_| page.is_truncated);
+    let mut result = ListMultipartUploadsResult {
+        bucket: bucket.to_owned(),
+        key_marker: asked.key_marker.to_owned(),
+        upload_id_marker: asked.upload_id_marker.unwrap_or_default().to_owned(),
+        next_key_marker: next.map(|last| last.name.clone()),
+        next_upload_id_marker: next.and_then(|last| Some(seal(&last.name, &last.upload.as_ref()?.id))),
+        prefix: asked.prefix.to_owned(),
+        delimiter: asked.delimiter.map(str::to_owned),
+        max_uploads: asked.max_uploads,
+        url_encoded: asked.url_encoded,
+        is_truncated: page.is_truncated,
+        ..ListMultipartUploadsResult::default()
+    };
+    for Entry { name, upload } in page.entries {
+        match upload {
+            None => result.common_prefixes.push(name),
+            Some(Begun { at, id }) => result.uploads.push(UploadEntry {
+                upload_id: seal(&name, &id),
+                key: name,
+                initiated: at,
+                storage_class: "STANDARD".to_owned(),
+                checksum_algorithm: None,
+                checksum_type: None,
+            }),
         }
     }
-    page
+    result
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use s3gateway_s3::ObjectKey;
+    use proptest::prelude::*;
 
-    fn open_uploads() -> Vec<OpenUpload> {
-        let upload = |(key, id): (&str, &str)| OpenUpload {
-            key: ObjectKey::parse(key).expect(key),
-            upload_id: id.to_owned(),
-            initiated_at: 1,
-        };
-        [("a", "1"), ("a", "2"), ("b/x", "3"), ("b/y", "4"), ("c", "5"), ("ä", "6")].map(upload).to_vec()
+    fn open_uploads() -> Vec<(&'static str, u64, &'static str)> {
+        vec![
+            ("a", 2, "1"),
+            ("a", 1, "2"),
+            ("a-b", 3, "7"),
+            ("b/x", 1, "3"),
+            ("b/y", 1, "4"),
+            ("c", 1, "5"),
+            ("ä", 1, "6"),
+        ]
     }
 
-    /// Walks all pages and gives what they list, uploads as `key#id`.
-    fn walk(asked: &Asked<'_>) -> Vec<Vec<String>> {
+    fn page_of(uploads: &[(&str, u64, &str)], asked: &Asked<'_>, marker: Option<&str>) -> ListMultipartUploadsResult {
+        let mut gathering = Gathering::new(asked, marker);
+        for (key, at, id) in uploads {
+            gathering.take(key, from_millis(i64::try_from(*at).expect("a time")), (*id).to_owned());
+        }
+        render("mine", asked, gathering.finish(), |_, id| id.to_owned())
+    }
+
+    /// Walks all pages and gives what they list, uploads as `key#id`. `ends`: each upload ends once it has been listed.
+    fn walk(mut uploads: Vec<(&str, u64, &str)>, asked: &Asked<'_>, ends: bool) -> Vec<String> {
         let (mut key_marker, mut id_marker) = (asked.key_marker.to_owned(), None);
-        let mut pages = Vec::new();
-        loop {
+        let mut listed: Vec<String> = Vec::new();
+        for _ in 0..100 {
             let step = Asked { key_marker: &key_marker, upload_id_marker: None, ..*asked };
-            let page = page_of(open_uploads(), &step, id_marker.as_deref());
-            let uploads = page.uploads.iter().map(|u| format!("{}#{}", u.key, u.upload_id));
-            pages.push(uploads.chain(page.common_prefixes.iter().cloned()).collect());
-            assert!(pages.len() < 20, "no progress");
+            let page = page_of(&uploads, &step, id_marker.as_deref());
+            assert!(
+                page.uploads.len() + page.common_prefixes.len() <= usize::try_from(asked.max_uploads).expect("a size")
+            );
+            if ends {
+                uploads.retain(|(_, _, id)| !page.uploads.iter().any(|upload| upload.upload_id == *id));
+            }
+            let mut names: Vec<String> = page.uploads.iter().map(|u| format!("{}#{}", u.key, u.upload_id)).collect();
+            names.extend(page.common_prefixes);
+            listed.extend(names);
             if !page.is_truncated {
-                return pages;
+                return listed;
             }
             (key_marker, id_marker) = (page.next_key_marker.expect("a next marker"), page.next_upload_id_marker);
         }
+        panic!("no end: {listed:?}");
     }
 
     #[test]
     fn pages_of_any_size_list_each_upload_once() {
-        for max_uploads in 1..8 {
-            let all: Vec<String> = walk(&Asked { max_uploads, ..Asked::default() }).concat();
-            assert_eq!(all, ["a#1", "a#2", "b/x#3", "b/y#4", "c#5", "ä#6"], "{max_uploads}");
-            let mut grouped: Vec<String> =
-                walk(&Asked { max_uploads, delimiter: Some("/"), ..Asked::default() }).concat();
-            grouped.sort_unstable();
-            assert_eq!(grouped, ["a#1", "a#2", "b/", "c#5", "ä#6"], "{max_uploads}");
+        for max_uploads in 1..9 {
+            for ends in [false, true] {
+                let all = walk(open_uploads(), &Asked { max_uploads, ..Asked::default() }, ends);
+                assert_eq!(all, ["a#2", "a#1", "a-b#7", "b/x#3", "b/y#4", "c#5", "ä#6"], "{max_uploads} {ends}");
+                let mut grouped =
+                    walk(open_uploads(), &Asked { max_uploads, delimiter: Some("/"), ..Asked::default() }, ends);
+                grouped.sort_unstable();
+                assert_eq!(grouped, ["a#1", "a#2", "a-b#7", "b/", "c#5", "ä#6"], "{max_uploads} {ends}");
+            }
         }
     }
 
     #[test]
     fn prefix_and_marker() {
-        assert_eq!(
-            walk(&Asked { max_uploads: 9, prefix: "b/", delimiter: Some("/"), ..Asked::default() }).concat(),
-            ["b/x#3", "b/y#4"]
-        );
-        assert_eq!(
-            walk(&Asked { max_uploads: 9, key_marker: "a", ..Asked::default() }).concat(),
-            ["b/x#3", "b/y#4", "c#5", "ä#6"]
-        );
-        assert_eq!(
-            walk(&Asked { max_uploads: 9, key_marker: "b/x", delimiter: Some("/"), ..Asked::default() }).concat(),
-            ["c#5", "ä#6", "b/"]
-        );
+        for (asked, want) in [
+            (Asked { prefix: "b/", delimiter: Some("/"), ..Asked::default() }, &["b/x#3", "b/y#4"][..]),
+            (Asked { key_marker: "a", ..Asked::default() }, &["a-b#7", "b/x#3", "b/y#4", "c#5", "ä#6"]),
+            (Asked { key_marker: "b/x", delimiter: Some("/"), ..Asked::default() }, &["c#5", "ä#6", "b/"]),
+            (Asked { key_marker: "b/", delimiter: Some("/"), ..Asked::default() }, &["c#5", "ä#6"]),
+            (Asked { prefix: "none", ..Asked::default() }, &[]),
+        ] {
+            let asked = Asked { max_uploads: 9, ..asked };
+            assert_eq!(walk(open_uploads(), &asked, false), want, "{asked:?}");
+        }
+    }
+
+    #[test]
+    fn the_last_page_has_no_next_marker() {
+        let asked = Asked { max_uploads: 7, ..Asked::default() };
+        let page = page_of(&open_uploads(), &asked, None);
+        assert_eq!((page.is_truncated, page.next_key_marker, page.next_upload_id_marker), (false, None, None));
+        let asked = Asked { max_uploads: 3, delimiter: Some("-"), ..Asked::default() };
+        let page = page_of(&open_uploads(), &asked, None);
+        assert_eq!((page.next_key_marker.as_deref(), page.next_upload_id_marker), (Some("a-"), None));
+    }
+
+    proptest! {
+        #[test]
+        fn the_order_of_the_walk_changes_nothing(
+            keys in proptest::collection::vec("[ab/-]{1,3}", 0..12).prop_shuffle(),
+            delimiter in proptest::option::of("[/-]"),
+            max_uploads in 1u32..6,
+        ) {
+            let ids: Vec<String> = (0..keys.len()).map(|n| n.to_string()).collect();
+            let uploads: Vec<_> = keys.iter().zip(&ids).map(|(key, id)| (key.as_str(), 1, id.as_str())).collect();
+            let asked = Asked { max_uploads, delimiter: delimiter.as_deref(), ..Asked::default() };
+            let mut want: Vec<String> = uploads.iter().map(|(key, _, id)| match asked.group_of(key) {
+                Some(group) => group.to_owned(),
+                None => format!("{key}#{id}"),
+            }).collect();
+            want.sort_unstable();
+            want.dedup();
+            let mut got = walk(uploads, &asked, false);
+            got.sort_unstable();
+            prop_assert_eq!(got, want);
+        }
     }
 }
