@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import random
+import subprocess
+import sys
 import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,9 +15,11 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from processes import run
 from sigv4 import Signer
 
 MIB = 1024 * 1024
+ROOT = Path(__file__).resolve().parent.parent
 
 
 @dataclass
@@ -32,6 +37,8 @@ class Target:
     any_key: bool = True
     """Whether the home holds every key that S3 allows, or only those that can be file paths."""
     region: str = "us-east-1"
+    ca: Path | None = None
+    """Certificate of the authority that has signed the endpoint's, where it speaks TLS."""
     buckets: list[str] = field(default_factory=list)
 
     def s3(self, **config):
@@ -39,7 +46,7 @@ class Target:
         merged = {"s3": {"addressing_style": "path"}, "signature_version": "s3v4", "retries": {"total_max_attempts": 1}, "read_timeout": 120, "connect_timeout": 10, "max_pool_connections": 40} | config
         return boto3.client(
             "s3", endpoint_url=self.endpoint, aws_access_key_id=self.access_key, aws_secret_access_key=self.secret_key,
-            region_name=self.region, config=Config(**merged),
+            region_name=self.region, config=Config(**merged), verify=str(self.ca) if self.ca else None,
         )
 
     def signer(self) -> Signer:
@@ -50,7 +57,7 @@ class Target:
         return {
             "AWS_ACCESS_KEY_ID": self.access_key, "AWS_SECRET_ACCESS_KEY": self.secret_key, "AWS_DEFAULT_REGION": self.region,
             "AWS_CONFIG_FILE": "/nonexistent", "AWS_SHARED_CREDENTIALS_FILE": "/nonexistent", "AWS_EC2_METADATA_DISABLED": "true", "AWS_MAX_ATTEMPTS": "1",
-        }
+        } | ({"AWS_CA_BUNDLE": str(self.ca)} if self.ca else {})
 
     def make_bucket(self, name: str = "tour", location: str | None = None, s3=None) -> str:
         bucket = f"{name}-{uuid.uuid4().hex[:8]}"
@@ -96,8 +103,58 @@ def empty_bucket(s3, bucket: str):
             assert not answer.get("Errors"), answer["Errors"][:3]
 
 
+@dataclass
+class Content:
+    """A file of random bytes, for what is too large to be held in memory."""
+
+    path: Path
+    size: int
+    sha256: str
+
+    @classmethod
+    def make(cls, path: Path, size: int) -> "Content":
+        """The same bytes for the same size; no block repeats."""
+        source, left = random.Random(size), size
+        with open(path, "wb") as out:
+            while left:
+                left -= out.write(source.randbytes(min(left, MIB)))
+        return cls(path, size, sha256_of(path))
+
+    def is_in(self, path: Path) -> bool:
+        """Whether a file holds the same bytes; it is removed, for it is large."""
+        same = path.stat().st_size == self.size and sha256_of(path) == self.sha256
+        path.unlink()
+        return same
+
+
+def sha256_of(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def aws_cli() -> Path:
     """The AWS CLI of this suite's own environment."""
-    import sys
-
     return Path(sys.executable).parent / "aws"
+
+
+def aws(target: Target, *argv: object, check: bool = True, env: dict[str, str] | None = None) -> subprocess.CompletedProcess:
+    """One call of the AWS CLI."""
+    return run([aws_cli(), "--endpoint-url", target.endpoint, "--output", "json", *argv], env=target.environment() | (env or {}), deadline=180, check=check)
+
+
+def rclone(target: Target, *argv: object, check: bool = True) -> subprocess.CompletedProcess:
+    """One call of rclone without retries; `x:` is the target."""
+    env = {
+        "RCLONE_CONFIG": "/dev/null", "RCLONE_CONFIG_X_TYPE": "s3", "RCLONE_CONFIG_X_PROVIDER": "Other", "RCLONE_CONFIG_X_ENDPOINT": target.endpoint,
+        "RCLONE_CONFIG_X_ACCESS_KEY_ID": target.access_key, "RCLONE_CONFIG_X_SECRET_ACCESS_KEY": target.secret_key, "RCLONE_CONFIG_X_REGION": target.region,
+        "RCLONE_CONFIG_X_LOCATION_CONSTRAINT": target.location, "RCLONE_RETRIES": "1", "RCLONE_LOW_LEVEL_RETRIES": "1",
+    } | ({"RCLONE_CA_CERT": str(target.ca)} if target.ca else {})
+    return run(["rclone", *argv], env=env, deadline=180, check=check)
+
+
+def sdk_tour(target: Target, *argv: object, check: bool = True) -> subprocess.CompletedProcess:
+    """One call of the Rust SDK's tour, see `src/main.rs`."""
+    binary = Path(os.environ.get("S3GATEWAY_E2E_TOUR") or ROOT / "target/debug/s3gateway-e2e")
+    assert binary.exists(), f"{binary}: cargo build -p s3gateway-e2e"
+    env = {"SSL_CERT_FILE": str(target.ca), "CURL_CA_BUNDLE": str(target.ca)} if target.ca else {}
+    return run([binary, target.endpoint, target.access_key, target.secret_key, *argv], env=env, deadline=180, check=check)

@@ -9,7 +9,7 @@ import time
 import pytest
 
 import processes
-from clients import Target
+from clients import MIB, Content, Target
 from gateway import SHAPES, Gateway
 from servers import Rgw
 
@@ -67,6 +67,12 @@ def gateway(shape) -> Gateway:
 @pytest.fixture(scope="session")
 def target(shape) -> Target:
     return shape.target()
+
+
+@pytest.fixture(scope="session")
+def large(tmp_path_factory) -> Content:
+    """What every client has to carry: 200 MiB."""
+    return Content.make(tmp_path_factory.mktemp("large") / "content", 200 * MIB)
 
 
 @pytest.fixture(autouse=True)
