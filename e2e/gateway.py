@@ -198,6 +198,24 @@ class Gateway:
         self.slow_head = Connection(self.proxy_endpoints()[0], timeout=90)
         self.slow_head.send(b"GET /slow HTTP/1.1\r\nHost: slow\r\nx-slow: ")
 
+    def add_backend(self, backend: Backend, place: str, **capabilities: object):
+        parts = [f"--{name}={value}" for name, value in PLACES[place].items()]
+        env = {"S3GATEWAY_BACKEND_SECRET_KEY": backend.secret_key}
+        file = self.folder.path / "capabilities.json"
+        file.write_text(json.dumps(capabilities))
+        self.admin("backend", "add", backend.id, "--url", backend.endpoint, "--access-key", backend.access_key, "--capabilities-file", file, *parts, env=env)
+        self.backends[backend.id] = backend
+
+    def add_tenant(self, name: str, *policy: str):
+        self.admin("tenant", "create", name, *policy)
+        key = json.loads(self.admin("--json", "key", "create", name))
+        self.tenants[name] = Tenant(name, key["access_key"], key["secret_key"])
+
+    def make_master_key(self):
+        key = self.folder.path / "master.key"
+        key.write_text(secrets.token_hex(32))
+        key.chmod(0o600)
+
     # Switches, each shape has its own.
     def proxy_endpoints(self) -> list[str]:
         raise NotImplementedError
@@ -364,9 +382,7 @@ class Production(Gateway):
         self.postgres.start()
         self.redis.start()
         self.rgw.start()
-        key = self.folder.path / "master.key"
-        key.write_text(secrets.token_hex(32))
-        key.chmod(0o600)
+        self.make_master_key()
         env = {"S3GATEWAY_ADMIN_TOKEN": self.admin_token}
         configs = [self.write_config(n) for n in range(2)]
         run([BINARY, "check-config", "--config", configs[0]], env=env)
@@ -377,10 +393,11 @@ class Production(Gateway):
         self.start_proxies()
         for place in PLACES:
             user = self.rgw.users[place]
-            self.backends[place] = Backend(place, self.rgw.endpoint(place), user.access_key, user.secret_key)
-            self.add_backend(place)
-        self.add_tenant("acme", "--allow-jurisdictions", "EU")
-        self.add_tenant("globex")
+            # radosgw compares If-Match on a write with the bare entity tag.
+            self.add_backend(Backend(place, self.rgw.endpoint(place), user.access_key, user.secret_key), place, quoted_if_match=False)
+        placement = ("--placement", f"{HOME},{REPLICA}", "--replica-count", "2")
+        self.add_tenant("acme", *placement, "--allow-jurisdictions", "EU")
+        self.add_tenant("globex", *placement)
         self.start_workers()
         words = [host_of(b.endpoint) for b in self.backends.values()]
         words += [b.access_key for b in self.backends.values()] + ["rgw-user-", "x-rgw-", "radosgw", "tx00000"]
@@ -397,20 +414,6 @@ class Production(Gateway):
         path = self.folder.path / f"s3gateway-{n}.toml"
         path.write_text(CONFIG.format(metadata=self.postgres.url, redis=self.redis.url, folder=self.folder.path, port=port, admin_port=admin_port, worker_port=worker_port))
         return path
-
-    def add_backend(self, place: str):
-        b, p = self.backends[place], PLACES[place]
-        parts = [f"--{name}={value}" for name, value in p.items()]
-        env = {"S3GATEWAY_BACKEND_SECRET_KEY": b.secret_key}
-        # radosgw compares If-Match on a write with the bare entity tag.
-        capabilities = self.folder.path / "capabilities.json"
-        capabilities.write_text(json.dumps({"quoted_if_match": False}))
-        self.admin("backend", "add", place, "--url", b.endpoint, "--access-key", b.access_key, "--capabilities-file", capabilities, *parts, env=env)
-
-    def add_tenant(self, name: str, *policy: str):
-        self.admin("tenant", "create", name, "--placement", f"{HOME},{REPLICA}", "--replica-count", "2", *policy)
-        key = json.loads(self.admin("--json", "key", "create", name))
-        self.tenants[name] = Tenant(name, key["access_key"], key["secret_key"])
 
     def proxy_endpoints(self) -> list[str]:
         return [f"http://127.0.0.1:{port}" for port in self.ports]
@@ -462,6 +465,67 @@ class Production(Gateway):
 def listens(endpoint: str) -> bool:
     Connection(endpoint, 1).socket.close()
     return True
+
+
+SOLO = """
+[metadata]
+url = "sqlite://{folder}/metadata.db"
+
+[secrets]
+master_key_file = "{folder}/master.key"
+
+[proxy]
+listen = ["127.0.0.1:{port}"]
+
+[proxy.view]
+poll_interval = "100ms"
+
+[admin]
+listen = "127.0.0.1:{admin_port}"
+allow_backend_networks = ["127.0.0.0/8"]
+
+[log]
+format = "json"
+level = "info"
+"""
+
+
+class Solo(Gateway):
+    """One proxy on SQLite with settings of its own (`more`: TOML sections), for what the shapes are not configured for. No worker, no tap."""
+
+    name = "solo"
+    any_key = False
+
+    def __init__(self, more: str = ""):
+        super().__init__()
+        self.port, self.admin_port = pick_port(), pick_port()
+        self.admin_endpoint, self.admin_token = f"http://127.0.0.1:{self.admin_port}", secrets.token_hex(32)
+        self.endpoint = f"http://127.0.0.1:{self.port}"
+        self.config = self.folder.path / "s3gateway.toml"
+        self.config.write_text(SOLO.format(folder=self.folder.path, port=self.port, admin_port=self.admin_port) + more)
+        self.env = {"S3GATEWAY_ADMIN_TOKEN": self.admin_token}
+        self.process = Process("proxy-solo", [BINARY, "proxy", "--config", self.config], self.folder.path, self.env)
+
+    def migrate(self):
+        self.make_master_key()
+        run([BINARY, "migrate", "--config", self.config], env=self.env)
+
+    def start(self) -> "Solo":
+        self.migrate()
+        self.process.start()
+        until(lambda: self.process.must_live() and listens(self.endpoint), "the proxy listens", 60)
+        until(lambda: self.api("GET", "/readyz")[0] == 200, "the proxy is ready", 30)
+        return self
+
+    def proxy_endpoints(self) -> list[str]:
+        return [self.endpoint]
+
+    def proxy_processes(self) -> list[Process]:
+        return [self.process]
+
+    def close(self):
+        self.process.stop(signal.SIGKILL)
+        super().close()
 
 
 SHAPES = {"embedded": Embedded, "production": Production}

@@ -15,6 +15,7 @@ use pingora_core::{
     Error, ErrorSource, ErrorType, Result,
     listeners::tls::TlsSettings,
     server::{RunArgs, Server, ShutdownSignal, ShutdownSignalWatch, configuration::ServerConf},
+    tls::{ServerConfig, install_default_crypto_provider, load_certs_and_key_files},
     upstreams::peer::HttpPeer,
 };
 use pingora_http::{RequestHeader, ResponseHeader};
@@ -58,13 +59,25 @@ pub fn serve(gateway: Arc<Gateway>, listeners: Listeners, stop: CancellationToke
         service.add_tcp(&address.to_string());
     }
     for (address, certificate, key) in &listeners.tls {
-        let tls = TlsSettings::intermediate(&certificate.to_string_lossy(), &key.to_string_lossy())
-            .map_err(|e| e.to_string())?;
+        let (certificate, key) = (certificate.to_string_lossy(), key.to_string_lossy());
+        check_certificate(&certificate, &key)?;
+        let tls = TlsSettings::intermediate(&certificate, &key).map_err(|e| e.to_string())?;
         service.add_tls_with_settings(&address.to_string(), None, tls);
     }
     server.add_service(service);
     server.run(RunArgs { shutdown_signal: Box::new(Drained { gateway, stop, grace: settings.grace }) });
     Ok(())
+}
+
+/// Tries what Pingora will do with the files once it listens, where a fault would be a panic.
+fn check_certificate(certificate: &str, key: &str) -> Result<(), String> {
+    install_default_crypto_provider();
+    let unusable = |why: &str| format!("proxy.tls: certificate {certificate} with key {key} cannot be used: {why}");
+    let (chain, private) = load_certs_and_key_files(certificate, key)
+        .map_err(|_| unusable("not PEM"))?
+        .ok_or_else(|| unusable("a certificate or a private key is not in its file"))?;
+    let config = ServerConfig::builder().with_no_client_auth().with_single_cert(chain, private);
+    config.map(|_| ()).map_err(|error| unusable(&error.to_string()))
 }
 
 /// A home, its replicas, and one more try of each on a fresh connection.
