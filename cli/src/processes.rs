@@ -140,6 +140,7 @@ pub fn migrate(from: &ConfigFile) -> Result<(), Failure> {
 pub fn check_config(from: &ConfigFile) -> Result<(), Failure> {
     let settings = load(from)?;
     provider(&settings)?;
+    runtime()?.block_on(redis(&settings))?;
     println!("{}: no faults", from.config.display());
     Ok(())
 }
@@ -159,14 +160,22 @@ async fn open(settings: &Settings) -> Result<Stores, Failure> {
     if !metadata.schema_is_current().await.during("reading the schema's version")? {
         return Err(Failure::new("the metadata store's schema is not this version's: run `s3gateway migrate`"));
     }
-    let urls: Vec<String> = settings.queue.redis.iter().map(|url| url.expose().clone()).collect();
-    let queue: Arc<dyn Queue> = if urls.is_empty() {
-        Arc::new(metadata.sql_queue())
-    } else {
-        let redis = RedisQueue::connect(&urls, &settings.queue.prefix, settings.queue.shards.get()).await;
-        Arc::new(WithFallback::new(redis.during("queue.redis")?, metadata.sql_queue()))
+    let queue: Arc<dyn Queue> = match redis(settings).await? {
+        Some(redis) => Arc::new(WithFallback::new(redis, metadata.sql_queue())),
+        None => Arc::new(metadata.sql_queue()),
     };
     Ok(Stores { metadata, queue, provider })
+}
+
+/// The queue on Redis, if it is configured; connects at its first use.
+async fn redis(settings: &Settings) -> Result<Option<RedisQueue>, Failure> {
+    let from = &settings.queue;
+    if from.redis.is_empty() {
+        return Ok(None);
+    }
+    let urls: Vec<String> = from.redis.iter().map(|url| url.expose().clone()).collect();
+    let queue = RedisQueue::connect(&urls, from.ca.as_deref(), &from.prefix, from.shards.get()).await;
+    queue.during("queue.redis").map(Some)
 }
 
 async fn connect(settings: &Settings, provider: Arc<dyn KeyProvider>) -> Result<Metadata, Failure> {
@@ -248,7 +257,7 @@ mod tests {
         let text = "[metadata]\nurl = \"sqlite:x.db\"\n";
         let key = ("S3GATEWAY_MASTER_KEY".to_owned(), "0".repeat(64));
         let settings = Settings::parse("f", text, &Environment::of([key])).unwrap();
-        let proxy = proxy_settings(&settings.proxy);
+        let proxy = proxy_settings(&settings);
         assert_eq!(format!("{proxy:?}"), format!("{:?}", s3gateway_proxy::ProxySettings::default()));
         assert_eq!(format!("{:?}", worker_settings(&settings.worker)), format!("{:?}", WorkerSettings::default()));
     }

@@ -7,6 +7,7 @@ pub mod names;
 pub mod queue;
 pub mod secrets;
 mod sql;
+mod tls;
 
 pub use error::StoreError;
 pub use metadata::Metadata;

@@ -1,8 +1,9 @@
 //! Turns the raw document into checked settings: one function a section, each noting all that is wrong in it.
+mod stores;
+
 use super::{
-    AdminSettings, BreakerSettings, Environment, Faults, LimitSettings, LogFormat, LogSettings, MetadataSettings,
-    ProxySettings, QueueSettings, SecretsSettings, Settings, TlsListener, UpstreamSettings, ViewSettings,
-    WorkerSettings,
+    AdminSettings, BreakerSettings, Environment, Faults, LimitSettings, LogFormat, LogSettings, ProxySettings,
+    Settings, TlsListener, UpstreamSettings, ViewSettings, WorkerSettings,
     environment::environment_fault,
     reader::{Found, Reader, Section},
 };
@@ -15,7 +16,6 @@ use std::{
     time::Duration,
 };
 use toml::de::DeTable;
-use url::Url;
 
 /// Shorter tokens could be guessed.
 const TOKEN_LEAST: usize = 32;
@@ -46,9 +46,9 @@ pub(super) fn check(name: &str, text: &str, environment: &Environment) -> Result
 
 fn read(reader: &Reader<'_>, document: &DeTable<'_>, environment: &Environment) -> Option<Settings> {
     let root = Section::root(reader, document);
-    let metadata = metadata(reader, root.section("metadata"), environment);
-    let queue = queue(reader, root.section("queue"), environment);
-    let secrets = secrets(root.section("secrets"), environment);
+    let metadata = stores::metadata(reader, root.section("metadata"), environment);
+    let queue = stores::queue(reader, root.section("queue"), environment);
+    let secrets = stores::secrets(root.section("secrets"), environment);
     let proxy = proxy(root.section("proxy"));
     let admin = admin(reader, root.section("admin"), environment);
     let worker = worker(root.section("worker"));
@@ -56,118 +56,6 @@ fn read(reader: &Reader<'_>, document: &DeTable<'_>, environment: &Environment) 
     root.finish();
     let settings = Settings { metadata: metadata?, queue, secrets: secrets?, proxy, admin: admin.ok()?, worker, log };
     Some(settings)
-}
-
-fn metadata(reader: &Reader<'_>, section: Section<'_, '_>, environment: &Environment) -> Option<MetadataSettings> {
-    let remedy = "write postgres://USER:PASSWORD@HOST/DATABASE or sqlite://PATH";
-    let in_file = section.string("url");
-    let url = match (environment.get("S3GATEWAY_METADATA_URL"), in_file) {
-        (Some(url), _) => is_metadata_url(url).then(|| url.to_owned()).or_else(|| {
-            reader.push(environment_fault("S3GATEWAY_METADATA_URL", "is no database URL", remedy));
-            None
-        }),
-        (None, Some(found)) if is_metadata_url(&found.value) => Some(found.value),
-        (None, Some(found)) => {
-            section.fault(&found.span, "url", "is no database URL", remedy);
-            None
-        }
-        (None, None) => {
-            section.missing("url", format!("{remedy}, here or in S3GATEWAY_METADATA_URL"));
-            None
-        }
-    };
-    let max_connections = number(&section, "max_connections", 16, 1, 1000);
-    section.finish();
-    Some(MetadataSettings { url: Secret::new(url?), max_connections })
-}
-
-fn is_metadata_url(url: &str) -> bool {
-    if url.strip_prefix("sqlite:").is_some_and(|path| path.trim_start_matches('/').len() > 1) {
-        return true;
-    }
-    Url::parse(url).is_ok_and(|u| matches!(u.scheme(), "postgres" | "postgresql") && u.has_host() && u.path().len() > 1)
-}
-
-fn queue(reader: &Reader<'_>, section: Section<'_, '_>, environment: &Environment) -> QueueSettings {
-    let remedy = "write redis://HOST:PORT or rediss://HOST:PORT";
-    let is_redis = |url: &str| Url::parse(url).is_ok_and(|u| matches!(u.scheme(), "redis" | "rediss") && u.has_host());
-    let in_file = section.strings("redis").unwrap_or_default();
-    let mut redis = Vec::new();
-    if let Some(urls) = environment.get("S3GATEWAY_REDIS_URLS") {
-        for url in urls.split(',').map(str::trim) {
-            if is_redis(url) {
-                redis.push(Secret::new(url.to_owned()));
-            } else {
-                reader.push(environment_fault("S3GATEWAY_REDIS_URLS", "holds what is no Redis URL", remedy));
-            }
-        }
-    } else {
-        for found in in_file {
-            if is_redis(&found.value) {
-                redis.push(Secret::new(found.value));
-            } else {
-                section.fault(&found.span, "redis", "holds what is no Redis URL", remedy);
-            }
-        }
-    }
-    let prefix = section.parsed("prefix", "write 1 to 64 of a-z, 0-9, '-', '_', ':'", parse_prefix);
-    let prefix = prefix.map_or_else(|| "s3gateway".to_owned(), |found| found.value);
-    let shards = number(&section, "shards", 64, 1, 16_384);
-    section.finish();
-    QueueSettings { redis, prefix, shards }
-}
-
-/// Braces would break the hash tags that keep a shard's keys together.
-fn parse_prefix(text: &str) -> Result<String, &'static str> {
-    let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_' | b':');
-    if (1..=64).contains(&text.len()) && text.bytes().all(allowed) { Ok(text.into()) } else { Err("not a key prefix") }
-}
-
-fn secrets(section: Section<'_, '_>, environment: &Environment) -> Option<SecretsSettings> {
-    let in_file = section.path("master_key_file");
-    let from = match (environment.get("S3GATEWAY_MASTER_KEY"), environment.get("S3GATEWAY_MASTER_KEY_FILE"), in_file) {
-        (Some(key), _, _) if key.len() == 64 && key.bytes().all(|b| b.is_ascii_hexdigit()) => {
-            Some(SecretsSettings::Hex(Secret::new(key.to_owned())))
-        }
-        (Some(_), _, _) => {
-            let fault = environment_fault(
-                "S3GATEWAY_MASTER_KEY",
-                "is no key",
-                "give 64 hexadecimal digits (openssl rand -hex 32)",
-            );
-            section.push(fault);
-            None
-        }
-        (None, Some(path), _) => Some(SecretsSettings::File(path.into())),
-        (None, None, Some(found)) => {
-            if let Err(problem) = check_key_file(&found.value) {
-                let problem = format!("{} {problem}", found.value.display());
-                section.fault(&found.span, "master_key_file", problem, "openssl rand -hex 32 > FILE; chmod 600 FILE");
-            }
-            Some(SecretsSettings::File(found.value))
-        }
-        (None, None, None) => {
-            section.missing(
-                "master_key_file",
-                "name a file made with `openssl rand -hex 32`, or set S3GATEWAY_MASTER_KEY",
-            );
-            None
-        }
-    };
-    section.finish();
-    from
-}
-
-/// A key is 64 hexadecimal digits that nobody but this process's user can read.
-fn check_key_file(path: &Path) -> Result<(), String> {
-    let text = std::fs::read_to_string(path).map_err(|error| format!("cannot be read: {error}"))?;
-    let metadata = std::fs::metadata(path).map_err(|error| format!("cannot be read: {error}"))?;
-    let key = text.trim();
-    if key.len() != 64 || !key.bytes().all(|b| b.is_ascii_hexdigit()) {
-        return Err("holds no key of 64 hexadecimal digits".into());
-    }
-    let mode = std::os::unix::fs::PermissionsExt::mode(&metadata.permissions());
-    if mode & 0o077 == 0 { Ok(()) } else { Err(format!("can be read by others (mode {:o})", mode & 0o777)) }
 }
 
 fn proxy(section: Section<'_, '_>) -> ProxySettings {

@@ -48,8 +48,11 @@ pub struct MetadataSettings {
 /// `[queue]`: where the names of dirty keys are.
 #[derive(Clone, Debug)]
 pub struct QueueSettings {
-    /// `redis://…` or `rediss://…`; several are nodes of one Redis Cluster. Empty: the queue lives in the metadata store.
+    /// `redis://…`, or all `rediss://…` for TLS; several are nodes of one Redis Cluster. Empty: the queue lives in the
+    /// metadata store.
     pub redis: Vec<Secret<String>>,
+    /// From `ca_file`, in PEM: whom `rediss://…` servers are believed by, instead of the system's CAs.
+    pub ca: Option<Vec<u8>>,
     /// Before every Redis key. Default `s3gateway`.
     pub prefix: String,
     /// Number of shards; fixed for the life of a queue. Default 64.

@@ -14,6 +14,7 @@ fn check(text: &str, env: &Environment, want: &[(Option<usize>, &str, &str)]) {
     let faults = Settings::parse("f.toml", text, env).err().map(|f| f.0).unwrap_or_default();
     let shown = Faults(faults.clone()).to_string();
     assert_eq!(faults.len(), want.len(), "{shown}");
+    assert!(!shown.contains("sesame"), "{shown}");
     for (fault, (line, key, says)) in faults.iter().zip(want) {
         assert_eq!((fault.line, fault.key.as_str()), (*line, *key), "{shown}");
         assert!(fault.to_string().contains(says), "{says:?} not in {fault}");
@@ -49,6 +50,7 @@ fn the_example_parses_and_shows_the_defaults() {
                 "provider",
                 "certifications",
                 "threads",
+                "ca_file",
                 "allow_backend_networks",
             ]
             .iter()
@@ -92,7 +94,7 @@ format = \"xml\"
             (Some(2), "metadata.url", "postgres://"),
             (Some(3), "metadata.max_conections", "did you mean max_connections?"),
             (Some(5), "queue.redis", "redis://"),
-            (Some(6), "queue.shards", "write 1 to 16384"),
+            (Some(6), "queue.shards", "write 1 to 4096"),
             (Some(8), "proxy.listen", "IP:PORT"),
             (Some(9), "proxy.signing_regions", "us east"),
             (Some(11), "proxy.upstream.read_timeout", "60 has no unit"),
@@ -202,6 +204,45 @@ fn a_master_key_that_others_can_read_or_that_is_none_is_a_fault() {
         let want: Vec<_> = says.map(|says| (Some(4), "secrets.master_key_file", says)).into_iter().collect();
         check(&text, &environment(&[]), &want);
     }
+}
+
+#[test]
+fn what_is_wrong_with_tls_is_said_without_the_url() {
+    let folder = tempfile::tempdir().unwrap();
+    let (ca, none) = (folder.path().join("ca.pem"), folder.path().join("none.pem"));
+    std::fs::write(&ca, "-----BEGIN CERTIFICATE-----\n").unwrap();
+    std::fs::write(&none, "no PEM\n").unwrap();
+    let (ca, none) = (ca.display(), none.display());
+    let tls = "redis = [\"rediss://u:sesame@h:6380/0\"]";
+    for (queue, want) in [
+        (tls.to_owned(), vec![]),
+        (format!("{tls}\nca_file = \"{ca}\""), vec![]),
+        (format!("{tls}\nca_file = \"{none}\""), vec![(Some(5), "queue.ca_file", "holds no certificate")]),
+        (format!("{tls}\nca_file = \"{ca}x\""), vec![(Some(5), "queue.ca_file", "cannot be read")]),
+        (format!("redis = [\"redis://h\"]\nca_file = \"{ca}\""), vec![(Some(5), "queue.ca_file", "write rediss://")]),
+        ("redis = [\"redis://a\", \"rediss://:sesame@b\"]".into(), vec![(Some(4), "queue.redis", "mixes")]),
+        ("redis = [\"rediss://:sesame@h/#insecure\"]".into(), vec![(Some(4), "queue.redis", "always verified")]),
+        ("redis = [\"rediss://:sesame@h/zero\"]".into(), vec![(Some(4), "queue.redis", "database number")]),
+        ("redis = [\"redis+tls://:sesame@h\"]".into(), vec![(Some(4), "queue.redis", "rediss://HOST:PORT for TLS")]),
+    ] {
+        check(&format!("[metadata]\nurl = \"sqlite:x.db\"\n[queue]\n{queue}\n"), &secrets(), &want);
+    }
+    for (query, want) in [
+        ("sslmode=verify-full".to_owned(), vec![]),
+        (format!("sslmode=verify-ca&sslrootcert={ca}"), vec![]),
+        ("sslmode=strict".into(), vec![(Some(2), "metadata.url", "verify-full")]),
+        (format!("sslrootcert={none}"), vec![(Some(2), "metadata.url", "holds no certificate")]),
+    ] {
+        check(&format!("[metadata]\nurl = \"postgres://u:sesame@h/d?{query}\"\n"), &secrets(), &want);
+    }
+    let of_environment = environment(&[
+        ("S3GATEWAY_MASTER_KEY", KEY),
+        ("S3GATEWAY_REDIS_URLS", "rediss://:sesame@h/#insecure"),
+        ("S3GATEWAY_REDIS_CA_FILE", "/none/ca.pem"),
+    ]);
+    let faults = Settings::parse("f", "[metadata]\nurl = \"sqlite:x.db\"\n", &of_environment).unwrap_err();
+    assert_eq!(faults.0.len(), 2, "{faults}");
+    assert!(!faults.to_string().contains("sesame"), "{faults}");
 }
 
 proptest::proptest! {

@@ -1,7 +1,7 @@
 //! The database handle that metadata and SQL queue share: connections, transactions and their retries, reading rows.
 //! Invariant: all writing on SQLite goes through one writer at a time, so that nothing there waits in vain or deadlocks.
 //! sqlx's `Any` driver knows BIGINT, TEXT and bytes here and nothing else: flags are 0 or 1, documents JSON text.
-use crate::{Millis, StoreError};
+use crate::{Millis, StoreError, tls};
 use serde::{Serialize, de::DeserializeOwned};
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions, AnyRow};
 use sqlx::{Any, AnyConnection, AnyPool, Connection, Executor, Row, Transaction};
@@ -101,6 +101,7 @@ impl Db {
     /// Opens the pool and one connection. `postgresql://…` or `sqlite:PATH`; an SQLite file is created where missing.
     pub(crate) async fn connect(url: &str, max_connections: u32) -> Result<Self, StoreError> {
         sqlx::any::install_default_drivers();
+        tls::install_provider();
         let (kind, url) = parse_url(url)?;
         let in_memory = kind == Kind::Sqlite && (url.contains(":memory:") || url.contains("mode=memory"));
         let options =

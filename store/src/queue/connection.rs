@@ -1,13 +1,14 @@
 //! One way to ask Redis, single or cluster, that always answers within a deadline.
 //! Every script is safe to repeat, so a question that a broken connection swallowed is asked once more.
 use super::scripts::Script;
-use crate::StoreError;
+use crate::{StoreError, tls};
 use ::redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use ::redis::cluster::ClusterClient;
 use ::redis::cluster_async::ClusterConnection;
 use ::redis::io::tcp::TcpSettings;
 use ::redis::{
-    Client, Cmd, ErrorKind, FromRedisValue, IntoConnectionInfo, RedisError, RedisResult, ServerErrorKind, Value,
+    Client, Cmd, ErrorKind, FromRedisValue, IntoConnectionInfo, RedisError, RedisResult, ServerErrorKind,
+    TlsCertificates, Value,
 };
 use std::time::Duration;
 use tokio::sync::OnceCell;
@@ -27,13 +28,21 @@ pub(super) enum Connection {
 
 impl Connection {
     /// Several addresses mean a cluster. Connects at the first question, so a Redis that is away keeps nobody from starting.
+    /// `ca` holds in PEM whom servers at `rediss://…` are believed by, instead of the system's CAs.
     ///
     /// # Errors
-    /// `Invalid` for an address that cannot be one; it is not repeated, as it may hold a password.
-    pub(super) fn new(urls: &[String]) -> Result<Self, StoreError> {
+    /// `Invalid` for an address that cannot be one, which is not repeated, as it may hold a password, or for a bad `ca`.
+    pub(super) fn new(urls: &[String], ca: Option<&[u8]>) -> Result<Self, StoreError> {
+        tls::install_provider();
         let invalid = |_: RedisError| {
-            StoreError::Invalid("redis: an address is not of the form redis://[user:password@]host[:port][/db]".into())
+            StoreError::Invalid(
+                "redis: an address is not of the form redis(s)://[user:password@]host[:port][/db]".into(),
+            )
         };
+        let bad_ca = |_: RedisError| {
+            StoreError::Invalid("redis: the CA's certificate is none, or no address is rediss://".into())
+        };
+        let certificates = ca.map(|pem| TlsCertificates { client_tls: None, root_cert: Some(pem.to_vec()) });
         let tcp = TcpSettings::default().set_nodelay(true).set_user_timeout(UNACKNOWLEDGED);
         match urls {
             [] => Err(StoreError::Invalid("redis: no address given".into())),
@@ -44,16 +53,21 @@ impl Connection {
                     .set_max_delay(Duration::from_millis(100))
                     .set_connection_timeout(Some(CONNECT_WITHIN))
                     .set_response_timeout(Some(ANSWER_WITHIN));
-                let client = Client::open(info).map_err(invalid)?;
+                let client = match certificates {
+                    Some(certificates) => Client::build_with_tls(info, certificates).map_err(bad_ca)?,
+                    None => Client::open(info).map_err(invalid)?,
+                };
                 Ok(Self::Single(ConnectionManager::new_lazy_with_config(client, config).map_err(invalid)?))
             }
             nodes => {
-                let client = ClusterClient::builder(nodes.iter().map(String::as_str))
+                let mut builder = ClusterClient::builder(nodes.iter().map(String::as_str))
                     .connection_timeout(CONNECT_WITHIN)
                     .response_timeout(ANSWER_WITHIN)
-                    .tcp_settings(tcp)
-                    .build()
-                    .map_err(invalid)?;
+                    .tcp_settings(tcp);
+                if let Some(certificates) = certificates {
+                    builder = builder.certs(certificates);
+                }
+                let client = builder.build().map_err(invalid)?;
                 Ok(Self::Cluster { client: Box::new(client), link: OnceCell::new() })
             }
         }

@@ -46,12 +46,13 @@ impl RedisQueue {
     /// Prepares the queue on the server (one address) or cluster (several). The connection is made at the first use and
     /// made again whenever it breaks, so a Redis that is away now is no error here.
     ///
+    /// `ca`: in PEM, whom servers at `rediss://…` are believed by instead of the system's CAs.
     /// `prefix` begins every Redis key. `shards` is fixed for the life of the queue: another number is refused at first use.
     ///
     /// # Errors
-    /// `Invalid` for an address, a prefix or a shard count that cannot be.
+    /// `Invalid` for an address, a CA, a prefix or a shard count that cannot be.
     #[allow(clippy::unused_async)] // the connection's tasks need the runtime that awaits this
-    pub async fn connect(urls: &[String], prefix: &str, shards: u32) -> Result<Self, StoreError> {
+    pub async fn connect(urls: &[String], ca: Option<&[u8]>, prefix: &str, shards: u32) -> Result<Self, StoreError> {
         if prefix.is_empty() || !prefix.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.:".contains(&b)) {
             return Err(StoreError::Invalid("redis: the prefix is letters, digits and - _ . : only".into()));
         }
@@ -59,7 +60,7 @@ impl RedisQueue {
             return Err(StoreError::Invalid(format!("redis: shards is 1 to {MOST_SHARDS}")));
         }
         let shared = Shared {
-            connection: Connection::new(urls)?,
+            connection: Connection::new(urls, ca)?,
             shards: (0..shards).map(|shard| shard_keys(prefix, shard)).collect(),
             shard_count_key: format!("{prefix}:shards"),
             shard_count_agreed: OnceCell::new(),

@@ -3,6 +3,7 @@ use super::suite::{claim_one, key_in, queue_suite, write};
 use super::testing::{RedisCluster, RedisServer, until};
 use super::{Cleared, Holder, Queue, RedisQueue, SqlQueue, WithFallback};
 use crate::secrets::LocalKey;
+use crate::tls::testing::{Authority, HOST, pick_port};
 use crate::{Metadata, StoreError};
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use tempfile::TempDir;
 const LONG: Duration = Duration::from_secs(600);
 
 async fn queue_on(server: &RedisServer) -> RedisQueue {
-    RedisQueue::connect(&[server.url()], "s3gw", 8).await.unwrap()
+    RedisQueue::connect(&[server.url()], None, "s3gw", 8).await.unwrap()
 }
 
 async fn single() -> (RedisServer, RedisQueue) {
@@ -122,9 +123,9 @@ async fn scripts_that_the_server_forgot_are_sent_again() {
 async fn another_shard_count_is_refused() {
     let (server, queue) = single().await;
     queue.mark(&key_in("b", "k"), "r").await.unwrap();
-    let other = RedisQueue::connect(&[server.url()], "s3gw", 9).await.unwrap();
+    let other = RedisQueue::connect(&[server.url()], None, "s3gw", 9).await.unwrap();
     assert!(matches!(other.is_clean(&key_in("b", "k")).await, Err(StoreError::Invalid(_))));
-    let stranger = RedisQueue::connect(&[server.url()], "another", 9).await.unwrap();
+    let stranger = RedisQueue::connect(&[server.url()], None, "another", 9).await.unwrap();
     assert!(stranger.is_clean(&key_in("b", "k")).await.unwrap(), "prefixes keep queues apart");
 }
 
@@ -140,7 +141,7 @@ async fn what_cannot_be_is_refused_without_a_server() {
         (vec![url.clone()], "s3gw", 0),
         (vec![url], "s3gw", 100_000),
     ] {
-        match RedisQueue::connect(&urls, prefix, shards).await {
+        match RedisQueue::connect(&urls, None, prefix, shards).await {
             Err(StoreError::Invalid(why)) => assert!(!why.contains("secret")),
             _ => panic!("{urls:?} {prefix} {shards} was taken"),
         }
@@ -153,7 +154,7 @@ async fn what_cannot_be_is_refused_without_a_server() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn cluster_holds_the_shards() {
     let cluster = RedisCluster::start();
-    let queue = RedisQueue::connect(&cluster.urls(), "s3gw", 64).await.unwrap();
+    let queue = RedisQueue::connect(&cluster.urls(), None, "s3gw", 64).await.unwrap();
     let keys: Vec<_> = (0..60).map(|n| key_in("bucket", &format!("k{n}"))).collect();
     for k in &keys {
         write(&queue, k, "r").await;
@@ -180,6 +181,65 @@ async fn cluster_holds_the_shards() {
     }
     assert_eq!(cleared.len(), 60);
     assert!(queue.is_bucket_clean(&keys[0].bucket).await.unwrap());
+}
+
+fn cause<T>(answer: Result<T, StoreError>) -> String {
+    let Err(StoreError::Unavailable(source)) = answer else { panic!("not unavailable") };
+    let mut text = source.to_string();
+    let mut cause = source.source();
+    while let Some(inner) = cause {
+        text.push_str(&format!(": {inner}"));
+        cause = inner.source();
+    }
+    text
+}
+
+#[tokio::test]
+async fn tls_is_spoken_to_whom_the_ca_vouches_for() {
+    let (server, other) = (RedisServer::start_with_tls(&[]), tempfile::tempdir().unwrap());
+    let own_ca = std::fs::read(server.authority().ca()).unwrap();
+    let other_ca = std::fs::read(Authority::make_in(other.path()).ca()).unwrap();
+    let queue = RedisQueue::connect(&[server.tls_url(HOST)], Some(&own_ca), "s3gw", 8).await.unwrap();
+    write(&queue, &key_in("b", "k"), "r").await;
+    assert_eq!(queue.clear(&claim_one(&queue, "w").await).await.unwrap(), Cleared::Clean);
+    // Another CA; the system's CAs; a name that the certificate does not have.
+    for (host, ca) in [(HOST, Some(&other_ca)), (HOST, None), ("localhost", Some(&own_ca))] {
+        let queue = RedisQueue::connect(&[server.tls_url(host)], ca.map(Vec::as_slice), "s3gw", 8).await.unwrap();
+        let why = cause(queue.is_clean(&key_in("b", "k")).await);
+        assert!(why.contains("certificate"), "{host}: {why}");
+    }
+    let insecure = format!("{}/#insecure", server.tls_url(HOST));
+    if let Ok(queue) = RedisQueue::connect(&[insecure], None, "s3gw", 8).await {
+        assert!(is_unavailable(&queue.is_clean(&key_in("b", "k")).await), "verification cannot be turned off");
+    }
+}
+
+#[tokio::test]
+async fn tls_to_a_cluster() {
+    let bus = pick_port().to_string();
+    let cluster = ["--cluster-enabled", "yes", "--tls-cluster", "yes", "--cluster-port", &bus];
+    let node = RedisServer::start_with_tls(&[&cluster[..], &["--cluster-announce-ip", HOST]].concat());
+    assert_eq!(node.ask("CLUSTER ADDSLOTSRANGE 0 16383").unwrap(), "+OK\r\n");
+    until("the node serves all slots", || async {
+        node.ask("CLUSTER INFO").filter(|info| info.contains("cluster_state:ok"))
+    })
+    .await;
+    let (urls, ca) = (vec![node.tls_url(HOST); 2], std::fs::read(node.authority().ca()).unwrap());
+    let queue = RedisQueue::connect(&urls, Some(&ca), "s3gw", 8).await.unwrap();
+    write(&queue, &key_in("b", "k"), "r").await;
+    assert_eq!(queue.clear(&claim_one(&queue, "w").await).await.unwrap(), Cleared::Clean);
+    let stranger = RedisQueue::connect(&urls, None, "s3gw", 8).await.unwrap();
+    assert!(is_unavailable(&stranger.is_clean(&key_in("b", "k")).await));
+}
+
+#[tokio::test]
+async fn a_ca_that_is_none_or_has_no_use_is_refused() {
+    for (url, ca) in
+        [("rediss://h", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"), ("redis://h", "")]
+    {
+        let refused = RedisQueue::connect(&[url.to_owned()], Some(ca.as_bytes()), "s3gw", 8).await;
+        assert!(matches!(refused, Err(StoreError::Invalid(_))), "{url}");
+    }
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! Real Redis servers for tests: own folder, port from the kernel, killed on drop.
+use crate::tls::testing::{Authority, HOST, pick_port};
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -22,6 +23,13 @@ pub(crate) struct RedisServer {
     folder: TempDir,
     port: u16,
     options: Vec<String>,
+    tls: Option<Tls>,
+}
+
+/// TLS on a port of its own, beside the plain one that [`RedisServer::ask`] uses.
+struct Tls {
+    authority: Authority,
+    port: u16,
 }
 
 impl RedisServer {
@@ -31,7 +39,22 @@ impl RedisServer {
 
     fn start_with(options: &[String]) -> Self {
         let folder = TempDir::with_prefix("s3gw-redis").unwrap();
-        let mut server = Self { child: None, folder, port: 0, options: options.to_vec() };
+        Self { child: None, folder, port: 0, options: options.to_vec(), tls: None }.started()
+    }
+
+    pub(crate) fn start_with_tls(options: &[&str]) -> Self {
+        let folder = TempDir::with_prefix("s3gw-redis").unwrap();
+        let (authority, port) = (Authority::make_in(folder.path()), pick_port());
+        let mut options: Vec<String> = options.iter().map(|&option| option.to_owned()).collect();
+        for (name, path) in [("cert", authority.certificate()), ("key", authority.key()), ("ca-cert", authority.ca())] {
+            options.extend([format!("--tls-{name}-file"), path.display().to_string()]);
+        }
+        options.extend(["--tls-auth-clients", "no", "--tls-port", &port.to_string()].map(str::to_owned));
+        Self { child: None, folder, port: 0, options, tls: Some(Tls { authority, port }) }.started()
+    }
+
+    fn started(self) -> Self {
+        let mut server = self;
         // Somebody may take the port between the kernel's answer and the server's bind.
         for _ in 0..5 {
             server.port = pick_port();
@@ -44,6 +67,14 @@ impl RedisServer {
 
     pub(crate) fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    pub(crate) fn tls_url(&self, host: &str) -> String {
+        format!("rediss://{host}:{}", self.tls.as_ref().unwrap().port)
+    }
+
+    pub(crate) fn authority(&self) -> &Authority {
+        &self.tls.as_ref().unwrap().authority
     }
 
     pub(crate) fn kill9(&mut self) {
@@ -86,7 +117,7 @@ impl RedisServer {
     fn run(&mut self) -> bool {
         let out = std::fs::File::options().create(true).append(true).open(self.folder.path().join("log")).unwrap();
         let child = Command::new("redis-server")
-            .args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "yes", "--appendfsync", "everysec"])
+            .args(["--bind", HOST, "--save", "", "--appendonly", "yes", "--appendfsync", "everysec"])
             .args(["--port", &self.port.to_string(), "--dir"])
             .arg(self.folder.path())
             .args(&self.options)
@@ -158,8 +189,4 @@ impl RedisCluster {
     pub(crate) fn key_counts(&self) -> Vec<String> {
         self.nodes.iter().map(|node| node.ask("DBSIZE").unwrap_or_default().trim().to_owned()).collect()
     }
-}
-
-fn pick_port() -> u16 {
-    TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
 }

@@ -6,6 +6,7 @@ mod control;
 mod objects;
 mod queue;
 mod server;
+mod tls;
 
 use super::Metadata;
 use super::db::now;

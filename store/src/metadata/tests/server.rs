@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 pub(super) struct Server {
     folder: tempfile::TempDir,
     programs: PathBuf,
+    /// Of the unix socket too, where it only is part of a file's name.
+    port: u16,
     child: Child,
 }
 
@@ -35,11 +37,20 @@ impl Server {
 
     /// A server of one's own; `None` where PostgreSQL is not installed.
     pub(super) fn start(durability: Durability) -> Option<Self> {
+        Self::start_with(5432, |_| match durability {
+            Durability::On => String::new(),
+            Durability::Off => "fsync = off\nsynchronous_commit = off\nfull_page_writes = off\n".into(),
+        })
+    }
+
+    /// With the settings that `prepare` gives, which may put files into the folder.
+    pub(super) fn start_with(port: u16, prepare: impl FnOnce(&Path) -> String) -> Option<Self> {
         let programs = find_programs()?;
         let folder = tempfile::tempdir().unwrap();
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o711)).unwrap();
+        let prepared = prepare(folder.path());
         if is_root() {
-            assert!(Command::new("chown").arg("postgres:").arg(folder.path()).status().unwrap().success());
+            assert!(Command::new("chown").args(["-R", "postgres:"]).arg(folder.path()).status().unwrap().success());
         }
         let data = folder.path().join("data");
         let made = as_postgres(&programs.join("initdb"))
@@ -50,17 +61,14 @@ impl Server {
             .status()
             .unwrap();
         assert!(made.success(), "initdb failed");
-        let mut settings = format!(
-            "listen_addresses = ''\nunix_socket_directories = '{}'\nshared_buffers = 32MB\nmax_connections = 300\n",
+        let settings = format!(
+            "listen_addresses = ''\nunix_socket_directories = '{}'\nport = {port}\nshared_buffers = 32MB\nmax_connections = 300\n",
             folder.path().display()
         );
-        if durability == Durability::Off {
-            settings += "fsync = off\nsynchronous_commit = off\nfull_page_writes = off\n";
-        }
         let file = data.join("postgresql.conf");
-        fs::write(&file, fs::read_to_string(&file).unwrap() + &settings).unwrap();
+        fs::write(&file, fs::read_to_string(&file).unwrap() + &settings + &prepared).unwrap();
         let child = spawn(&programs, folder.path());
-        let server = Self { folder, programs, child };
+        let server = Self { folder, programs, port, child };
         server.wait_until_ready();
         Some(server)
     }
@@ -82,8 +90,10 @@ impl Server {
     fn wait_until_ready(&self) {
         let deadline = Instant::now() + Duration::from_secs(60);
         let is_ready = || {
-            let asked =
-                Command::new(self.programs.join("pg_isready")).arg("-q").arg("-h").arg(self.folder.path()).status();
+            let asked = Command::new(self.programs.join("pg_isready"))
+                .args(["-q", "-p", &self.port.to_string(), "-h"])
+                .arg(self.folder.path())
+                .status();
             asked.unwrap().success()
         };
         while !is_ready() {
