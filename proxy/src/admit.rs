@@ -17,6 +17,8 @@ pub struct Admitted {
     pub route: Option<Routed>,
     /// Names the request in answer, logs and job.
     pub request_id: RequestId,
+    /// Whether the client's connection to this process is encrypted.
+    pub tls: bool,
 }
 
 /// A route with the backends that residency allows to serve it.
@@ -60,6 +62,7 @@ impl Gateway {
         &self,
         request: S3Request,
         request_id: RequestId,
+        tls: bool,
         now: SystemTime,
     ) -> Result<Admitted, Refusal> {
         let claim = sigv4::parse_claim(&request, &self.settings.signing_regions, now)?;
@@ -76,7 +79,7 @@ impl Gateway {
             (None, _) | (_, Operation::CreateBucket) => None,
             (Some(bucket), _) => Some(self.resolve(&tenant, bucket).await?),
         };
-        Ok(Admitted { request, verified, tenant, route, request_id })
+        Ok(Admitted { request, verified, tenant, route, request_id, tls })
     }
 
     /// Resolves a bucket of a tenant and sorts its backends by what residency allows.

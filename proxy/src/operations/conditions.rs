@@ -8,7 +8,11 @@ use crate::{
     refusal::Refusal,
     upstream::UpstreamRequest,
 };
-use s3gateway_s3::{ObjectKey, S3Code, S3Error, S3Request, etag::ETag, etag::ETagCondition};
+use s3gateway_config::Capabilities;
+use s3gateway_s3::{
+    ObjectKey, S3Code, S3Error, S3Request,
+    etag::{ETag, ETagCondition, unquoted},
+};
 
 /// The conditions that a write is under.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -67,9 +71,14 @@ impl WriteConditions {
         }
     }
 
-    /// Adds the conditions to the request that they are about.
-    pub(super) fn put_on(&self, request: UpstreamRequest) -> UpstreamRequest {
-        self.raw.iter().fold(request, |request, (name, value)| request.header(name, value.clone()))
+    /// Adds the conditions to the request that they are about, in the form that the backend takes.
+    pub(super) fn put_on(&self, capabilities: &Capabilities, request: UpstreamRequest) -> UpstreamRequest {
+        self.raw.iter().fold(request, |request, (name, value)| {
+            match *name == "if-match" && !capabilities.quoted_if_match {
+                true => request.header(name, unquoted(value.trim())),
+                false => request.header(name, value.clone()),
+            }
+        })
     }
 }
 
@@ -148,6 +157,17 @@ mod tests {
             assert_eq!(conditions.decide(Some(&a)).map_err(|e| e.code), on_a, "{header:?}");
         }
         assert!(parse(&[]).is_ok_and(|c| c.is_empty()));
+    }
+
+    #[test]
+    fn an_etag_goes_up_as_the_backend_takes_it() {
+        let physical = s3gateway_s3::PhysicalBucket::parse("s3gw-0").expect("a name");
+        for (quoted_if_match, want) in [(true, "\\\"a\\\""), (false, "\"a\"")] {
+            let capabilities = Capabilities { quoted_if_match, ..Capabilities::default() };
+            let conditions = parse(&[("if-match", "\"a\"")]).expect("conditions");
+            let request = conditions.put_on(&capabilities, UpstreamRequest::new(Method::DELETE, &physical, None));
+            assert!(format!("{request:?}").contains(want), "{request:?}");
+        }
     }
 
     #[test]

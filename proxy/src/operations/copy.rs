@@ -139,11 +139,12 @@ impl Gateway {
         let tags = self.tags_for(plan, etag_of(&head)).await?;
         let keeps_tags = routed.home.capabilities().tagging;
         let request = routed.request(Method::PUT, Some(key))?.header("x-amz-copy-source", source.header()?);
-        let request = plan.conditions.put_on(pin_source(request, &admitted.request, etag_of(&head)));
+        let request =
+            plan.conditions.put_on(routed.home.capabilities(), pin_source(request, &admitted.request, etag_of(&head)));
         let request = match plan.metadata {
             Directive::Copy => request.header("x-amz-metadata-directive", "COPY"),
             Directive::Replace => {
-                with_stored_headers(request.header("x-amz-metadata-directive", "REPLACE"), &admitted.request.headers)
+                with_stored_headers(request.header("x-amz-metadata-directive", "REPLACE"), &admitted.request.headers)?
             }
         };
         let plain = plan.metadata == Directive::Copy && plan.tagging == Directive::Copy;
@@ -187,10 +188,10 @@ impl Gateway {
         let length = download.content_length()?;
         check_size(length)?;
         let tags = self.tags_for(plan, &etag).await?;
-        let request = plan.conditions.put_on(routed.request(Method::PUT, Some(key))?);
+        let request = plan.conditions.put_on(routed.home.capabilities(), routed.request(Method::PUT, Some(key))?);
         let request = match plan.metadata {
-            Directive::Copy => with_stored_headers(request, &download.headers),
-            Directive::Replace => with_stored_headers(request, &admitted.request.headers),
+            Directive::Copy => with_stored_headers(request, &download.headers)?,
+            Directive::Replace => with_stored_headers(request, &admitted.request.headers)?,
         };
         let request = with_tags(request, &tags, routed.home.capabilities().tagging);
         let write = async { self.client.upload(&routed.home, request, length, &mut download).await.map_err(explain) };

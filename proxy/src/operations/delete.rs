@@ -68,7 +68,7 @@ impl Gateway {
         if !routed.holds(key) {
             return Ok(());
         }
-        let request = conditions.put_on(routed.request(Method::DELETE, Some(key))?);
+        let request = conditions.put_on(routed.home.capabilities(), routed.request(Method::DELETE, Some(key))?);
         let write = self.delete_at_home(routed, request);
         self.write_lending(&routed.route, key, request_id, write, |()| "", None).await
     }

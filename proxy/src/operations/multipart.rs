@@ -2,6 +2,7 @@
 //! Invariant: only the completion makes an object, so only it is marked.
 use super::{
     home::{done, etag_of, explain, physical_on, unreadable},
+    parts::composed_etag,
     tagging::{parse_put_tags, put_request},
     upload_id::{OpenedUpload, seal},
 };
@@ -13,10 +14,10 @@ use crate::{
     upstream::{UpstreamError, UpstreamRequest},
 };
 use bytes::Bytes;
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, Method, StatusCode, header};
 use s3gateway_filters::{headers, keys};
 use s3gateway_s3::{
-    Addressing, ObjectKey, Operation, S3Code, S3Request,
+    Addressing, ObjectKey, Operation, S3Code, S3Error, S3Request,
     etag::{quoted, unquoted},
     uri,
     xml::{CompleteMultipartUpload, CompleteMultipartUploadResult, CompletedPart, InitiateMultipartUploadResult},
@@ -33,10 +34,8 @@ impl Gateway {
         let (route, home) = (&routed.route, &routed.home);
         keys::check(home.capabilities().keys, key)?;
         let tags = parse_put_tags(&admitted.request, route)?.unwrap_or_default();
-        let request = with_stored_headers(
-            routed.request(Method::POST, Some(key))?.query("uploads", ""),
-            &admitted.request.headers,
-        );
+        let request = routed.request(Method::POST, Some(key))?.query("uploads", "");
+        let request = with_stored_headers(request, &admitted.request.headers)?;
         let answer = self.ask_home(routed, request, Bytes::new()).await?;
         let upload_id = InitiateMultipartUploadResult::parse(&answer.body).map_err(unreadable)?.upload_id;
         let noted = async {
@@ -80,34 +79,36 @@ impl Gateway {
         let route = &routed.route;
         let upload = self.open_upload_id(admitted)?;
         let complete = CompleteMultipartUpload::parse(body)?;
-        self.require_open(route, &upload).await?;
         let conditions = self.check_write_conditions(admitted, routed, key).await?;
-        let is_open = self.check_parts(route, key, &upload, &complete.parts).await?;
-        let request =
-            conditions.put_on(upload.request(Method::POST, route, key)?.query("uploadId", &upload.backend_upload_id));
-        let request = request.header("content-type", "application/xml");
+        let is_open =
+            self.is_open(route, &upload).await? && self.check_parts(route, key, &upload, &complete.parts).await?;
+        let standing = if is_open { None } else { self.etag_at_home(routed, key).await? };
+        let is_made = standing.is_some() && standing == composed_etag(&complete.parts);
+        // Where neither the upload nor its object is there, a backend that keeps its own uploads still has the last word.
+        if !is_open && (standing.is_none() || !(is_made || upload.home.capabilities().list_uploads)) {
+            return Err(S3Code::NoSuchUpload.into());
+        }
+        let request = upload.request(Method::POST, route, key)?.query("uploadId", &upload.backend_upload_id);
+        let request = conditions.put_on(upload.home.capabilities(), request).header("content-type", "application/xml");
         let document = Bytes::from(plain(&complete).render());
-        let tags = match is_open || upload.home.capabilities().tagging {
-            true => self.upload_tags(route, &upload.backend_upload_id).await?,
-            // A repeated completion finds the object made: its tags stay what they are.
-            false => match self.head_at_home(routed, key).await {
-                Ok(head) => self.lent_tags(route, key, etag_of(&head)).await?,
-                Err(refusal) if refusal.to_s3().code == S3Code::NoSuchKey => return Err(S3Code::NoSuchUpload.into()),
-                Err(refusal) => return Err(refusal),
-            },
+        let begun_with = self.upload_tags(route, &upload.backend_upload_id).await?;
+        let tags = match &standing {
+            // A repeated completion finds the object made, and its tags set once their upload's are forgotten.
+            Some(etag) if begun_with.is_empty() => self.lent_tags(route, key, etag).await?,
+            _ => begun_with,
         };
         let set_tags = match upload.home.capabilities().tagging && !tags.is_empty() {
             true => Some(put_request(upload.request(Method::PUT, route, key)?, &tags)),
             false => None,
         };
-        let write = self.make_whole(routed, key, &upload, (request, document), set_tags);
+        let write = self.make_whole(routed, key, &upload, (!is_made).then_some((request, document)), set_tags);
         let etag = self.write_lending(route, key, admitted.request_id, write, String::as_str, Some(&tags)).await?;
         if let Err(error) = self.forget_upload(route, &upload).await {
             // The object is made and committed: a row too many is no reason to call that a failure.
             tracing::warn!(%error, "a completed upload is still listed");
         }
         let result = CompleteMultipartUploadResult {
-            location: location(&admitted.request),
+            location: location(&admitted.request, admitted.tls),
             bucket: admitted.bucket()?.as_str().to_owned(),
             key: key.as_str().to_owned(),
             etag: Some(quoted(&etag)).filter(|_| !etag.is_empty()),
@@ -116,24 +117,27 @@ impl Gateway {
         Ok(Answer::xml(result.render()))
     }
 
-    /// Has the backend complete the upload and set the object's tags; gives the object's ETag without quotes, asked for
-    /// where the answer has none.
+    /// Has the backend complete the upload, unless an earlier attempt has, and set the object's tags; gives the object's
+    /// ETag without quotes, asked for where the answer has none.
     async fn make_whole(
         &self,
         routed: &Routed,
         key: &ObjectKey,
         upload: &OpenedUpload,
-        (request, document): (UpstreamRequest, Bytes),
+        completion: Option<(UpstreamRequest, Bytes)>,
         set_tags: Option<(UpstreamRequest, Bytes)>,
     ) -> Result<String, UpstreamError> {
-        let answer = self.client.send(&upload.home, request, document).await.map_err(explain)?;
-        let result = done(CompleteMultipartUploadResult::parse(&answer.body))?;
+        let mut etag = None;
+        if let Some((request, document)) = completion {
+            let answer = self.client.send(&upload.home, request, document).await.map_err(explain)?;
+            etag = done(CompleteMultipartUploadResult::parse(&answer.body))?.etag;
+        }
         if let Some((request, document)) = set_tags {
             // The object stands by now, so that a refusal here must not pass for one of the completion.
             let set = self.client.send(&upload.home, request, document).await;
             set.map_err(|_| UpstreamError::Malformed("the object's tags could not be set"))?;
         }
-        if let Some(etag) = result.etag.as_deref().map(unquoted).filter(|etag| !etag.is_empty()) {
+        if let Some(etag) = etag.as_deref().map(unquoted).filter(|etag| !etag.is_empty()) {
             return Ok(etag.to_owned());
         }
         let physical =
@@ -142,6 +146,15 @@ impl Gateway {
             self.client.send(&upload.home, UpstreamRequest::new(Method::HEAD, physical, Some(key)), Bytes::new()).await;
         // The object stands whatever became of this question: an answer without ETag is better than one of failure.
         Ok(head.map(|head| etag_of(&head).to_owned()).unwrap_or_default())
+    }
+
+    /// The ETag of what stands at the key, without quotes; `None`: nothing.
+    async fn etag_at_home(&self, routed: &Routed, key: &ObjectKey) -> Result<Option<String>, Refusal> {
+        match self.head_at_home(routed, key).await {
+            Ok(head) => Ok(Some(etag_of(&head).to_owned())),
+            Err(refusal) if refusal.to_s3().code == S3Code::NoSuchKey => Ok(None),
+            Err(refusal) => Err(refusal),
+        }
     }
 
     /// Ends an upload and drops its parts.
@@ -178,28 +191,38 @@ fn plain(complete: &CompleteMultipartUpload) -> CompleteMultipartUpload {
     CompleteMultipartUpload { parts: parts.collect() }
 }
 
-/// Adds what is stored beside an object's bytes: user metadata and the headers that GET gives back.
-pub(super) fn with_stored_headers(request: UpstreamRequest, from: &HeaderMap) -> UpstreamRequest {
+/// Adds what is stored beside an object's bytes: user metadata and the headers that GET gives back, with S3's type for an
+/// object that is given none.
+///
+/// # Errors
+/// `InvalidArgument` for a value that is not UTF-8: metadata left out would be less than was asked for.
+pub(super) fn with_stored_headers(mut request: UpstreamRequest, from: &HeaderMap) -> Result<UpstreamRequest, S3Error> {
     let allowed = headers::forwarded_request_headers(Operation::CreateMultipartUpload);
-    let request = from.iter().fold(request, |request, (name, value)| {
-        let stored = allowed.allows(name.as_str()) && !matches!(name.as_str(), "content-encoding" | "x-amz-tagging");
-        match std::str::from_utf8(value.as_bytes()) {
-            Ok(value) if stored => request.header(name.as_str(), value.trim()),
-            _ => request,
+    for (name, value) in from {
+        let name = name.as_str();
+        if allowed.allows(name) && !matches!(name, "content-encoding" | "x-amz-tagging") {
+            let value = std::str::from_utf8(value.as_bytes())
+                .map_err(|_| S3Code::InvalidArgument.because(format!("The header {name} is not UTF-8.")))?;
+            request = request.header(name, value.trim());
         }
-    });
-    match headers::content_encoding(from) {
+    }
+    if !from.contains_key(header::CONTENT_TYPE) {
+        request = request.header("content-type", "binary/octet-stream");
+    }
+    Ok(match headers::content_encoding(from) {
         Some(encoding) => request.header("content-encoding", encoding),
         None => request,
-    }
+    })
 }
 
-/// Where the object is, as the client itself would name it.
-fn location(request: &S3Request) -> String {
+/// Where the object is, as the client itself would name it. What a balancer in front says of the client's scheme is not
+/// believed.
+fn location(request: &S3Request, tls: bool) -> String {
+    let scheme = if tls { "https" } else { "http" };
     let key = uri::encode_path(request.key.as_ref().map_or("", ObjectKey::as_str));
     match (request.addressing, &request.bucket) {
-        (Addressing::Path, Some(bucket)) => format!("http://{}/{}/{key}", request.host, bucket.as_str()),
-        _ => format!("http://{}/{key}", request.host),
+        (Addressing::Path, Some(bucket)) => format!("{scheme}://{}/{}/{key}", request.host, bucket.as_str()),
+        _ => format!("{scheme}://{}/{key}", request.host),
     }
 }
 
@@ -213,7 +236,7 @@ pub(super) fn to_millis(time: SystemTime) -> Millis {
 mod tests {
     use super::*;
     use http::HeaderValue;
-    use s3gateway_s3::checksum::Algorithm;
+    use s3gateway_s3::{PhysicalBucket, checksum::Algorithm};
 
     fn request(host: &'static str, target: &str, domains: &[String]) -> S3Request {
         let mut headers = HeaderMap::new();
@@ -224,9 +247,32 @@ mod tests {
     #[test]
     fn the_location_is_the_clients_own_address() {
         let path = request("gw.test:9000", "/mine/a%20b/c?uploadId=u", &[]);
-        assert_eq!(location(&path), "http://gw.test:9000/mine/a%20b/c");
-        let host = request("mine.gw.test", "/k?uploadId=u", &["gw.test".to_owned()]);
-        assert_eq!(location(&host), "http://mine.gw.test/k");
+        assert_eq!(location(&path, false), "http://gw.test:9000/mine/a%20b/c");
+        let host = request("mine.gw.test", "/k%C3%A4?uploadId=u", &["gw.test".to_owned()]);
+        assert_eq!(location(&host, true), "https://mine.gw.test/k%C3%A4");
+    }
+
+    #[test]
+    fn what_is_stored_beside_the_bytes() {
+        let store = |pairs: &[(&'static str, &[u8])]| {
+            let mut headers = HeaderMap::new();
+            for (name, value) in pairs {
+                headers.insert(*name, HeaderValue::from_bytes(value).expect("a value"));
+            }
+            let physical = PhysicalBucket::parse("s3gw-0").expect("a name");
+            let request = UpstreamRequest::new(Method::POST, &physical, None);
+            with_stored_headers(request, &headers).map(|request| format!("{request:?}")).map_err(|e| e.code)
+        };
+        let stored = store(&[("x-amz-meta-a", "ä".as_bytes()), ("x-amz-acl", b"private"), ("expires", b" 0 ")]);
+        let stored = stored.expect("headers");
+        for (text, there) in [("x-amz-meta-a", true), ("expires", true), ("acl", false), ("binary/octet-stream", true)]
+        {
+            assert_eq!(stored.contains(text), there, "{text}: {stored}");
+        }
+        let typed = store(&[("content-type", b"text/plain")]).expect("headers");
+        assert!(typed.contains("text/plain") && !typed.contains("octet-stream"), "{typed}");
+        assert_eq!(store(&[("x-amz-meta-a", b"\xff")]), Err(S3Code::InvalidArgument));
+        assert!(store(&[("x-amz-acl", b"\xff")]).is_ok(), "not stored, not looked at");
     }
 
     #[test]

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use http::Method;
 use s3gateway_s3::{
     ObjectKey, S3Code, S3Error,
+    checksum::Md5,
     etag::{quoted, unquoted},
     xml::{CompletedPart, ListPartsResult, PartEntry},
 };
@@ -130,6 +131,18 @@ fn verify_parts(asked: &[CompletedPart], stored: &HashMap<u32, PartEntry>) -> Re
     Ok(())
 }
 
+/// The ETag of the object that these parts make, without quotes: the MD5 of their MD5s and how many they are. `None` where
+/// a part's ETag is no MD5.
+pub(super) fn composed_etag(parts: &[CompletedPart]) -> Option<String> {
+    let mut md5 = Md5::new();
+    for part in parts {
+        let mut digest = [0; 16];
+        hex::decode_to_slice(unquoted(&part.etag), &mut digest).ok()?;
+        md5.update(&digest);
+    }
+    Some(format!("{}-{}", hex::encode(md5.finalize()), parts.len()))
+}
+
 /// One page of parts in order, whatever part of the question the backend has ignored; and whether there are more.
 fn cut(page: ListPartsResult, marker: u32, max_parts: u32) -> (Vec<PartEntry>, bool) {
     let mut parts = page.parts;
@@ -179,6 +192,23 @@ mod tests {
         assert_eq!(verify(&[(1, "a"), (2, "b")], &stored), Err(S3Code::InvalidPart));
         assert_eq!(verify(&[(3, "c"), (5, "e")], &stored), Err(S3Code::EntityTooSmall));
         assert_eq!(verify(&[(1, "a"), (5, "a backend without ETags cannot tell")], &stored), Ok(()));
+    }
+
+    #[test]
+    fn the_etag_that_parts_make() {
+        let parts = |etags: &[&str]| -> Vec<CompletedPart> {
+            let part = |etag: &&str| CompletedPart { part_number: 1, etag: (*etag).to_owned(), checksums: Vec::new() };
+            etags.iter().map(part).collect()
+        };
+        // MD5 of nothing, twice: md5(d41d8cd98f00b204e9800998ecf8427e d41d8cd98f00b204e9800998ecf8427e), 32 bytes.
+        let empty = "d41d8cd98f00b204e9800998ecf8427e";
+        let quoted = format!("\"{}\"", empty.to_uppercase());
+        assert_eq!(composed_etag(&parts(&[empty, &quoted])).as_deref(), Some("5873dd45edd01f09c1ef2e7819369e8e-2"));
+        for etags in
+            [&["abc"][..], &[""], &["zz1d8cd98f00b204e9800998ecf8427e"], &[empty, "d41d8cd98f00b204e9800998ecf8427e-1"]]
+        {
+            assert_eq!(composed_etag(&parts(etags)), None, "{etags:?}");
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::{
 use http::Method;
 use s3gateway_config::BackendId;
 use s3gateway_filters::residency;
-use s3gateway_s3::{ObjectKey, S3Code};
+use s3gateway_s3::{ObjectKey, Operation, S3Code};
 use s3gateway_store::{Route, secrets::Sealer};
 use std::sync::Arc;
 
@@ -38,11 +38,18 @@ pub(super) fn open(sealer: &Sealer, route: &Route, key: &str, sealed: &str) -> O
     Some((BackendId::parse(home).ok()?, backend_upload_id.to_owned()))
 }
 
+/// Whether an upload that began on `began_on` may be used so while the bucket's home is `home`. Completed where the bucket
+/// does not live any more, it would make an object that no one reads and that converge removes; so its parts are refused
+/// as well, before a client sends them in vain. What was begun can still be looked at and ended there.
+fn is_open_to(operation: Operation, began_on: &BackendId, home: &BackendId) -> bool {
+    began_on == home || matches!(operation, Operation::ListParts | Operation::AbortMultipartUpload)
+}
+
 impl Gateway {
     /// Opens the request's `uploadId`.
     ///
     /// # Errors
-    /// `NoSuchUpload` for one that is foreign, garbled or absent; [`Refusal::Residency`] where policy has come to deny the
+    /// `NoSuchUpload` for one that is foreign, garbled, absent, or of a home that the bucket has left; [`Refusal::Residency`] where policy has come to deny the
     /// place that the upload began in.
     pub(crate) fn open_upload_id(&self, admitted: &Admitted) -> Result<OpenedUpload, Refusal> {
         let route = &admitted.routed()?.route;
@@ -52,24 +59,29 @@ impl Gateway {
         if route.physical_on(&home).is_none() {
             return Err(S3Code::NoSuchUpload.into());
         }
+        if !is_open_to(admitted.request.operation, &home, &route.home) {
+            return Err(S3Code::NoSuchUpload.into());
+        }
         let home = self.backends.get(&home).ok_or(UpstreamError::OutOfService)?;
         residency::decide(&route.tenant_policy, &route.bucket_policy, home.place())?;
         Ok(OpenedUpload { backend_upload_id, home })
     }
 
-    /// Passes an upload that is still open, where the gateway keeps the list; other backends say so themselves.
+    /// Whether an upload is still open, as far as the gateway keeps the list; other backends say so themselves.
+    pub(super) async fn is_open(&self, route: &Route, upload: &OpenedUpload) -> Result<bool, Refusal> {
+        if upload.home.capabilities().list_uploads {
+            return Ok(true);
+        }
+        let open = self.metadata.uploads(&route.bucket).await?;
+        Ok(open.iter().any(|o| o.upload_id == upload.backend_upload_id))
+    }
+
+    /// Passes an upload that is still open.
     ///
     /// # Errors
     /// `NoSuchUpload`.
     pub(super) async fn require_open(&self, route: &Route, upload: &OpenedUpload) -> Result<(), Refusal> {
-        if upload.home.capabilities().list_uploads {
-            return Ok(());
-        }
-        let open = self.metadata.uploads(&route.bucket).await?;
-        match open.iter().any(|o| o.upload_id == upload.backend_upload_id) {
-            true => Ok(()),
-            false => Err(S3Code::NoSuchUpload.into()),
-        }
+        if self.is_open(route, upload).await? { Ok(()) } else { Err(S3Code::NoSuchUpload.into()) }
     }
 }
 
@@ -102,6 +114,21 @@ mod tests {
             bucket_policy: ResidencyPolicy::default(),
             location: String::new(),
             created_at: 0,
+        }
+    }
+
+    #[test]
+    fn an_upload_stays_with_the_home_that_it_began_on() {
+        let [old, new] = ["fi-hel", "de-fra"].map(|id| BackendId::parse(id).expect("an id"));
+        for (operation, after_a_move) in [
+            (Operation::UploadPart, false),
+            (Operation::UploadPartCopy, false),
+            (Operation::CompleteMultipartUpload, false),
+            (Operation::ListParts, true),
+            (Operation::AbortMultipartUpload, true),
+        ] {
+            assert!(is_open_to(operation, &old, &old));
+            assert_eq!(is_open_to(operation, &old, &new), after_a_move, "{operation:?}");
         }
     }
 

@@ -66,7 +66,8 @@ pub(crate) async fn begin(
 ) -> Result<Verdict, Refusal> {
     let (request, framing) = parse(gateway, session)?;
     *operation = Some(request.operation);
-    let admitted = gateway.admit(request, request_id, SystemTime::now()).await?;
+    let tls = session.as_downstream().digest().is_some_and(|digest| digest.ssl_digest.is_some());
+    let admitted = gateway.admit(request, request_id, tls, SystemTime::now()).await?;
     match admitted.request.operation {
         Operation::GetObject | Operation::HeadObject => Ok(Verdict::Forward(Transfer::download(admitted, framing)?)),
         Operation::PutObject | Operation::UploadPart => {
