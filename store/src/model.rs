@@ -170,6 +170,8 @@ pub struct RetiringBucket {
     pub bucket: BucketId,
     /// Physical buckets not yet dropped.
     pub physical: Vec<(BackendId, PhysicalBucket)>,
+    /// From when on a worker may take it: its deletion, or the end of another worker's claim.
+    pub free_from: Millis,
 }
 
 /// The state of one object on one backend, as a worker last verified it.

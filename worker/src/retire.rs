@@ -1,4 +1,5 @@
 //! Empties and drops what deleted buckets have left on their replicas.
+//! Two deletes of one bucket at once confuse some backends, so a worker claims it first.
 //! Invariant: only a bucket that ListBuckets shows as our own is emptied; its home is gone, so nothing can be lost by it.
 use crate::backend::{BackendError, Remote};
 use crate::backends::Backends;
@@ -7,8 +8,9 @@ use crate::multipart::Upload;
 use futures::{StreamExt, TryStreamExt, stream};
 use s3gateway_config::BackendId;
 use s3gateway_s3::{ObjectKey, PhysicalBucket};
-use s3gateway_store::{BucketId, Metadata, StoreError};
+use s3gateway_store::{BucketId, Metadata, Millis, RetiringBucket, StoreError};
 use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
@@ -22,26 +24,60 @@ pub(crate) struct Retirer {
     pub(crate) metadata: Metadata,
     pub(crate) backends: Arc<Backends>,
     pub(crate) metrics: Metrics,
+    /// How long a claim on a bucket stands without a sign of life.
+    pub(crate) lease: Duration,
 }
 
 impl Retirer {
-    /// One round over all retiring buckets; what fails is tried again in the next.
-    pub(crate) async fn round(&self, stop: &CancellationToken) {
+    /// One round over all retiring buckets that no other worker has; what fails is tried again in the next.
+    pub(crate) async fn round(&self, now: SystemTime, stop: &CancellationToken) {
         let retiring = match self.metadata.retiring_buckets(BUCKETS_AT_ONCE).await {
             Ok(retiring) => retiring,
             Err(error) => return warn!(%error, "retiring buckets cannot be read"),
         };
-        for bucket in retiring {
-            for (id, physical) in &bucket.physical {
-                if stop.is_cancelled() {
-                    return;
-                }
-                match self.retire(&bucket.bucket, id, physical).await {
-                    Ok(()) => info!(bucket = bucket.bucket.as_str(), backend = %id, "replica bucket dropped"),
-                    Err(error) => {
-                        debug!(bucket = bucket.bucket.as_str(), backend = %id, %error, "replica bucket stays")
-                    }
-                }
+        let now = crate::worker::millis(now);
+        for bucket in retiring.iter().filter(|bucket| bucket.free_from <= now) {
+            if stop.is_cancelled() {
+                return;
+            }
+            if let Err(error) = self.retire_claimed(bucket).await {
+                debug!(bucket = bucket.bucket.as_str(), %error, "retiring bucket cannot be claimed");
+            }
+        }
+    }
+
+    /// Works on a bucket as long as it is ours. Cancel: the claim runs out by itself.
+    async fn retire_claimed(&self, bucket: &RetiringBucket) -> Result<(), StoreError> {
+        let id = &bucket.bucket;
+        let Some(mut until) = self.metadata.claim_retiring(id, bucket.free_from, self.lease).await? else {
+            return Ok(());
+        };
+        tokio::select! {
+            () = self.retire_all(bucket) => {}
+            () = self.keep(id, &mut until) => return Ok(()),
+        }
+        self.metadata.claim_retiring(id, until, Duration::ZERO).await.map(drop)
+    }
+
+    /// Prolongs the claim; ends when it is lost or could not be prolonged in time.
+    async fn keep(&self, bucket: &BucketId, until: &mut Millis) {
+        let mut confirmed = Instant::now();
+        loop {
+            tokio::time::sleep(self.lease / 3).await;
+            match self.metadata.claim_retiring(bucket, *until, self.lease).await {
+                Ok(Some(longer)) => (*until, confirmed) = (longer, Instant::now()),
+                Ok(None) => return,
+                Err(_) if confirmed.elapsed() >= self.lease => return,
+                Err(error) => debug!(%error, "the claim on a retiring bucket could not be prolonged"),
+            }
+        }
+    }
+
+    async fn retire_all(&self, bucket: &RetiringBucket) {
+        for (id, physical) in &bucket.physical {
+            match self.retire(&bucket.bucket, id, physical).await {
+                Ok(()) => info!(bucket = bucket.bucket.as_str(), backend = %id, "replica bucket dropped"),
+                Err(error) => debug!(bucket = bucket.bucket.as_str(), backend = %id, %error, "replica bucket stays"),
             }
         }
     }

@@ -86,7 +86,7 @@ impl Worker {
         let converger = Converger::new(metadata.clone(), backends.clone(), settings.clone(), metrics.clone());
         let abandoned_after = settings.abandoned_after;
         let recoverer = Recoverer { metadata: metadata.clone(), backends: backends.clone(), abandoned_after };
-        let retirer = Retirer { metadata, backends, metrics: metrics.clone() };
+        let retirer = Retirer { metadata, backends, metrics: metrics.clone(), lease: settings.lease };
         let shared = Shared { queue, converger, settings, metrics, consumer, jitter: Mutex::new(rng) };
         Ok(Self { shared: Arc::new(shared), retirer, recoverer })
     }
@@ -341,7 +341,7 @@ async fn keep_buckets(retirer: &Retirer, recoverer: &Recoverer, interval: Durati
     while !stop.is_cancelled() {
         let round = async {
             recoverer.round(SystemTime::now(), stop).await;
-            retirer.round(stop).await;
+            retirer.round(SystemTime::now(), stop).await;
         };
         tokio::select! {
             () = round => {}

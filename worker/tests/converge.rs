@@ -7,7 +7,7 @@ use aws_sdk_s3::primitives::{ByteStream, DateTime};
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
 use s3gateway_config::{KeyRule, PlaceRule, ResidencyPolicy};
 use s3gateway_s3::{LogicalBucket, ObjectKey};
-use s3gateway_store::{Begun, NewBucket};
+use s3gateway_store::{Begun, BucketId, NewBucket};
 use sites::{Site, World, noise, until};
 use std::time::Duration;
 
@@ -254,6 +254,51 @@ async fn a_deleted_bucket_leaves_nothing_on_its_replicas() {
     world.queue.mark(&world.dirty("k0"), "req-2").await.unwrap();
     world.clean("k0").await;
     assert!(near.0.head_bucket().bucket(&near.1).send().await.is_err(), "the replica bucket must not rise again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_retiring_bucket_that_another_worker_has_is_left_to_it() {
+    let mut world = World::new().await;
+    world.put("k", b"x".to_vec()).await;
+    world.clean("k").await;
+    world.stop_worker().await;
+    let metadata = world.metadata.clone();
+    let delete = async |bucket: &BucketId| {
+        metadata.begin_delete_bucket(bucket).await.unwrap();
+        metadata.finish_delete_bucket(bucket).await.unwrap();
+    };
+    delete(&world.route.bucket).await;
+    let retiring = async || metadata.retiring_buckets(10).await.unwrap();
+    let seen = retiring().await.remove(0).free_from;
+    let claim = metadata.claim_retiring(&world.route.bucket, seen, Duration::from_secs(600)).await.unwrap();
+    let near = (world.near.client(), world.bucket_on(&world.near));
+    // Two more buckets, one after the other: when both are gone, a whole round has passed the claimed one over.
+    let mut others = Vec::new();
+    for name in ["second", "third"] {
+        let new = NewBucket {
+            tenant: world.tenant.id.clone(),
+            name: LogicalBucket::parse(name).unwrap(),
+            placement: vec![world.home.id.clone(), world.near.id.clone()],
+            replica_count: 1,
+            location: String::new(),
+        };
+        let Begun::Created(route) = metadata.begin_create_bucket(&new).await.unwrap() else {
+            panic!("the name is new")
+        };
+        metadata.activate_bucket(&route.bucket).await.unwrap();
+        others.push(route.bucket);
+    }
+    let (second, third) = (others.remove(0), others.remove(0));
+    delete(&second).await;
+    world.start_worker().await;
+    let is_left = async |bucket: &BucketId| retiring().await.iter().any(|left| left.bucket == *bucket);
+    until("the second is gone", async || !is_left(&second).await).await;
+    delete(&third).await;
+    until("the third is gone", async || !is_left(&third).await).await;
+    near.0.head_bucket().bucket(&near.1).send().await.unwrap();
+    metadata.claim_retiring(&world.route.bucket, claim.unwrap(), Duration::ZERO).await.unwrap().unwrap();
+    until("the first is gone too", async || !is_left(&world.route.bucket).await).await;
+    assert!(near.0.head_bucket().bucket(&near.1).send().await.is_err());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,11 +3,12 @@
 use super::db::{Columns, now, render_json, write};
 use super::routes::route_in;
 use super::{Metadata, feed};
-use crate::{Begun, BucketId, Change, NewBucket, RetiringBucket, StoreError, TenantId, names, sql};
+use crate::{Begun, BucketId, Change, Millis, NewBucket, RetiringBucket, StoreError, TenantId, names, sql};
 use s3gateway_config::{BackendId, Place, ResidencyPolicy};
 use s3gateway_s3::{LogicalBucket, PhysicalBucket};
 use sqlx::AnyConnection;
 use std::collections::HashSet;
+use std::time::Duration;
 use uuid::Uuid;
 
 /// Names tried before giving up; each is taken with a chance of 2^-64 unless buckets retire and come back.
@@ -118,7 +119,7 @@ impl Metadata {
         })
     }
 
-    /// Deleted buckets of which something is left on replicas, longest deleted first.
+    /// Deleted buckets of which something is left on replicas, first those that have been free longest.
     ///
     /// # Errors
     /// `Unavailable`.
@@ -131,10 +132,32 @@ impl Metadata {
             let physical = (row.backend("backend")?, row.parsed("physical", PhysicalBucket::parse)?);
             match retiring.last_mut() {
                 Some(last) if last.bucket == bucket => last.physical.push(physical),
-                _ => retiring.push(RetiringBucket { bucket, physical: vec![physical] }),
+                _ => retiring.push(RetiringBucket {
+                    bucket,
+                    physical: vec![physical],
+                    free_from: row.int("state_since")?,
+                }),
             }
         }
         Ok(retiring)
+    }
+
+    /// Claims a retiring bucket that was seen free from `seen` on, prolongs a claim that ends then, or gives it up with
+    /// a `lease` of nothing. The claim's end; `None` where another worker was faster.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn claim_retiring(
+        &self,
+        bucket: &BucketId,
+        seen: Millis,
+        lease: Duration,
+    ) -> Result<Option<Millis>, StoreError> {
+        let until = now().saturating_add(Millis::try_from(lease.as_millis()).unwrap_or(Millis::MAX));
+        write!(&self.db, tx => {
+            let query = sqlx::query(sql::BUCKET_CLAIM_RETIRED).bind(bucket.as_str()).bind(seen).bind(until);
+            Ok((query.execute(&mut *tx).await?.rows_affected() == 1).then_some(until))
+        })
     }
 
     /// Forgets a retiring physical bucket that is gone from its backend, and the bucket with the last of them.

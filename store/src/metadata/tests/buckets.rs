@@ -4,6 +4,7 @@ use crate::{Begun, BucketId, NewBucket, StoreError};
 use s3gateway_config::{BackendId, PlaceRule, ResidencyPolicy};
 use s3gateway_s3::LogicalBucket;
 use std::collections::HashSet;
+use std::time::Duration;
 
 fn name(name: &str) -> LogicalBucket {
     LogicalBucket::parse(name).unwrap()
@@ -94,6 +95,28 @@ pub(super) async fn a_name_is_reused_while_the_old_replica_retires(f: Fixture) {
     assert_eq!(route.physical[1], old[0].physical[1], "free again");
     m.drop_physical(&route.bucket, &de_fra).await.unwrap();
     assert_eq!(m.route_by_id(&route.bucket).await.unwrap().unwrap().physical.len(), 2, "in use: never dropped");
+}
+
+pub(super) async fn one_worker_has_a_retiring_bucket(f: Fixture) {
+    let (m, tenant) = (&f.metadata, f.tenant("acme").await);
+    let route = f.bucket(&tenant, "photos").await;
+    let lease = Duration::from_secs(600);
+    assert_eq!(m.claim_retiring(&route.bucket, 0, lease).await.unwrap(), None, "in service");
+    m.begin_delete_bucket(&route.bucket).await.unwrap();
+    m.finish_delete_bucket(&route.bucket).await.unwrap();
+    let seen = m.retiring_buckets(10).await.unwrap().remove(0).free_from;
+    let other = f.second().await;
+    let (a, b) =
+        tokio::join!(m.claim_retiring(&route.bucket, seen, lease), other.claim_retiring(&route.bucket, seen, lease));
+    let (a, b) = (a.unwrap(), b.unwrap());
+    assert!(a.is_some() != b.is_some(), "one of two: {a:?} {b:?}");
+    let until = a.or(b).unwrap();
+    assert_eq!(m.retiring_buckets(10).await.unwrap()[0].free_from, until, "all see whose turn it is not");
+    let longer = m.claim_retiring(&route.bucket, until, 2 * lease).await.unwrap().unwrap();
+    assert_eq!(m.claim_retiring(&route.bucket, until, lease).await.unwrap(), None, "that claim is no more");
+    let free = m.claim_retiring(&route.bucket, longer, Duration::ZERO).await.unwrap().unwrap();
+    assert!(free < until, "given up");
+    assert!(other.claim_retiring(&route.bucket, free, lease).await.unwrap().is_some());
 }
 
 pub(super) async fn a_stranger_raises_the_name_once(f: Fixture) {
