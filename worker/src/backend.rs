@@ -1,6 +1,6 @@
 //! One backend as the worker uses it: S3 calls with the backend's own credentials, deadlines and error classes.
 //! No default provider chain: nothing of the machine's AWS configuration can send data to another place.
-use crate::multipart::UploadIds;
+use crate::headers::with_headers;
 use crate::object::{Object, ObjectHeaders, Tags};
 use crate::settings::WorkerSettings;
 use aws_sdk_s3::config::retry::RetryConfig;
@@ -204,24 +204,10 @@ impl Remote {
         object: &Object,
         body: SdkBody,
     ) -> Result<String, BackendError> {
-        let headers = &object.headers;
-        let expires = RawExpires::of(headers);
-        let put = self
-            .data
-            .put_object()
-            .bucket(bucket.for_upstream())
-            .key(key.as_str())
-            .content_length(i64::try_from(object.size).map_err(|_| self.refused("PutObject", 0, "EntityTooLarge"))?)
-            .set_content_type(headers.content_type.clone())
-            .set_cache_control(headers.cache_control.clone())
-            .set_content_disposition(headers.content_disposition.clone())
-            .set_content_encoding(headers.content_encoding.clone())
-            .set_content_language(headers.content_language.clone())
-            .set_expires(headers.expires_date())
-            .set_metadata(Some(headers.metadata.clone().into_iter().collect()))
-            .set_tagging(self.tagging_header(&object.tags))
-            .body(ByteStream::new(body));
-        let put = put.customize().disable_payload_signing().mutate_request(move |request| expires.set(request));
+        let length = i64::try_from(object.size).map_err(|_| self.refused("PutObject", 0, "EntityTooLarge"))?;
+        let put = self.data.put_object().bucket(bucket.for_upstream()).key(key.as_str()).content_length(length);
+        let put = put.set_tagging(self.tagging_header(&object.tags)).body(ByteStream::new(body));
+        let put = with_headers!(put, &object.headers).disable_payload_signing();
         let answer = put.send().await.map_err(|e| self.classify("PutObject", &e))?;
         Ok(crate::object::unquote(answer.e_tag().unwrap_or_default()).to_owned())
     }
@@ -234,7 +220,6 @@ impl Remote {
         headers: &ObjectHeaders,
         copy_etag: &str,
     ) -> Result<(), BackendError> {
-        let expires = RawExpires::of(headers);
         let copy = self
             .data
             .copy_object()
@@ -242,15 +227,8 @@ impl Remote {
             .key(key.as_str())
             .copy_source(format!("{}/{}", bucket.for_upstream(), uri::encode_path(key.as_str())))
             .copy_source_if_match(format!("\"{copy_etag}\""))
-            .metadata_directive(MetadataDirective::Replace)
-            .set_content_type(headers.content_type.clone())
-            .set_cache_control(headers.cache_control.clone())
-            .set_content_disposition(headers.content_disposition.clone())
-            .set_content_encoding(headers.content_encoding.clone())
-            .set_content_language(headers.content_language.clone())
-            .set_expires(headers.expires_date())
-            .set_metadata(Some(headers.metadata.clone().into_iter().collect()));
-        let sent = copy.customize().mutate_request(move |request| expires.set(request)).send().await;
+            .metadata_directive(MetadataDirective::Replace);
+        let sent = with_headers!(copy, headers).send().await;
         sent.map(drop).map_err(|e| self.classify("CopyObject", &e))
     }
 
@@ -299,16 +277,6 @@ impl Remote {
                 return Ok(false);
             }
         }
-    }
-
-    /// The open multipart uploads whose keys begin with `prefix`, one page of them.
-    pub(crate) async fn open_uploads(&self, bucket: &PhysicalBucket, prefix: &str) -> Result<UploadIds, BackendError> {
-        if !self.backend.capabilities.list_uploads {
-            return Ok(UploadIds::new());
-        }
-        let list = self.control.list_multipart_uploads().bucket(bucket.for_upstream()).prefix(prefix);
-        let page = list.send().await.map_err(|e| self.classify("ListMultipartUploads", &e))?;
-        Ok(UploadIds::parse(page))
     }
 
     /// The value of `x-amz-tagging`.
@@ -362,21 +330,6 @@ impl Remote {
             }
             (200..=299, _) => self.unreadable(operation),
             _ => self.refused(operation, status, &printable(code)),
-        }
-    }
-}
-
-/// Keeps an `Expires` that is no date, which the SDK's types cannot carry.
-pub(crate) struct RawExpires(Option<String>);
-
-impl RawExpires {
-    pub(crate) fn of(headers: &ObjectHeaders) -> Self {
-        Self(headers.expires.clone().filter(|_| headers.expires_date().is_none()))
-    }
-    pub(crate) fn set(&self, request: &mut aws_sdk_s3::config::http::HttpRequest) {
-        if let Some(raw) = &self.0 {
-            // A value that is no header value cannot have come from a header.
-            let _ = request.headers_mut().try_insert("expires", raw.clone());
         }
     }
 }

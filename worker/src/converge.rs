@@ -5,11 +5,12 @@ mod observe;
 
 use crate::backend::{BackendError, Remote};
 use crate::backends::Backends;
+use crate::claim::Claim;
+use crate::clock::millis;
 use crate::metrics::Metrics;
 use crate::object::{Object, Tags};
 use crate::plan::{Action, Home, PENDING, Target, Wanted};
 use crate::settings::WorkerSettings;
-use crate::worker::Claim;
 use s3gateway_config::BackendId;
 use s3gateway_s3::{ObjectKey, PhysicalBucket};
 use s3gateway_store::{DirtyKey, Metadata, ObjectCopy, Route, StoreError};
@@ -82,6 +83,13 @@ struct Scene<'a> {
     claim: &'a Claim,
 }
 
+impl Scene<'_> {
+    /// Fails where another worker has taken the job over; asked before everything that changes a backend.
+    async fn hold(&self) -> Result<(), ConvergeError> {
+        if self.claim.is_held().await? { Ok(()) } else { Err(ConvergeError::LostClaim) }
+    }
+}
+
 impl Converger {
     /// Shared state for all jobs of a worker.
     pub(crate) fn new(metadata: Metadata, backends: Arc<Backends>, settings: WorkerSettings, metrics: Metrics) -> Self {
@@ -127,7 +135,7 @@ impl Converger {
         let is_moved = places.iter().any(|place| place.action != Action::Leave);
         let unchanged = if is_moved { self.is_home_unchanged(&scene).await } else { Ok(true) };
         // One that has taken over knows better what is where.
-        scene.claim.held().await?;
+        scene.hold().await?;
         self.record(&scene, &places, &results).await?;
         self.lend_tags(&scene, &places).await?;
         match sum_up(&scene, &places, results) {
@@ -234,7 +242,7 @@ fn copy_record(id: &BackendId, etag: &str, object: &Object, how: String) -> Obje
         home_etag: object.etag.clone(),
         size: i64::try_from(object.size).unwrap_or(i64::MAX),
         verified_how: how,
-        verified_at: crate::worker::millis(SystemTime::now()),
+        verified_at: millis(SystemTime::now()),
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::backend::{BackendError, Remote};
 use crate::layout::{self, Digest16, Part, Probe};
 use crate::metrics::Metrics;
-use crate::multipart::{self, Upload};
+use crate::multipart::{self, Upload, UploadIds};
 use crate::object::Object;
 use crate::plan::Method;
 use crate::settings::WorkerSettings;
@@ -154,7 +154,7 @@ impl Copying<'_> {
         resume: bool,
         parts: &[Part],
     ) -> Result<(String, BTreeMap<i32, Digest16>), BackendError> {
-        let open = self.target.open_uploads(self.target_bucket, self.key.as_str()).await?;
+        let open = UploadIds::open(self.target, self.target_bucket, self.key.as_str()).await?;
         let mut ids = open.of_key(self.key);
         let newest = if resume { ids.pop() } else { None };
         for id in ids {

@@ -4,8 +4,11 @@
 mod backend;
 mod backends;
 mod backoff;
+mod claim;
+mod clock;
 mod converge;
 mod copy;
+mod headers;
 mod layout;
 mod metrics;
 mod multipart;

@@ -1,5 +1,6 @@
 //! Multipart uploads at a backend, as copies of large objects need them.
-use crate::backend::{BackendError, RawExpires, Remote};
+use crate::backend::{BackendError, Remote};
+use crate::headers::with_headers;
 use crate::layout::{Digest16, Part, parse_digest};
 use crate::object::{ObjectHeaders, unquote};
 use aws_sdk_s3::operation::list_multipart_uploads::ListMultipartUploadsOutput;
@@ -13,13 +14,17 @@ use std::collections::BTreeMap;
 pub(crate) struct UploadIds(Vec<(String, String)>);
 
 impl UploadIds {
-    /// No uploads.
-    pub(crate) fn new() -> Self {
-        Self::default()
+    /// The open uploads whose keys begin with `prefix`, one page of them; none where the backend does not list them.
+    pub(crate) async fn open(remote: &Remote, bucket: &PhysicalBucket, prefix: &str) -> Result<Self, BackendError> {
+        if !remote.backend.capabilities.list_uploads {
+            return Ok(Self::default());
+        }
+        let list = remote.control.list_multipart_uploads().bucket(bucket.for_upstream()).prefix(prefix);
+        let page = list.send().await.map_err(|e| remote.classify("ListMultipartUploads", &e))?;
+        Ok(Self::parse(page))
     }
 
-    /// Reads a page of ListMultipartUploads.
-    pub(crate) fn parse(page: ListMultipartUploadsOutput) -> Self {
+    fn parse(page: ListMultipartUploadsOutput) -> Self {
         let mut uploads = page.uploads.unwrap_or_default();
         uploads.sort_by_key(|u| u.initiated.map_or(0, |at| at.secs()));
         Self(uploads.into_iter().filter_map(|u| Some((u.key?, u.upload_id?))).collect())
@@ -61,20 +66,8 @@ pub(crate) async fn create(
     key: &ObjectKey,
     headers: &ObjectHeaders,
 ) -> Result<String, BackendError> {
-    let expires = RawExpires::of(headers);
-    let create = remote
-        .control
-        .create_multipart_upload()
-        .bucket(bucket.for_upstream())
-        .key(key.as_str())
-        .set_content_type(headers.content_type.clone())
-        .set_cache_control(headers.cache_control.clone())
-        .set_content_disposition(headers.content_disposition.clone())
-        .set_content_encoding(headers.content_encoding.clone())
-        .set_content_language(headers.content_language.clone())
-        .set_expires(headers.expires_date())
-        .set_metadata(Some(headers.metadata.clone().into_iter().collect()));
-    let sent = create.customize().mutate_request(move |request| expires.set(request)).send().await;
+    let create = remote.control.create_multipart_upload().bucket(bucket.for_upstream()).key(key.as_str());
+    let sent = with_headers!(create, headers).send().await;
     let answer = sent.map_err(|e| remote.classify("CreateMultipartUpload", &e))?;
     answer.upload_id.ok_or_else(|| remote.unreadable("CreateMultipartUpload"))
 }

@@ -2,6 +2,7 @@
 //! Invariant: a bucket with an object in it is never dropped; its deletion is called off instead.
 use crate::backend::{BackendError, Remote};
 use crate::backends::Backends;
+use crate::clock::millis;
 use s3gateway_s3::PhysicalBucket;
 use s3gateway_store::{Metadata, StoreError, UnfinishedBucket};
 use std::sync::Arc;
@@ -33,7 +34,7 @@ enum End {
 impl Recoverer {
     /// One round over all unfinished buckets; what fails is tried again in the next.
     pub(crate) async fn round(&self, now: SystemTime, stop: &CancellationToken) {
-        let before = crate::worker::millis(now.checked_sub(self.abandoned_after).unwrap_or(SystemTime::UNIX_EPOCH));
+        let before = millis(now.checked_sub(self.abandoned_after).unwrap_or(SystemTime::UNIX_EPOCH));
         let unfinished = match self.metadata.unfinished_buckets(before, BUCKETS_AT_ONCE).await {
             Ok(unfinished) => unfinished,
             Err(error) => return warn!(%error, "unfinished buckets cannot be read"),

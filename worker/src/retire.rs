@@ -3,8 +3,9 @@
 //! Invariant: only a bucket that ListBuckets shows as our own is emptied; its home is gone, so nothing can be lost by it.
 use crate::backend::{BackendError, Remote};
 use crate::backends::Backends;
+use crate::clock::millis;
 use crate::metrics::Metrics;
-use crate::multipart::Upload;
+use crate::multipart::{Upload, UploadIds};
 use futures::{StreamExt, TryStreamExt, stream};
 use s3gateway_config::BackendId;
 use s3gateway_s3::{ObjectKey, PhysicalBucket};
@@ -35,7 +36,7 @@ impl Retirer {
             Ok(retiring) => retiring,
             Err(error) => return warn!(%error, "retiring buckets cannot be read"),
         };
-        let now = crate::worker::millis(now);
+        let now = millis(now);
         for bucket in retiring.iter().filter(|bucket| bucket.free_from <= now) {
             if stop.is_cancelled() {
                 return;
@@ -125,7 +126,7 @@ async fn empty(remote: &Remote, bucket: &PhysicalBucket) -> Result<(), BackendEr
             break;
         }
     }
-    for (key, id) in remote.open_uploads(bucket, "").await?.into_all() {
+    for (key, id) in UploadIds::open(remote, bucket, "").await?.into_all() {
         let Ok(key) = ObjectKey::parse(&key) else { continue };
         Upload { remote, bucket, key: &key, id: &id }.abort().await?;
     }

@@ -2,6 +2,8 @@
 //! Stopping is a sequence: no new claims, running jobs may finish within the grace, what is left is taken over by others.
 use crate::backends::Backends;
 use crate::backoff::decide_delay;
+use crate::claim::Claim;
+use crate::clock::millis;
 use crate::converge::{ConvergeError, Converged, Converger};
 use crate::metrics::{Metrics, Outcome};
 use crate::recover::Recoverer;
@@ -12,7 +14,7 @@ use rand::{Rng, SeedableRng};
 use s3gateway_store::queue::{Cleared, Job};
 use s3gateway_store::{JobRecord, Metadata, Queue, StoreError};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, error, info, info_span, warn};
@@ -59,14 +61,6 @@ struct Shared {
     /// This worker's name in the queue.
     consumer: String,
     jitter: Mutex<StdRng>,
-}
-
-/// A worker's hold on one job.
-pub(crate) struct Claim {
-    queue: Arc<dyn Queue>,
-    job: Job,
-    consumer: String,
-    lease: Duration,
 }
 
 impl Worker {
@@ -314,28 +308,6 @@ impl Verdict {
     }
 }
 
-impl Claim {
-    /// Fails where another worker has taken the job over; asked before everything that changes a backend.
-    pub(crate) async fn held(&self) -> Result<(), ConvergeError> {
-        let held = self.queue.extend(&self.job, &self.consumer, self.lease).await?;
-        if held { Ok(()) } else { Err(ConvergeError::LostClaim) }
-    }
-
-    /// Keeps the claim alive; ends when it is lost, or when nobody could say so for as long as it lasts.
-    async fn keep(&self) {
-        let mut confirmed = Instant::now();
-        loop {
-            tokio::time::sleep(self.lease / 3).await;
-            match self.queue.extend(&self.job, &self.consumer, self.lease).await {
-                Ok(true) => confirmed = Instant::now(),
-                Ok(false) => return,
-                Err(_) if confirmed.elapsed() >= self.lease => return,
-                Err(failed) => debug!(error = %failed, "the claim could not be extended"),
-            }
-        }
-    }
-}
-
 /// Ends what gateways left half done, and drops what deleted buckets left behind.
 async fn keep_buckets(retirer: &Retirer, recoverer: &Recoverer, interval: Duration, stop: &CancellationToken) {
     while !stop.is_cancelled() {
@@ -355,11 +327,6 @@ fn note_end(ended: Result<(), tokio::task::JoinError>) {
     if let Err(failed) = ended {
         error!(error = %failed, "a job ended without a verdict; it will be taken over");
     }
-}
-
-/// Milliseconds since the Unix epoch, as the store keeps times.
-pub(crate) fn millis(now: SystemTime) -> i64 {
-    now.duration_since(UNIX_EPOCH).ok().and_then(|since| i64::try_from(since.as_millis()).ok()).unwrap_or(0)
 }
 
 /// An error with its causes on one line.

@@ -70,7 +70,7 @@ impl Converger {
                 return self.copy_metadata(scene, place, remote, object).await;
             }
             (Action::CopyTags, Some(remote), Some(object)) => {
-                scene.claim.held().await?;
+                scene.hold().await?;
                 let bucket = physical_on(scene.route, &place.id)?;
                 remote.set_tags(bucket, scene.key, &object.tags).await?;
                 return Ok(self.left_copy(place, Some(object)));
@@ -104,7 +104,7 @@ impl Converger {
         if !same || !self.is_home_unchanged(scene).await? {
             return Err(ConvergeError::Changed);
         }
-        scene.claim.held().await?;
+        scene.hold().await?;
         remote.delete(bucket, scene.key.as_str()).await?;
         match remote.head(bucket, scene.key).await? {
             None => Ok(None),
@@ -121,7 +121,7 @@ impl Converger {
         method: plan::Method,
     ) -> Result<ObjectCopy, ConvergeError> {
         let bucket = self.ensure_bucket(scene.route, remote).await?;
-        scene.claim.held().await?;
+        scene.hold().await?;
         let copying = Copying {
             source: &scene.home,
             source_bucket: &scene.home_bucket,
@@ -181,7 +181,7 @@ impl Converger {
         let (Target::Present(copy), bucket) = (&place.target, physical_on(scene.route, &place.id)?) else {
             return Err(ConvergeError::Changed);
         };
-        scene.claim.held().await?;
+        scene.hold().await?;
         let replaced = remote.replace_metadata(bucket, scene.key, &object.headers, &copy.etag).await;
         let refused = matches!(replaced, Err(BackendError::Refused { .. }));
         if !refused {
