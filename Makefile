@@ -29,3 +29,6 @@ bench: build-needs
 lint: build-needs
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
+	@# Where it is installed (cargo install --locked cargo-deny). Advisories are fetched: cargo deny check advisories.
+	@if cargo deny --version >/dev/null 2>&1; then cargo deny --log-level error check bans licenses sources; \
+	else echo "cargo deny is not installed: deny.toml was not checked"; fi
