@@ -12,6 +12,7 @@ from gateway import HOME
 from processes import until
 from raw import exchange, host_of
 from sigv4 import Request, authorise, encode_key
+from test_tls import secure  # noqa: F401 - a fixture
 
 PART = payload(5 * MIB, "part")
 
@@ -43,6 +44,13 @@ def test_the_location_of_a_completed_object_is_the_clients_own_address(gateway, 
     done = Upload(s3, bucket, "a b/ä+%41").complete()
     assert done["Location"] == f"{target.endpoint}/{bucket}/{quote('a b/ä+%41')}"
     assert (done["Bucket"], done["Key"]) == (bucket, "a b/ä+%41")
+
+
+def test_the_location_has_the_scheme_of_the_clients_connection(secure):
+    target = secure.target()
+    s3 = target.s3()
+    bucket = target.make_bucket("ops", s3=s3)
+    assert Upload(s3, bucket, "k").complete()["Location"] == f"{target.endpoint}/{bucket}/k"
 
 
 def test_a_completion_may_be_repeated(gateway, s3, bucket):
