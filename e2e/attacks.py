@@ -15,6 +15,9 @@ from sigv4 import Request, Seed, Signer, authorise, encode_key
 
 NO_ANSWER = (0, None)
 """The connection was closed without an answer: right where the framing was in doubt."""
+ARGUMENT = (400, "InvalidArgument")
+INVALID = (400, "InvalidRequest")
+MISMATCH = (403, "SignatureDoesNotMatch")
 
 
 @dataclass
@@ -34,6 +37,10 @@ class Row:
     @property
     def name(self) -> str:
         return f"{self.id}" + ("" if self.variant is None else f"-{ascii(self.variant)[:40]}")
+
+    def build(self, *given) -> Request | bytes:
+        """Its request, made from what the table's functions take before the variant."""
+        return self.make(*given) if self.variant is None else self.make(*given, self.variant)
 
 
 class Table(list):
@@ -80,11 +87,14 @@ class Arena:
     def sign(self, request: Request, signer: Signer | None = None, payload: str | None = None, **options) -> Seed:
         return authorise(request, signer or self.signer, self.host, payload, **options)
 
+    def signed(self, request: Request, signer: Signer | None = None, payload: str | None = None, **options) -> Request:
+        self.sign(request, signer, payload, **options)
+        return request
+
     def signed_put(self, key: str, body: bytes = b"12345", signer: Signer | None = None, payload: str | None = None, headers: list | None = None, **options) -> Request:
         request = self.put(key, body)
         request.headers += headers or []
-        self.sign(request, signer, payload, **options)
-        return request
+        return self.signed(request, signer, payload, **options)
 
     def send(self, request: Request | bytes, **options) -> Answer:
         return exchange(self.endpoint, request, **options)
@@ -104,7 +114,7 @@ class Arena:
     def check(self, row: Row):
         """Sends the row and judges all of it."""
         key = self.key()
-        request = row.make(self, key) if row.variant is None else row.make(self, key, row.variant)
+        request = row.build(self, key)
         answer = self.send(request, end=row.end, **row.options)
         self.judge(row, answer, request.method if isinstance(request, Request) else "PUT")
         stored = self.stored(key)

@@ -9,6 +9,7 @@ import time
 import pytest
 
 import processes
+from attacks import Arena
 from clients import MIB, Content, Target
 from gateway import SHAPES, Gateway
 from servers import Rgw
@@ -73,6 +74,14 @@ def target(shape) -> Target:
 def large(tmp_path_factory) -> Content:
     """What every client has to carry: 200 MiB."""
     return Content.make(tmp_path_factory.mktemp("large") / "content", 200 * MIB)
+
+
+@pytest.fixture(scope="module")
+def arena(shape) -> Arena:
+    """For the attack tables: a bucket that is watched at its home."""
+    if shape.name == "direct":
+        pytest.skip("needs the gateway")
+    return Arena(shape)
 
 
 @pytest.fixture(autouse=True)

@@ -8,24 +8,15 @@ import time
 
 import pytest
 
-from attacks import NO_ANSWER, Arena, Table
+from attacks import INVALID, MISMATCH, NO_ANSWER, Arena, Row, Table
 from clients import MIB, payload
-from raw import Connection, address_of
+from raw import Answer, Connection, address_of
 from sigv4 import CHECKSUMS, STREAMING, STREAMING_TRAILER, STREAMING_UNSIGNED_TRAILER, UNSIGNED, Request, md5_base64, sha256_hex, signed_chunks, unsigned_chunks
 
-MISMATCH = (403, "SignatureDoesNotMatch")
 INCOMPLETE = (400, "IncompleteBody")
-INVALID = (400, "InvalidRequest")
 TRAILER = (400, "MalformedTrailerError")
 DATA = [payload(8192, "chunk-1"), payload(8192, "chunk-2"), payload(777, "chunk-3")]
 WHOLE = b"".join(DATA)
-
-
-@pytest.fixture(scope="module")
-def arena(shape):
-    if shape.name == "direct":
-        pytest.skip("needs the gateway")
-    return Arena(shape)
 
 
 class Write:
@@ -40,9 +31,7 @@ class Write:
         return request
 
     def plain(self, body: bytes = b"12345", *headers, payload: str | None = None, **options) -> Request:
-        request = self.request(body, *headers)
-        self.arena.sign(request, None, payload, **options)
-        return request
+        return self.arena.signed(self.request(body, *headers), None, payload, **options)
 
     def stream(self, bend=None, chunks=None, trailers=None, mode=None, decoded: str | None = "auto", announce: str | None = "auto", signer=None) -> Request:
         """An aws-chunked upload; `bend(pieces, seed)` may damage the pieces before they are joined."""
@@ -272,8 +261,7 @@ def two_checksums(w):
 def chunked_without_length(w):
     request = w.request(b"5\r\n12345\r\n0\r\n\r\n", ("Transfer-Encoding", "chunked"))
     request.length = None
-    w.arena.sign(request, None, UNSIGNED)
-    return request
+    return w.arena.signed(request, None, UNSIGNED)
 
 
 @PL.row("PL-23-streaming", {200}, control=True)
@@ -291,25 +279,26 @@ def chunked_with_decoded_length(w):
 def content_length_form(w, value):
     request = w.request(b"12345")
     request.length = value
-    w.arena.sign(request, None, UNSIGNED)
-    return request
+    return w.arena.signed(request, None, UNSIGNED)
 
 
 @PL.row("PL-26", {(400, "EntityTooLarge")}, str(5 * 1024 * MIB + 1), "9223372036854775807")
 def over_five_gibibytes(w, value):
     request = w.request(b"")
     request.length = value
-    w.arena.sign(request, None, UNSIGNED)
-    return request
+    return w.arena.signed(request, None, UNSIGNED)
+
+
+def attempt(arena: Arena, row: Row, key: str, query: str = "") -> Answer:
+    answer = arena.send(row.build(Write(arena, key, query)), end=row.end)
+    arena.judge(row, answer, "PUT")
+    return answer
 
 
 @pytest.mark.parametrize("row", PL, ids=PL.ids())
 def test_put_object(arena, row):
     key = arena.key()
-    write = Write(arena, key, "")
-    request = row.make(write) if row.variant is None else row.make(write, row.variant)
-    answer = arena.send(request, end=row.end)
-    arena.judge(row, answer, "PUT")
+    answer = attempt(arena, row, key)
     stored = arena.stored(key)
     if row.control:
         sent = {"PL-00-plain": WHOLE, "PL-00-one-byte": b"x"}.get(row.id, WHOLE)
@@ -330,10 +319,7 @@ def upload(arena):
 def test_upload_part(arena, upload, row):
     key, upload_id = upload
     number = next(arena.numbers) % 10_000 + 1
-    write = Write(arena, key, f"partNumber={number}&uploadId={upload_id}")
-    request = row.make(write) if row.variant is None else row.make(write, row.variant)
-    answer = arena.send(request, end=row.end)
-    arena.judge(row, answer, "PUT")
+    answer = attempt(arena, row, key, f"partNumber={number}&uploadId={upload_id}")
     parts = arena.s3.list_parts(Bucket=arena.bucket, Key=key, UploadId=upload_id, PartNumberMarker=number - 1, MaxParts=1).get("Parts", [])
     there = any(p["PartNumber"] == number for p in parts)
     assert there == row.control, f"{answer}: the part is {'there' if there else 'missing'}"
