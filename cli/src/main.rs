@@ -1,12 +1,15 @@
 //! The binary `s3gateway`: reads arguments and configuration, puts the crates together, and stops them in order.
 //! Composition only: whatever decides stands in the other crates.
 mod admin;
+mod admin_file;
 mod arguments;
 mod dev;
 mod failure;
 mod logging;
 mod ops;
+mod private_file;
 mod processes;
+mod runtime;
 mod serve;
 mod signals;
 

@@ -1,10 +1,10 @@
 //! The processes of production, each put together from one configuration: `proxy`, `worker`, `migrate`, `check-config`.
 use crate::{
-    arguments::ConfigFile,
     failure::{During, Failure},
-    logging, ops, serve,
+    logging, ops, runtime, serve,
     signals::Signals,
 };
+use clap::Args;
 use prometheus::Registry;
 use s3gateway_config::settings::{self, Environment, SecretsSettings, Settings};
 use s3gateway_proxy::{Gateway, Listeners, ProxyParts, admin};
@@ -14,9 +14,17 @@ use s3gateway_store::{
     secrets::{KeyProvider, LocalKey},
 };
 use s3gateway_worker::{Worker, WorkerParts, WorkerSettings};
-use std::sync::Arc;
-use tokio::{net::TcpListener, runtime::Runtime};
+use std::{path::PathBuf, sync::Arc};
+use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// Where the configuration is.
+#[derive(Debug, Args)]
+pub struct ConfigFile {
+    /// The TOML file
+    #[arg(long, value_name = "FILE", env = "S3GATEWAY_CONFIG", default_value = "/etc/s3gateway/s3gateway.toml")]
+    pub config: PathBuf,
+}
 
 /// What `proxy` and `worker` both stand on.
 struct Stores {
@@ -29,7 +37,7 @@ struct Stores {
 pub fn proxy(from: &ConfigFile) -> Result<(), Failure> {
     let settings = load(from)?;
     logging::start(settings.log.format, &settings.log.level)?;
-    let runtime = runtime()?;
+    let runtime = runtime::start()?;
     let (stop, draining) = (CancellationToken::new(), CancellationToken::new());
     let tasks = TaskTracker::new();
     let gateway = runtime.block_on(start_proxy(&settings, &draining, &stop, &tasks))?;
@@ -92,7 +100,7 @@ async fn start_proxy(
 pub fn worker(from: &ConfigFile) -> Result<(), Failure> {
     let settings = load(from)?;
     logging::start(settings.log.format, &settings.log.level)?;
-    runtime()?.block_on(async {
+    runtime::start()?.block_on(async {
         let signals = Signals::listen()?;
         let stores = open(&settings).await?;
         let registry = Registry::new();
@@ -128,7 +136,7 @@ pub fn worker(from: &ConfigFile) -> Result<(), Failure> {
 pub fn migrate(from: &ConfigFile) -> Result<(), Failure> {
     let settings = load(from)?;
     logging::start(settings.log.format, &settings.log.level)?;
-    runtime()?.block_on(async {
+    runtime::start()?.block_on(async {
         let metadata = connect(&settings, provider(&settings)?).await?;
         metadata.migrate().await.during("migrating")?;
         println!("the schema is up to date");
@@ -140,18 +148,13 @@ pub fn migrate(from: &ConfigFile) -> Result<(), Failure> {
 pub fn check_config(from: &ConfigFile) -> Result<(), Failure> {
     let settings = load(from)?;
     provider(&settings)?;
-    runtime()?.block_on(redis(&settings))?;
+    runtime::start()?.block_on(redis(&settings))?;
     println!("{}: no faults", from.config.display());
     Ok(())
 }
 
 fn load(from: &ConfigFile) -> Result<Settings, Failure> {
     Settings::load(&from.config, &Environment::of_process()).map_err(|faults| Failure::of_input(faults.to_string()))
-}
-
-/// A runtime for everything but the serving of S3, which Pingora does on its own threads.
-pub fn runtime() -> Result<Runtime, Failure> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build().during("starting the runtime")
 }
 
 async fn open(settings: &Settings) -> Result<Stores, Failure> {

@@ -2,9 +2,10 @@
 mod client;
 mod commands;
 mod render;
+mod requests;
 mod trust;
 
-use crate::{dev::AdminFile, failure::Failure, processes};
+use crate::{admin_file::AdminFile, failure::Failure, runtime};
 use clap::Args;
 use client::Client;
 use commands::Noun;
@@ -40,8 +41,7 @@ pub struct AdminCommand {
 pub fn run(command: AdminCommand) -> Result<(), Failure> {
     let client = find(&command)?;
     let request = command.noun.into_request()?;
-    let answer =
-        processes::runtime()?.block_on(client.send(&request.method, &request.target, request.body.as_ref()))?;
+    let answer = runtime::start()?.block_on(client.send(&request.method, &request.target, request.body.as_ref()))?;
     let text = if command.json { render::render_json(&answer) } else { render::render(request.shape, &answer) };
     // `| head` closes the pipe early; that is no fault of ours.
     let _ = std::io::Write::write_all(&mut std::io::stdout(), text.as_bytes());

@@ -2,6 +2,7 @@
 //! develop. Invariant: nothing in it listens beyond loopback, because its keys stand in files and on the screen.
 mod embedded;
 mod layout;
+mod options;
 mod places;
 mod ports;
 mod probe;
@@ -11,9 +12,9 @@ mod storage;
 mod welcome;
 
 use crate::{
-    arguments::DevOptions,
+    admin_file::AdminFile,
     failure::{During, Failure},
-    logging, processes, serve,
+    logging, private_file, runtime, serve,
     signals::Signals,
 };
 use embedded::EmbeddedBackends;
@@ -29,7 +30,7 @@ use state::{DevFile, Folder};
 use std::{collections::HashMap, net::SocketAddr, str::FromStr, sync::Arc, time::Duration};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-pub use state::AdminFile;
+pub use options::DevOptions;
 
 /// In-flight requests get this long after Ctrl-C: whoever presses it is waiting.
 const GRACE: Duration = Duration::from_secs(5);
@@ -60,7 +61,7 @@ pub fn run(options: &DevOptions) -> Result<(), Failure> {
         )));
     }
     logging::start(LogFormat::Human, &options.log_level)?;
-    let runtime = processes::runtime()?;
+    let runtime = runtime::start()?;
     let folder = Folder::open(&options.state)?;
     let running = runtime.block_on(start(options, &folder))?;
     let listeners = Listeners { plain: vec![running.endpoint], tls: Vec::new() };
@@ -94,7 +95,12 @@ async fn start(options: &DevOptions, folder: &Folder) -> Result<Running, Failure
     setup::store_backends(&metadata, &known, &backends).await?;
     setup::create_tenants(&metadata, folder, &mut known).await?;
 
-    let queue: Arc<dyn Queue> = Arc::new(metadata.sql_queue());
+    let queue = metadata.sql_queue();
+    if setup::has_only(&metadata, &backends).await? {
+        // The folder's lock says that the last `dev` is dead, and its backends, into which its writes went, died with it.
+        queue.take_over().await.during("taking the queue over")?;
+    }
+    let queue: Arc<dyn Queue> = Arc::new(queue);
     // Two parts of one process with some figures of the same name: a label tells whose they are.
     let (proxy_figures, worker_figures) = (labelled("proxy")?, labelled("worker")?);
     let gateway = Gateway::start(ProxyParts {
@@ -128,7 +134,7 @@ async fn start(options: &DevOptions, folder: &Folder) -> Result<Running, Failure
     let admin_file = AdminFile::of(bound.admin.local_addr().during("the admin port")?, setup::random_token());
     spawn_admin(&running, &metadata, &queue, vec![proxy_figures, worker_figures.clone()], bound.admin, &admin_file)?;
     spawn_worker(&running, metadata, queue, worker_figures)?;
-    folder.write_admin(&admin_file)?;
+    admin_file.write(folder.root())?;
     // Lives as long as the process: a second signal must be heard during the drain.
     tokio::spawn(signals.cancel(running.draining.clone()));
     spawn_announcement(options, folder, &running, known, admin_file);
@@ -189,7 +195,7 @@ fn spawn_announcement(options: &DevOptions, folder: &Folder, running: &Running, 
         let probed = probe::until_all_answer(&ready, &backends);
         let outcome = tokio::select! { outcome = probed => outcome, () = draining.cancelled() => return };
         let written = outcome.and_then(|()| match &ready_path {
-            Some(path) => state::write_private(path, &ready),
+            Some(path) => private_file::write(path, &ready),
             None => Ok(()),
         });
         match written {

@@ -1,8 +1,6 @@
 //! Takes the ports that were asked for, or the next free ones, and says so.
-use crate::{
-    arguments::DevOptions,
-    failure::{During, Failure},
-};
+use super::options::DevOptions;
+use crate::failure::{During, Failure};
 use std::net::{IpAddr, SocketAddr, TcpListener};
 
 /// Ports tried after one that is taken.

@@ -38,6 +38,13 @@ pub async fn store_backends(metadata: &Metadata, known: &DevFile, running: &Embe
     Ok(())
 }
 
+/// Whether every backend is one of ours, so that none outlived the last `dev`.
+pub async fn has_only(metadata: &Metadata, running: &EmbeddedBackends) -> Result<bool, Failure> {
+    let endpoints = running.endpoints();
+    let known = metadata.backends().await.during("reading the backends")?;
+    Ok(known.iter().all(|backend| endpoints.iter().any(|(id, _)| id == backend.id.as_str())))
+}
+
 /// Makes the two tenants that are not in `known` yet; one that its user has changed or removed since stays so.
 pub async fn create_tenants(metadata: &Metadata, folder: &Folder, known: &mut DevFile) -> Result<(), Failure> {
     let in_the_eu = ResidencyPolicy {

@@ -1,16 +1,19 @@
-//! The state folder of `dev` and the files in it that hold secrets: mode 0600, replaced as a whole.
+//! The state folder of `dev`, held by one process at a time, and what it remembers there from start to start.
 use super::{places, setup};
-use crate::failure::{During, Failure};
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use crate::{
+    admin_file::AdminFile,
+    failure::{During, Failure},
+    private_file,
+};
+use serde::{Deserialize, Serialize};
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
-    io::{self, Write},
+    io,
     net::SocketAddr,
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
-const ADMIN: &str = "admin.json";
 const DEV: &str = "dev.json";
 
 /// The folder, held by one `dev` at a time.
@@ -18,15 +21,6 @@ pub struct Folder {
     given: PathBuf,
     absolute: PathBuf,
     _lock: File,
-}
-
-/// How the admin CLI reaches this `dev`.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct AdminFile {
-    /// `http://127.0.0.1:PORT`
-    pub endpoint: String,
-    /// Bearer token, new at each start.
-    pub token: String,
 }
 
 /// What `dev` remembers from start to start.
@@ -116,6 +110,10 @@ impl Folder {
     pub fn as_given(&self) -> &Path {
         &self.given
     }
+    /// The folder, wherever the process's own is.
+    pub fn root(&self) -> &Path {
+        &self.absolute
+    }
     /// A path inside.
     pub fn path(&self, name: &str) -> PathBuf {
         self.absolute.join(name)
@@ -126,7 +124,7 @@ impl Folder {
     /// Where the file is there and cannot be read: its keys would be lost by writing a new one.
     pub fn read_dev(&self) -> Result<DevFile, Failure> {
         let path = self.path(DEV);
-        match read(&path) {
+        match private_file::read(&path) {
             Ok(file) => Ok(file),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(DevFile::default()),
             Err(error) => Err(Failure::while_doing(&format!("reading {}", path.display()), &error)),
@@ -134,25 +132,7 @@ impl Folder {
     }
     /// Keeps what the next start needs.
     pub fn write_dev(&self, file: &DevFile) -> Result<(), Failure> {
-        write_private(&self.path(DEV), file)
-    }
-    /// Tells the admin CLI where to go.
-    pub fn write_admin(&self, file: &AdminFile) -> Result<(), Failure> {
-        write_private(&self.path(ADMIN), file)
-    }
-}
-
-impl AdminFile {
-    /// For an address and a token.
-    pub fn of(address: SocketAddr, token: String) -> Self {
-        Self { endpoint: format!("http://{address}"), token }
-    }
-    /// Of the `dev` whose state is in `folder`.
-    ///
-    /// # Errors
-    /// Where there is none.
-    pub fn read(folder: &Path) -> io::Result<Self> {
-        read(&folder.join(ADMIN))
+        private_file::write(&self.path(DEV), file)
     }
 }
 
@@ -186,26 +166,6 @@ impl ReadyFile {
             backends: backends.collect(),
         }
     }
-}
-
-fn read<T: DeserializeOwned>(path: &Path) -> io::Result<T> {
-    serde_json::from_slice(&fs::read(path)?).map_err(io::Error::other)
-}
-
-/// Writes a document that only the owner can read, whole or not at all: a new file beside it takes its place.
-pub fn write_private<T: Serialize>(path: &Path, document: &T) -> Result<(), Failure> {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}.new", std::process::id()));
-    let beside = path.with_file_name(name);
-    let written = || -> io::Result<()> {
-        let _ = fs::remove_file(&beside);
-        let mut file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&beside)?;
-        file.write_all(&serde_json::to_vec_pretty(document)?)?;
-        file.write_all(b"\n")?;
-        file.sync_all()?;
-        fs::rename(&beside, path)
-    };
-    written().during(&format!("writing {}", path.display()))
 }
 
 #[cfg(test)]

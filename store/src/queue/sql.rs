@@ -20,6 +20,21 @@ impl SqlQueue {
     pub(crate) fn new(db: Db) -> Self {
         Self { db }
     }
+
+    /// Ends all leases and claims, so that what they held is worked on at once. Only for a process that has this queue to
+    /// itself, before it serves, and only where no write of the process before it can still reach a backend: what lands
+    /// after its lease may be forgotten.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn take_over(&self) -> Result<(), StoreError> {
+        write!(&self.db, tx => {
+            let now = now(tx, self.db.kind()).await?;
+            sqlx::query(sql::QUEUE_ORPHAN_LEASES).bind(now).execute(&mut *tx).await?;
+            sqlx::query(sql::QUEUE_ORPHAN_KEYS).bind(now).execute(tx).await?;
+            Ok(())
+        })
+    }
 }
 
 #[async_trait]

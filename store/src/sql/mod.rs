@@ -71,6 +71,8 @@ statements! {
     QUEUE_MARK_SQLITE = "queue_mark.sqlite.sql";
     QUEUE_NOW_POSTGRES = "queue_now.postgres.sql";
     QUEUE_NOW_SQLITE = "queue_now.sqlite.sql";
+    QUEUE_ORPHAN_KEYS = "queue_orphan_keys.sql";
+    QUEUE_ORPHAN_LEASES = "queue_orphan_leases.sql";
     QUEUE_REDRIVE_ALL = "queue_redrive_all.sql";
     QUEUE_REDRIVE_ONE = "queue_redrive_one.sql";
     QUEUE_REQUEUE = "queue_requeue.sql";

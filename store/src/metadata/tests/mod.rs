@@ -203,6 +203,7 @@ suite! {
     queue::dead_letters_are_listed_redriven_and_revived,
     queue::a_buried_key_written_meanwhile_is_queued,
     queue::a_dead_workers_claim_is_taken_over,
+    queue::what_a_dead_process_held_is_taken_over_at_once,
     queue::an_extended_claim_is_not_taken_over,
     queue::workers_never_claim_the_same_key,
     queue::concurrent_writers_and_workers_end_clean,

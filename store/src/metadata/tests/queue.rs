@@ -233,6 +233,30 @@ pub(super) async fn a_dead_workers_claim_is_taken_over(f: Fixture) {
     assert_eq!(queue.clear(&job).await.unwrap(), Cleared::Clean);
 }
 
+pub(super) async fn what_a_dead_process_held_is_taken_over_at_once(f: Fixture) {
+    let (queue, written, claimed, delayed) =
+        (f.metadata.sql_queue(), dirty("written"), dirty("claimed"), dirty("delayed"));
+    for key in [&delayed, &claimed] {
+        queue.mark(key, "r1").await.unwrap();
+        let job = claim_one(&queue).await;
+        if key == &delayed {
+            queue.retry(&job, LONG).await.unwrap();
+        }
+    }
+    let mark = queue.intent(&written, "r2", LONG).await.unwrap();
+    assert!(claim(&queue).await.is_empty(), "all of them wait");
+    queue.take_over().await.unwrap();
+    let mut jobs = queue.claim("w2", 10, LONG).await.unwrap();
+    jobs.sort_by(|a, b| a.key.key.as_str().cmp(b.key.key.as_str()));
+    let found: Vec<_> = jobs.iter().map(|job| (&job.key, job.attempts)).collect();
+    assert_eq!(found, [(&claimed, 1), (&written, 0)], "a backoff goes on");
+    for job in &jobs {
+        assert_eq!(queue.clear(job).await.unwrap(), Cleared::Clean);
+    }
+    queue.commit(&written, &mark, "r2").await.unwrap();
+    assert!(!queue.is_clean(&written).await.unwrap(), "a commit that comes late marks again");
+}
+
 pub(super) async fn an_extended_claim_is_not_taken_over(f: Fixture) {
     let (queue, key) = (f.metadata.sql_queue(), dirty("k"));
     queue.mark(&key, "r0").await.unwrap();

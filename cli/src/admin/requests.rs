@@ -1,0 +1,236 @@
+//! The request that each admin command stands for.
+use super::commands::{Backend, Bucket, Jobs, Key, NewBackend, Noun, Object, PolicyOptions, Tenant};
+use super::render::Shape;
+use crate::failure::Failure;
+use http::Method;
+use serde_json::{Map, Value, json};
+use std::path::PathBuf;
+use url::form_urlencoded;
+
+/// What a command sends, and how its answer is shown.
+#[derive(Debug)]
+pub struct ApiRequest {
+    /// HTTP method.
+    pub method: Method,
+    /// Path and query, encoded.
+    pub target: String,
+    /// JSON document.
+    pub body: Option<Value>,
+    /// What the answer looks like.
+    pub shape: Shape,
+}
+
+impl Noun {
+    /// The request that the command stands for.
+    ///
+    /// # Errors
+    /// Where a file that it names cannot be used.
+    pub fn into_request(self) -> Result<ApiRequest, Failure> {
+        match self {
+            Self::Tenant(tenant) => tenant.into_request(),
+            Self::Key(key) => Ok(key.into_request()),
+            Self::Backend(backend) => backend.into_request(),
+            Self::Bucket(bucket) => bucket.into_request(),
+            Self::Names { tenant, bucket, placement } => {
+                let mut query = vec![("tenant", tenant), ("bucket", bucket)];
+                query.extend(placement.map(|placement| ("placement", placement)));
+                Ok(get(&["names"], &query, Shape::Names))
+            }
+            Self::Explain { tenant, bucket } => {
+                let mut query = vec![("tenant", tenant)];
+                query.extend(bucket.map(|bucket| ("bucket", bucket)));
+                Ok(get(&["explain"], &query, Shape::Explain))
+            }
+            Self::Object(Object::Copies { tenant, bucket, key }) => {
+                Ok(get(&["tenants", &tenant, "buckets", &bucket, "copies"], &[("key", key)], Shape::Copies))
+            }
+            Self::Jobs(jobs) => Ok(jobs.into_request()),
+        }
+    }
+}
+
+impl Tenant {
+    fn into_request(self) -> Result<ApiRequest, Failure> {
+        Ok(match self {
+            Self::Create { name, policy, placement, replica_count } => {
+                let body = json!({
+                    "name": name, "policy": policy.into_json()?, "default_placement": placement,
+                    "default_replica_count": replica_count,
+                });
+                with_body(Method::POST, &["tenants"], body, Shape::Tenant)
+            }
+            Self::List => get(&["tenants"], &[], Shape::Tenants),
+            Self::Show { name } => get(&["tenants", &name], &[], Shape::Tenant),
+            Self::Policy { name, policy } => {
+                with_body(Method::PUT, &["tenants", &name, "policy"], policy.into_json()?, Shape::Tenant)
+            }
+            Self::Defaults { name, placement, replica_count } => {
+                let body = json!({"placement": placement, "replica_count": replica_count});
+                with_body(Method::PUT, &["tenants", &name, "defaults"], body, Shape::Tenant)
+            }
+            Self::Delete { name } => bare(Method::DELETE, &["tenants", &name], Shape::Done),
+        })
+    }
+}
+
+impl PolicyOptions {
+    fn into_json(self) -> Result<Value, Failure> {
+        if let Some(path) = &self.policy_file {
+            return read_json(path);
+        }
+        Ok(json!({
+            "allow": {
+                "jurisdictions": self.allow_jurisdictions, "countries": self.allow_countries,
+                "providers": self.allow_providers, "certifications": self.allow_certifications,
+            },
+            "deny": {
+                "jurisdictions": self.deny_jurisdictions, "countries": self.deny_countries,
+                "providers": self.deny_providers, "certifications": self.deny_certifications,
+            },
+            "transit_outside": !self.no_transit_outside,
+        }))
+    }
+}
+
+impl Key {
+    fn into_request(self) -> ApiRequest {
+        match self {
+            Self::Create { tenant } => bare(Method::POST, &["tenants", &tenant, "keys"], Shape::NewKey),
+            Self::List { tenant } => {
+                let query: Vec<_> = tenant.into_iter().map(|tenant| ("tenant", tenant)).collect();
+                get(&["keys"], &query, Shape::Keys)
+            }
+            Self::Disable { access_key } => bare(Method::POST, &["keys", &access_key, "disable"], Shape::Done),
+            Self::Enable { access_key } => bare(Method::POST, &["keys", &access_key, "enable"], Shape::Done),
+            Self::Delete { access_key } => bare(Method::DELETE, &["keys", &access_key], Shape::Done),
+        }
+    }
+}
+
+impl Backend {
+    fn into_request(self) -> Result<ApiRequest, Failure> {
+        Ok(match self {
+            Self::Add(new) => return new.into_request(),
+            Self::List => get(&["backends"], &[], Shape::Backends),
+            Self::Show { id } => get(&["backends", &id], &[], Shape::Backend),
+            Self::Remove { id } => bare(Method::DELETE, &["backends", &id], Shape::Done),
+            Self::Stop { id } => bare(Method::POST, &["backends", &id, "stop"], Shape::Backend),
+            Self::Start { id } => bare(Method::POST, &["backends", &id, "start"], Shape::Backend),
+        })
+    }
+}
+
+impl NewBackend {
+    fn into_request(self) -> Result<ApiRequest, Failure> {
+        let secret_key = match (&self.secret_key_file, self.secret_key) {
+            (Some(path), _) => read(path)?.trim().to_owned(),
+            (None, Some(secret)) => secret.expose().clone(),
+            (None, None) => {
+                return Err(Failure::of_input(
+                    "give the secret key with S3GATEWAY_BACKEND_SECRET_KEY or --secret-key-file",
+                ));
+            }
+        };
+        let mut body = json!({
+            "id": self.id, "endpoint": self.url, "region": self.signing_region,
+            "access_key": self.access_key, "secret_key": secret_key,
+            "place": {
+                "zone": self.zone, "region": self.region, "country": self.country, "jurisdiction": self.jurisdiction,
+                "provider": self.provider, "certifications": self.certifications,
+            },
+        });
+        if let (Some(path), Some(fields)) = (&self.capabilities_file, body.as_object_mut()) {
+            fields.insert("capabilities".into(), read_json(path)?);
+        }
+        Ok(if self.replace {
+            with_body(Method::PUT, &["backends", &self.id], body, Shape::Backend)
+        } else {
+            with_body(Method::POST, &["backends"], body, Shape::Backend)
+        })
+    }
+}
+
+impl Bucket {
+    fn into_request(self) -> Result<ApiRequest, Failure> {
+        Ok(match self {
+            Self::List { tenant, prefix, after, limit } => {
+                let mut query = vec![("prefix", prefix), ("limit", limit.to_string())];
+                query.extend(after.map(|after| ("after", after)));
+                get(&["tenants", &tenant, "buckets"], &query, Shape::Buckets)
+            }
+            Self::Show { tenant, bucket } => get(&["tenants", &tenant, "buckets", &bucket], &[], Shape::Bucket),
+            Self::ReplicaCount { tenant, bucket, count } => {
+                let body = json!({"replica_count": count});
+                with_body(Method::PUT, &["tenants", &tenant, "buckets", &bucket, "replica-count"], body, Shape::Bucket)
+            }
+            Self::Policy { tenant, bucket, policy } => with_body(
+                Method::PUT,
+                &["tenants", &tenant, "buckets", &bucket, "policy"],
+                policy.into_json()?,
+                Shape::Bucket,
+            ),
+        })
+    }
+}
+
+impl Jobs {
+    fn into_request(self) -> ApiRequest {
+        match self {
+            Self::Depth => get(&["jobs", "depth"], &[], Shape::Depth),
+            Self::List { tenant, bucket, limit } => {
+                let mut query = vec![("limit", limit.to_string())];
+                query.extend(tenant.map(|tenant| ("tenant", tenant)));
+                query.extend(bucket.map(|bucket| ("bucket", bucket)));
+                get(&["jobs"], &query, Shape::Jobs)
+            }
+            Self::Dead { limit } => get(&["jobs", "dead"], &[("limit", limit.to_string())], Shape::Dead),
+            Self::Redrive { all, tenant, bucket, key } => {
+                let mut body = Map::new();
+                body.insert("all".into(), all.into());
+                for (name, value) in [("tenant", tenant), ("bucket", bucket), ("key", key)] {
+                    body.extend(value.map(|value| (name.to_owned(), Value::from(value))));
+                }
+                with_body(Method::POST, &["jobs", "redrive"], Value::Object(body), Shape::Redriven)
+            }
+        }
+    }
+}
+
+fn get(segments: &[&str], query: &[(&str, String)], shape: Shape) -> ApiRequest {
+    let mut target = path(segments);
+    if !query.is_empty() {
+        let pairs = form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish();
+        target.push('?');
+        target.push_str(&pairs);
+    }
+    ApiRequest { method: Method::GET, target, body: None, shape }
+}
+
+fn bare(method: Method, segments: &[&str], shape: Shape) -> ApiRequest {
+    ApiRequest { method, target: path(segments), body: None, shape }
+}
+
+fn with_body(method: Method, segments: &[&str], body: Value, shape: Shape) -> ApiRequest {
+    ApiRequest { method, target: path(segments), body: Some(body), shape }
+}
+
+/// Each segment encoded whole, so that what an operator types can never reach another endpoint.
+fn path(segments: &[&str]) -> String {
+    let mut path = "/v1".to_owned();
+    for segment in segments {
+        path.push('/');
+        path.push_str(&s3gateway_s3::uri::encode(segment.as_bytes()));
+    }
+    path
+}
+
+fn read(path: &PathBuf) -> Result<String, Failure> {
+    std::fs::read_to_string(path).map_err(|error| Failure::of_input(format!("{}: {error}", path.display())))
+}
+
+fn read_json(path: &PathBuf) -> Result<Value, Failure> {
+    serde_json::from_str(&read(path)?).map_err(|error| Failure::of_input(format!("{}: {error}", path.display())))
+}
+
+#[cfg(test)]
+mod tests;

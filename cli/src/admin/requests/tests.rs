@@ -1,0 +1,81 @@
+//! Commands as they are typed, and the requests that they become.
+use super::*;
+use clap::Parser;
+
+#[derive(Parser)]
+struct Line {
+    #[command(subcommand)]
+    noun: Noun,
+}
+
+fn parse(line: &str) -> Result<Noun, clap::Error> {
+    Line::try_parse_from(["admin"].into_iter().chain(line.split(' '))).map(|line| line.noun)
+}
+
+fn request(line: &str) -> ApiRequest {
+    parse(line).unwrap().into_request().unwrap()
+}
+
+#[test]
+fn commands_are_the_documented_requests() {
+    for (line, method, target, body) in [
+        ("tenant list", "GET", "/v1/tenants", None),
+        (
+            "tenant defaults acme --placement fi-hel,de-fra --replica-count 2",
+            "PUT",
+            "/v1/tenants/acme/defaults",
+            Some(json!({"placement": ["fi-hel", "de-fra"], "replica_count": 2})),
+        ),
+        ("key create acme", "POST", "/v1/tenants/acme/keys", None),
+        ("key list acme", "GET", "/v1/keys?tenant=acme", None),
+        ("key disable AK", "POST", "/v1/keys/AK/disable", None),
+        ("backend stop fi-hel", "POST", "/v1/backends/fi-hel/stop", None),
+        ("backend show ../keys", "GET", "/v1/backends/..%2Fkeys", None),
+        (
+            "bucket replica-count acme photos 2",
+            "PUT",
+            "/v1/tenants/acme/buckets/photos/replica-count",
+            Some(json!({"replica_count": 2})),
+        ),
+        ("names acme photos --placement eu,us", "GET", "/v1/names?tenant=acme&bucket=photos&placement=eu%2Cus", None),
+        ("explain acme", "GET", "/v1/explain?tenant=acme", None),
+        (
+            "object copies acme photos a/b+c%20&d",
+            "GET",
+            "/v1/tenants/acme/buckets/photos/copies?key=a%2Fb%2Bc%2520%26d",
+            None,
+        ),
+        ("jobs depth", "GET", "/v1/jobs/depth", None),
+        ("jobs redrive --all", "POST", "/v1/jobs/redrive", Some(json!({"all": true}))),
+        (
+            "jobs redrive acme photos k",
+            "POST",
+            "/v1/jobs/redrive",
+            Some(json!({"all": false, "tenant": "acme", "bucket": "photos", "key": "k"})),
+        ),
+    ] {
+        let request = request(line);
+        assert_eq!((request.method.as_str(), request.target.as_str(), request.body), (method, target, body), "{line}");
+    }
+    let policy = request("tenant policy acme --allow-jurisdictions EU --deny-countries HU,PL --no-transit-outside")
+        .body
+        .unwrap();
+    let policy: s3gateway_config::ResidencyPolicy = serde_json::from_value(policy).unwrap();
+    assert_eq!(
+        (policy.allow.jurisdictions.len(), policy.deny.countries.len(), policy.transit_outside.0),
+        (1, 2, false)
+    );
+}
+
+#[test]
+fn half_a_key_is_refused() {
+    for line in [
+        "jobs redrive",
+        "jobs redrive acme",
+        "jobs redrive acme photos",
+        "jobs redrive --all acme photos k",
+        "jobs list --tenant acme",
+    ] {
+        assert!(parse(line).is_err(), "{line}");
+    }
+}
