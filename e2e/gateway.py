@@ -491,7 +491,7 @@ level = "info"
 
 
 class Solo(Gateway):
-    """One proxy on SQLite with settings of its own (`more`: TOML sections), for what the shapes are not configured for. No worker, no tap."""
+    """One proxy on SQLite with settings of its own (`more`: TOML sections), for what the shapes are not configured for. No tap; a worker on demand."""
 
     name = "solo"
     any_key = False
@@ -516,6 +516,10 @@ class Solo(Gateway):
         until(lambda: self.process.must_live() and listens(self.endpoint), "the proxy listens", 60)
         until(lambda: self.api("GET", "/readyz")[0] == 200, "the proxy is ready", 30)
         return self
+
+    def worker(self) -> Process:
+        """One more process, for the caller to start and stop."""
+        return Process("worker-solo", [BINARY, "worker", "--config", self.config], self.folder.path, self.env)
 
     def proxy_endpoints(self) -> list[str]:
         return [self.endpoint]

@@ -118,12 +118,16 @@ pub struct Context {
     started: Instant,
     attempt_started: Instant,
     operation: Option<Operation>,
+    informational: u32,
     transfer: Option<Box<Transfer>>,
     /// Why the request fails, kept for the answer while Pingora's own error unwinds.
     refusal: Option<Refusal>,
     error_code: Option<S3Code>,
     status: u16,
 }
+
+/// Informational answers taken from a backend in one request.
+const MAX_INFORMATIONAL: u32 = 16;
 
 /// What Pingora is told when the reason is in [`Context::refusal`].
 const REFUSED: ErrorType = ErrorType::new("request refused");
@@ -150,6 +154,7 @@ impl ProxyHttp for S3Service {
             started: now,
             attempt_started: now,
             operation: None,
+            informational: 0,
             transfer: None,
             refusal: None,
             error_code: None,
@@ -229,6 +234,10 @@ impl ProxyHttp for S3Service {
             return Err(ctx.refuse(UpstreamError::Malformed("switching protocols")));
         }
         if head.status.is_informational() {
+            ctx.informational += 1;
+            if ctx.informational > MAX_INFORMATIONAL {
+                return Err(ctx.refuse(UpstreamError::Malformed("informational answers without end")));
+            }
             // Nothing of it is for the client; it is not sent, and has nothing to say if it were.
             *head = ResponseHeader::build(head.status, Some(0))?;
             return Ok(());

@@ -51,6 +51,29 @@ pub(super) fn range(request: &S3Request) -> Result<Option<Range>, Refusal> {
     }
 }
 
+impl Range {
+    /// Whether an answer's Content-Range (RFC 9110 14.4) and length are those of this range: a client takes for it whatever comes.
+    pub(super) fn is_answered_by(&self, upstream: &ResponseHeader) -> bool {
+        let found = text(upstream, header::CONTENT_RANGE).and_then(content_range);
+        let asked = self.0.strip_prefix("bytes=").and_then(|range| range.split_once('-'));
+        let (Some((first, last, end)), Some((from, to))) = (found, asked) else { return false };
+        let wanted = match (from.parse::<u64>(), to.parse::<u64>()) {
+            (Ok(from), to) => (from, to.map_or(end, |to| to.min(end))),
+            (Err(_), Ok(suffix)) => ((end + 1).saturating_sub(suffix), end),
+            (Err(_), Err(_)) => return false,
+        };
+        let length = text(upstream, header::CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok());
+        (first, last) == wanted && first <= last && length.is_none_or(|length| length == last - first + 1)
+    }
+}
+
+/// First and last byte of a Content-Range, and the last byte of the whole.
+fn content_range(value: &str) -> Option<(u64, u64, u64)> {
+    let (range, total) = value.strip_prefix("bytes ")?.split_once('/')?;
+    let (first, last) = range.split_once('-')?;
+    Some((first.parse().ok()?, last.parse().ok()?, total.parse::<u64>().ok()?.checked_sub(1)?))
+}
+
 /// Refuses parameters of GET and HEAD that would be served wrongly.
 pub(super) fn refuse_unserved_parameters(request: &S3Request) -> Result<(), Refusal> {
     if request.query.has("partNumber") {
@@ -215,6 +238,34 @@ mod tests {
             ("bytes=+1-2", None),
         ] {
             assert_eq!(range(&get(sent)).unwrap().map(|r| r.0).as_deref(), want, "{sent}");
+        }
+    }
+
+    #[test]
+    fn be_06_a_range_is_answered_by_itself_only() {
+        for (asked, content_range, length, want) in [
+            ("bytes=0-9", "bytes 0-9/100", "10", true),
+            ("bytes=90-200", "bytes 90-99/100", "10", true),
+            ("bytes=90-", "bytes 90-99/100", "10", true),
+            ("bytes=-10", "bytes 90-99/100", "10", true),
+            ("bytes=-200", "bytes 0-99/100", "100", true),
+            ("bytes=0-9", "bytes 10-19/100", "10", false),
+            ("bytes=0-9", "bytes 0-99/100", "100", false),
+            ("bytes=0-9", "bytes 0-8/100", "9", false),
+            ("bytes=90-", "bytes 90-98/100", "9", false),
+            ("bytes=-10", "bytes 0-9/100", "10", false),
+            ("bytes=0-9", "bytes 0-9/100", "20", false),
+            ("bytes=0-9", "bytes 0-9/0", "10", false),
+            ("bytes=5-9", "bytes 5-4/5", "0", false),
+            ("bytes=0-9", "items 0-9/100", "10", false),
+            ("bytes=0-9", "bytes */100", "10", false),
+            ("bytes=0-9", "", "10", false),
+        ] {
+            let mut head = ResponseHeader::build(206, None).unwrap();
+            head.insert_header(header::CONTENT_RANGE, content_range).unwrap();
+            head.insert_header(header::CONTENT_LENGTH, length).unwrap();
+            let range = range(&get(asked)).unwrap().unwrap();
+            assert_eq!(range.is_answered_by(&head), want, "{asked} by {content_range}, {length} bytes");
         }
     }
 

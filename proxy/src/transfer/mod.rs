@@ -321,10 +321,10 @@ impl Transfer {
     }
 
     fn render_download(&mut self, upstream: &ResponseHeader) -> Result<ResponseHeader, Refusal> {
-        let asked_for_range = head::range(&self.admitted.request)?.is_some();
+        let range = head::range(&self.admitted.request)?;
         let fits = match upstream.status {
             StatusCode::OK => true,
-            StatusCode::PARTIAL_CONTENT => asked_for_range,
+            StatusCode::PARTIAL_CONTENT => range.is_some_and(|range| range.is_answered_by(upstream)),
             _ => false,
         };
         if !fits {
