@@ -4,64 +4,23 @@
 //!
 //! Two assumptions are part of the protocol, and a variant without either is seen to fail:
 //! a write that a proxy sent lands while its lease is alive or never; a worker's copy lands while its claim stands or never.
+mod flaw;
+mod queue;
+
+use flaw::Flaw;
+use queue::{Claim, Job, Lease, QueueState, Record, WRITERS};
 use stateright::{Checker, HasDiscoveries, Model, Property};
 use std::time::Duration;
 
-const WRITERS: usize = 2;
 const WORKERS: usize = 2;
 /// Where the only queue, or Redis of the two, stands in [`State::queues`]; the other is the fallback.
 const PRIMARY: usize = 0;
-
-/// A way to get the protocol wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Flaw {
-    None,
-    NoIntent,
-    AnswerBeforeCommit,
-    ClearIgnoresSequence,
-    ClearIgnoresLeases,
-    /// Design section 6 read literally: «if the sequence is unchanged and no lease is alive».
-    ClearForgetsExpiredLeases,
-    ClearIgnoresClaims,
-    WriteLandsAfterLease,
-    CopyLandsAfterClaim,
-    /// A job of the fallback is cleared without the primary being marked first.
-    FallbackClearsAlone,
-}
 
 struct Protocol {
     flaw: Flaw,
     queues: usize,
     /// The first write has been answered and waits in the primary for its worker: what is left is soon explored.
     first_is_answered: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-enum Lease {
-    None,
-    Alive,
-    RanOut,
-}
-
-/// The numbers name claims; waiting and delayed jobs count as queued, as when a job is due is no matter of safety.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Job {
-    Queued,
-    Claimed(u8),
-    Stale(u8),
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Record {
-    sequence: u8,
-    job: Job,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct QueueState {
-    record: Option<Record>,
-    leases: [Lease; WRITERS],
-    last_number: u8,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -84,13 +43,6 @@ struct Writer {
     committed: bool,
     committed_again: bool,
     answered: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-struct Claim {
-    queue: usize,
-    number: u8,
-    sequence: u8,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -132,55 +84,6 @@ enum Action {
     WorkerDies { worker: usize },
     ClaimGrowsStale { queue: usize },
     Clear { at: usize, comes_again: bool },
-}
-
-impl QueueState {
-    fn next_number(&mut self) -> u8 {
-        self.last_number += 1;
-        self.last_number
-    }
-
-    /// What intent, commit and mark have in common: the sequence rises, a job exists.
-    fn mark(&mut self) {
-        let sequence = self.next_number();
-        let job = self.record.map_or(Job::Queued, |record| record.job);
-        self.record = Some(Record { sequence, job });
-    }
-
-    fn claim(&mut self, queue: usize) -> Option<Claim> {
-        let record = self.record.filter(|record| !matches!(record.job, Job::Claimed(_)))?;
-        let number = self.next_number();
-        self.record = Some(Record { job: Job::Claimed(number), ..record });
-        for lease in &mut self.leases {
-            if *lease == Lease::RanOut {
-                *lease = Lease::None;
-            }
-        }
-        Some(Claim { queue, number, sequence: record.sequence })
-    }
-
-    /// Whether a clear by this claim would count: nobody has claimed the job since.
-    fn holds(&self, claim: &Claim) -> bool {
-        self.record.is_some_and(|record| [Job::Claimed(claim.number), Job::Stale(claim.number)].contains(&record.job))
-    }
-
-    fn stands(&self, claim: &Claim) -> bool {
-        self.record.is_some_and(|record| record.job == Job::Claimed(claim.number))
-    }
-
-    fn clear(&mut self, claim: &Claim, flaw: Flaw) {
-        let Some(record) = self.record else { return };
-        if !self.holds(claim) && flaw != Flaw::ClearIgnoresClaims {
-            return;
-        }
-        let unchanged = record.sequence == claim.sequence || flaw == Flaw::ClearIgnoresSequence;
-        let nobody_writes = match flaw {
-            Flaw::ClearIgnoresLeases => true,
-            Flaw::ClearForgetsExpiredLeases => !self.leases.contains(&Lease::Alive),
-            _ => self.leases == [Lease::None; WRITERS],
-        };
-        self.record = if unchanged && nobody_writes { None } else { Some(Record { job: Job::Queued, ..record }) };
-    }
 }
 
 impl Protocol {
