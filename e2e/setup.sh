@@ -1,44 +1,72 @@
 #!/usr/bin/env bash
 # Installs what the end-to-end tests need on a Debian machine, only where it is missing: servers and clients through apt, Python packages into e2e/.venv.
+# Behind a proxy, http_proxy and https_proxy reach apt and pip; pip's own variables (PIP_INDEX_URL, PIP_CERT) hold as well.
 set -euo pipefail
 cd "$(dirname "$0")"
+# Servers may stand where an ordinary user does not look.
+PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 
-missing=()
-need() { # need PACKAGE COMMAND...: the package is missing unless every command is there
-  local package=$1 command; shift
-  for command in "$@"; do
-    if ! command -v "$command" >/dev/null 2>&1; then missing+=("$package"); return; fi
-  done
+fail() { echo "e2e: $*" >&2; exit 1; }
+
+missing() { # names the packages of which a command is not there
+  local package commands command
+  while read -r package commands; do
+    for command in $commands; do
+      command -v "$command" >/dev/null || { echo "$package"; break; }
+    done
+  done <<'COMMANDS'
+redis-server redis-server
+redis-tools redis-cli
+radosgw radosgw radosgw-admin
+ceph-mon ceph-mon
+ceph-osd ceph-osd
+ceph-common ceph
+ceph-base monmaptool
+rclone rclone
+curl curl
+openssl openssl
+util-linux setpriv
+COMMANDS
+  ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || echo postgresql
+  python3 -c 'import ensurepip, venv' 2>/dev/null || echo python3-venv
 }
-need redis-server redis-server redis-cli
-need radosgw radosgw radosgw-admin
-need ceph-mon ceph-mon
-need ceph-osd ceph-osd
-need ceph-common ceph
-need ceph-base monmaptool
-need rclone rclone
-need curl curl
-need util-linux setpriv
-ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing+=(postgresql)
-python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
 
-if [ ${#missing[@]} -gt 0 ]; then
-  if ! command -v apt-get >/dev/null 2>&1; then
-    echo "e2e: install these first (names as in Debian): ${missing[*]}" >&2; exit 1
+as_root() { # runs a command with what sudo would drop of the environment
+  local keep=(DEBIAN_FRONTEND=noninteractive) name
+  for name in http_proxy https_proxy no_proxy; do
+    [ -z "${!name-}" ] || keep+=("$name=${!name}")
+  done
+  if [ "$(id -u)" = 0 ]; then env "${keep[@]}" "$@"; else sudo env "${keep[@]}" "$@"; fi
+}
+
+install() ( # in a shell of its own, which removes what it has put up, however it ends
+  policy=/usr/sbin/policy-rc.d
+  if [ ! -e $policy ]; then
+    # The packages' own services are not wanted: the tests start private ones.
+    trap 'as_root rm -f $policy' EXIT
+    printf '#!/bin/sh\nexit 101\n' | as_root tee $policy >/dev/null
+    as_root chmod 755 $policy
   fi
-  sudo=""; if [ "$(id -u)" != 0 ]; then sudo=sudo; fi
-  echo "e2e: installing ${missing[*]}"
-  # The packages' own services are not wanted: the tests start private ones.
-  policy=/usr/sbin/policy-rc.d; made=""
-  if [ ! -e $policy ]; then printf '#!/bin/sh\nexit 101\n' | $sudo tee $policy >/dev/null; $sudo chmod 755 $policy; made=1; fi
-  $sudo apt-get update -qq
-  DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null || { [ -z "$made" ] || $sudo rm -f $policy; exit 1; }
-  [ -z "$made" ] || $sudo rm -f $policy
+  as_root apt-get update -qq || echo "e2e: apt-get update failed; going on with the lists that are there" >&2
+  as_root apt-get install -y -qq --no-install-recommends "$@" >/dev/null
+)
+
+packages=$(missing)
+if [ -n "$packages" ]; then
+  names=$(echo $packages)
+  command -v apt-get >/dev/null || fail "install these first (names as in Debian): $names"
+  [ "$(id -u)" = 0 ] || command -v sudo >/dev/null || fail "as root: apt-get install --no-install-recommends $names"
+  echo "e2e: installing $names"
+  install $packages
+  packages=$(missing)
+  [ -z "$packages" ] || fail "still missing after their installation: $(echo $packages) (python3 is $(command -v python3))"
 fi
 
+python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || fail "needs Python 3.11 or later; $(command -v python3) is $(python3 --version)"
 stamp=.venv/requirements.sha256
-if ! sha256sum --check --status "$stamp" 2>/dev/null; then
-  python3 -m venv .venv
+# A folder made by a Python that is gone, or half made, is made anew.
+if ! sha256sum --check --status "$stamp" 2>/dev/null || ! .venv/bin/python -c 'import boto3, pytest' 2>/dev/null; then
+  python3 -m venv --clear .venv
   .venv/bin/pip install --quiet --disable-pip-version-check -r requirements.txt
   sha256sum requirements.txt >"$stamp"
 fi
