@@ -34,13 +34,13 @@ impl Connection {
     /// `Invalid` for an address that cannot be one, which is not repeated, as it may hold a password, or for a bad `ca`.
     pub(super) fn new(urls: &[String], ca: Option<&[u8]>) -> Result<Self, StoreError> {
         tls::install_provider();
+        if let Some(pem) = ca {
+            check_ca(pem, urls)?;
+        }
         let invalid = |_: RedisError| {
             StoreError::Invalid(
                 "redis: an address is not of the form redis(s)://[user:password@]host[:port][/db]".into(),
             )
-        };
-        let bad_ca = |_: RedisError| {
-            StoreError::Invalid("redis: the CA's certificate is none, or no address is rediss://".into())
         };
         let certificates = ca.map(|pem| TlsCertificates { client_tls: None, root_cert: Some(pem.to_vec()) });
         let tcp = TcpSettings::default().set_nodelay(true).set_user_timeout(UNACKNOWLEDGED);
@@ -54,7 +54,7 @@ impl Connection {
                     .set_connection_timeout(Some(CONNECT_WITHIN))
                     .set_response_timeout(Some(ANSWER_WITHIN));
                 let client = match certificates {
-                    Some(certificates) => Client::build_with_tls(info, certificates).map_err(bad_ca)?,
+                    Some(certificates) => Client::build_with_tls(info, certificates).map_err(invalid)?,
                     None => Client::open(info).map_err(invalid)?,
                 };
                 Ok(Self::Single(ConnectionManager::new_lazy_with_config(client, config).map_err(invalid)?))
@@ -123,6 +123,16 @@ impl Connection {
             }
         }
     }
+}
+
+fn check_ca(pem: &[u8], urls: &[String]) -> Result<(), StoreError> {
+    if !urls.iter().all(|url| url.starts_with("rediss:")) {
+        return Err(StoreError::Invalid("redis: a CA has no use unless every address is rediss://".into()));
+    }
+    if tls::are_certificates(pem) {
+        return Ok(());
+    }
+    Err(StoreError::Invalid("redis: the CA file holds what is no certificate, or none at all".into()))
 }
 
 async fn within_deadline<T: FromRedisValue>(asking: impl Future<Output = RedisResult<Value>>) -> Result<T, StoreError> {

@@ -234,11 +234,16 @@ async fn tls_to_a_cluster() {
 
 #[tokio::test]
 async fn a_ca_that_is_none_or_has_no_use_is_refused() {
-    for (url, ca) in
-        [("rediss://h", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"), ("redis://h", "")]
-    {
-        let refused = RedisQueue::connect(&[url.to_owned()], Some(ca.as_bytes()), "s3gw", 8).await;
-        assert!(matches!(refused, Err(StoreError::Invalid(_))), "{url}");
+    for (url, ca) in [
+        ("rediss://h", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"),
+        ("rediss://h", ""),
+        ("redis://h", ""),
+    ] {
+        for nodes in [1, 2] {
+            let refused = RedisQueue::connect(&vec![url.to_owned(); nodes], Some(ca.as_bytes()), "s3gw", 8).await;
+            let Err(StoreError::Invalid(why)) = refused else { panic!("{url} was taken") };
+            assert!(why.contains("CA"), "{why}");
+        }
     }
 }
 
