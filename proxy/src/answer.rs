@@ -1,6 +1,7 @@
 //! A whole answer that the gateway makes itself, and the headers that every answer carries.
 use bytes::Bytes;
-use http::{HeaderName, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use pingora_core::{ErrorType, OrErr, protocols::http::date::get_cached_date};
 use pingora_http::ResponseHeader;
 use rand::Rng;
 use s3gateway_s3::S3Error;
@@ -14,6 +15,14 @@ impl RequestId {
     /// A new random id.
     pub fn random() -> Self {
         Self(rand::rng().random())
+    }
+
+    fn header_value(self) -> HeaderValue {
+        let mut digits = [0; 16];
+        // Neither can fail: eight bytes are sixteen digits, and digits are a header's value.
+        let _ = hex::encode_to_slice(self.0.to_be_bytes(), &mut digits);
+        digits.make_ascii_uppercase();
+        HeaderValue::from_bytes(&digits).unwrap_or_else(|_| HeaderValue::from_static(""))
     }
 }
 impl fmt::Display for RequestId {
@@ -42,7 +51,7 @@ impl Answer {
     pub fn xml(document: String) -> Self {
         Self {
             status: StatusCode::OK,
-            headers: vec![(http::header::CONTENT_TYPE, "application/xml".into())],
+            headers: vec![(header::CONTENT_TYPE, "application/xml".into())],
             body: Bytes::from(document),
         }
     }
@@ -63,27 +72,37 @@ impl Answer {
     }
     /// The head as it goes down, with its framing. `is_head`: the request was HEAD, whose length is not the body's.
     pub fn render_head(&self, request_id: RequestId, is_head: bool) -> pingora_core::Result<ResponseHeader> {
-        let mut head = ResponseHeader::build(self.status, Some(self.headers.len() + 5))?;
-        put_common(&mut head, request_id)?;
+        let mut headers = HeaderMap::with_capacity(self.headers.len() + 5);
+        put_common(&mut headers, request_id);
         for (name, value) in &self.headers {
-            head.append_header(name.clone(), value)?;
+            let value = HeaderValue::from_str(value).or_err(ErrorType::InvalidHTTPHeader, "header of an answer")?;
+            headers.append(name, value);
         }
         let bodiless = matches!(self.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
         // The length of an error to HEAD is that of a document that is not made.
         let unsized_head = is_head && self.status.is_client_error();
-        if !bodiless && !unsized_head && !head.headers.contains_key(http::header::CONTENT_LENGTH) {
-            head.insert_header(http::header::CONTENT_LENGTH, self.body.len().to_string())?;
+        if !bodiless && !unsized_head && !headers.contains_key(header::CONTENT_LENGTH) {
+            headers.insert(header::CONTENT_LENGTH, self.body.len().into());
         }
-        Ok(head)
+        Ok(response_head(self.status, headers).into())
     }
 }
 
+/// Status and headers as one. Put into Pingora's own type one by one, each header would be rendered and looked up twice.
+pub fn response_head(status: StatusCode, headers: HeaderMap) -> http::response::Parts {
+    let (mut head, ()) = http::Response::new(()).into_parts();
+    (head.status, head.headers) = (status, headers);
+    head
+}
+
+const AMZ_ID_2: HeaderName = HeaderName::from_static("x-amz-id-2");
+const AMZ_REQUEST_ID: HeaderName = HeaderName::from_static("x-amz-request-id");
+
 /// `x-amz-request-id`, `x-amz-id-2`, `Date` and `Server`, as on every answer of S3.
-pub fn put_common(head: &mut ResponseHeader, request_id: RequestId) -> pingora_core::Result<()> {
-    let id = request_id.to_string();
-    head.insert_header("x-amz-id-2", &id)?;
-    head.insert_header("x-amz-request-id", id)?;
-    head.insert_header(http::header::DATE, pingora_core::protocols::http::date::get_cached_date())?;
-    head.insert_header(http::header::SERVER, "S3Gateway")?;
-    Ok(())
+pub fn put_common(headers: &mut HeaderMap, request_id: RequestId) {
+    let id = request_id.header_value();
+    headers.insert(AMZ_ID_2, id.clone());
+    headers.insert(AMZ_REQUEST_ID, id);
+    headers.insert(header::DATE, get_cached_date());
+    headers.insert(header::SERVER, HeaderValue::from_static("S3Gateway"));
 }

@@ -84,7 +84,7 @@ async fn poll(gateway: &Gateway, head: &mut i64, recent: &mut VecDeque<(Instant,
         recent.pop_front();
     }
     for (seen, change) in recent.iter() {
-        forget(gateway, change, *seen).await;
+        forget(gateway, change, *seen);
     }
     Ok(())
 }
@@ -97,13 +97,13 @@ async fn forget_all(gateway: &Gateway) -> Result<(), StoreError> {
 }
 
 /// Drops what was looked up before the change was seen; what was looked up since knows of it and stays.
-async fn forget(gateway: &Gateway, change: &Change, seen: Instant) {
+fn forget(gateway: &Gateway, change: &Change, seen: Instant) {
     match change {
         Change::Tenant(tenant) => gateway.routes.forget_tenant(tenant, seen),
-        Change::AccessKey(id) => gateway.keys.forget(id, seen).await,
+        Change::AccessKey(id) => gateway.keys.forget(id, seen),
         Change::Bucket(tenant, name) => {
             if let Ok(bucket) = LogicalBucket::parse(name) {
-                gateway.routes.forget(tenant, &bucket, seen).await;
+                gateway.routes.forget(tenant, &bucket, seen);
             }
         }
         Change::Backends => {}

@@ -3,6 +3,7 @@
 pub mod admin;
 mod admit;
 mod answer;
+mod cache;
 mod feed;
 mod gateway;
 mod keys;

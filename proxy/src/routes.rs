@@ -1,25 +1,17 @@
 //! Routes of logical buckets in memory; a miss asks the store once for all who wait.
-use crate::refusal::Refusal;
-use moka::future::Cache;
+use crate::{cache::Cache, refusal::Refusal};
 use s3gateway_s3::{LogicalBucket, S3Code};
 use s3gateway_store::{Metadata, Route, StoreError, TenantId};
 use std::{sync::Arc, time::Instant};
 
 /// A bounded cache; the change feed drops what it names. What is not there is not cached, so that a bucket created
 /// through another proxy is found at once.
-pub struct Routes(Cache<(TenantId, LogicalBucket), Loaded>);
-
-/// A route and when its look-up began: it is as old as that.
-#[derive(Clone)]
-struct Loaded {
-    began: Instant,
-    route: Arc<Route>,
-}
+pub struct Routes(Cache<(TenantId, LogicalBucket), Arc<Route>>);
 
 impl Routes {
     /// A cache for at most `entries` routes.
     pub fn new(entries: u64) -> Self {
-        Self(Cache::builder().max_capacity(entries).support_invalidation_closures().build())
+        Self(Cache::new(entries))
     }
 
     /// The route of a tenant's bucket.
@@ -33,41 +25,31 @@ impl Routes {
         bucket: &LogicalBucket,
     ) -> Result<Arc<Route>, Refusal> {
         let key = (tenant.clone(), bucket.clone());
-        if let Some(loaded) = self.0.get(&key).await {
-            return Ok(loaded.route);
+        if let Some(loaded) = self.0.get(&key) {
+            return Ok(loaded.value);
         }
-        let load = async {
-            let began = Instant::now();
-            let route = metadata.route(tenant, bucket).await?.map(Arc::new).ok_or(StoreError::NotFound)?;
-            Ok(Loaded { began, route })
-        };
-        let loaded = Box::pin(self.0.try_get_with(key, load)).await;
-        loaded.map(|loaded| loaded.route).map_err(|error| match *error {
+        let (metadata, (tenant, bucket)) = (metadata.clone(), key.clone());
+        let look_up = async move { metadata.route(&tenant, &bucket).await?.map(Arc::new).ok_or(StoreError::NotFound) };
+        let loaded = Box::pin(self.0.load(key, look_up)).await;
+        loaded.map(|loaded| loaded.value).map_err(|error| match *error {
             StoreError::NotFound => S3Code::NoSuchBucket.into(),
             _ => shared_error(error),
         })
     }
 
     /// Drops one bucket's route, unless its look-up began after `changed`.
-    pub async fn forget(&self, tenant: &TenantId, bucket: &LogicalBucket, changed: Instant) {
-        let key = (tenant.clone(), bucket.clone());
-        if self.0.get(&key).await.is_some_and(|loaded| loaded.began <= changed) {
-            self.0.invalidate(&key).await;
-        }
+    pub fn forget(&self, tenant: &TenantId, bucket: &LogicalBucket, changed: Instant) {
+        self.0.forget(&(tenant.clone(), bucket.clone()), changed);
     }
 
     /// Drops every route.
     pub fn forget_all(&self) {
-        self.0.invalidate_all();
+        self.0.clear();
     }
 
     /// Drops all routes of a tenant, whose policy they hold, that were looked up before `changed`.
     pub fn forget_tenant(&self, tenant: &TenantId, changed: Instant) {
-        let tenant = tenant.clone();
-        let is_old = move |key: &(TenantId, LogicalBucket), loaded: &Loaded| key.0 == tenant && loaded.began <= changed;
-        if self.0.invalidate_entries_if(is_old).is_err() {
-            self.forget_all();
-        }
+        self.0.forget_where(changed, |(owner, _)| owner == tenant);
     }
 }
 

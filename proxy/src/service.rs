@@ -246,8 +246,8 @@ impl ProxyHttp for S3Service {
         let request_id = ctx.request_id;
         match ctx.transfer()?.take_head(&self.gateway, head).await {
             Ok(mut rendered) => {
-                crate::answer::put_common(&mut rendered, request_id)?;
-                *head = rendered;
+                crate::answer::put_common(&mut rendered.headers, request_id);
+                *head = rendered.into();
                 Ok(())
             }
             Err(refusal) => Err(ctx.refuse(refusal)),

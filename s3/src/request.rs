@@ -72,8 +72,8 @@ impl S3Request {
     /// # Errors
     /// S3's own: `InvalidURI`, `KeyTooLongError`, `InvalidBucketName`, `MethodNotAllowed`; `InvalidArgument` for what is
     /// given twice or contradicts itself; `BadRequest` for a faulty `Host`.
-    pub fn parse(method: &Method, raw_target: &str, headers: &HeaderMap, domains: &[String]) -> Result<Self, S3Error> {
-        let host = host::parse(headers)?;
+    pub fn parse(method: &Method, raw_target: &str, headers: HeaderMap, domains: &[String]) -> Result<Self, S3Error> {
+        let host = host::parse(&headers)?;
         let headers = single::check_headers(headers)?;
         let target = target::parse(raw_target, &host)?;
         let (decoded, canonical_path) = decode_path(target.path)?;

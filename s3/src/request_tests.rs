@@ -21,7 +21,7 @@ fn parse(method: &str, target: &str, headers: &[(&str, &str)]) -> Result<S3Reque
         );
     }
     let method = Method::from_bytes(method.as_bytes()).unwrap();
-    S3Request::parse(&method, target, &map, &["s3.example".to_owned()]).map_err(|e| e.code)
+    S3Request::parse(&method, target, map.clone(), &["s3.example".to_owned()]).map_err(|e| e.code)
 }
 
 fn operation(method: &str, target: &str, headers: &[(&str, &str)]) -> Result<Operation, S3Code> {
@@ -383,7 +383,7 @@ fn copy_sources() {
             (http::header::HOST, HeaderValue::from_static("h")),
             (HeaderName::from_static("x-amz-copy-source"), HeaderValue::from_bytes(value).unwrap()),
         ]);
-        let request = S3Request::parse(&Method::PUT, "/bkt/k", &headers, &[]).map_err(|e| e.code)?;
+        let request = S3Request::parse(&Method::PUT, "/bkt/k", headers.clone(), &[]).map_err(|e| e.code)?;
         assert_eq!(request.operation, Operation::CopyObject);
         request.copy_source().map(|s| s.unwrap().key.as_str().to_owned()).map_err(|e| e.code)
     };

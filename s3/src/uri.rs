@@ -16,7 +16,18 @@ pub fn encode(bytes: &[u8]) -> String {
 
 /// Encodes a key or a path: as [`encode`], with `/` kept.
 pub fn encode_path(path: &str) -> String {
-    utf8_percent_encode(path, RESERVED_IN_PATH).to_string()
+    let mut text = String::with_capacity(path.len());
+    push_encoded_path(&mut text, path);
+    text
+}
+
+/// Appends `path`, encoded as [`encode_path`] does.
+pub fn push_encoded_path(text: &mut String, path: &str) {
+    if path.bytes().all(|b| is_unreserved(b) || b == b'/') {
+        text.push_str(path);
+    } else {
+        text.extend(utf8_percent_encode(path, RESERVED_IN_PATH));
+    }
 }
 
 /// Whether a byte is unreserved under RFC 3986, so that it stands for itself and nothing else.

@@ -1,4 +1,4 @@
-//! The canonical request, fed to the hash piece by piece and never built as text.
+//! The canonical request: the text whose hash is signed.
 //! Source: Amazon S3 API Reference, "Signature Calculations for the Authorization Header", "Create a canonical request".
 use super::Claim;
 use s3gateway_s3::{S3Request, uri};
@@ -7,29 +7,32 @@ use std::borrow::Cow;
 
 /// SHA-256 of the canonical request; `None` where a header that is listed as signed did not arrive.
 /// `payload` is the last line: the value of x-amz-content-sha256, exactly as declared.
-pub(super) fn hash_canonical_request(request: &S3Request, claim: &Claim, payload: &str) -> Option<[u8; 32]> {
-    let mut hash = Sha256::new();
-    hash.update(request.method.as_str());
-    hash.update(b"\n");
-    hash.update(&request.canonical_path);
-    hash.update(b"\n");
-    feed_query(&mut hash, request, claim.is_presigned());
-    hash.update(b"\n");
-    for name in claim.signed_headers().split(';') {
-        hash.update(name);
-        hash.update(b":");
-        feed_header(&mut hash, request, name)?;
-        hash.update(b"\n");
+pub(super) fn hash_canonical_request(request: &S3Request, claim: &Claim<'_>, payload: &str) -> Option<[u8; 32]> {
+    let mut text = Vec::with_capacity(TYPICAL_LENGTH);
+    text.extend_from_slice(request.method.as_str().as_bytes());
+    text.push(b'\n');
+    text.extend_from_slice(request.canonical_path.as_bytes());
+    text.push(b'\n');
+    push_query(&mut text, request, claim.is_presigned());
+    text.push(b'\n');
+    for name in claim.signed_headers().as_bytes().split(|b| *b == b';') {
+        text.extend_from_slice(name);
+        text.push(b':');
+        push_trimmed(&mut text, header(request, name)?);
+        text.push(b'\n');
     }
-    hash.update(b"\n");
-    hash.update(claim.signed_headers());
-    hash.update(b"\n");
-    hash.update(payload);
-    Some(hash.finalize().into())
+    text.push(b'\n');
+    text.extend_from_slice(claim.signed_headers().as_bytes());
+    text.push(b'\n');
+    text.extend_from_slice(payload.as_bytes());
+    Some(Sha256::digest(&text).into())
 }
 
+/// Bytes that hold the canonical request of nearly every request.
+const TYPICAL_LENGTH: usize = 1024;
+
 /// Parameters by encoded name, then encoded value; the signature itself is not part of what it signs.
-fn feed_query(hash: &mut Sha256, request: &S3Request, presigned: bool) {
+fn push_query(text: &mut Vec<u8>, request: &S3Request, presigned: bool) {
     let mut parameters: Vec<(Cow<'_, str>, Cow<'_, str>)> = request
         .query
         .iter()
@@ -39,11 +42,11 @@ fn feed_query(hash: &mut Sha256, request: &S3Request, presigned: bool) {
     parameters.sort_unstable();
     for (index, (name, value)) in parameters.iter().enumerate() {
         if index > 0 {
-            hash.update(b"&");
+            text.push(b'&');
         }
-        hash.update(name.as_bytes());
-        hash.update(b"=");
-        hash.update(value.as_bytes());
+        text.extend_from_slice(name.as_bytes());
+        text.push(b'=');
+        text.extend_from_slice(value.as_bytes());
     }
 }
 
@@ -52,30 +55,31 @@ fn encoded(text: &str) -> Cow<'_, str> {
     if text.bytes().all(uri::is_unreserved) { Cow::Borrowed(text) } else { Cow::Owned(uri::encode(text.as_bytes())) }
 }
 
-fn feed_header(hash: &mut Sha256, request: &S3Request, name: &str) -> Option<()> {
-    let mut values = request.headers.get_all(name).iter();
-    if name == "host" {
+/// A header's value; a list that came in several fields is one by now. Requests have few headers: they are looked
+/// through, which costs less than hashing the name.
+fn header<'r>(request: &'r S3Request, name: &[u8]) -> Option<&'r [u8]> {
+    let sent = request.headers.iter().find(|(sent, _)| sent.as_str().as_bytes() == name);
+    let sent = sent.map(|(_, value)| value.as_bytes());
+    if name == b"host" {
         // Over HTTP/2 the host is `:authority` and there is no such header; where there is one, its spelling was signed.
-        let sent = values.next().map(|v| v.as_bytes()).filter(|v| v.eq_ignore_ascii_case(request.host.as_bytes()));
-        feed_trimmed(hash, sent.unwrap_or(request.host.as_bytes()));
-        return Some(());
+        let host = request.host.as_bytes();
+        return Some(sent.filter(|value| value.eq_ignore_ascii_case(host)).unwrap_or(host));
     }
-    feed_trimmed(hash, values.next()?.as_bytes());
-    for value in values {
-        hash.update(b",");
-        feed_trimmed(hash, value.as_bytes());
-    }
-    Some(())
+    sent
 }
 
-/// SigV4's Trimall: no spaces around, one space inside.
-fn feed_trimmed(hash: &mut Sha256, value: &[u8]) {
-    let mut rest = value.trim_ascii(); // HTTP's own optional whitespace around a value is no part of it
-    while let Some(at) = memchr::memmem::find(rest, b"  ") {
-        let (head, tail) = rest.split_at(at + 1);
-        hash.update(head);
-        let spaces = tail.iter().take_while(|b| **b == b' ').count();
-        rest = tail.split_at(spaces).1;
+/// Appends a header's value as SigV4's Trimall leaves it: no white space around, one space inside.
+pub fn push_trimmed(text: &mut Vec<u8>, value: &[u8]) {
+    let value = value.trim_ascii(); // HTTP's own optional white space around a value is no part of it
+    if memchr::memchr(b' ', value).is_none() {
+        text.extend_from_slice(value);
+        return;
     }
-    hash.update(rest);
+    let mut before = 0;
+    for byte in value {
+        if *byte != b' ' || before != b' ' {
+            text.push(*byte);
+        }
+        before = *byte;
+    }
 }

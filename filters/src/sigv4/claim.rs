@@ -5,46 +5,46 @@ use super::credential::Credential;
 use super::declared::{PayloadMode, declared_payload, parse_payload_mode};
 use super::signed_headers;
 use super::timestamp::Timestamp;
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 use s3gateway_s3::{S3Code, S3Error, S3Request};
 use std::time::{Duration, SystemTime};
 
 /// A request's own account of its signature; proves nothing until [`super::verify`] has compared it.
 #[derive(Clone, Debug)]
-pub struct Claim {
-    credential: Credential,
+pub struct Claim<'r> {
+    credential: Credential<'r>,
     timestamp: Timestamp,
-    signed_headers: String,
+    signed_headers: &'r str,
     signature: [u8; 32],
     payload: PayloadMode,
     presigned: bool,
 }
 
-impl Claim {
+impl<'r> Claim<'r> {
     /// The access key id that is said to have signed.
-    pub fn access_key_id(&self) -> &str {
+    pub fn access_key_id(&self) -> &'r str {
         self.credential.access_key_id()
     }
     /// The day of the signing key, `YYYYMMDD`.
-    pub fn date(&self) -> &str {
+    pub fn date(&self) -> &'r str {
         self.credential.date()
     }
     /// The region of the signing key.
-    pub fn region(&self) -> &str {
+    pub fn region(&self) -> &'r str {
         self.credential.region()
     }
     /// Whether the signature stands in the query.
     pub fn is_presigned(&self) -> bool {
         self.presigned
     }
-    pub(super) fn scope(&self) -> &str {
+    pub(super) fn scope(&self) -> &'r str {
         self.credential.scope()
     }
     pub(super) fn timestamp(&self) -> &[u8] {
         self.timestamp.text()
     }
-    pub(super) fn signed_headers(&self) -> &str {
-        &self.signed_headers
+    pub(super) fn signed_headers(&self) -> &'r str {
+        self.signed_headers
     }
     pub(super) fn signature(&self) -> &[u8; 32] {
         &self.signature
@@ -66,15 +66,14 @@ const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 /// # Errors
 /// S3's own for every fault of form, scope or time; `AccessDenied` for an unsigned `x-amz-*` header and for a request
 /// that is not signed at all.
-pub fn parse_claim(request: &S3Request, regions: &[String], now: SystemTime) -> Result<Claim, S3Error> {
+pub fn parse_claim<'r>(request: &'r S3Request, regions: &[String], now: SystemTime) -> Result<Claim<'r>, S3Error> {
     refuse_repeated(&request.headers)?;
     let claim = match decide_mechanism(request)? {
         Mechanism::Header(value) => parse_header_claim(request, value, regions, now)?,
         Mechanism::Query => parse_query_claim(request, regions, now)?,
     };
-    signed_headers::check_coverage(request, &claim.signed_headers)?;
     let has_token = |name: &str| name.eq_ignore_ascii_case("x-amz-security-token");
-    if request.headers.contains_key("x-amz-security-token") || request.query.iter().any(|(n, _)| has_token(n)) {
+    if request.headers.contains_key(SECURITY_TOKEN) || request.query.iter().any(|(n, _)| has_token(n)) {
         return Err(S3Code::InvalidToken.because("The access key is not a temporary one and takes no session token."));
     }
     Ok(claim)
@@ -156,12 +155,12 @@ fn anonymous(request: &S3Request) -> S3Error {
     S3Code::AccessDenied.because("Anonymous access is not allowed.")
 }
 
-fn parse_header_claim(
-    request: &S3Request,
-    authorization: &str,
+fn parse_header_claim<'r>(
+    request: &'r S3Request,
+    authorization: &'r str,
     regions: &[String],
     now: SystemTime,
-) -> Result<Claim, S3Error> {
+) -> Result<Claim<'r>, S3Error> {
     let code = S3Code::AuthorizationHeaderMalformed;
     let parts = parse_authorization(authorization)?;
     let credential = Credential::parse(parts.credential, code, regions)?;
@@ -173,16 +172,11 @@ fn parse_header_claim(
     if skew > MAX_SKEW {
         return Err(too_skewed(&timestamp, now));
     }
-    signed_headers::check_form(parts.signed_headers, code)?;
+    let names = signed_headers::parse(parts.signed_headers, code)?;
     let payload = parse_payload_mode(declared_payload(request, false)?)?;
-    Ok(Claim {
-        credential,
-        timestamp,
-        signed_headers: parts.signed_headers.to_owned(),
-        signature: parse_signature(parts.signature)?,
-        payload,
-        presigned: false,
-    })
+    let signature = parse_signature(parts.signature)?;
+    signed_headers::check_coverage(request, &names)?;
+    Ok(Claim { credential, timestamp, signed_headers: parts.signed_headers, signature, payload, presigned: false })
 }
 
 struct Authorization<'r> {
@@ -193,7 +187,7 @@ struct Authorization<'r> {
 
 /// `AWS4-HMAC-SHA256 Credential=…, SignedHeaders=…, Signature=…`: each once, in any order, nothing else.
 fn parse_authorization(value: &str) -> Result<Authorization<'_>, S3Error> {
-    let (scheme, rest) = value.trim().split_once(' ').ok_or_else(unsupported_authorization)?;
+    let (scheme, mut rest) = split_once(value.trim(), b' ').ok_or_else(unsupported_authorization)?;
     match scheme {
         ALGORITHM => {}
         "AWS" => return Err(signature_version_2()),
@@ -201,10 +195,9 @@ fn parse_authorization(value: &str) -> Result<Authorization<'_>, S3Error> {
     }
     let malformed = |message| S3Code::AuthorizationHeaderMalformed.because(message);
     let (mut credential, mut signed_headers, mut signature) = (None, None, None);
-    for component in rest.split(',') {
-        let (name, value) = component
-            .trim()
-            .split_once('=')
+    loop {
+        let (component, further) = split_once(rest, b',').map_or((rest, None), |(first, more)| (first, Some(more)));
+        let (name, value) = split_once(component.trim(), b'=')
             .ok_or_else(|| malformed("The authorization header is malformed; a component has no '='."))?;
         let place = match name {
             "Credential" => &mut credential,
@@ -214,6 +207,10 @@ fn parse_authorization(value: &str) -> Result<Authorization<'_>, S3Error> {
         };
         if place.replace(value).is_some() {
             return Err(malformed("The authorization header is malformed; a component is repeated."));
+        }
+        match further {
+            Some(further) => rest = further,
+            None => break,
         }
     }
     match (credential, signed_headers, signature) {
@@ -226,10 +223,19 @@ fn parse_authorization(value: &str) -> Result<Authorization<'_>, S3Error> {
     }
 }
 
+/// As `str::split_once`, which looks for its separator byte by byte.
+fn split_once(text: &str, separator: u8) -> Option<(&str, &str)> {
+    let at = memchr::memchr(separator, text.as_bytes())?;
+    Some((text.get(..at)?, text.get(at + 1..)?))
+}
+
+const AMZ_DATE: HeaderName = HeaderName::from_static("x-amz-date");
+const SECURITY_TOKEN: HeaderName = HeaderName::from_static("x-amz-security-token");
+
 /// x-amz-date, or `Date` where the former is absent; the server's own time never stands in.
 fn parse_request_date(request: &S3Request) -> Result<Timestamp, S3Error> {
-    let parsed = if request.headers.contains_key("x-amz-date") {
-        request.header("x-amz-date").and_then(Timestamp::parse)
+    let parsed = if let Some(value) = request.headers.get(AMZ_DATE) {
+        value.to_str().ok().and_then(Timestamp::parse)
     } else {
         request.header("date").and_then(Timestamp::parse_date_header)
     };
@@ -249,7 +255,7 @@ fn render_time(now: SystemTime) -> String {
     utc.format(&time::format_description::well_known::Rfc3339).unwrap_or_default()
 }
 
-fn parse_query_claim(request: &S3Request, regions: &[String], now: SystemTime) -> Result<Claim, S3Error> {
+fn parse_query_claim<'r>(request: &'r S3Request, regions: &[String], now: SystemTime) -> Result<Claim<'r>, S3Error> {
     let code = S3Code::AuthorizationQueryParametersError;
     let [algorithm, credential, date, expires, signed_headers, signature] = query_parameters(request)?;
     if algorithm != ALGORITHM {
@@ -271,15 +277,11 @@ fn parse_query_claim(request: &S3Request, regions: &[String], now: SystemTime) -
             .with("X-Amz-Expires", expires.as_secs().to_string())
             .with("ServerTime", render_time(now)));
     }
-    signed_headers::check_form(signed_headers, code)?;
-    Ok(Claim {
-        credential,
-        timestamp,
-        signed_headers: signed_headers.to_owned(),
-        signature: parse_signature(signature)?,
-        payload: parse_payload_mode(declared_payload(request, true)?)?,
-        presigned: true,
-    })
+    let names = signed_headers::parse(signed_headers, code)?;
+    let signature = parse_signature(signature)?;
+    let payload = parse_payload_mode(declared_payload(request, true)?)?;
+    signed_headers::check_coverage(request, &names)?;
+    Ok(Claim { credential, timestamp, signed_headers, signature, payload, presigned: true })
 }
 
 /// Each of the six exactly once, in the spelling that S3 documents.

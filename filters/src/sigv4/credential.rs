@@ -6,16 +6,16 @@ use s3gateway_s3::{S3Code, S3Error};
 const MAX_ACCESS_KEY_ID: usize = 128;
 
 /// A credential whose scope is one that this gateway serves.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Credential {
-    text: String,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Credential<'r> {
+    text: &'r str,
     id_len: usize,
 }
 
-impl Credential {
+impl<'r> Credential<'r> {
     /// Parses from the right, so that a `/` can only ever belong to the access key id and never shifts the scope.
     /// `code` is what malformed text is answered with: it differs between header and query.
-    pub(super) fn parse(text: &str, code: S3Code, regions: &[String]) -> Result<Self, S3Error> {
+    pub(super) fn parse(text: &'r str, code: S3Code, regions: &[String]) -> Result<Self, S3Error> {
         let mut parts = text.rsplitn(5, '/');
         let mut part = || parts.next().ok_or_else(|| code.because(FORM));
         let (terminal, service, region, date, id) = (part()?, part()?, part()?, part()?, part()?);
@@ -32,27 +32,27 @@ impl Credential {
         match id.len() {
             0 => Err(code.because(FORM)),
             n if n > MAX_ACCESS_KEY_ID => Err(S3Code::InvalidAccessKeyId.error()),
-            id_len => Ok(Self { text: text.to_owned(), id_len }),
+            id_len => Ok(Self { text, id_len }),
         }
     }
 
     /// The access key id.
-    pub(super) fn access_key_id(&self) -> &str {
+    pub(super) fn access_key_id(&self) -> &'r str {
         self.text.get(..self.id_len).unwrap_or_default()
     }
 
     /// `<date>/<region>/s3/aws4_request`.
-    pub(super) fn scope(&self) -> &str {
+    pub(super) fn scope(&self) -> &'r str {
         self.text.get(self.id_len + 1..).unwrap_or_default()
     }
 
     /// `YYYYMMDD`.
-    pub(super) fn date(&self) -> &str {
+    pub(super) fn date(&self) -> &'r str {
         self.scope().get(..8).unwrap_or_default()
     }
 
     /// The signing region.
-    pub(super) fn region(&self) -> &str {
+    pub(super) fn region(&self) -> &'r str {
         self.scope().split('/').nth(1).unwrap_or_default()
     }
 }

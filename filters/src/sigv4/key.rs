@@ -98,7 +98,7 @@ struct Entry {
 }
 
 impl Entry {
-    fn serves(&self, claim: &Claim, secret: &Arc<Secret<String>>) -> bool {
+    fn serves(&self, claim: &Claim<'_>, secret: &Arc<Secret<String>>) -> bool {
         &*self.date == claim.date()
             && &*self.region == claim.region()
             && std::ptr::eq(self.secret.as_ptr(), Arc::as_ptr(secret))
@@ -114,7 +114,7 @@ impl SigningKeys {
     /// The signing key of `secret` for the claim's day and region, derived where it is not cached.
     ///
     /// `secret` must be the secret that the claim's access key has *now*; a cached key of another `Arc` is not used.
-    pub fn resolve(&self, claim: &Claim, secret: &Arc<Secret<String>>) -> SigningKey {
+    pub fn resolve(&self, claim: &Claim<'_>, secret: &Arc<Secret<String>>) -> SigningKey {
         let id = claim.access_key_id();
         let find = |entries: Option<&Vec<Entry>>| {
             entries.and_then(|all| all.iter().find(|e| e.serves(claim, secret)).map(|e| e.key.clone()))
@@ -183,35 +183,43 @@ mod tests {
     use super::*;
     use crate::sigv4::parse_claim;
     use crate::sigv4::signer::{Draft, SECRET, now, regions};
+    use s3gateway_s3::S3Request;
 
-    fn claim_of(id: &str, region: &str) -> Claim {
+    fn request_of(id: &str, region: &str) -> S3Request {
         let draft = Draft::new("GET", "/bucket/k", "UNSIGNED-PAYLOAD").with(|d| {
             d.id = id.into();
             d.region = region.into();
         });
-        parse_claim(&draft.sign().request().unwrap(), &regions(), now()).unwrap()
+        draft.sign().request().unwrap()
+    }
+
+    fn claim_of(request: &S3Request) -> Claim<'_> {
+        parse_claim(request, &regions(), now()).unwrap()
     }
 
     #[test]
     fn the_cache_is_bounded_and_keeps_what_is_used() {
         let keys = SigningKeys::new(10);
         let secret = Arc::new(Secret::new(SECRET.to_owned()));
-        let hot = claim_of("hot", "us-east-1");
+        let request = request_of("hot", "us-east-1");
+        let hot = claim_of(&request);
         let first = keys.resolve(&hot, &secret);
         for n in 0..100 {
-            keys.resolve(&claim_of(&format!("id-{n}"), "us-east-1"), &secret);
+            keys.resolve(&claim_of(&request_of(&format!("id-{n}"), "us-east-1")), &secret);
             assert!(Arc::ptr_eq(&keys.resolve(&hot, &secret).0, &first.0), "derived again after {n}");
             assert!(keys.len() <= 11, "{}", keys.len());
         }
-        let cold = keys.resolve(&claim_of("id-0", "us-east-1"), &secret);
-        assert!(Arc::ptr_eq(&keys.resolve(&claim_of("id-0", "us-east-1"), &secret).0, &cold.0));
+        let request = request_of("id-0", "us-east-1");
+        let cold = keys.resolve(&claim_of(&request), &secret);
+        assert!(Arc::ptr_eq(&keys.resolve(&claim_of(&request), &secret).0, &cold.0));
     }
 
     #[test]
     fn regions_and_days_of_one_key_have_entries_of_their_own() {
         let keys = SigningKeys::new(10);
         let secret = Arc::new(Secret::new(SECRET.to_owned()));
-        let (here, there) = (claim_of("id", "us-east-1"), claim_of("id", "fi-hel"));
+        let requests = ["us-east-1", "fi-hel"].map(|region| request_of("id", region));
+        let [here, there] = requests.each_ref().map(claim_of);
         let key = keys.resolve(&here, &secret);
         assert!(!Arc::ptr_eq(&keys.resolve(&there, &secret).0, &key.0));
         assert!(Arc::ptr_eq(&keys.resolve(&here, &secret).0, &key.0));

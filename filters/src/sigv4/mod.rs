@@ -10,10 +10,11 @@ mod signed_headers;
 mod timestamp;
 mod verify;
 
+pub use canonical::push_trimmed;
 pub use claim::{Claim, parse_claim};
 pub use declared::PayloadMode;
 pub use key::{SigningKey, SigningKeys};
-pub use verify::{Verified, verify};
+pub use verify::{Verified, hex64, verify};
 
 pub(crate) use verify::ChunkSignatures;
 

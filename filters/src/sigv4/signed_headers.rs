@@ -5,29 +5,38 @@ use s3gateway_s3::{S3Code, S3Error, S3Request};
 /// Names in SignedHeaders: S3's 2 KiB of metadata cannot need more.
 const MAX_SIGNED_HEADERS: usize = 1024;
 
-/// Lower-case header names, none empty, none twice. The order is the client's: it enters the signature as it stands.
-pub(super) fn check_form(list: &str, code: S3Code) -> Result<(), S3Error> {
-    let token_byte = |b: u8| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-') || b"!#$%&'*+.^_`|~".contains(&b);
-    let token = |name: &str| !name.is_empty() && name.bytes().all(token_byte);
-    let ordered = list.split(';').zip(list.split(';').skip(1)).all(|(a, b)| a < b);
-    let repeated = || {
-        let mut names: Vec<_> = list.split(';').collect();
+/// The names of the list in byte order: lower-case header names, none empty, none twice. The list's own order is the
+/// client's: it enters the signature as it stands.
+pub(super) fn parse(list: &str, code: S3Code) -> Result<Vec<&[u8]>, S3Error> {
+    let mut names = Vec::with_capacity(16);
+    let mut sound = true;
+    for name in list.as_bytes().split(|b| *b == b';').take(MAX_SIGNED_HEADERS + 1) {
+        sound &= !name.is_empty() && name.iter().copied().all(is_token);
+        names.push(name);
+    }
+    sound &= names.len() <= MAX_SIGNED_HEADERS;
+    if !names.is_sorted_by(|a, b| a < b) {
         names.sort_unstable();
-        names.iter().zip(names.iter().skip(1)).any(|(a, b)| a == b)
-    };
-    let sound =
-        list.split(';').take(MAX_SIGNED_HEADERS + 1).count() <= MAX_SIGNED_HEADERS && list.split(';').all(token);
-    if sound && (ordered || !repeated()) {
-        return Ok(());
+        sound &= names.is_sorted_by(|a, b| a < b);
+    }
+    if sound {
+        return Ok(names);
     }
     Err(code.because("SignedHeaders must be a list of lower-case header names with ';' between them, each named once."))
 }
 
+/// `tchar` of RFC 9110 5.6.2 without capital letters.
+fn is_token(byte: u8) -> bool {
+    matches!(
+        byte,
+        b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'^' | b'`' | b'|' | b'~'
+    )
+}
+
 /// Enumerates what arrived rather than what was claimed: an added header must not act in the signer's name.
-pub(super) fn check_coverage(request: &S3Request, list: &str) -> Result<(), S3Error> {
-    let mut names: Vec<&str> = list.split(';').collect();
-    names.sort_unstable();
-    let signed = |name: &str| names.binary_search(&name).is_ok();
+/// `names` are the list's, in byte order.
+pub(super) fn check_coverage(request: &S3Request, names: &[&[u8]]) -> Result<(), S3Error> {
+    let signed = |name: &str| names.binary_search(&name.as_bytes()).is_ok();
     let covered = |name: &str| !name.starts_with("x-amz-") || name == "x-amz-content-sha256" || signed(name);
     let mut missing: Vec<&str> = Vec::new();
     if !signed("host") {

@@ -237,7 +237,7 @@ impl Wire {
         S3Request::parse(
             &Method::from_bytes(self.method.as_bytes()).unwrap(),
             target,
-            &headers,
+            headers,
             &["s3.amazonaws.com".into()],
         )
     }
@@ -253,7 +253,7 @@ pub(crate) fn authenticate(request: &S3Request, now: SystemTime) -> Result<Verif
     verify(request, &claim, &key_of(&claim)?)
 }
 
-fn key_of(claim: &Claim) -> Result<SigningKey, S3Error> {
+fn key_of(claim: &Claim<'_>) -> Result<SigningKey, S3Error> {
     if claim.access_key_id() != ID {
         return Err(S3Code::InvalidAccessKeyId.error());
     }

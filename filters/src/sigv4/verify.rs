@@ -31,7 +31,7 @@ impl Verified {
 ///
 /// # Errors
 /// `SignatureDoesNotMatch`, which says nothing of what would have matched.
-pub fn verify(request: &S3Request, claim: &Claim, key: &SigningKey) -> Result<Verified, S3Error> {
+pub fn verify(request: &S3Request, claim: &Claim<'_>, key: &SigningKey) -> Result<Verified, S3Error> {
     let refused = || S3Code::SignatureDoesNotMatch.error();
     let payload = declared_payload(request, claim.is_presigned())?;
     let hash = canonical::hash_canonical_request(request, claim, payload).ok_or_else(refused)?;
@@ -68,7 +68,7 @@ pub(crate) struct ChunkSignatures {
 const EMPTY_SHA256: &[u8] = b"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
 impl ChunkSignatures {
-    fn new(key: SigningKey, claim: &Claim) -> Self {
+    fn new(key: SigningKey, claim: &Claim<'_>) -> Self {
         let mut context = String::with_capacity(claim.timestamp().len() + claim.scope().len() + 2);
         context.extend(claim.timestamp().iter().map(|b| char::from(*b)));
         context.push('\n');
@@ -112,7 +112,7 @@ impl ChunkSignatures {
 }
 
 /// Lower-case hex of a SHA-256 without an allocation.
-fn hex64(bytes: &[u8; 32]) -> [u8; 64] {
+pub fn hex64(bytes: &[u8; 32]) -> [u8; 64] {
     let mut text = [0u8; 64];
     // Cannot fail: the output is exactly twice the input. Were it to, zeros match no signature.
     let _ = hex::encode_to_slice(bytes, &mut text);

@@ -91,7 +91,7 @@ mod tests {
         for value in values {
             map.append("x-amz-object-attributes", HeaderValue::from_static(value));
         }
-        let request = S3Request::parse(&Method::GET, "/mine/k?attributes", &map, &[]).expect("a request");
+        let request = S3Request::parse(&Method::GET, "/mine/k?attributes", map.clone(), &[]).expect("a request");
         parse_attributes(&request).map_err(|e| e.code)
     }
 

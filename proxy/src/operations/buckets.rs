@@ -86,7 +86,7 @@ impl Gateway {
         let routed = admitted.routed()?;
         let route = &routed.route;
         self.metadata.begin_delete_bucket(&route.bucket).await?;
-        self.routes.forget(&route.tenant, &route.name, std::time::Instant::now()).await;
+        self.routes.forget(&route.tenant, &route.name, std::time::Instant::now());
         if let Err(refusal) = self.delete_at_its_home(routed).await {
             self.metadata.cancel_delete_bucket(&route.bucket).await?;
             return Err(refusal);
@@ -181,7 +181,7 @@ mod tests {
             let mut headers = HeaderMap::new();
             headers.insert("host", HeaderValue::from_static("localhost"));
             let request =
-                S3Request::parse(&Method::GET, &format!("/?max-buckets={value}"), &headers, &[]).expect(value);
+                S3Request::parse(&Method::GET, &format!("/?max-buckets={value}"), headers.clone(), &[]).expect(value);
             assert_eq!(parse_max_buckets(&request).map_err(|e| e.code), want.ok_or(S3Code::InvalidArgument), "{value}");
         }
     }

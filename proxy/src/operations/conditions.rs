@@ -139,7 +139,7 @@ mod tests {
         for (name, value) in headers {
             map.append(HeaderName::from_static(name), HeaderValue::from_static(value));
         }
-        let request = S3Request::parse(&Method::DELETE, "/mine/k", &map, &[]).expect("a request");
+        let request = S3Request::parse(&Method::DELETE, "/mine/k", map.clone(), &[]).expect("a request");
         WriteConditions::parse(&request).map_err(|e| e.code)
     }
 

@@ -298,7 +298,7 @@ mod tests {
         for (name, value) in headers {
             map.append(HeaderName::from_static(name), HeaderValue::from_static(value));
         }
-        S3Request::parse(&Method::PUT, "/mine/k", &map, &[]).expect("a request")
+        S3Request::parse(&Method::PUT, "/mine/k", map.clone(), &[]).expect("a request")
     }
 
     #[test]

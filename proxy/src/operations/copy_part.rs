@@ -179,7 +179,7 @@ mod tests {
         map.insert("x-amz-copy-source", HeaderValue::from_static("/mine/a"));
         map.insert("x-amz-copy-source-range", HeaderValue::from_static(range));
         let target = format!("/mine/k?partNumber={part_number}&uploadId=u");
-        S3Request::parse(&Method::PUT, &target, &map, &[]).expect("a request")
+        S3Request::parse(&Method::PUT, &target, map.clone(), &[]).expect("a request")
     }
 
     #[test]

@@ -53,7 +53,7 @@ impl Gateway {
             return Err(refusal);
         }
         self.metadata.activate_bucket(&route.bucket).await?;
-        self.routes.forget(&route.tenant, &route.name, std::time::Instant::now()).await;
+        self.routes.forget(&route.tenant, &route.name, std::time::Instant::now());
         Ok(Answer::empty(StatusCode::OK).with(header::LOCATION, format!("/{}", name.as_str())))
     }
 

@@ -142,7 +142,7 @@ mod tests {
         for (name, value) in headers {
             map.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
         }
-        S3Request::parse(&Method::POST, "/mine?delete", &map, &[]).expect("a request")
+        S3Request::parse(&Method::POST, "/mine?delete", map.clone(), &[]).expect("a request")
     }
 
     #[test]

@@ -77,7 +77,7 @@ impl Gateway {
 }
 
 /// Tells a bucket that the home has lost from one that the client has never made.
-pub(super) fn explain(error: UpstreamError) -> UpstreamError {
+pub(crate) fn explain(error: UpstreamError) -> UpstreamError {
     match error {
         UpstreamError::Refused(refused) if refused.code == "NoSuchBucket" => UpstreamError::LOST_BUCKET,
         other => other,

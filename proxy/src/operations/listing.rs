@@ -226,7 +226,7 @@ mod tests {
     fn parse(target: &str) -> Result<ListParameters, S3Code> {
         let mut headers = HeaderMap::new();
         headers.insert("host", HeaderValue::from_static("localhost"));
-        let request = S3Request::parse(&Method::GET, target, &headers, &[]).map_err(|e| e.code)?;
+        let request = S3Request::parse(&Method::GET, target, headers.clone(), &[]).map_err(|e| e.code)?;
         ListParameters::parse(&request).map_err(|e| e.code)
     }
 
@@ -264,27 +264,19 @@ mod tests {
         );
     }
 
+    fn upstream(target: &str, token: Option<&str>) -> String {
+        let physical = PhysicalBucket::parse("s3gw-0").expect("a name");
+        ask(UpstreamRequest::new(Method::GET, &physical, None), &parse(target).expect(target), token).render_query()
+    }
+
     #[test]
     fn only_checked_parameters_go_up() {
-        let physical = PhysicalBucket::parse("s3gw-0").expect("a name");
-        let flat = [("max-keys", "1000"), ("encoding-type", "url")];
-        for (target, token, want) in [
-            (
-                "/mine?list-type=2&prefix=a%26b&start-after=c&fetch-owner=true&x-evil=1&max-keys=7",
-                None,
-                &[("list-type", "2"), ("prefix", "a%26b"), ("max-keys", "7"), flat[1], ("start-after", "c")][..],
-            ),
-            (
-                "/mine?list-type=2&start-after=c&continuation-token=sealed",
-                Some("plain"),
-                &[("list-type", "2"), flat[0], flat[1], ("continuation-token", "plain")],
-            ),
-            ("/mine?marker=m&delimiter=%2F", None, &[("delimiter", "%2F"), flat[0], flat[1], ("marker", "m")]),
-        ] {
-            let request = UpstreamRequest::new(Method::GET, &physical, None);
-            let request = ask(request, &parse(target).expect(target), token);
-            assert!(format!("{request:?}").contains(&format!("query: {want:?}")), "{target}: {request:?}");
-        }
+        let v2 = upstream("/mine?list-type=2&prefix=a%26b&start-after=c&fetch-owner=true&x-evil=1&max-keys=7", None);
+        assert_eq!(v2, "encoding-type=url&list-type=2&max-keys=7&prefix=a%26b&start-after=c");
+        let next = upstream("/mine?list-type=2&start-after=c&continuation-token=sealed", Some("plain"));
+        assert_eq!(next, "continuation-token=plain&encoding-type=url&list-type=2&max-keys=1000");
+        let v1 = upstream("/mine?marker=m&delimiter=%2F", None);
+        assert_eq!(v1, "delimiter=%2F&encoding-type=url&marker=m&max-keys=1000");
     }
 
     #[test]

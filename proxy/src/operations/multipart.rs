@@ -241,7 +241,7 @@ mod tests {
     fn request(host: &'static str, target: &str, domains: &[String]) -> S3Request {
         let mut headers = HeaderMap::new();
         headers.insert("host", HeaderValue::from_static(host));
-        S3Request::parse(&Method::POST, target, &headers, domains).expect(target)
+        S3Request::parse(&Method::POST, target, headers.clone(), domains).expect(target)
     }
 
     #[test]

@@ -67,7 +67,7 @@ mod tests {
     fn request(target: &str) -> S3Request {
         let mut headers = HeaderMap::new();
         headers.insert("host", HeaderValue::from_static("localhost"));
-        S3Request::parse(&Method::GET, target, &headers, &[]).expect(target)
+        S3Request::parse(&Method::GET, target, headers.clone(), &[]).expect(target)
     }
 
     #[test]

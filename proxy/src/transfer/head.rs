@@ -1,9 +1,10 @@
 //! Heads of streamed requests and answers: what of the client's goes up, what of the backend's comes down.
 use crate::{
+    answer::response_head,
     refusal::Refusal,
     upstream::{UpstreamError, UpstreamRequest},
 };
-use http::{HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, response::Parts};
 use pingora_http::ResponseHeader;
 use s3gateway_config::Capabilities;
 use s3gateway_filters::{conditions, headers};
@@ -98,12 +99,11 @@ pub(super) fn put_download_headers(
     copy: Option<&ObjectCopy>,
 ) -> Result<UpstreamRequest, Refusal> {
     let other_etag = copy.is_some_and(|copy| copy.etag != copy.home_etag);
-    for name in headers::forwarded_request_headers(client.operation).names() {
-        let left_out = *name == "range" || (other_etag && name.starts_with("if-"));
-        if let Some(value) = client.header(name)
-            && !left_out
-        {
-            request = request.header(name, value);
+    let forwarded = headers::forwarded_request_headers(client.operation);
+    for (name, value) in &client.headers {
+        let left_out = name == header::RANGE || (other_etag && name.as_str().starts_with("if-"));
+        if !left_out && forwarded.allows(name.as_str()) && std::str::from_utf8(value.as_bytes()).is_ok() {
+            request = request.header_as_sent(name.clone(), value.clone());
         }
     }
     if let Some(Range(range)) = range(client)? {
@@ -123,18 +123,25 @@ pub(super) fn put_upload_headers(
 ) -> Result<UpstreamRequest, Refusal> {
     let forwarded = headers::forwarded_request_headers(client.operation);
     for (name, value) in &client.headers {
-        let name = name.as_str();
-        if forwarded.allows(name) && !matches!(name, "content-encoding" | "x-amz-tagging") {
-            let value = std::str::from_utf8(value.as_bytes())
-                .map_err(|_| S3Code::InvalidArgument.because(format!("The header {name} is not UTF-8.")))?;
-            let bare = name == "if-match" && !capabilities.quoted_if_match;
-            request = request.header(name, if bare { etag::unquoted(value.trim()) } else { value.trim() });
+        let sent = name.as_str();
+        if forwarded.allows(sent) && !matches!(sent, "content-encoding" | "x-amz-tagging") {
+            let text = std::str::from_utf8(value.as_bytes())
+                .map_err(|_| S3Code::InvalidArgument.because(format!("The header {sent} is not UTF-8.")))?;
+            request = if *name == header::IF_MATCH && !capabilities.quoted_if_match {
+                request.header(sent, etag::unquoted(text.trim()))
+            } else {
+                request.header_as_sent(name.clone(), value.clone())
+            };
         }
     }
-    Ok(match headers::content_encoding(&client.headers) {
-        Some(coding) => request.header("content-encoding", coding),
-        None => request,
-    })
+    if let Some(coding) = headers::content_encoding(&client.headers) {
+        request = request.header("content-encoding", coding);
+    }
+    if !client.headers.contains_key(header::CONTENT_TYPE) {
+        // What S3 stores where nothing is said (Amazon S3 API Reference, PutObject).
+        request = request.header_as_sent(header::CONTENT_TYPE, HeaderValue::from_static("binary/octet-stream"));
+    }
+    Ok(request)
 }
 
 /// Judges the read conditions of a request on an answer that a backend gave in spite of them.
@@ -146,6 +153,9 @@ pub(super) fn check_conditions(
     upstream: &ResponseHeader,
     copy: Option<&ObjectCopy>,
 ) -> Result<(), Refusal> {
+    if !request.headers.keys().any(|name| name.as_str().starts_with("if-")) {
+        return Ok(());
+    }
     let etag = match copy {
         Some(copy) => copy.home_etag.as_str(),
         None => text(upstream, header::ETAG).unwrap_or_default(),
@@ -176,34 +186,29 @@ pub(super) fn render_object_head(
     request: &S3Request,
     upstream: &ResponseHeader,
     copy: Option<&ObjectCopy>,
-) -> Result<ResponseHeader, Refusal> {
-    let mut head = ResponseHeader::build(upstream.status, Some(16)).map_err(|_| S3Code::InternalError.error())?;
+) -> Result<Parts, Refusal> {
     let forwarded = headers::forwarded_response_headers(request.operation);
-    let mut put = |name: &HeaderName, value: &HeaderValue| {
-        head.append_header(name.clone(), value.clone()).map(|_| ()).map_err(|_| S3Code::InternalError.error())
-    };
+    let mut sent = HeaderMap::with_capacity(upstream.headers.len() + 5);
     for (name, value) in &upstream.headers {
         // The backend's framing stays, since its body passes as it is.
         if forwarded.allows(name.as_str()) || name == header::TRANSFER_ENCODING {
-            put(name, value)?;
+            sent.append(name, value.clone());
         }
     }
-    if !upstream.headers.contains_key(header::ACCEPT_RANGES) {
-        put(&header::ACCEPT_RANGES, &HeaderValue::from_static("bytes"))?;
-    }
+    sent.entry(header::ACCEPT_RANGES).or_insert(HeaderValue::from_static("bytes"));
     if let Some(copy) = copy {
         let etag =
             HeaderValue::from_str(&format!("\"{}\"", copy.home_etag)).map_err(|_| UpstreamError::Malformed("etag"))?;
-        head.insert_header(header::ETAG, etag).map_err(|_| S3Code::InternalError.error())?;
+        sent.insert(header::ETAG, etag);
     }
     if upstream.status != StatusCode::NOT_MODIFIED {
         for (parameter, name) in &OVERRIDES {
             if let Some(value) = request.query.get(parameter) {
-                head.insert_header(name, value).map_err(|_| S3Code::InvalidArgument.error())?;
+                sent.insert(name, HeaderValue::from_str(value).map_err(|_| S3Code::InvalidArgument.error())?);
             }
         }
     }
-    Ok(head)
+    Ok(response_head(upstream.status, sent))
 }
 
 fn text(head: &ResponseHeader, name: HeaderName) -> Option<&str> {
@@ -213,13 +218,13 @@ fn text(head: &ResponseHeader, name: HeaderName) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::{HeaderMap, Method};
+    use http::Method;
 
     fn get(range_value: &str) -> S3Request {
         let mut headers = HeaderMap::new();
         headers.insert("host", HeaderValue::from_static("localhost"));
         headers.insert("range", HeaderValue::from_str(range_value).unwrap());
-        S3Request::parse(&Method::GET, "/bucket/key", &headers, &[]).unwrap()
+        S3Request::parse(&Method::GET, "/bucket/key", headers.clone(), &[]).unwrap()
     }
 
     #[test]

@@ -6,18 +6,18 @@ mod upload;
 
 use crate::{
     admit::Admitted,
-    answer::{Answer, RequestId},
+    answer::{Answer, RequestId, response_head},
     gateway::Gateway,
     refusal::{Refusal, by_status},
     upstream::{Outcome, UpstreamBackend, UpstreamError, UpstreamRequest, error_code},
 };
 use bytes::{Bytes, BytesMut};
-use http::{Method, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header, response::Parts};
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::Session;
 use s3gateway_filters::payload::{self, BodyPlan, BodyVerifier, Framing};
-use s3gateway_s3::{Operation, S3Code, S3Error, S3Request, etag};
+use s3gateway_s3::{Operation, S3Code, S3Error, S3Request, etag, xml};
 use s3gateway_store::{DirtyKey, ObjectCopy};
 use std::{
     collections::VecDeque,
@@ -28,8 +28,8 @@ use upload::Upload;
 
 /// S3's limit for all headers of a request together (Amazon S3 API Reference, `RequestHeaderSectionTooLarge`).
 const MAX_HEADER_BYTES: usize = 8 << 10;
-/// Largest XML document taken from a client: DeleteObjects with 1,000 long keys, CompleteMultipartUpload with 10,000 parts.
-const MAX_DOCUMENT: u64 = 2 << 20;
+/// Most bytes of a body that an operation takes and does not read.
+const MAX_UNREAD: usize = 64 << 10;
 /// Pooled connections that turned out to be closed before a request is given up on that account.
 const MAX_STALE: u32 = 3;
 
@@ -96,8 +96,6 @@ fn parse(gateway: &Gateway, session: &mut Session) -> Result<(S3Request, Framing
     if size > MAX_HEADER_BYTES {
         return Err(S3Code::RequestHeaderSectionTooLarge.into());
     }
-    let target = std::str::from_utf8(head.raw_path()).map_err(|_| S3Code::InvalidURI.error())?;
-    let request = S3Request::parse(&head.method, target, &head.headers, &gateway.settings.domains)?;
     let content_length = match head.headers.get(header::CONTENT_LENGTH) {
         Some(value) => {
             Some(value.to_str().ok().and_then(|v| v.parse().ok()).ok_or_else(|| S3Code::InvalidArgument.error())?)
@@ -105,7 +103,23 @@ fn parse(gateway: &Gateway, session: &mut Session) -> Result<(S3Request, Framing
         None => None,
     };
     let chunked = content_length.is_none() && has_body && head.headers.contains_key(header::TRANSFER_ENCODING);
+    let head = take_head(session);
+    let target = std::str::from_utf8(head.raw_path()).map_err(|_| S3Code::InvalidURI.error())?.to_owned();
+    let head = http::request::Parts::from(head);
+    let request = S3Request::parse(&head.method, &target, head.headers, &gateway.settings.domains)?;
     Ok((request, Framing { content_length, chunked }))
+}
+
+/// Takes the client's head and leaves one with few headers in the session: Pingora has drawn its framing and keep-alive
+/// from them, and would copy them for each attempt only to have the copy replaced.
+fn take_head(session: &mut Session) -> RequestHeader {
+    let head = session.req_header_mut();
+    let (mut left, ()) = http::Request::new(()).into_parts();
+    (left.method, left.uri, left.version) = (head.method.clone(), head.uri.clone(), head.version);
+    if let Some(expect) = head.headers.get(header::EXPECT) {
+        left.headers.insert(header::EXPECT, expect.clone());
+    }
+    std::mem::replace(head, left.into())
 }
 
 /// Answers `Expect: 100-continue`, which is due only now that the head has been judged (RFC 9110 10.1.1).
@@ -125,7 +139,8 @@ async fn read_document(session: &mut Session, admitted: &Admitted, framing: Fram
         known => known,
     };
     let plan = payload::plan(&admitted.request, &admitted.verified, framing)?;
-    if plan.decoded_length > MAX_DOCUMENT {
+    let limit = xml::body_limit(admitted.request.operation).unwrap_or(MAX_UNREAD);
+    if plan.decoded_length > limit as u64 {
         return Err(S3Code::MaxMessageLengthExceeded.into());
     }
     if framing.content_length != Some(0) {
@@ -277,11 +292,7 @@ impl Transfer {
     }
 
     /// Takes the backend's head and makes the client's from it; settles the mark of an upload.
-    pub(crate) async fn take_head(
-        &mut self,
-        gateway: &Gateway,
-        upstream: &ResponseHeader,
-    ) -> Result<ResponseHeader, Refusal> {
+    pub(crate) async fn take_head(&mut self, gateway: &Gateway, upstream: &ResponseHeader) -> Result<Parts, Refusal> {
         let status = upstream.status;
         if let Some(backend) = &self.serving {
             // A single request's 500 or a throttled 503 is no outage; a backend that is ill fails its probes, too.
@@ -300,6 +311,10 @@ impl Transfer {
             }
             self.require_known_copy(upstream)?;
             return head::render_object_head(&self.admitted.request, upstream, self.copy.as_ref());
+        }
+        if status == StatusCode::NOT_FOUND && self.copy.is_none() && self.upload.is_none() {
+            // It does not say yet whether it misses the object or the bucket.
+            Box::pin(gateway.require_bucket_at_home(self.admitted.routed()?)).await?;
         }
         let error = UpstreamError::from_answer(status.as_u16(), "");
         let gone_behind_our_back = status == StatusCode::NOT_FOUND
@@ -320,7 +335,7 @@ impl Transfer {
         self.render_error_head(status)
     }
 
-    fn render_download(&mut self, upstream: &ResponseHeader) -> Result<ResponseHeader, Refusal> {
+    fn render_download(&mut self, upstream: &ResponseHeader) -> Result<Parts, Refusal> {
         let range = head::range(&self.admitted.request)?;
         let fits = match upstream.status {
             StatusCode::OK => true,
@@ -350,17 +365,16 @@ impl Transfer {
     }
 
     /// The status is known now, the code only with the body: so the client's document follows, chunked.
-    fn render_error_head(&mut self, status: StatusCode) -> Result<ResponseHeader, Refusal> {
-        let ours = by_status(status.as_u16()).status();
-        let mut head = ResponseHeader::build(ours, Some(6)).map_err(|_| S3Code::InternalError.error())?;
+    fn render_error_head(&mut self, status: StatusCode) -> Result<Parts, Refusal> {
+        let ours =
+            StatusCode::from_u16(by_status(status.as_u16()).status()).map_err(|_| S3Code::InternalError.error())?;
+        let mut headers = HeaderMap::with_capacity(6);
         if self.admitted.request.method != Method::HEAD {
-            let framed = head
-                .insert_header(header::CONTENT_TYPE, "application/xml")
-                .and_then(|()| head.insert_header(header::TRANSFER_ENCODING, "chunked"));
-            framed.map_err(|_| S3Code::InternalError.error())?;
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/xml"));
+            headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
             self.error_document = Some((status.as_u16(), BytesMut::new()));
         }
-        Ok(head)
+        Ok(response_head(ours, headers))
     }
 
     /// Passes a piece of the answer's body on; a backend's error document is replaced by the gateway's own.

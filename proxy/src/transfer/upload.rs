@@ -2,13 +2,14 @@
 use super::{etag_of, head};
 use crate::{
     admit::Admitted,
-    answer::{Answer, RequestId},
+    answer::{Answer, RequestId, response_head},
     gateway::Gateway,
+    operations::explain,
     refusal::Refusal,
     upstream::{UpstreamAnswer, UpstreamBackend, UpstreamError, UpstreamRequest},
 };
 use bytes::{Bytes, BytesMut};
-use http::{HeaderName, Method, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header, response::Parts};
 use pingora_http::ResponseHeader;
 use s3gateway_filters::payload::{BodyPlan, BodyVerifier};
 use s3gateway_s3::{Operation, S3Code, checksum::Algorithm, tagging::TagSet};
@@ -193,17 +194,17 @@ impl Upload {
         gateway: &Gateway,
         admitted: &Admitted,
         upstream: &ResponseHeader,
-    ) -> Result<ResponseHeader, Refusal> {
+    ) -> Result<Parts, Refusal> {
         if !self.released {
             return Err(UpstreamError::Malformed("success before the body was complete").into());
         }
         self.commit(gateway, admitted, &etag_of(upstream)).await?;
-        let mut head = ResponseHeader::build(StatusCode::OK, Some(8)).map_err(|_| S3Code::InternalError.error())?;
+        let mut headers = HeaderMap::with_capacity(8);
         for (name, value) in self.answer_headers(|name| upstream.headers.get(name).and_then(|v| v.to_str().ok())) {
-            head.insert_header(name, value).map_err(|_| S3Code::InternalError.error())?;
+            headers.insert(name, HeaderValue::try_from(value).map_err(|_| S3Code::InternalError.error())?);
         }
-        head.insert_header(header::CONTENT_LENGTH, "0").map_err(|_| S3Code::InternalError.error())?;
-        Ok(head)
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
+        Ok(response_head(StatusCode::OK, headers))
     }
 
     async fn commit(&mut self, gateway: &Gateway, admitted: &Admitted, etag: &str) -> Result<(), Refusal> {
@@ -247,7 +248,7 @@ impl Upload {
             Ok(answer) => answer,
             Err(error) => {
                 self.settle_refused(gateway, error.is_definite()).await;
-                return Err(error.into());
+                return Err(explain(error).into());
             }
         };
         self.commit(gateway, admitted, s3gateway_s3::etag::unquoted(answer.header("etag"))).await?;

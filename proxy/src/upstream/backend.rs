@@ -1,10 +1,9 @@
 //! The backends a proxy knows: identity, addresses, health and breaker of each, as one snapshot that the change feed replaces.
-use super::{Breaker, BreakerState, Outcome, discovery::Resolver};
+use super::{Breaker, BreakerState, Outcome, discovery::Resolver, signer::Signer};
 use crate::settings::{ProxySettings, UpstreamSettings};
-use arc_swap::ArcSwap;
-use aws_credential_types::Credentials;
-use aws_smithy_runtime_api::client::identity::Identity;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use futures::future::join_all;
+use http::HeaderValue;
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_load_balancing::{
     Backends as Addresses, LoadBalancer, health_check::HttpHealthCheck, selection::RoundRobin,
@@ -13,6 +12,7 @@ use s3gateway_config::{BackendId, Capabilities, Place};
 use s3gateway_store::Backend;
 use std::{
     collections::HashMap,
+    net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -21,11 +21,13 @@ use url::Url;
 /// One backend as the proxy uses it.
 pub struct UpstreamBackend {
     record: Backend,
-    host: String,
+    host: HeaderValue,
     sni: String,
     tls: bool,
-    identity: Identity,
+    signer: Signer,
     addresses: LoadBalancer<RoundRobin>,
+    /// The address where there is exactly one, so that there is nothing to choose from.
+    only: ArcSwapOption<SocketAddr>,
     breaker: Breaker,
     settings: UpstreamSettings,
 }
@@ -70,20 +72,19 @@ impl UpstreamBackend {
             }
         }));
         addresses.set_health_check(Box::new(probe));
-        let credentials =
-            Credentials::new(&record.access_key, record.secret_key.expose().as_str(), None, None, "s3gateway");
         let backend = Self {
-            host,
+            host: HeaderValue::try_from(host).ok()?,
             sni: name,
             tls,
-            identity: credentials.into(),
+            signer: Signer::new(&record.access_key, &record.secret_key, &record.region),
             addresses,
+            only: ArcSwapOption::empty(),
             breaker: Breaker::new(settings.breaker.clone()),
             settings: settings.upstream.clone(),
             record,
         };
         // A name that does not resolve now is tried again by each probe round.
-        let _ = backend.addresses.update().await;
+        let _ = backend.resolve().await;
         Some(backend)
     }
 
@@ -100,16 +101,16 @@ impl UpstreamBackend {
         &self.record.capabilities
     }
     /// Value of the `Host` header.
-    pub(super) fn host(&self) -> &str {
+    pub(super) fn host(&self) -> &HeaderValue {
         &self.host
     }
     /// The region that requests are signed for.
     pub(crate) fn region(&self) -> &str {
         &self.record.region
     }
-    /// The credentials that requests are signed with.
-    pub(super) fn identity(&self) -> &Identity {
-        &self.identity
+    /// What requests are signed with.
+    pub(super) fn signer(&self) -> &Signer {
+        &self.signer
     }
     /// The breaker's state, for metrics and operators.
     pub fn breaker_state(&self) -> BreakerState {
@@ -123,19 +124,35 @@ impl UpstreamBackend {
     /// Where to connect now; `None` while the breaker is open. Addresses that pass their probes come first; where none
     /// does, one is tried all the same: a probe that came too late must not take a slow backend off the air.
     pub fn peer(&self, now: Instant) -> Option<HttpPeer> {
-        let healthy = self.addresses.select(b"", MAX_ADDRESSES);
-        let address = healthy.or_else(|| self.addresses.select_with(b"", MAX_ADDRESSES, |_, _| true))?;
+        let address = match &*self.only.load() {
+            Some(only) => **only,
+            None => self.choose_address()?,
+        };
         if !self.breaker.admit(now) {
             return None;
         }
-        let address = address.addr.as_inet()?;
-        let mut peer = HttpPeer::new(*address, self.tls, self.sni.clone());
+        let mut peer = HttpPeer::new(address, self.tls, self.sni.clone());
         peer.options.connection_timeout = Some(self.settings.connect_timeout);
         peer.options.total_connection_timeout = Some(self.settings.connect_timeout);
         peer.options.read_timeout = Some(self.settings.read_timeout);
         peer.options.write_timeout = Some(self.settings.write_timeout);
         peer.options.idle_timeout = Some(self.settings.idle_timeout);
         Some(peer)
+    }
+
+    fn choose_address(&self) -> Option<SocketAddr> {
+        let healthy = self.addresses.select(b"", MAX_ADDRESSES);
+        let address = healthy.or_else(|| self.addresses.select_with(b"", MAX_ADDRESSES, |_, _| true))?;
+        address.addr.as_inet().copied()
+    }
+
+    /// Asks for the addresses behind the name. An error leaves those that are known.
+    async fn resolve(&self) -> pingora_core::Result<()> {
+        self.addresses.update().await?;
+        let found = self.addresses.backends().get_backend();
+        let only = found.first().filter(|_| found.len() == 1).and_then(|backend| backend.addr.as_inet());
+        self.only.store(only.map(|address| Arc::new(*address)));
+        Ok(())
     }
 
     /// Feeds the breaker from live traffic.
@@ -148,7 +165,7 @@ impl UpstreamBackend {
     /// Resolves and probes once. A failed probe counts as a failed request; a healthy one makes an open breaker's trial
     /// due at once, and traffic closes it.
     async fn probe(&self) {
-        if let Err(error) = self.addresses.update().await {
+        if let Err(error) = self.resolve().await {
             tracing::warn!(backend = %self.record.id, %error, "backend's name does not resolve");
         }
         self.addresses.backends().run_health_check(true).await;

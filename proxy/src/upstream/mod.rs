@@ -6,6 +6,7 @@ mod discovery;
 mod egress;
 mod error;
 mod request;
+mod signer;
 
 pub use backend::{Backends, UpstreamBackend};
 pub use breaker::{Breaker, BreakerState, Outcome};

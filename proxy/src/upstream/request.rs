@@ -1,52 +1,66 @@
 //! Builds one upstream request from nothing and signs it: no header or parameter of the client's gets here by itself.
-use super::UpstreamBackend;
-use aws_sigv4::http_request::{
-    PayloadChecksumKind, PercentEncodingMode, SignableBody, SignableRequest, SigningSettings, UriPathNormalizationMode,
-    sign,
+use super::{
+    UpstreamBackend,
+    signer::{Signable, Timestamp},
 };
-use aws_sigv4::sign::v4;
-use http::Method;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header, uri::PathAndQuery};
 use pingora_http::RequestHeader;
+use s3gateway_filters::sigv4::hex64;
 use s3gateway_s3::{ObjectKey, PhysicalBucket, uri};
-use std::{fmt::Write as _, time::SystemTime};
+use sha2::{Digest, Sha256};
+use std::time::SystemTime;
 
-/// A request to a backend before it is signed. Header names are lower-case; the framing is the gateway's own.
+/// A request to a backend before it is signed; the framing is the gateway's own.
 #[derive(Debug, Clone)]
 pub struct UpstreamRequest {
     method: Method,
-    path_and_query: String,
-    has_query: bool,
-    headers: Vec<(String, String)>,
+    path: String,
+    /// Encoded names and values.
+    query: Vec<(String, String)>,
+    headers: Vec<(HeaderName, HeaderValue)>,
     content_length: Option<u64>,
+    /// A header was added that HTTP cannot carry.
+    unsendable: bool,
 }
+
+const CONTENT_SHA256: HeaderName = HeaderName::from_static("x-amz-content-sha256");
+const DATE: HeaderName = HeaderName::from_static("x-amz-date");
+const UNSIGNED: HeaderValue = HeaderValue::from_static("UNSIGNED-PAYLOAD");
+const EMPTY: HeaderValue = HeaderValue::from_static("e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
 
 impl UpstreamRequest {
     /// A request on a bucket or, with `key`, on an object; path-style.
     pub fn new(method: Method, bucket: &PhysicalBucket, key: Option<&ObjectKey>) -> Self {
-        let mut path_and_query =
-            String::with_capacity(bucket.for_upstream().len() + key.map_or(0, |k| k.as_str().len()) + 66);
-        path_and_query.push('/');
-        path_and_query.push_str(bucket.for_upstream());
+        let mut path = String::with_capacity(bucket.for_upstream().len() + key.map_or(0, |k| k.as_str().len()) + 2);
+        path.push('/');
+        path.push_str(bucket.for_upstream());
         if let Some(key) = key {
-            path_and_query.push('/');
-            path_and_query.push_str(&uri::encode_path(key.as_str()));
+            path.push('/');
+            uri::push_encoded_path(&mut path, key.as_str());
         }
-        Self { method, path_and_query, has_query: false, headers: Vec::with_capacity(8), content_length: None }
+        let headers = Vec::with_capacity(8);
+        Self { method, path, query: Vec::new(), headers, content_length: None, unsendable: false }
     }
 
     /// Adds a query parameter, encoded here.
     pub fn query(mut self, name: &str, value: &str) -> Self {
-        self.path_and_query.push(if self.has_query { '&' } else { '?' });
-        self.has_query = true;
-        self.path_and_query.push_str(&uri::encode(name.as_bytes()));
-        self.path_and_query.push('=');
-        self.path_and_query.push_str(&uri::encode(value.as_bytes()));
+        self.query.push((uri::encode(name.as_bytes()), uri::encode(value.as_bytes())));
         self
     }
 
     /// Adds a header; framing and authentication headers are set by signing, not here.
     pub fn header(mut self, name: &str, value: impl Into<String>) -> Self {
-        self.headers.push((name.to_owned(), value.into()));
+        match (HeaderName::try_from(name), HeaderValue::try_from(value.into())) {
+            (Ok(name), Ok(value)) => self.headers.push((name, value)),
+            _ => self.unsendable = true,
+        }
+        self
+    }
+
+    /// Adds a header as [`UpstreamRequest::header`] does, one that HTTP has carried already.
+    pub fn header_as_sent(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.push((name, value));
         self
     }
 
@@ -63,7 +77,8 @@ impl UpstreamRequest {
 
     /// Whether sending it twice does no harm: a conditional write that was carried out fails its own repetition.
     pub fn is_repeatable(&self) -> bool {
-        let conditional = || self.headers.iter().any(|(name, _)| matches!(&**name, "if-match" | "if-none-match"));
+        let conditional =
+            || self.headers.iter().any(|(name, _)| matches!(*name, header::IF_MATCH | header::IF_NONE_MATCH));
         self.method.is_safe() || (self.method.is_idempotent() && !conditional())
     }
 
@@ -73,47 +88,72 @@ impl UpstreamRequest {
     /// # Errors
     /// A text for the log where a value cannot be carried by HTTP.
     pub fn sign(
-        self,
+        mut self,
         backend: &UpstreamBackend,
         body: Option<&[u8]>,
         now: SystemTime,
     ) -> Result<RequestHeader, String> {
-        let mut url = String::with_capacity(self.path_and_query.len() + 40);
-        let _ = write!(url, "http://{}{}", backend.host(), self.path_and_query);
-        let mut settings = SigningSettings::default();
-        settings.percent_encoding_mode = PercentEncodingMode::Single;
-        settings.uri_path_normalization_mode = UriPathNormalizationMode::Disabled;
-        settings.payload_checksum_kind = PayloadChecksumKind::XAmzSha256;
-        let params = v4::SigningParams::builder()
-            .identity(backend.identity())
-            .region(backend.region())
-            .name("s3")
-            .time(now)
-            .settings(settings)
-            .build()
-            .map_err(|e| e.to_string())?
-            .into();
-        let headers =
-            std::iter::once(("host", backend.host())).chain(self.headers.iter().map(|(n, v)| (n.as_str(), v.as_str())));
-        let body = body.map_or(SignableBody::UnsignedPayload, SignableBody::Bytes);
-        let signable = SignableRequest::new(self.method.as_str(), &url, headers, body).map_err(|e| e.to_string())?;
-        let (instructions, _) = sign(signable, &params).map_err(|e| e.to_string())?.into_parts();
+        if self.unsendable {
+            return Err("a header that HTTP cannot carry".to_owned());
+        }
+        let stamp = Timestamp::at(now);
+        let payload = match body {
+            None => UNSIGNED,
+            Some([]) => EMPTY,
+            Some(bytes) => value(&hex64(&Sha256::digest(bytes).into()))?,
+        };
+        self.headers.push((header::HOST, backend.host().clone()));
+        self.headers.push((CONTENT_SHA256, payload.clone()));
+        self.headers.push((DATE, value(stamp.text())?));
+        // Stable: the values of one name keep their order.
+        self.headers.sort_by(|(a, _), (b, _)| a.as_str().cmp(b.as_str()));
+        let query = self.render_query();
+        let signable = Signable {
+            method: self.method.as_str(),
+            path: &self.path,
+            query: &query,
+            headers: &self.headers,
+            payload: payload.as_bytes(),
+        };
+        let authorization =
+            backend.signer().authorize(&signable, stamp).ok_or("an access key that HTTP cannot carry")?;
 
-        let mut header =
-            RequestHeader::build(self.method, self.path_and_query.as_bytes(), Some(self.headers.len() + 6))
-                .map_err(|e| e.to_string())?;
-        let mut put =
-            |name: String, value: &str| header.append_header(name, value).map(|_| ()).map_err(|e| e.to_string());
-        put("host".to_owned(), backend.host())?;
-        for (name, value) in self.headers {
-            put(name, &value)?;
+        if !query.is_empty() {
+            self.path.push('?');
+            self.path.push_str(&query);
         }
-        for (name, value) in instructions.headers() {
-            put(name.to_owned(), value)?;
+        let (mut head, ()) = http::Request::new(()).into_parts();
+        head.method = self.method;
+        head.uri = PathAndQuery::from_maybe_shared(Bytes::from(self.path)).map_err(|e| e.to_string())?.into();
+        head.headers = HeaderMap::with_capacity(self.headers.len() + 2);
+        // First, as RFC 9110 7.2 recommends.
+        head.headers.insert(header::HOST, backend.host().clone());
+        for (name, value) in self.headers.into_iter().filter(|(name, _)| *name != header::HOST) {
+            head.headers.append(name, value);
         }
+        head.headers.insert(header::AUTHORIZATION, authorization);
         if let Some(length) = self.content_length {
-            put("content-length".to_owned(), &length.to_string())?;
+            head.headers.insert(header::CONTENT_LENGTH, length.into());
         }
-        Ok(header)
+        Ok(head.into())
     }
+
+    /// The query as it is signed and sent: parameters by encoded name, then encoded value.
+    pub(crate) fn render_query(&mut self) -> String {
+        self.query.sort_unstable();
+        let mut text = String::new();
+        for (name, value) in &self.query {
+            if !text.is_empty() {
+                text.push('&');
+            }
+            text.push_str(name);
+            text.push('=');
+            text.push_str(value);
+        }
+        text
+    }
+}
+
+fn value(bytes: &[u8]) -> Result<HeaderValue, String> {
+    HeaderValue::from_bytes(bytes).map_err(|e| e.to_string())
 }
