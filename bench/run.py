@@ -37,13 +37,14 @@ redis = ["{redis}"]
 shards = 8
 [secrets]
 master_key_file = "{folder}/master.key"
+[backends]
+allow_networks = ["127.0.0.0/8"]
 [proxy]
 listen = ["127.0.0.1:{port}"]
 [proxy.limits]
 threads = 1
 [admin]
 listen = "127.0.0.1:{admin}"
-allow_backend_networks = ["127.0.0.0/8"]
 [log]
 level = "warn"
 """

@@ -328,6 +328,9 @@ shards = 8
 [secrets]
 master_key_file = "{folder}/master.key"
 
+[backends]
+allow_networks = ["127.0.0.0/8"]
+
 [proxy]
 listen = ["127.0.0.1:{port}"]
 domains = ["s3.example.test"]
@@ -348,7 +351,6 @@ grace = "5s"
 
 [admin]
 listen = "127.0.0.1:{admin_port}"
-allow_backend_networks = ["127.0.0.0/8"]
 
 [worker]
 listen = "127.0.0.1:{worker_port}"
@@ -474,6 +476,9 @@ url = "sqlite://{folder}/metadata.db"
 [secrets]
 master_key_file = "{folder}/master.key"
 
+[backends]
+allow_networks = ["127.0.0.0/8"]
+
 [proxy]
 listen = ["127.0.0.1:{port}"]
 
@@ -482,7 +487,6 @@ poll_interval = "100ms"
 
 [admin]
 listen = "127.0.0.1:{admin_port}"
-allow_backend_networks = ["127.0.0.0/8"]
 
 [log]
 format = "json"

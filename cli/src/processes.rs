@@ -6,7 +6,7 @@ use crate::{
 };
 use clap::Args;
 use prometheus::Registry;
-use s3gateway_config::settings::{self, Environment, SecretsSettings, Settings};
+use s3gateway_config::settings::{Environment, SecretsSettings, Settings};
 use s3gateway_proxy::{Gateway, Listeners, ProxyParts, admin};
 use s3gateway_store::{
     Metadata, Queue,
@@ -83,7 +83,7 @@ async fn start_proxy(
             gateway: gateway.clone(),
             token: configured.token.clone(),
             switch: None,
-            allow_networks: configured.allow_backend_networks.clone(),
+            allow_networks: settings.backends.allow_networks.clone(),
             registries: vec![registry],
             draining: draining.clone(),
         });
@@ -108,7 +108,7 @@ pub fn worker(from: &ConfigFile) -> Result<(), Failure> {
         let worker = Worker::new(WorkerParts {
             metadata: stores.metadata.clone(),
             queue: stores.queue.clone(),
-            settings: worker_settings(&settings.worker),
+            settings: worker_settings(&settings),
             registry: registry.clone(),
         })
         .during("starting the worker")?;
@@ -216,7 +216,7 @@ fn proxy_settings(settings: &Settings) -> s3gateway_proxy::ProxySettings {
             idle_timeout: from.upstream.idle_timeout,
             pool_size: count(from.upstream.pool_size),
             probe_interval: from.upstream.probe_interval,
-            allow_networks: settings.admin.as_ref().map_or_else(Vec::new, |admin| admin.allow_backend_networks.clone()),
+            allow_networks: settings.backends.allow_networks.clone(),
         },
         breaker: s3gateway_proxy::BreakerSettings {
             failures: from.breaker.failures.get(),
@@ -233,8 +233,10 @@ fn proxy_settings(settings: &Settings) -> s3gateway_proxy::ProxySettings {
     }
 }
 
-fn worker_settings(from: &settings::WorkerSettings) -> WorkerSettings {
+fn worker_settings(settings: &Settings) -> WorkerSettings {
+    let from = &settings.worker;
     WorkerSettings {
+        allow_networks: settings.backends.allow_networks.clone(),
         concurrency: count(from.concurrency),
         lease: from.lease,
         max_attempts: from.max_attempts.get(),
@@ -262,6 +264,15 @@ mod tests {
         let settings = Settings::parse("f", text, &Environment::of([key])).unwrap();
         let proxy = proxy_settings(&settings);
         assert_eq!(format!("{proxy:?}"), format!("{:?}", s3gateway_proxy::ProxySettings::default()));
-        assert_eq!(format!("{:?}", worker_settings(&settings.worker)), format!("{:?}", WorkerSettings::default()));
+        assert_eq!(format!("{:?}", worker_settings(&settings)), format!("{:?}", WorkerSettings::default()));
+    }
+
+    #[test]
+    fn networks_for_backends_reach_proxy_and_worker_without_an_admin_api() {
+        let text = "[metadata]\nurl = \"sqlite:x.db\"\n[backends]\nallow_networks = [\"10.20.0.0/16\"]\n";
+        let key = ("S3GATEWAY_MASTER_KEY".to_owned(), "0".repeat(64));
+        let settings = Settings::parse("f", text, &Environment::of([key])).unwrap();
+        let networks = [proxy_settings(&settings).upstream.allow_networks, worker_settings(&settings).allow_networks];
+        assert!(networks.iter().flatten().map(ToString::to_string).eq(["10.20.0.0/16"; 2]), "{networks:?}");
     }
 }

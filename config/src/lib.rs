@@ -1,6 +1,8 @@
-//! Typed configuration: places, policies, capabilities, and the process's TOML file with its checks.
+//! Typed configuration: places, policies, capabilities, the addresses a backend may be at, and the process's TOML file with
+//! its checks.
 //! Knows no other crate of the project and opens nothing but the files it is told to.
 mod capability;
+pub mod egress;
 mod place;
 mod policy;
 mod secret;

@@ -1,5 +1,6 @@
 //! One backend as the worker uses it: S3 calls with the backend's own credentials, deadlines and error classes.
 //! No default provider chain: nothing of the machine's AWS configuration can send data to another place.
+use crate::egress::{NotAllowed, http_client};
 use crate::headers::with_headers;
 use crate::object::{Object, ObjectHeaders, Tags};
 use crate::settings::WorkerSettings;
@@ -62,11 +63,13 @@ pub(crate) struct Remote {
 impl Remote {
     /// Makes the clients; connects only when used.
     pub(crate) fn new(backend: Backend, settings: &WorkerSettings) -> Self {
+        let http = http_client(&backend.endpoint, &settings.allow_networks);
         let config = |answer: Duration, attempts: u32| {
             let credentials =
                 Credentials::new(&backend.access_key, backend.secret_key.expose(), None, None, "s3gateway backend");
             Config::builder()
                 .behavior_version(BehaviorVersion::latest())
+                .http_client(http.clone())
                 .endpoint_url(&backend.endpoint)
                 .region(Region::new(backend.region.clone()))
                 .force_path_style(true)
@@ -314,7 +317,10 @@ impl Remote {
             SdkError::DispatchFailure(failure) if failure.is_timeout() => {
                 self.unavailable(operation, "no answer in time")
             }
-            SdkError::DispatchFailure(failure) if failure.is_io() => self.unavailable(operation, "no connection"),
+            SdkError::DispatchFailure(failure) if failure.is_io() => {
+                let refused = failure.as_connector_error().and_then(|error| NotAllowed::find(error));
+                self.unavailable(operation, &refused.map_or_else(|| "no connection".to_owned(), ToString::to_string))
+            }
             SdkError::ConstructionFailure(_) => self.refused(operation, 0, "cannot be expressed as a request"),
             _ => self.unavailable(operation, "the connection failed"),
         }
@@ -344,8 +350,9 @@ mod tests {
     use super::*;
     use s3gateway_config::{BackendId, Capabilities, Place, Secret};
     use std::sync::Arc;
+    use tokio::net::TcpListener;
 
-    fn remote() -> Remote {
+    fn remote_at(endpoint: String, settings: &WorkerSettings) -> Remote {
         let place = Place {
             zone: "z".into(),
             region: "r".into(),
@@ -357,14 +364,52 @@ mod tests {
         let backend = Backend {
             id: BackendId::parse("b").unwrap(),
             place,
-            endpoint: "http://127.0.0.1:1".into(),
+            endpoint,
             region: "us-east-1".into(),
             access_key: "a".into(),
             secret_key: Arc::new(Secret::new("s".into())),
             capabilities: Capabilities::default(),
             position: 0,
         };
-        Remote::new(backend, &WorkerSettings::default())
+        Remote::new(backend, settings)
+    }
+
+    fn remote() -> Remote {
+        let allow_networks = vec!["127.0.0.0/8".parse().unwrap()];
+        remote_at("http://127.0.0.1:1".into(), &WorkerSettings { allow_networks, ..WorkerSettings::default() })
+    }
+
+    /// What HeadBucket comes to at an endpoint, and whether `listener` saw a connection meanwhile.
+    async fn head_at(endpoint: String, allow: &[&str], listener: &TcpListener) -> (String, bool) {
+        let allow_networks = allow.iter().map(|network| network.parse().unwrap()).collect();
+        let remote = remote_at(endpoint, &WorkerSettings { allow_networks, ..WorkerSettings::default() });
+        let bucket = PhysicalBucket::parse("some-bucket").unwrap();
+        tokio::select! {
+            done = remote.has_bucket(&bucket) => match done {
+                Err(error @ BackendError::Unavailable { .. }) => (error.to_string(), false),
+                other => panic!("{other:?}"),
+            },
+            _ = listener.accept() => (String::new(), true),
+        }
+    }
+
+    #[tokio::test]
+    async fn be_07_what_is_not_allowed_is_not_connected_to() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        for (host, allow, connected) in [
+            ("127.0.0.1", &[][..], false),
+            ("127.0.0.1", &["10.0.0.0/8"], false),
+            ("127.0.0.1", &["127.0.0.0/8"], true),
+            ("[::ffff:127.0.0.1]", &[], false),
+            ("2130706433", &[], false),
+            ("localhost", &[], false),
+            ("localhost", &["127.0.0.0/8"], true),
+        ] {
+            let (error, seen) = head_at(format!("http://{host}:{port}"), allow, &listener).await;
+            assert_eq!(seen, connected, "{host} {allow:?}: {error}");
+            assert!(connected || error.contains("backends.allow_networks"), "{host}: {error}");
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod claim;
 mod clock;
 mod converge;
 mod copy;
+mod egress;
 mod headers;
 mod layout;
 mod metrics;

@@ -1,4 +1,5 @@
 //! What an operator may tune of a worker, with defaults that suit a small machine.
+use ipnet::IpNet;
 use std::time::Duration;
 
 const GIB: u64 = 1 << 30;
@@ -26,6 +27,8 @@ pub struct WorkerSettings {
     pub backoff_base: Duration,
     /// Longest delay of a retry. Default 60 s.
     pub backoff_max: Duration,
+    /// Networks that are no public ones and yet may hold backends. Default none.
+    pub allow_networks: Vec<IpNet>,
     /// How long to wait for a connection to a backend. Default 5 s.
     pub connect_timeout: Duration,
     /// From request sent to the head of the answer, for requests without a body. Default 30 s.
@@ -60,6 +63,7 @@ impl Default for WorkerSettings {
             poll_interval: Duration::from_millis(200),
             backoff_base: Duration::from_millis(500),
             backoff_max: Duration::from_secs(60),
+            allow_networks: Vec::new(),
             connect_timeout: Duration::from_secs(5),
             answer_timeout: Duration::from_secs(30),
             upload_timeout: Duration::from_secs(3600),

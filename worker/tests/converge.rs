@@ -322,13 +322,37 @@ async fn what_a_dead_gateway_left_half_done_is_ended_and_no_object_is_lost_by_it
     let half_made = half.physical_on(&world.home.id).unwrap().for_upstream().to_owned();
     world.home.client().create_bucket().bucket(&half_made).send().await.unwrap();
 
-    world.start_worker_that_ends(Duration::ZERO).await;
+    world.start_worker_with(|settings| settings.abandoned_after = Duration::ZERO).await;
     let unfinished = async || world.metadata.unfinished_buckets(i64::MAX, 10).await.unwrap();
     until("nothing is half done", async || unfinished().await.is_empty()).await;
     assert!(world.metadata.route_by_id(&world.route.bucket).await.unwrap().is_some(), "a bucket with an object stays");
     assert!(world.read(&world.home, "kept").await.is_some());
     assert!(world.metadata.route_by_id(&half.bucket).await.unwrap().is_none());
     assert!(world.home.client().head_bucket().bucket(&half_made).send().await.is_err(), "an empty one is dropped");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn be_07_a_key_waits_while_its_backends_are_at_no_allowed_address() {
+    let mut world = World::new().await;
+    world.stop_worker().await;
+    // Each attempt is the last one here: the key must come back all the same.
+    world
+        .start_worker_with(|settings| {
+            settings.allow_networks.clear();
+            settings.max_attempts = 1;
+        })
+        .await;
+    world.put("k", b"x".to_vec()).await;
+    let reasons = async || -> Vec<String> {
+        world.metadata.jobs(1, None).await.unwrap().into_iter().map(|job| job.detail).collect()
+    };
+    until("an attempt has failed", async || !reasons().await.is_empty()).await;
+    let reason = reasons().await.remove(0);
+    assert!(reason.starts_with("unavailable: ") && reason.contains("backends.allow_networks"), "{reason}");
+    assert!(!world.queue.is_clean(&world.dirty("k")).await.unwrap());
+    world.stop_worker().await;
+    world.start_worker_with(|settings| settings.redrive_interval = Duration::ZERO).await;
+    assert_copied(&world, "k", b"x", "etag").await;
 }
 
 /// Needs a Ceph RGW: `S3GATEWAY_TEST_RGW` names a JSON file with `endpoint` and two `users` (`access_key`, `secret_key`).

@@ -180,7 +180,7 @@ fn spawn_worker(
     queue: Arc<dyn Queue>,
     registry: Registry,
 ) -> Result<(), Failure> {
-    let settings = WorkerSettings { drain_grace: GRACE, ..WorkerSettings::default() };
+    let settings = WorkerSettings { drain_grace: GRACE, allow_networks: loopback(), ..WorkerSettings::default() };
     let worker = Worker::new(WorkerParts { metadata, queue, settings, registry }).during("starting the worker")?;
     running.tasks.spawn(worker.run(running.work.clone()));
     Ok(())

@@ -2,8 +2,8 @@
 mod stores;
 
 use super::{
-    AdminSettings, BreakerSettings, Environment, Faults, LimitSettings, LogFormat, LogSettings, ProxySettings,
-    Settings, TlsListener, UpstreamSettings, ViewSettings, WorkerSettings,
+    AdminSettings, BackendSettings, BreakerSettings, Environment, Faults, LimitSettings, LogFormat, LogSettings,
+    ProxySettings, Settings, TlsListener, UpstreamSettings, ViewSettings, WorkerSettings,
     environment::environment_fault,
     reader::{Found, Reader, Section},
 };
@@ -49,13 +49,40 @@ fn read(reader: &Reader<'_>, document: &DeTable<'_>, environment: &Environment) 
     let metadata = stores::metadata(reader, root.section("metadata"), environment);
     let queue = stores::queue(reader, root.section("queue"), environment);
     let secrets = stores::secrets(root.section("secrets"), environment);
+    let backends = backends(reader, root.section("backends"), environment);
     let proxy = proxy(root.section("proxy"));
     let admin = admin(reader, root.section("admin"), environment);
     let worker = worker(root.section("worker"));
     let log = log(reader, root.section("log"), environment);
     root.finish();
-    let settings = Settings { metadata: metadata?, queue, secrets: secrets?, proxy, admin: admin.ok()?, worker, log };
+    let settings =
+        Settings { metadata: metadata?, queue, secrets: secrets?, backends, proxy, admin: admin.ok()?, worker, log };
     Some(settings)
+}
+
+fn backends(reader: &Reader<'_>, section: Section<'_, '_>, environment: &Environment) -> BackendSettings {
+    const VARIABLE: &str = "S3GATEWAY_ALLOW_NETWORKS";
+    let problem = |text: &str| format!("{text:?} is no network");
+    let remedy = "write ADDRESS/BITS, such as 10.20.0.0/16";
+    let in_file = section.strings("allow_networks").unwrap_or_default();
+    let mut allow_networks: Vec<IpNet> = Vec::new();
+    if let Some(networks) = environment.get(VARIABLE) {
+        for text in networks.split(',').map(str::trim) {
+            match text.parse() {
+                Ok(network) => allow_networks.push(network),
+                Err(_) => reader.push(environment_fault(VARIABLE, problem(text), remedy)),
+            }
+        }
+    } else {
+        for Found { value, span } in in_file {
+            match value.parse() {
+                Ok(network) => allow_networks.push(network),
+                Err(_) => section.fault(&span, "allow_networks", problem(&value), remedy),
+            }
+        }
+    }
+    section.finish();
+    BackendSettings { allow_networks }
 }
 
 fn proxy(section: Section<'_, '_>) -> ProxySettings {
@@ -223,21 +250,9 @@ fn admin(
             None
         }
     };
-    let mut allow_backend_networks: Vec<IpNet> = Vec::new();
-    for found in section.strings("allow_backend_networks").unwrap_or_default() {
-        match found.value.parse() {
-            Ok(network) => allow_backend_networks.push(network),
-            Err(_) => section.fault(
-                &found.span,
-                "allow_backend_networks",
-                format!("{:?} is no network", found.value),
-                "write ADDRESS/BITS, such as \"10.0.0.0/8\"",
-            ),
-        }
-    }
     section.finish();
     let token = Secret::new(token.ok_or(())?);
-    Ok(Some(AdminSettings { listen, token, allow_backend_networks }))
+    Ok(Some(AdminSettings { listen, token }))
 }
 
 fn token_of_file(section: &Section<'_, '_>, file: &Found<std::path::PathBuf>) -> Option<String> {

@@ -10,6 +10,7 @@ pub const VARIABLES: &[(&str, &str)] = &[
     ("S3GATEWAY_REDIS_CA_FILE", "queue.ca_file"),
     ("S3GATEWAY_MASTER_KEY", "secrets.master_key_file, as 64 hexadecimal digits"),
     ("S3GATEWAY_MASTER_KEY_FILE", "secrets.master_key_file"),
+    ("S3GATEWAY_ALLOW_NETWORKS", "backends.allow_networks, comma-separated"),
     ("S3GATEWAY_ADMIN_TOKEN", "admin.token_file, as the token itself"),
     ("S3GATEWAY_ADMIN_ENDPOINT", "the endpoint that `s3gateway admin` talks to"),
     ("S3GATEWAY_ADMIN_CA_FILE", "the CAs that `s3gateway admin` believes an https endpoint by"),

@@ -26,6 +26,8 @@ pub struct Settings {
     pub queue: QueueSettings,
     /// `[secrets]`
     pub secrets: SecretsSettings,
+    /// `[backends]`
+    pub backends: BackendSettings,
     /// `[proxy]`
     pub proxy: ProxySettings,
     /// `[admin]`; `None` where the section is missing: no admin API is served.
@@ -66,6 +68,13 @@ pub enum SecretsSettings {
     File(PathBuf),
     /// `S3GATEWAY_MASTER_KEY`: 64 hexadecimal digits.
     Hex(Secret<String>),
+}
+
+/// `[backends]`: what `proxy`, `worker` and the admin API hold all backends to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BackendSettings {
+    /// Loopback, private and link-local networks that backends may be in; all others of these are refused.
+    pub allow_networks: Vec<IpNet>,
 }
 
 /// `[proxy]`: the S3 side.
@@ -161,8 +170,6 @@ pub struct AdminSettings {
     pub listen: SocketAddr,
     /// The bearer token: from `token_file` or `S3GATEWAY_ADMIN_TOKEN`, at least 32 characters.
     pub token: Secret<String>,
-    /// Loopback, private and link-local networks that endpoints of backends may be in; all others of these are refused.
-    pub allow_backend_networks: Vec<IpNet>,
 }
 
 /// `[worker]`: converging.

@@ -4,6 +4,9 @@ use super::fault::{Fault, nearest};
 use std::{cell::RefCell, collections::BTreeSet, ops::Range, path::PathBuf, time::Duration};
 use toml::de::{DeTable, DeValue};
 
+/// Keys that are looked for in one place and stand in another.
+const ELSEWHERE: [(&str, &str); 1] = [("admin.allow_backend_networks", "backends.allow_networks")];
+
 /// The document and the faults found so far.
 pub(super) struct Reader<'t> {
     file: &'t str,
@@ -227,10 +230,14 @@ impl<'r, 'i> Section<'r, 'i> {
             let word = key.get_ref().as_ref();
             // A section's value spans its header; a plain key has a span of its own.
             let span = if matches!(value.get_ref(), DeValue::Table(_)) { value.span() } else { key.span() };
-            let remedy = match nearest(word, asked.iter().copied()) {
-                Some(meant) => format!("did you mean {meant}?"),
-                None if asked.is_empty() => "remove it".into(),
-                None => format!("remove it; known here: {}", asked.iter().copied().collect::<Vec<_>>().join(", ")),
+            let elsewhere = ELSEWHERE.iter().find(|(key, _)| *key == self.name_of(word));
+            let remedy = match (elsewhere, nearest(word, asked.iter().copied())) {
+                (Some((_, place)), _) => format!("write it as {place}"),
+                (None, Some(meant)) => format!("did you mean {meant}?"),
+                (None, None) if asked.is_empty() => "remove it".into(),
+                (None, None) => {
+                    format!("remove it; known here: {}", asked.iter().copied().collect::<Vec<_>>().join(", "))
+                }
             };
             self.fault(&span, word, "is no key of the configuration", remedy);
         }

@@ -51,7 +51,7 @@ fn the_example_parses_and_shows_the_defaults() {
                 "certifications",
                 "threads",
                 "ca_file",
-                "allow_backend_networks",
+                "allow_networks",
             ]
             .iter()
             .any(|key| line.starts_with(&format!("{key} = ")))
@@ -147,6 +147,28 @@ fn the_environment_stands_over_the_file_and_is_checked_too() {
     assert_eq!(keys.len(), 6, "{faults}");
     assert!(faults.0.iter().all(|f| f.file == "environment" && !f.to_string().contains("sesame")), "{faults}");
     assert!(faults.to_string().contains("did you mean S3GATEWAY_METADATA_URL?"), "{faults}");
+}
+
+#[test]
+fn networks_for_backends_come_from_one_place() {
+    let text = "[metadata]\nurl = \"sqlite:x.db\"\n[backends]\nallow_networks = [\"10.20.0.0/16\", \"fd00:1::/32\"]\n";
+    let networks = |environment: &Environment| -> Vec<String> {
+        let settings = Settings::parse("f", text, environment).unwrap();
+        assert!(settings.admin.is_none(), "they need no admin API");
+        settings.backends.allow_networks.iter().map(ToString::to_string).collect()
+    };
+    assert_eq!(networks(&secrets()), ["10.20.0.0/16", "fd00:1::/32"]);
+    let with = |value| environment(&[("S3GATEWAY_MASTER_KEY", KEY), ("S3GATEWAY_ALLOW_NETWORKS", value)]);
+    assert_eq!(networks(&with("127.0.0.0/8, ::1/128")), ["127.0.0.0/8", "::1/128"]);
+    check(text, &with("127.0.0.0/8,here"), &[(None, "S3GATEWAY_ALLOW_NETWORKS", "\"here\" is no network")]);
+
+    let text = "[metadata]\nurl = \"sqlite:x.db\"\n[backends]\nallow_networks = [\"10.0.0.0\"]\n\
+                [admin]\nallow_backend_networks = [\"10.0.0.0/8\"]\n";
+    let want = [
+        (Some(4), "backends.allow_networks", "ADDRESS/BITS"),
+        (Some(6), "admin.allow_backend_networks", "write it as backends.allow_networks"),
+    ];
+    check(text, &secrets(), &want);
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! Where a backend's endpoint may point when it is added: the guard against making the gateway call its own inside
 //! (CWE-918). A name can be moved later, so every look-up asks the same rule again (`upstream::Resolver`).
 use super::problem::Problem;
-use crate::upstream::is_allowed;
 use ipnet::IpNet;
+use s3gateway_config::egress::{REMEDY, is_allowed};
 use std::{net::IpAddr, time::Duration};
 use url::{Host, Url};
 
@@ -14,12 +14,7 @@ pub(super) async fn check_endpoint(endpoint: &str, allow: &[IpNet]) -> Result<St
     let url = parse_endpoint(endpoint)?;
     let addresses = resolve(&url).await?;
     if let Some(refused) = addresses.iter().find(|address| !is_allowed(**address, allow)) {
-        return Err(Problem::field(
-            FIELD,
-            format!(
-                "leads to {refused}, which is no public address; if that is meant, list its network in admin.allow_backend_networks"
-            ),
-        ));
+        return Err(Problem::field(FIELD, format!("leads to {refused}, which is no public address; {REMEDY}")));
     }
     Ok(url.as_str().trim_end_matches('/').to_owned())
 }

@@ -1,10 +1,10 @@
 //! Finds the addresses behind a backend's host name, for Pingora's load balancing.
 //! Invariant: an address that the gateway may not connect to never gets out of here, whatever a name comes to mean later.
-use super::egress::is_allowed;
 use async_trait::async_trait;
 use ipnet::IpNet;
 use pingora_core::{Error, ErrorType, Result};
 use pingora_load_balancing::{Backend, discovery::ServiceDiscovery};
+use s3gateway_config::egress::{REMEDY, is_allowed};
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ impl ServiceDiscovery for Resolver {
             .map_err(|e| Error::because(ErrorType::ConnectNoRoute, "resolving a backend", e))?;
         let (allowed, refused): (Vec<_>, Vec<_>) = found.partition(|address| is_allowed(address.ip(), &self.allow));
         if !refused.is_empty() {
-            tracing::warn!(host = self.authority, ?refused, "a backend's name leads to addresses that are not allowed");
+            tracing::warn!(host = self.authority, ?refused, "a backend's addresses are not public: {REMEDY}");
         }
         if allowed.is_empty() {
             return Error::e_explain(ErrorType::ConnectNoRoute, "a backend's name leads to no allowed address");

@@ -195,23 +195,24 @@ impl World {
     }
 
     pub async fn start_worker(&mut self) {
-        self.start_worker_that_ends(WorkerSettings::default().abandoned_after).await;
+        self.start_worker_with(|_| {}).await;
     }
 
-    /// A worker to which what is half done for this long counts as abandoned.
-    pub async fn start_worker_that_ends(&mut self, abandoned_after: Duration) {
-        let settings = WorkerSettings {
+    /// A worker with other settings than the tests' usual ones.
+    pub async fn start_worker_with(&mut self, set: impl FnOnce(&mut WorkerSettings)) {
+        let mut settings = WorkerSettings {
+            allow_networks: vec!["127.0.0.0/8".parse().unwrap()],
             lease: Duration::from_secs(5),
             poll_interval: Duration::from_millis(20),
             backoff_base: Duration::from_millis(50),
             backoff_max: Duration::from_millis(500),
             max_attempts: 10_000,
             retire_interval: Duration::from_millis(100),
-            abandoned_after,
             drain_grace: Duration::from_millis(200),
             seed: Some(7),
             ..WorkerSettings::default()
         };
+        set(&mut settings);
         let parts = WorkerParts {
             metadata: self.metadata.clone(),
             queue: self.queue.clone(),

@@ -1,7 +1,11 @@
-//! Which addresses the gateway may connect to: public ones, and the networks that the operator has allowed (CWE-918).
+//! Which addresses a backend may be at: public ones, and those in the networks that the operator has allowed (CWE-918).
+//! Asked when a backend is added and again at each connection, since a name can come to mean something else.
 //! Source: the IANA registries of special-purpose addresses, "IPv4 Special-Purpose Address Registry" and its IPv6 twin.
 use ipnet::IpNet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// What to do about a refused address that is meant, for every message that names one.
+pub const REMEDY: &str = "if that is meant, list its network in backends.allow_networks";
 
 /// Whether the gateway may connect to `address`: it is public, or the operator allowed its network.
 pub fn is_allowed(address: IpAddr, allow: &[IpNet]) -> bool {
