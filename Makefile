@@ -1,5 +1,6 @@
-# `make dev` tries everything on this machine, `make test` proves it, `make bench` measures it, `make lint` reads it.
-.PHONY: dev build-needs test bench lint
+# `make dev` tries everything on this machine, `make test` proves it, `make conformance` holds it against S3's documentation, `make bench`
+# measures it, `make lint` reads it.
+.PHONY: dev build-needs test conformance bench lint
 
 dev: build-needs
 	cargo run --release -- dev
@@ -22,6 +23,12 @@ test: build-needs
 	cargo test --workspace
 	cargo build --workspace --bins
 	e2e/run
+
+# S3's documented behaviour at each backend and through the gateway in front of it. ARGS="--backend rgw --only listing" narrows it.
+conformance: build-needs
+	e2e/setup.sh
+	cargo build -p s3gateway-cli
+	cd e2e && .venv/bin/python -m conformance $(ARGS)
 
 bench: build-needs
 	bench/run
