@@ -1,7 +1,7 @@
 //! Whether data may be in a place: the tenant's policy, tightened by the bucket's. Deny wins; an empty list says nothing.
 use s3gateway_config::{Place, ResidencyPolicy};
 use serde::Serialize;
-use std::fmt;
+use std::{fmt, slice::from_ref};
 
 /// Proof that a policy allows a place. Made only here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,7 +92,7 @@ pub fn explain(tenant: &ResidencyPolicy, bucket: &ResidencyPolicy, place: &Place
             rule: rule.id,
             scope: rule.scope,
             listed: rule.listed.to_vec(),
-            found: rule.found.iter().map(|f| (*f).to_owned()).collect(),
+            found: rule.found.to_vec(),
             passes: rule.passes(),
         })
         .collect()
@@ -141,7 +141,7 @@ struct Rule<'p> {
     id: RuleId,
     scope: Scope,
     listed: &'p [String],
-    found: Vec<&'p str>,
+    found: &'p [String],
 }
 
 impl Rule<'_> {
@@ -182,12 +182,10 @@ fn rules<'p>(
     });
     deny.chain(allow).filter(|(_, _, listed)| !listed.is_empty()).map(move |(scope, id, listed)| {
         let found = match id {
-            RuleId::DenyJurisdiction | RuleId::AllowJurisdiction => vec![place.jurisdiction.as_str()],
-            RuleId::DenyCountry | RuleId::AllowCountry => vec![place.country.as_str()],
-            RuleId::DenyProvider | RuleId::AllowProvider => vec![place.provider.as_str()],
-            RuleId::DenyCertification | RuleId::AllowCertification => {
-                place.certifications.iter().map(String::as_str).collect()
-            }
+            RuleId::DenyJurisdiction | RuleId::AllowJurisdiction => from_ref(&place.jurisdiction),
+            RuleId::DenyCountry | RuleId::AllowCountry => from_ref(&place.country),
+            RuleId::DenyProvider | RuleId::AllowProvider => from_ref(&place.provider),
+            RuleId::DenyCertification | RuleId::AllowCertification => &place.certifications,
         };
         Rule { id, scope, listed, found }
     })

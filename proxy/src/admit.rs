@@ -21,15 +21,13 @@ pub struct Admitted {
     pub tls: bool,
 }
 
-/// A route with the backends that residency allows to serve it.
+/// A route whose home residency allows to serve it.
 #[derive(Clone)]
 pub struct Routed {
     /// Where the bucket lives.
     pub route: Arc<Route>,
     /// The authority; allowed by policy.
     pub home: Arc<UpstreamBackend>,
-    /// Other backends of the placement that policy allows, in placement order.
-    pub replicas: Vec<Arc<UpstreamBackend>>,
 }
 
 impl Admitted {
@@ -77,29 +75,35 @@ impl Gateway {
         }
         let route = match (&request.bucket, request.operation) {
             (None, _) | (_, Operation::CreateBucket) => None,
+            // Whether a bucket is there is asked right after it was made or deleted, maybe through another proxy.
+            (Some(bucket), Operation::HeadBucket) => {
+                Some(self.admit_route(self.routes.ask(&self.metadata, &tenant, bucket).await?)?)
+            }
             (Some(bucket), _) => Some(self.resolve(&tenant, bucket).await?),
         };
         Ok(Admitted { request, verified, tenant, route, request_id, tls })
     }
 
-    /// Resolves a bucket of a tenant and sorts its backends by what residency allows.
+    /// Resolves a bucket of a tenant, whose home residency must allow.
     ///
     /// # Errors
     /// `NoSuchBucket`; [`Refusal::Residency`] where policy denies the home; a store error.
     pub(crate) async fn resolve(&self, tenant: &TenantId, bucket: &LogicalBucket) -> Result<Routed, Refusal> {
-        let route = self.routes.resolve(&self.metadata, tenant, bucket).await?;
+        self.admit_route(self.routes.resolve(&self.metadata, tenant, bucket).await?)
+    }
+
+    fn admit_route(&self, route: Arc<Route>) -> Result<Routed, Refusal> {
         let home = self.backends.get(&route.home).ok_or(crate::upstream::UpstreamError::OutOfService)?;
         residency::decide(&route.tenant_policy, &route.bucket_policy, home.place())?;
         if let Some(here) = &self.settings.place {
             residency::decide_transit(&route.tenant_policy, &route.bucket_policy, here)?;
         }
-        let replicas = route
-            .placement
-            .iter()
-            .filter(|id| **id != route.home)
-            .filter_map(|id| self.backends.get(id))
-            .filter(|b| residency::decide(&route.tenant_policy, &route.bucket_policy, b.place()).is_ok())
-            .collect();
-        Ok(Routed { route, home, replicas })
+        Ok(Routed { route, home })
+    }
+
+    /// The other backends of a placement that policy allows, in placement order.
+    pub(crate) fn replicas<'r>(&'r self, route: &'r Route) -> impl Iterator<Item = Arc<UpstreamBackend>> + 'r {
+        let others = route.placement.iter().filter(|id| **id != route.home).filter_map(|id| self.backends.get(id));
+        others.filter(|other| residency::decide(&route.tenant_policy, &route.bucket_policy, other.place()).is_ok())
     }
 }

@@ -25,12 +25,37 @@ impl Routes {
         bucket: &LogicalBucket,
     ) -> Result<Arc<Route>, Refusal> {
         let key = (tenant.clone(), bucket.clone());
-        if let Some(loaded) = self.0.get(&key) {
-            return Ok(loaded.value);
+        match self.0.get(&key) {
+            Some(held) => Ok(held.value),
+            None => Box::pin(self.look_up(metadata, key)).await,
         }
+    }
+
+    /// As [`Routes::resolve`], by what the store says now; only where it cannot be read, by what is held.
+    ///
+    /// # Errors
+    /// As [`Routes::resolve`].
+    pub async fn ask(
+        &self,
+        metadata: &Metadata,
+        tenant: &TenantId,
+        bucket: &LogicalBucket,
+    ) -> Result<Arc<Route>, Refusal> {
+        let key = (tenant.clone(), bucket.clone());
+        match Box::pin(self.look_up(metadata, key.clone())).await {
+            Err(refusal @ Refusal::Store(_)) => self.0.get(&key).map(|held| held.value).ok_or(refusal),
+            Err(refusal) => {
+                self.0.forget(&key, Instant::now());
+                Err(refusal)
+            }
+            found => found,
+        }
+    }
+
+    async fn look_up(&self, metadata: &Metadata, key: (TenantId, LogicalBucket)) -> Result<Arc<Route>, Refusal> {
         let (metadata, (tenant, bucket)) = (metadata.clone(), key.clone());
         let look_up = async move { metadata.route(&tenant, &bucket).await?.map(Arc::new).ok_or(StoreError::NotFound) };
-        let loaded = Box::pin(self.0.load(key, look_up)).await;
+        let loaded = self.0.load(key, look_up).await;
         loaded.map(|loaded| loaded.value).map_err(|error| match *error {
             StoreError::NotFound => S3Code::NoSuchBucket.into(),
             _ => shared_error(error),

@@ -6,8 +6,7 @@ use sha2::{Digest, Sha256};
 use std::borrow::Cow;
 
 /// SHA-256 of the canonical request; `None` where a header that is listed as signed did not arrive.
-/// `payload` is the last line: the value of x-amz-content-sha256, exactly as declared.
-pub(super) fn hash_canonical_request(request: &S3Request, claim: &Claim<'_>, payload: &str) -> Option<[u8; 32]> {
+pub(super) fn hash_canonical_request(request: &S3Request, claim: &Claim<'_>) -> Option<[u8; 32]> {
     let mut text = Vec::with_capacity(TYPICAL_LENGTH);
     text.extend_from_slice(request.method.as_str().as_bytes());
     text.push(b'\n');
@@ -24,7 +23,7 @@ pub(super) fn hash_canonical_request(request: &S3Request, claim: &Claim<'_>, pay
     text.push(b'\n');
     text.extend_from_slice(claim.signed_headers().as_bytes());
     text.push(b'\n');
-    text.extend_from_slice(payload.as_bytes());
+    text.extend_from_slice(claim.payload_text().as_bytes());
     Some(Sha256::digest(&text).into())
 }
 

@@ -17,6 +17,8 @@ pub struct Claim<'r> {
     signed_headers: &'r str,
     signature: [u8; 32],
     payload: PayloadMode,
+    /// As declared.
+    payload_text: &'r str,
     presigned: bool,
 }
 
@@ -51,6 +53,10 @@ impl<'r> Claim<'r> {
     }
     pub(super) fn payload(&self) -> PayloadMode {
         self.payload
+    }
+    /// The payload mode as the client wrote it, which is what it signed.
+    pub(super) fn payload_text(&self) -> &'r str {
+        self.payload_text
     }
 }
 
@@ -173,10 +179,12 @@ fn parse_header_claim<'r>(
         return Err(too_skewed(&timestamp, now));
     }
     let names = signed_headers::parse(parts.signed_headers, code)?;
-    let payload = parse_payload_mode(declared_payload(request, false)?)?;
+    let payload_text = declared_payload(request, false)?;
+    let payload = parse_payload_mode(payload_text)?;
     let signature = parse_signature(parts.signature)?;
     signed_headers::check_coverage(request, &names)?;
-    Ok(Claim { credential, timestamp, signed_headers: parts.signed_headers, signature, payload, presigned: false })
+    let signed_headers = parts.signed_headers;
+    Ok(Claim { credential, timestamp, signed_headers, signature, payload, payload_text, presigned: false })
 }
 
 struct Authorization<'r> {
@@ -279,9 +287,10 @@ fn parse_query_claim<'r>(request: &'r S3Request, regions: &[String], now: System
     }
     let names = signed_headers::parse(signed_headers, code)?;
     let signature = parse_signature(signature)?;
-    let payload = parse_payload_mode(declared_payload(request, true)?)?;
+    let payload_text = declared_payload(request, true)?;
+    let payload = parse_payload_mode(payload_text)?;
     signed_headers::check_coverage(request, &names)?;
-    Ok(Claim { credential, timestamp, signed_headers, signature, payload, presigned: true })
+    Ok(Claim { credential, timestamp, signed_headers, signature, payload, payload_text, presigned: true })
 }
 
 /// Each of the six exactly once, in the spelling that S3 documents.

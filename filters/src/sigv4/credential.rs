@@ -8,17 +8,26 @@ const MAX_ACCESS_KEY_ID: usize = 128;
 /// A credential whose scope is one that this gateway serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Credential<'r> {
-    text: &'r str,
-    id_len: usize,
+    id: &'r str,
+    /// `<date>/<region>/s3/aws4_request`.
+    scope: &'r str,
+    date: &'r str,
+    region: &'r str,
 }
 
 impl<'r> Credential<'r> {
     /// Parses from the right, so that a `/` can only ever belong to the access key id and never shifts the scope.
     /// `code` is what malformed text is answered with: it differs between header and query.
     pub(super) fn parse(text: &'r str, code: S3Code, regions: &[String]) -> Result<Self, S3Error> {
-        let mut parts = text.rsplitn(5, '/');
-        let mut part = || parts.next().ok_or_else(|| code.because(FORM));
-        let (terminal, service, region, date, id) = (part()?, part()?, part()?, part()?, part()?);
+        let mut rest = text;
+        let mut part = || -> Result<&'r str, S3Error> {
+            let at = memchr::memrchr(b'/', rest.as_bytes()).ok_or_else(|| code.because(FORM))?;
+            let (front, part) = (rest.get(..at), rest.get(at + 1..));
+            rest = front.unwrap_or_default();
+            Ok(part.unwrap_or_default())
+        };
+        let (terminal, service, region, date) = (part()?, part()?, part()?, part()?);
+        let (id, scope) = (rest, text.get(rest.len() + 1..).unwrap_or_default());
         if terminal != "aws4_request" {
             return Err(code.because("The credential is malformed; it must end with aws4_request."));
         }
@@ -32,28 +41,28 @@ impl<'r> Credential<'r> {
         match id.len() {
             0 => Err(code.because(FORM)),
             n if n > MAX_ACCESS_KEY_ID => Err(S3Code::InvalidAccessKeyId.error()),
-            id_len => Ok(Self { text, id_len }),
+            _ => Ok(Self { id, scope, date, region }),
         }
     }
 
     /// The access key id.
     pub(super) fn access_key_id(&self) -> &'r str {
-        self.text.get(..self.id_len).unwrap_or_default()
+        self.id
     }
 
     /// `<date>/<region>/s3/aws4_request`.
     pub(super) fn scope(&self) -> &'r str {
-        self.text.get(self.id_len + 1..).unwrap_or_default()
+        self.scope
     }
 
     /// `YYYYMMDD`.
     pub(super) fn date(&self) -> &'r str {
-        self.scope().get(..8).unwrap_or_default()
+        self.date
     }
 
     /// The signing region.
     pub(super) fn region(&self) -> &'r str {
-        self.scope().split('/').nth(1).unwrap_or_default()
+        self.region
     }
 }
 

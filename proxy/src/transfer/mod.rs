@@ -232,7 +232,8 @@ impl Transfer {
         gateway: &Gateway,
     ) -> Result<VecDeque<(Arc<UpstreamBackend>, ObjectCopy)>, Refusal> {
         let routed = self.admitted.routed()?;
-        if routed.replicas.is_empty() {
+        let replicas: Vec<_> = gateway.replicas(&routed.route).collect();
+        if replicas.is_empty() {
             return Err(self.home_loss());
         }
         let key = self.admitted.key()?;
@@ -247,11 +248,11 @@ impl Transfer {
         }
         // One that a worker has only begun is none.
         copies.retain(|copy| copy.verified_at > 0);
-        let copy_on = |backend: &Arc<UpstreamBackend>| {
-            let copy = copies.iter().find(|c| c.backend == *backend.id())?;
-            Some((backend.clone(), copy.clone()))
+        let copy_on = |backend: Arc<UpstreamBackend>| {
+            let copy = copies.iter().find(|c| c.backend == *backend.id())?.clone();
+            Some((backend, copy))
         };
-        Ok(routed.replicas.iter().filter_map(copy_on).collect())
+        Ok(replicas.into_iter().filter_map(copy_on).collect())
     }
 
     fn home_loss(&self) -> Refusal {

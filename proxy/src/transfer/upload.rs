@@ -198,6 +198,9 @@ impl Upload {
         if !self.released {
             return Err(UpstreamError::Malformed("success before the body was complete").into());
         }
+        if upstream.status != StatusCode::OK || !upstream.headers.contains_key(header::ETAG) {
+            return Err(UpstreamError::Malformed("a success that is not S3's: 200 with an ETag").into());
+        }
         self.commit(gateway, admitted, &etag_of(upstream)).await?;
         let mut headers = HeaderMap::with_capacity(8);
         for (name, value) in self.answer_headers(|name| upstream.headers.get(name).and_then(|v| v.to_str().ok())) {
