@@ -260,4 +260,6 @@ pub struct UnfinishedBucket {
     pub route: Route,
     /// Being deleted rather than created.
     pub deleting: bool,
+    /// When that began, moved by the claims of workers that tried to end it.
+    pub since: Millis,
 }

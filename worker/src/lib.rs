@@ -19,6 +19,7 @@ mod recover;
 mod retire;
 mod settings;
 mod tally;
+mod turn;
 mod worker;
 
 pub use settings::WorkerSettings;

@@ -3,6 +3,7 @@
 use crate::backend::{BackendError, Remote};
 use crate::backends::Backends;
 use crate::clock::millis;
+use crate::turn::Turn;
 use s3gateway_s3::PhysicalBucket;
 use s3gateway_store::{Metadata, StoreError, UnfinishedBucket};
 use std::sync::Arc;
@@ -18,6 +19,8 @@ pub(crate) struct Recoverer {
     pub(crate) metadata: Metadata,
     pub(crate) backends: Arc<Backends>,
     pub(crate) abandoned_after: Duration,
+    /// How long a claim on a bucket stands without a sign of life.
+    pub(crate) lease: Duration,
 }
 
 /// What became of an unfinished bucket.
@@ -32,7 +35,7 @@ enum End {
 }
 
 impl Recoverer {
-    /// One round over all unfinished buckets; what fails is tried again in the next.
+    /// One round over all unfinished buckets that no other worker has; what fails is tried again in the next.
     pub(crate) async fn round(&self, now: SystemTime, stop: &CancellationToken) {
         let before = millis(now.checked_sub(self.abandoned_after).unwrap_or(SystemTime::UNIX_EPOCH));
         let unfinished = match self.metadata.unfinished_buckets(before, BUCKETS_AT_ONCE).await {
@@ -44,9 +47,13 @@ impl Recoverer {
                 return;
             }
             let id = bucket.route.bucket.as_str();
-            match self.end(&bucket).await {
-                Ok(end) => info!(bucket = id, ?end, "unfinished bucket ended"),
-                Err(error) => warn!(bucket = id, %error, "unfinished bucket stays"),
+            let (metadata, lease, age) = (&self.metadata, self.lease, self.abandoned_after);
+            let turn = Turn { metadata, bucket: &bucket.route.bucket, lease, age };
+            match turn.take(bucket.since, self.end(&bucket)).await {
+                Ok(None) => {}
+                Ok(Some(Ok(end))) => info!(bucket = id, ?end, "unfinished bucket ended"),
+                Ok(Some(Err(error))) => warn!(bucket = id, %error, "unfinished bucket stays"),
+                Err(error) => warn!(bucket = id, %error, "unfinished bucket cannot be claimed"),
             }
         }
     }

@@ -1,17 +1,17 @@
 //! Empties and drops what deleted buckets have left on their replicas.
-//! Two deletes of one bucket at once confuse some backends, so a worker claims it first.
 //! Invariant: only a bucket that ListBuckets shows as our own is emptied; its home is gone, so nothing can be lost by it.
 use crate::backend::{BackendError, Remote};
 use crate::backends::Backends;
 use crate::clock::millis;
 use crate::metrics::Metrics;
 use crate::multipart::{Upload, UploadIds};
+use crate::turn::Turn;
 use futures::{StreamExt, TryStreamExt, stream};
 use s3gateway_config::BackendId;
 use s3gateway_s3::{ObjectKey, PhysicalBucket};
-use s3gateway_store::{BucketId, Metadata, Millis, RetiringBucket, StoreError};
+use s3gateway_store::{BucketId, Metadata, RetiringBucket, StoreError};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
@@ -41,35 +41,10 @@ impl Retirer {
             if stop.is_cancelled() {
                 return;
             }
-            if let Err(error) = self.retire_claimed(bucket).await {
+            let (metadata, lease) = (&self.metadata, self.lease);
+            let turn = Turn { metadata, bucket: &bucket.bucket, lease, age: Duration::ZERO };
+            if let Err(error) = turn.take(bucket.free_from, self.retire_all(bucket)).await {
                 debug!(bucket = bucket.bucket.as_str(), %error, "retiring bucket cannot be claimed");
-            }
-        }
-    }
-
-    /// Works on a bucket as long as it is ours. Cancel: the claim runs out by itself.
-    async fn retire_claimed(&self, bucket: &RetiringBucket) -> Result<(), StoreError> {
-        let id = &bucket.bucket;
-        let Some(mut until) = self.metadata.claim_retiring(id, bucket.free_from, self.lease).await? else {
-            return Ok(());
-        };
-        tokio::select! {
-            () = self.retire_all(bucket) => {}
-            () = self.keep(id, &mut until) => return Ok(()),
-        }
-        self.metadata.claim_retiring(id, until, Duration::ZERO).await.map(drop)
-    }
-
-    /// Prolongs the claim; ends when it is lost or could not be prolonged in time.
-    async fn keep(&self, bucket: &BucketId, until: &mut Millis) {
-        let mut confirmed = Instant::now();
-        loop {
-            tokio::time::sleep(self.lease / 3).await;
-            match self.metadata.claim_retiring(bucket, *until, self.lease).await {
-                Ok(Some(longer)) => (*until, confirmed) = (longer, Instant::now()),
-                Ok(None) => return,
-                Err(_) if confirmed.elapsed() >= self.lease => return,
-                Err(error) => debug!(%error, "the claim on a retiring bucket could not be prolonged"),
             }
         }
     }

@@ -78,9 +78,9 @@ impl Worker {
         let consumer = format!("worker-{:016x}", rng.random::<u64>());
         let backends = Arc::new(Backends::new(metadata.clone(), settings.clone()));
         let converger = Converger::new(metadata.clone(), backends.clone(), settings.clone(), metrics.clone());
-        let abandoned_after = settings.abandoned_after;
-        let recoverer = Recoverer { metadata: metadata.clone(), backends: backends.clone(), abandoned_after };
-        let retirer = Retirer { metadata, backends, metrics: metrics.clone(), lease: settings.lease };
+        let WorkerSettings { abandoned_after, lease, .. } = settings;
+        let recoverer = Recoverer { metadata: metadata.clone(), backends: backends.clone(), abandoned_after, lease };
+        let retirer = Retirer { metadata, backends, metrics: metrics.clone(), lease };
         let shared = Shared { queue, converger, settings, metrics, consumer, jitter: Mutex::new(rng) };
         Ok(Self { shared: Arc::new(shared), retirer, recoverer })
     }

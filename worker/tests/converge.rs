@@ -270,7 +270,8 @@ async fn a_retiring_bucket_that_another_worker_has_is_left_to_it() {
     delete(&world.route.bucket).await;
     let retiring = async || metadata.retiring_buckets(10).await.unwrap();
     let seen = retiring().await.remove(0).free_from;
-    let claim = metadata.claim_retiring(&world.route.bucket, seen, Duration::from_secs(600)).await.unwrap();
+    let claimed_until = seen + 600_000;
+    assert!(metadata.claim_bucket(&world.route.bucket, seen, claimed_until).await.unwrap());
     let near = (world.near.client(), world.bucket_on(&world.near));
     // Two more buckets, one after the other: when both are gone, a whole round has passed the claimed one over.
     let mut others = Vec::new();
@@ -296,7 +297,7 @@ async fn a_retiring_bucket_that_another_worker_has_is_left_to_it() {
     delete(&third).await;
     until("the third is gone", async || !is_left(&third).await).await;
     near.0.head_bucket().bucket(&near.1).send().await.unwrap();
-    metadata.claim_retiring(&world.route.bucket, claim.unwrap(), Duration::ZERO).await.unwrap().unwrap();
+    assert!(metadata.claim_bucket(&world.route.bucket, claimed_until, seen).await.unwrap());
     until("the first is gone too", async || !is_left(&world.route.bucket).await).await;
     assert!(near.0.head_bucket().bucket(&near.1).send().await.is_err());
 }

@@ -8,7 +8,6 @@ use s3gateway_config::{BackendId, Place, ResidencyPolicy};
 use s3gateway_s3::{LogicalBucket, PhysicalBucket};
 use sqlx::AnyConnection;
 use std::collections::HashSet;
-use std::time::Duration;
 use uuid::Uuid;
 
 /// Names tried before giving up; each is taken with a chance of 2^-64 unless buckets retire and come back.
@@ -142,21 +141,15 @@ impl Metadata {
         Ok(retiring)
     }
 
-    /// Claims a retiring bucket that was seen free from `seen` on, prolongs a claim that ends then, or gives it up with
-    /// a `lease` of nothing. The claim's end; `None` where another worker was faster.
+    /// Claims a bucket that is being made, deleted or retired, as a worker does before it ends that: moves its state's
+    /// beginning from what was `seen` to `until`. False where it is another now, so another worker was faster.
     ///
     /// # Errors
     /// `Unavailable`.
-    pub async fn claim_retiring(
-        &self,
-        bucket: &BucketId,
-        seen: Millis,
-        lease: Duration,
-    ) -> Result<Option<Millis>, StoreError> {
-        let until = now().saturating_add(Millis::try_from(lease.as_millis()).unwrap_or(Millis::MAX));
+    pub async fn claim_bucket(&self, bucket: &BucketId, seen: Millis, until: Millis) -> Result<bool, StoreError> {
         write!(&self.db, tx => {
-            let query = sqlx::query(sql::BUCKET_CLAIM_RETIRED).bind(bucket.as_str()).bind(seen).bind(until);
-            Ok((query.execute(&mut *tx).await?.rows_affected() == 1).then_some(until))
+            let query = sqlx::query(sql::BUCKET_CLAIM).bind(bucket.as_str()).bind(seen).bind(until);
+            Ok(query.execute(&mut *tx).await?.rows_affected() == 1)
         })
     }
 

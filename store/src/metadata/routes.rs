@@ -75,8 +75,8 @@ impl Metadata {
         let mut unfinished = Vec::new();
         for rows in rows.chunk_by(|a, b| a.text("id").ok() == b.text("id").ok()) {
             let Some(first) = rows.first() else { continue };
-            let deleting = first.text("state")? == "deleting";
-            unfinished.extend(parse_routes(rows)?.into_iter().map(|route| UnfinishedBucket { route, deleting }));
+            let (deleting, since) = (first.text("state")? == "deleting", first.int("state_since")?);
+            unfinished.extend(parse_routes(rows)?.into_iter().map(|route| UnfinishedBucket { route, deleting, since }));
         }
         Ok(unfinished)
     }

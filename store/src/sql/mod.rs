@@ -22,7 +22,7 @@ statements! {
     BACKEND_PLACE = "backend_place.sql";
     BACKEND_UPSERT = "backend_upsert.sql";
     BACKENDS = "backends.sql";
-    BUCKET_CLAIM_RETIRED = "bucket_claim_retired.sql";
+    BUCKET_CLAIM = "bucket_claim.sql";
     BUCKET_DELETE = "bucket_delete.sql";
     BUCKET_DELETE_IF_UNMAPPED = "bucket_delete_if_unmapped.sql";
     BUCKET_INSERT = "bucket_insert.sql";

@@ -1,10 +1,9 @@
 //! The life of buckets and their physical names.
-use super::{Fixture, created, in_a_minute, new_bucket};
+use super::{Fixture, created, in_a_minute, new_bucket, now};
 use crate::{Begun, BucketId, NewBucket, StoreError};
 use s3gateway_config::{BackendId, PlaceRule, ResidencyPolicy};
 use s3gateway_s3::LogicalBucket;
 use std::collections::HashSet;
-use std::time::Duration;
 
 fn name(name: &str) -> LogicalBucket {
     LogicalBucket::parse(name).unwrap()
@@ -97,26 +96,26 @@ pub(super) async fn a_name_is_reused_while_the_old_replica_retires(f: Fixture) {
     assert_eq!(m.route_by_id(&route.bucket).await.unwrap().unwrap().physical.len(), 2, "in use: never dropped");
 }
 
-pub(super) async fn one_worker_has_a_retiring_bucket(f: Fixture) {
+pub(super) async fn one_worker_has_a_bucket_that_is_to_be_ended(f: Fixture) {
     let (m, tenant) = (&f.metadata, f.tenant("acme").await);
     let route = f.bucket(&tenant, "photos").await;
-    let lease = Duration::from_secs(600);
-    assert_eq!(m.claim_retiring(&route.bucket, 0, lease).await.unwrap(), None, "in service");
+    for since in route.created_at..=now() {
+        assert!(!m.claim_bucket(&route.bucket, since, 7).await.unwrap(), "in service");
+    }
     m.begin_delete_bucket(&route.bucket).await.unwrap();
-    m.finish_delete_bucket(&route.bucket).await.unwrap();
-    let seen = m.retiring_buckets(10).await.unwrap().remove(0).free_from;
+    let unfinished = async || m.unfinished_buckets(i64::MAX, 10).await.unwrap().remove(0).since;
+    let seen = unfinished().await;
     let other = f.second().await;
-    let (a, b) =
-        tokio::join!(m.claim_retiring(&route.bucket, seen, lease), other.claim_retiring(&route.bucket, seen, lease));
-    let (a, b) = (a.unwrap(), b.unwrap());
-    assert!(a.is_some() != b.is_some(), "one of two: {a:?} {b:?}");
-    let until = a.or(b).unwrap();
-    assert_eq!(m.retiring_buckets(10).await.unwrap()[0].free_from, until, "all see whose turn it is not");
-    let longer = m.claim_retiring(&route.bucket, until, 2 * lease).await.unwrap().unwrap();
-    assert_eq!(m.claim_retiring(&route.bucket, until, lease).await.unwrap(), None, "that claim is no more");
-    let free = m.claim_retiring(&route.bucket, longer, Duration::ZERO).await.unwrap().unwrap();
-    assert!(free < until, "given up");
-    assert!(other.claim_retiring(&route.bucket, free, lease).await.unwrap().is_some());
+    let (a, b) = tokio::join!(m.claim_bucket(&route.bucket, seen, 7), other.claim_bucket(&route.bucket, seen, 7));
+    assert!(a.unwrap() != b.unwrap(), "one of two");
+    assert_eq!(unfinished().await, 7, "all see until when it is taken");
+    assert!(m.claim_bucket(&route.bucket, 7, 9).await.unwrap(), "prolonged");
+    assert!(!other.claim_bucket(&route.bucket, 7, 8).await.unwrap(), "that claim is no more");
+    m.finish_delete_bucket(&route.bucket).await.unwrap();
+    assert!(!m.claim_bucket(&route.bucket, 9, 10).await.unwrap(), "the deletion's claim is not the retirement's");
+    let free = m.retiring_buckets(10).await.unwrap().remove(0).free_from;
+    assert!(m.claim_bucket(&route.bucket, free, 10).await.unwrap());
+    assert_eq!(m.retiring_buckets(10).await.unwrap().remove(0).free_from, 10);
 }
 
 pub(super) async fn a_stranger_raises_the_name_once(f: Fixture) {

@@ -176,7 +176,7 @@ suite! {
     buckets::a_bucket_lives_and_dies,
     buckets::a_crash_while_creating_is_resumed,
     buckets::a_name_is_reused_while_the_old_replica_retires,
-    buckets::one_worker_has_a_retiring_bucket,
+    buckets::one_worker_has_a_bucket_that_is_to_be_ended,
     buckets::a_stranger_raises_the_name_once,
     buckets::unfinished_buckets_are_found,
     buckets::listing_is_by_bytes_in_pages,
