@@ -58,12 +58,23 @@ pub struct ProxyParts {
     pub registry: prometheus::Registry,
 }
 
+/// Why a proxy does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The control plane cannot be read; a proxy does not start blind.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A figure's name is registered already.
+    #[error("the metrics cannot be registered")]
+    Metrics(#[from] prometheus::Error),
+}
+
 impl Gateway {
     /// Loads backends, starts the change feed and the health probes on the current tokio runtime.
     ///
     /// # Errors
-    /// [`StoreError`] where the control plane cannot be read; a proxy does not start blind.
-    pub async fn start(parts: ProxyParts) -> Result<Arc<Self>, StoreError> {
+    /// Where the control plane cannot be read or the metrics cannot be registered.
+    pub async fn start(parts: ProxyParts) -> Result<Arc<Self>, StartError> {
         let ProxyParts { settings, metadata, queue, sealer, registry } = parts;
         let head = metadata.change_head().await?;
         let records = metadata.backends().await?;
@@ -72,7 +83,7 @@ impl Gateway {
             routes: Routes::new(settings.cache_entries),
             backends: Backends::new(settings.clone()),
             client: Client::new(&settings.upstream),
-            metrics: Metrics::register(&registry),
+            metrics: Metrics::register(&registry)?,
             view: feed::View::now(settings.view_lease),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),

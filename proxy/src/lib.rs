@@ -17,6 +17,6 @@ mod settings;
 mod transfer;
 pub mod upstream;
 
-pub use gateway::{Gateway, ProxyParts};
+pub use gateway::{Gateway, ProxyParts, StartError};
 pub use service::{Listeners, serve};
 pub use settings::{BreakerSettings, ProxySettings, UpstreamSettings};

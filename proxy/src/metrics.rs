@@ -1,5 +1,6 @@
 //! All figures of the proxy, with their help texts. Labels come from enums and backend ids, never from a client.
 use crate::upstream::{BreakerState, UpstreamBackend};
+use prometheus::core::Collector;
 use prometheus::{Gauge, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 use s3gateway_s3::Operation;
 use s3gateway_store::queue::Depth;
@@ -39,43 +40,42 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Makes and registers them; one that is registered already is kept as it is and only not exported twice.
-    pub fn register(registry: &Registry) -> Self {
+    /// Makes and registers them all.
+    ///
+    /// # Errors
+    /// Where a name is registered already.
+    pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
         let buckets = vec![0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
+        let timed = |name: &str, help: &str| HistogramOpts::new(name, help).buckets(buckets.clone());
+        let opts = |name: &str, help: &str| Opts::new(name, help);
         let metrics = Self {
-            requests: histogram_vec(
-                "s3gateway_request_duration_seconds",
-                "From the request's head to the last byte of its answer.",
-                &buckets,
+            requests: HistogramVec::new(
+                timed("s3gateway_request_duration_seconds", "From the request's head to the last byte of its answer."),
                 &["operation", "outcome"],
-            ),
-            errors: counter_vec("s3gateway_errors_total", "Error answers by S3 code.", &["code"]),
-            failovers: counter_vec(
-                "s3gateway_failover_reads_total",
-                "Reads that left a failed home, by what came of them.",
+            )?,
+            errors: IntCounterVec::new(opts("s3gateway_errors_total", "Error answers by S3 code."), &["code"])?,
+            failovers: IntCounterVec::new(
+                opts("s3gateway_failover_reads_total", "Reads that left a failed home, by what came of them."),
                 &["result"],
-            ),
-            first_byte: histogram(
+            )?,
+            first_byte: Histogram::with_opts(timed(
                 "s3gateway_upstream_first_byte_seconds",
                 "From choosing a backend to the head of its answer.",
-                &buckets,
-            ),
-            breaker: gauge_vec("s3gateway_breaker_state", "0 closed, 1 half-open, 2 open.", &["backend"]),
-            healthy: gauge_vec(
-                "s3gateway_backend_healthy",
-                "1 where the last probe of the backend succeeded.",
+            ))?,
+            breaker: IntGaugeVec::new(opts("s3gateway_breaker_state", "0 closed, 1 half-open, 2 open."), &["backend"])?,
+            healthy: IntGaugeVec::new(
+                opts("s3gateway_backend_healthy", "1 where the last probe of the backend succeeded."),
                 &["backend"],
-            ),
-            queue: gauge_vec(
-                "s3gateway_queue_keys",
-                "Keys in the queue: dirty in all, and of these claimed, delayed, dead.",
+            )?,
+            queue: IntGaugeVec::new(
+                opts("s3gateway_queue_keys", "Keys in the queue: dirty in all, and of these claimed, delayed, dead."),
                 &["state"],
-            ),
-            lag: gauge("s3gateway_replication_lag_seconds", "Age of the oldest dirty key."),
-            in_flight: int_gauge("s3gateway_requests_in_flight", "Requests being served now."),
-            bytes: counter_vec("s3gateway_body_bytes_total", "Bytes of bodies.", &["direction"]),
+            )?,
+            lag: Gauge::new("s3gateway_replication_lag_seconds", "Age of the oldest dirty key.")?,
+            in_flight: IntGauge::new("s3gateway_requests_in_flight", "Requests being served now.")?,
+            bytes: IntCounterVec::new(opts("s3gateway_body_bytes_total", "Bytes of bodies."), &["direction"])?,
         };
-        let all: [Box<dyn prometheus::core::Collector>; 10] = [
+        let all: [Box<dyn Collector>; 10] = [
             Box::new(metrics.requests.clone()),
             Box::new(metrics.errors.clone()),
             Box::new(metrics.failovers.clone()),
@@ -88,11 +88,9 @@ impl Metrics {
             Box::new(metrics.bytes.clone()),
         ];
         for collector in all {
-            if let Err(error) = registry.register(collector) {
-                tracing::error!(%error, "metric is not exported");
-            }
+            registry.register(collector)?;
         }
-        metrics
+        Ok(metrics)
     }
 
     /// Takes a finished request in.
@@ -138,33 +136,6 @@ impl Metrics {
     }
 }
 
-// The constructors below fail only for names or labels that Prometheus forbids; the test makes every one of them.
-
-#[allow(clippy::expect_used)]
-fn histogram_vec(name: &str, help: &str, buckets: &[f64], labels: &[&str]) -> HistogramVec {
-    HistogramVec::new(HistogramOpts::new(name, help).buckets(buckets.to_vec()), labels).expect("a fixed name")
-}
-#[allow(clippy::expect_used)]
-fn histogram(name: &str, help: &str, buckets: &[f64]) -> Histogram {
-    Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets.to_vec())).expect("a fixed name")
-}
-#[allow(clippy::expect_used)]
-fn counter_vec(name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
-    IntCounterVec::new(Opts::new(name, help), labels).expect("a fixed name")
-}
-#[allow(clippy::expect_used)]
-fn gauge_vec(name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
-    IntGaugeVec::new(Opts::new(name, help), labels).expect("a fixed name")
-}
-#[allow(clippy::expect_used)]
-fn gauge(name: &str, help: &str) -> Gauge {
-    Gauge::new(name, help).expect("a fixed name")
-}
-#[allow(clippy::expect_used)]
-fn int_gauge(name: &str, help: &str) -> IntGauge {
-    IntGauge::new(name, help).expect("a fixed name")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -172,7 +143,8 @@ mod tests {
     #[test]
     fn every_figure_has_a_valid_name_and_is_exported() {
         let registry = Registry::new();
-        let metrics = Metrics::register(&registry);
+        let metrics = Metrics::register(&registry).expect("names that nobody has");
+        assert!(Metrics::register(&registry).is_err(), "the same names again");
         metrics.observe_request(Some(Operation::GetObject), RequestOutcome::Served, Duration::from_millis(3));
         metrics.observe_queue(&Depth { dirty: 2, oldest: Some(0), ..Depth::default() });
         let names: Vec<String> = registry.gather().iter().map(|f| f.name().to_owned()).collect();
