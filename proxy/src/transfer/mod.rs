@@ -2,6 +2,7 @@
 //! Invariant: the last bytes of an upload leave only after its payload has proven true and its key is marked; its
 //! success goes down only after the mark is committed.
 mod head;
+mod receive;
 mod upload;
 
 use crate::{
@@ -16,8 +17,9 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header, response::Parts};
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::Session;
-use s3gateway_filters::payload::{self, BodyPlan, BodyVerifier, Framing};
-use s3gateway_s3::{Operation, S3Code, S3Error, S3Request, etag, xml};
+use receive::{expect, parse, read_document, read_whole};
+use s3gateway_filters::payload::{self, Framing};
+use s3gateway_s3::{Operation, S3Code, S3Error, etag};
 use s3gateway_store::{DirtyKey, ObjectCopy};
 use std::{
     collections::VecDeque,
@@ -26,10 +28,6 @@ use std::{
 };
 use upload::Upload;
 
-/// S3's limit for all headers of a request together (Amazon S3 API Reference, `RequestHeaderSectionTooLarge`).
-const MAX_HEADER_BYTES: usize = 8 << 10;
-/// Most bytes of a body that an operation takes and does not read.
-const MAX_UNREAD: usize = 64 << 10;
 /// Pooled connections that turned out to be closed before a request is given up on that account.
 const MAX_STALE: u32 = 3;
 
@@ -87,84 +85,6 @@ pub(crate) async fn begin(
             Ok(Verdict::Answer(Box::pin(gateway.answer(&admitted, body)).await?))
         }
     }
-}
-
-fn parse(gateway: &Gateway, session: &mut Session) -> Result<(S3Request, Framing), Refusal> {
-    let has_body = !session.as_downstream_mut().is_body_empty();
-    let head = session.req_header();
-    let size: usize = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
-    if size > MAX_HEADER_BYTES {
-        return Err(S3Code::RequestHeaderSectionTooLarge.into());
-    }
-    let content_length = match head.headers.get(header::CONTENT_LENGTH) {
-        Some(value) => {
-            Some(value.to_str().ok().and_then(|v| v.parse().ok()).ok_or_else(|| S3Code::InvalidArgument.error())?)
-        }
-        None => None,
-    };
-    let chunked = content_length.is_none() && has_body && head.headers.contains_key(header::TRANSFER_ENCODING);
-    let head = take_head(session);
-    let target = std::str::from_utf8(head.raw_path()).map_err(|_| S3Code::InvalidURI.error())?.to_owned();
-    let head = http::request::Parts::from(head);
-    let request = S3Request::parse(&head.method, &target, head.headers, &gateway.settings.domains)?;
-    Ok((request, Framing { content_length, chunked }))
-}
-
-/// Takes the client's head and leaves one with few headers in the session: Pingora has drawn its framing and keep-alive
-/// from them, and would copy them for each attempt only to have the copy replaced.
-fn take_head(session: &mut Session) -> RequestHeader {
-    let head = session.req_header_mut();
-    let (mut left, ()) = http::Request::new(()).into_parts();
-    (left.method, left.uri, left.version) = (head.method.clone(), head.uri.clone(), head.version);
-    if let Some(expect) = head.headers.get(header::EXPECT) {
-        left.headers.insert(header::EXPECT, expect.clone());
-    }
-    std::mem::replace(head, left.into())
-}
-
-/// Answers `Expect: 100-continue`, which is due only now that the head has been judged (RFC 9110 10.1.1).
-async fn expect(session: &mut Session) -> Result<(), Refusal> {
-    let expects =
-        session.get_header(header::EXPECT).is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(b"100-continue"));
-    if expects {
-        session.as_downstream_mut().write_continue_response().await.map_err(|_| Refusal::ClientGone)?;
-    }
-    Ok(())
-}
-
-/// Takes the document of an operation that is answered here, proven true.
-async fn read_document(session: &mut Session, admitted: &Admitted, framing: Framing) -> Result<Bytes, Refusal> {
-    let framing = match framing {
-        Framing { content_length: None, chunked: false } => Framing { content_length: Some(0), chunked: false },
-        known => known,
-    };
-    let plan = payload::plan(&admitted.request, &admitted.verified, framing)?;
-    let limit = xml::body_limit(admitted.request.operation).unwrap_or(MAX_UNREAD);
-    if plan.decoded_length > limit as u64 {
-        return Err(S3Code::MaxMessageLengthExceeded.into());
-    }
-    if framing.content_length != Some(0) {
-        expect(session).await?;
-    }
-    read_whole(session, admitted, &plan).await
-}
-
-/// Reads a body that the plan has bounded, and proves it.
-async fn read_whole(session: &mut Session, admitted: &Admitted, plan: &BodyPlan) -> Result<Bytes, Refusal> {
-    let mut verifier = BodyVerifier::new(plan, &admitted.verified);
-    let mut whole = BytesMut::new();
-    loop {
-        let piece = session.as_downstream_mut().read_request_body().await.map_err(|e| match e.etype() {
-            pingora_core::ErrorType::ReadTimedout => Refusal::from(S3Code::RequestTimeout),
-            _ => Refusal::from(S3Code::IncompleteBody),
-        })?;
-        let Some(piece) = piece else { break };
-        if let Some(released) = verifier.push(piece)? {
-            whole.extend_from_slice(&released);
-        }
-    }
-    whole.extend_from_slice(&verifier.finish()?.tail);
-    Ok(whole.freeze())
 }
 
 impl Transfer {

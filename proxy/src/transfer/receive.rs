@@ -1,0 +1,99 @@
+//! From Pingora's session to a parsed request and, where it carries one, its document proven true.
+use crate::{admit::Admitted, gateway::Gateway, refusal::Refusal};
+use bytes::{Bytes, BytesMut};
+use http::header;
+use pingora_http::RequestHeader;
+use pingora_proxy::Session;
+use s3gateway_filters::payload::{self, BodyPlan, BodyVerifier, Framing};
+use s3gateway_s3::{S3Code, S3Request, xml};
+
+/// S3's limit for all headers of a request together (Amazon S3 API Reference, `RequestHeaderSectionTooLarge`).
+const MAX_HEADER_BYTES: usize = 8 << 10;
+/// Most bytes of a body that an operation takes and does not read.
+const MAX_UNREAD: usize = 64 << 10;
+
+/// Parses the head, and takes it out of the session.
+///
+/// # Errors
+/// S3's own for a head that is malformed or too large.
+pub(super) fn parse(gateway: &Gateway, session: &mut Session) -> Result<(S3Request, Framing), Refusal> {
+    let has_body = !session.as_downstream_mut().is_body_empty();
+    let head = session.req_header();
+    let size: usize = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    if size > MAX_HEADER_BYTES {
+        return Err(S3Code::RequestHeaderSectionTooLarge.into());
+    }
+    let content_length = match head.headers.get(header::CONTENT_LENGTH) {
+        Some(value) => {
+            Some(value.to_str().ok().and_then(|v| v.parse().ok()).ok_or_else(|| S3Code::InvalidArgument.error())?)
+        }
+        None => None,
+    };
+    let chunked = content_length.is_none() && has_body && head.headers.contains_key(header::TRANSFER_ENCODING);
+    let head = take_head(session);
+    let target = std::str::from_utf8(head.raw_path()).map_err(|_| S3Code::InvalidURI.error())?.to_owned();
+    let head = http::request::Parts::from(head);
+    let request = S3Request::parse(&head.method, &target, head.headers, &gateway.settings.domains)?;
+    Ok((request, Framing { content_length, chunked }))
+}
+
+/// Takes the client's head and leaves one with few headers in the session: Pingora has drawn its framing and keep-alive
+/// from them, and would copy them for each attempt only to have the copy replaced.
+fn take_head(session: &mut Session) -> RequestHeader {
+    let head = session.req_header_mut();
+    let (mut left, ()) = http::Request::new(()).into_parts();
+    (left.method, left.uri, left.version) = (head.method.clone(), head.uri.clone(), head.version);
+    if let Some(expect) = head.headers.get(header::EXPECT) {
+        left.headers.insert(header::EXPECT, expect.clone());
+    }
+    std::mem::replace(head, left.into())
+}
+
+/// Answers `Expect: 100-continue`, which is due only now that the head has been judged (RFC 9110 10.1.1).
+pub(super) async fn expect(session: &mut Session) -> Result<(), Refusal> {
+    let expects =
+        session.get_header(header::EXPECT).is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+    if expects {
+        session.as_downstream_mut().write_continue_response().await.map_err(|_| Refusal::ClientGone)?;
+    }
+    Ok(())
+}
+
+/// Takes the document of an operation that is answered here, proven true.
+pub(super) async fn read_document(
+    session: &mut Session,
+    admitted: &Admitted,
+    framing: Framing,
+) -> Result<Bytes, Refusal> {
+    let framing = match framing {
+        Framing { content_length: None, chunked: false } => Framing { content_length: Some(0), chunked: false },
+        known => known,
+    };
+    let plan = payload::plan(&admitted.request, &admitted.verified, framing)?;
+    let limit = xml::body_limit(admitted.request.operation).unwrap_or(MAX_UNREAD);
+    if plan.decoded_length > limit as u64 {
+        return Err(S3Code::MaxMessageLengthExceeded.into());
+    }
+    if framing.content_length != Some(0) {
+        expect(session).await?;
+    }
+    read_whole(session, admitted, &plan).await
+}
+
+/// Reads a body that the plan has bounded, and proves it.
+pub(super) async fn read_whole(session: &mut Session, admitted: &Admitted, plan: &BodyPlan) -> Result<Bytes, Refusal> {
+    let mut verifier = BodyVerifier::new(plan, &admitted.verified);
+    let mut whole = BytesMut::new();
+    loop {
+        let piece = session.as_downstream_mut().read_request_body().await.map_err(|e| match e.etype() {
+            pingora_core::ErrorType::ReadTimedout => Refusal::from(S3Code::RequestTimeout),
+            _ => Refusal::from(S3Code::IncompleteBody),
+        })?;
+        let Some(piece) = piece else { break };
+        if let Some(released) = verifier.push(piece)? {
+            whole.extend_from_slice(&released);
+        }
+    }
+    whole.extend_from_slice(&verifier.finish()?.tail);
+    Ok(whole.freeze())
+}
