@@ -1,6 +1,6 @@
 """Runs the same load against the bare origin, nginx, a bare Pingora proxy and the gateway, side by side in one run, and prints the table.
 
-Usage: bench/run (after `cargo build --release -p s3gateway-cli -p s3gateway-bench`). Everything listens on loopback; wrk makes the load.
+Usage: bench/run (after `cargo build --profile dist -p s3gateway-cli -p s3gateway-bench`). Everything listens on loopback; wrk makes the load.
 Each peer gets one worker thread or process, wrk one thread, so that on two cores the proxy is what is measured.
 """
 
@@ -22,8 +22,8 @@ from processes import Folder, Process, pick_port, run, until  # noqa: E402
 from servers import Redis  # noqa: E402
 from sigv4 import Request, Signer, authorise, sha256_hex  # noqa: E402
 
-RELEASE = Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target") / "release"
-GATEWAY, BENCH = RELEASE / "s3gateway", RELEASE / "s3gateway-bench"
+DIST = Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target") / "dist"
+GATEWAY, BENCH = DIST / "s3gateway", DIST / "s3gateway-bench"
 SECONDS = int(os.environ.get("BENCH_SECONDS", "6"))
 CONNECTIONS = 64
 SIZES = {"1 KiB": 1 << 10, "64 KiB": 64 << 10, "8 MiB": 8 << 20}
@@ -162,7 +162,7 @@ def make_bucket(peer: Peer):
 def main():
     for binary in (GATEWAY, BENCH):
         if not binary.exists():
-            raise SystemExit(f"{binary.name} is missing: cargo build --release -p s3gateway-cli -p s3gateway-bench")
+            raise SystemExit(f"{binary.name} is missing: cargo build --profile dist -p s3gateway-cli -p s3gateway-bench")
     folder = Folder("bench")
     redis = Redis()
     try:
