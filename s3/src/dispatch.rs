@@ -1,7 +1,7 @@
 //! Which operation a request asks for: from method, what is named, sub-resources and a few headers.
 //! Invariant: a request with a sub-resource never becomes the operation without it.
 //! Source: Amazon S3 API Reference, "Request Syntax" of each action.
-use crate::{Operation, Query, S3Code, S3Error, request::Addressed};
+use crate::{Operation, Query, S3Code, S3Error};
 use Operation as O;
 use http::{HeaderMap, Method, header};
 
@@ -74,6 +74,14 @@ pub(crate) fn is_sub_resource(name: &str) -> bool {
 
 fn find(name: &str) -> Option<&'static SubResource> {
     SUB_RESOURCES.iter().find(|sub| sub.name == name)
+}
+
+/// What a request names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Addressed {
+    Service,
+    Bucket,
+    Object,
 }
 
 /// Resolves the operation.

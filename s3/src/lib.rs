@@ -8,6 +8,7 @@ pub mod etag;
 mod host;
 mod names;
 mod operation;
+mod query;
 mod request;
 #[cfg(test)]
 mod request_tests;
@@ -22,5 +23,6 @@ pub use error::{S3Code, S3Error};
 pub use etag::ETag;
 pub use names::{BucketNameError, KeyError, LogicalBucket, ObjectKey, PhysicalBucket};
 pub use operation::{Access, Operation};
-pub use request::{Addressing, Query, S3Request};
+pub use query::Query;
+pub use request::{Addressing, S3Request};
 pub use tagging::TagSet;

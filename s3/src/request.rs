@@ -1,7 +1,9 @@
 //! The one parse of a request: from HTTP's method, target and headers to a typed [`S3Request`].
 //! Invariant: nothing after this file looks at the raw target again.
 use crate::{
-    CopySource, LogicalBucket, ObjectKey, Operation, S3Code, S3Error, copy_source, dispatch, host, single, target, uri,
+    CopySource, LogicalBucket, ObjectKey, Operation, Query, S3Code, S3Error, copy_source,
+    dispatch::{self, Addressed},
+    host, single, target, uri,
 };
 use http::{HeaderMap, Method};
 use std::borrow::Cow;
@@ -36,33 +38,6 @@ pub struct S3Request {
     pub host: String,
     /// All headers that arrived, each name once: list headers that came several times are joined by commas.
     pub headers: HeaderMap,
-}
-
-/// Decoded query parameters; a parameter without `=` has an empty value.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Query(pub(crate) Vec<(String, String)>);
-
-impl Query {
-    /// The first value of a parameter.
-    pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
-    }
-    /// Whether the parameter is present, with or without a value.
-    pub fn has(&self, name: &str) -> bool {
-        self.get(name).is_some()
-    }
-    /// All parameters, in the order sent.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().map(|(n, v)| (n.as_str(), v.as_str()))
-    }
-}
-
-/// What a request names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Addressed {
-    Service,
-    Bucket,
-    Object,
 }
 
 impl S3Request {

@@ -1,5 +1,6 @@
 //! `s3gateway dev`: three embedded backends, gateway, worker and admin API in one process on loopback, to try and to
 //! develop. Invariant: nothing in it listens beyond loopback, because its keys stand in files and on the screen.
+mod credentials;
 mod embedded;
 mod layout;
 mod options;
@@ -131,7 +132,7 @@ async fn start(options: &DevOptions, folder: &Folder) -> Result<Running, Failure
         work: CancellationToken::new(),
         stop: CancellationToken::new(),
     };
-    let admin_file = AdminFile::of(bound.admin.local_addr().during("the admin port")?, setup::random_token());
+    let admin_file = AdminFile::of(bound.admin.local_addr().during("the admin port")?, credentials::random_token());
     spawn_admin(&running, &metadata, &queue, vec![proxy_figures, worker_figures.clone()], bound.admin, &admin_file)?;
     spawn_worker(&running, metadata, queue, worker_figures)?;
     admin_file.write(folder.root())?;

@@ -5,7 +5,6 @@ use super::{
     state::{DevFile, Folder, TenantKey},
 };
 use crate::failure::{During, Failure};
-use rand::{Rng, distr::Alphanumeric};
 use s3gateway_config::{BackendId, PlaceRule, ResidencyPolicy, Secret};
 use s3gateway_store::{Backend, Metadata, StoreError, Tenant};
 use std::sync::Arc;
@@ -73,18 +72,4 @@ async fn find_or_create(metadata: &Metadata, name: &str, policy: &ResidencyPolic
         }
         Err(other) => Err(other),
     }
-}
-
-/// A token for the admin API.
-pub fn random_token() -> String {
-    random(48)
-}
-
-/// An access key and a secret key for an embedded backend.
-pub fn random_credentials() -> (String, String) {
-    (format!("DEV{}", random(17).to_ascii_uppercase()), random(40))
-}
-
-fn random(length: usize) -> String {
-    rand::rng().sample_iter(Alphanumeric).take(length).map(char::from).collect()
 }

@@ -1,5 +1,5 @@
 //! The state folder of `dev`, held by one process at a time, and what it remembers there from start to start.
-use super::{places, setup};
+use super::{credentials, places};
 use crate::{
     admin_file::AdminFile,
     failure::{During, Failure},
@@ -141,7 +141,7 @@ impl DevFile {
     pub fn complete_backends(&mut self) {
         for (id, _) in places::all() {
             if !self.backends.iter().any(|backend| backend.id == id) {
-                let (access_key, secret_key) = setup::random_credentials();
+                let (access_key, secret_key) = credentials::random_credentials();
                 self.backends.push(BackendKey { id: id.into(), access_key, secret_key });
             }
         }
