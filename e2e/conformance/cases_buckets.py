@@ -31,7 +31,9 @@ def CreateBucket_answers_200_with_the_Location_of_the_bucket(b: Bucket):
 @case
 def CreateBucket_takes_an_empty_configuration_document(b: Bucket):
     document = b'<CreateBucketConfiguration xmlns="http://s3.amazonaws.com/doc/2006-03-01/"></CreateBucketConfiguration>'
-    b.named(unused()).call("PUT", body=document).is_(200)
+    new = b.named(unused())
+    new.call("PUT", body=document).is_(200)
+    equal(new.get(query="list-type=2").is_(200).text("Name"), new.name)
 
 
 @case
@@ -39,7 +41,7 @@ def CreateBucket_of_ones_own_bucket_is_200_in_us_east_1_and_BucketAlreadyOwnedBy
     b.given("k")
     reply = b.call("PUT").is_(200, 409)
     one_of(reply.code, None, "BucketAlreadyOwnedByYou")
-    b.get("k").is_(200)
+    equal(b.get("k").is_(200).body, b"x")
 
 
 @case
@@ -85,7 +87,7 @@ def CreateBucket_takes_a_name(b: Bucket, length: int):
     name = uuid.uuid4().hex + uuid.uuid4().hex
     new = b.named(name[:length])
     new.call("PUT").is_(200)
-    new.head().is_(200)
+    equal(new.get(query="list-type=2").is_(200).text("Name"), new.name)
 
 
 @case

@@ -48,6 +48,7 @@ def CopyObject_copies_between_buckets(b: Bucket):
 @case
 def The_copy_source_may_begin_with_a_slash(b: Bucket):
     given(b).put("copy", x_amz_copy_source=f"/{b.name}/source").is_(200)
+    equal(b.get("copy").body, DATA)
 
 
 @each({"with a space": "a b", "with a plus": "a+b", "with a percent sign": "a%20b", "in UTF-8": "ä/ü", "with a question mark": "a?b"})
@@ -70,7 +71,7 @@ def CopyObject_overwrites(b: Bucket):
 
 @case
 def CopyObject_of_an_empty_object(b: Bucket):
-    copy(b.given("source", body=b"")).is_(200)
+    copy(b.given("source", body=b"")).is_(200).root("CopyObjectResult")
     equal(b.get("copy").is_(200).body, b"")
 
 
@@ -188,6 +189,8 @@ def CopyObject_under_copy_source(b: Bucket, row: tuple[dict[str, str], int]):
     if status == 412:
         reply.fails(412, "PreconditionFailed")
         b.get("copy").fails(404, "NoSuchKey")
+    else:
+        equal(b.get("copy").body, DATA)
 
 
 @case
@@ -199,6 +202,7 @@ def CopyObject_under_copy_source_if_modified_since_the_write_is_412(b: Bucket):
 @case
 def CopyObject_If_None_Match_asterisk_creates(b: Bucket):
     copy(given(b), if_none_match="*").is_(200)
+    equal(b.get("copy").body, DATA)
 
 
 @case

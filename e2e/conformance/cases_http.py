@@ -12,7 +12,7 @@ from email.utils import parsedate_to_datetime
 from clients import MIB, payload
 from conformance.case import Differs, case, each, equal, one_of
 from conformance.s3 import Bucket
-from sigv4 import STREAMING_UNSIGNED_TRAILER, UNSIGNED, authorise, crc32_base64, unsigned_chunks
+from sigv4 import STREAMING_UNSIGNED_TRAILER, UNSIGNED, authorise, crc32_base64, md5_base64, unsigned_chunks
 
 SOME = {
     "a read": lambda b: b.get("k").is_(200),
@@ -23,17 +23,23 @@ SOME = {
 }
 
 
-@each(SOME)
-def x_amz_request_id_and_x_amz_id_2_come_with(b: Bucket, call):
-    reply = call(b.given("k"))
-    assert reply.get("x-amz-request-id") and reply.get("x-amz-id-2"), reply.headers
+@case
+def Every_answer_has_x_amz_request_id_and_x_amz_id_2(b: Bucket):
+    for what, call in SOME.items():
+        reply = call(b.given("k"))
+        assert reply.get("x-amz-request-id") and reply.get("x-amz-id-2"), what
 
 
-@each(SOME)
-def Date_and_Server_come_with(b: Bucket, call):
-    reply = call(b.given("k"))
-    parsedate_to_datetime(reply.get("date") or "")
-    assert reply.get("server"), "no Server"
+@case
+def Every_answer_has_a_Date(b: Bucket):
+    for call in SOME.values():
+        parsedate_to_datetime(call(b.given("k")).get("date") or "")
+
+
+@case
+def Every_answer_has_a_Server(b: Bucket):
+    for what, call in SOME.items():
+        assert call(b.given("k")).get("server"), what
 
 
 @case
@@ -70,7 +76,7 @@ def A_connection_serves_many_requests(b: Bucket):
     "HEAD of a missing key": lambda b: b.request("HEAD", "missing"),
     "a missing bucket": lambda b: b.named(f"{b.name}-none").request("GET", "k"),
     "a false condition": lambda b: b.request("GET", "k", if_match='"other"'),
-    "a malformed document": lambda b: b.request("POST", query="delete", body=b"<Delete", content_md5="dGhpcyBpcyBub3QgaXQ="),
+    "a malformed document": lambda b: b.request("POST", query="delete", body=b"<Delete", content_md5=md5_base64(b"<Delete")),
 })
 def A_connection_lives_on_after(b: Bucket, make):
     first, second = on_one_connection(b.given("k", body=b"data"), make(b), b.request("GET", "k"))
@@ -179,7 +185,8 @@ def Answers_to_GET_tell_their_length(b: Bucket):
 
 @case
 def PutObject_answers_without_a_body(b: Bucket):
-    b.put("k", b"data").is_(200).has("content-length", "0")
+    equal(b.put("k", b"data").is_(200).has("content-length", "0").body, b"")
+    equal(b.get("k").body, b"data")
 
 
 @case

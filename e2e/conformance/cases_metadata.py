@@ -45,9 +45,12 @@ def The_default_Content_Type_is_binary_octet_stream(b: Bucket):
     b.get("k").is_(200).has("content-type", "binary/octet-stream")
 
 
-@each(h for h in SYSTEM if h != "Content-Type")
-def GetObject_has_none_where_none_was_put(b: Bucket, header: str):
-    b.given("k").get("k").is_(200).has(header, None)
+@case
+def GetObject_gives_no_header_that_was_not_put(b: Bucket):
+    reply = b.given("k").get("k").is_(200)
+    equal(reply.body, b"x")
+    for header in SYSTEM.keys() - {"Content-Type"}:
+        reply.has(header, None)
 
 
 @case
@@ -110,7 +113,7 @@ def Metadata_is_read_only_by_replacing_the_object(b: Bucket):
 def Content_Encoding_aws_chunked_is_not_kept(b: Bucket):
     """"Amazon S3 stores the resulting object without the aws-chunked value in the content-encoding header."."""
     b.put_chunked("k", [b"data"], STREAMING).is_(200)
-    b.get("k").is_(200).has("content-encoding", None)
+    equal(b.get("k").is_(200).has("content-encoding", None).body, b"data")
 
 
 @case
@@ -132,11 +135,9 @@ def GetObject_overrides_a_header_by(b: Bucket, parameter: str):
     b.get("k", f"{parameter}={value.replace(' ', '%20')}").is_(200).has(OVERRIDES[parameter], value)
 
 
-@each(OVERRIDES.keys())
-def HeadObject_overrides_a_header_by(b: Bucket, parameter: str):
-    b.given("k")
-    value = "Wed, 01 Jan 2031 00:00:00 GMT" if parameter == "response-expires" else "x-conf"
-    b.head("k", f"{parameter}={value.replace(' ', '%20')}").is_(200).has(OVERRIDES[parameter], value)
+@case
+def HeadObject_overrides_headers_too(b: Bucket):
+    b.given("k").head("k", "response-content-type=text/x-conf&response-cache-control=no-store").is_(200).has("content-type", "text/x-conf").has("cache-control", "no-store")
 
 
 @case

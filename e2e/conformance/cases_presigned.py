@@ -65,6 +65,7 @@ def ListObjectsV2_by_prefix_and_delimiter(b: Bucket):
 @case
 def HeadBucket(b: Bucket):
     b.presigned("HEAD").is_(200)
+    b.named(f"{b.name}-none").presigned("HEAD").is_(404)
 
 
 @case
@@ -201,7 +202,7 @@ def A_URL_of_a_time_to_come_is_AccessDenied(b: Bucket):
 
 @case
 def A_URL_may_be_valid_for_seven_days(b: Bucket):
-    b.given("k").presigned("GET", "k", expires=604800, signer=b.signer().moved(days=-6)).is_(200)
+    b.given("k").presigned("GET", "k", expires=604800, signer=b.signer().moved(days=-6)).is_(200).has("content-length", "1")
 
 
 @each({"longer than seven days": 604801, "less than nothing": -1, "a word": "soon"})

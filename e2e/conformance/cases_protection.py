@@ -124,8 +124,8 @@ def PutObject_with_a_website_redirect(b: Bucket):
 
 @each({
     "the ACL public-read": ({"x_amz_acl": "public-read"}, lambda b: ALL_USERS in b.get(query="acl").body),
-    "Object Lock": ({"x_amz_bucket_object_lock_enabled": "true"}, lambda b: b.get(query="object-lock").status == 200),
-    "enforced ownership": ({"x_amz_object_ownership": "BucketOwnerEnforced"}, lambda b: b.get(query="ownershipControls").status == 200),
+    "Object Lock": ({"x_amz_bucket_object_lock_enabled": "true"}, lambda b: b"Enabled" in b.get(query="object-lock").body),
+    "ownership by the writer": ({"x_amz_object_ownership": "ObjectWriter"}, lambda b: b"ObjectWriter" in b.get(query="ownershipControls").body),
 })
 def CreateBucket_asking_for(b: Bucket, row):
     headers, shown = row

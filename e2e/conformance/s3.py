@@ -65,7 +65,9 @@ class Reply(Answer):
     def brief(self) -> str:
         if self.status == 0:
             return "a closed connection"
-        return f"{self.status} {self.code or self.body[:80] or ''}".strip()
+        root = self.xml()
+        what = self.code or (f"<{root.tag}>" if root is not None else f"{len(self.body)} bytes" if self.body else "")
+        return f"{self.status} {what}".strip()
 
 
 @dataclass
