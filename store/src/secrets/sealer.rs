@@ -10,6 +10,8 @@ use std::sync::Arc;
 
 /// Longest sealed text that is looked at; far above the longest continuation token of a backend.
 const LONGEST: usize = 16 * 1024;
+/// What every sealed text begins with: a dash at its place would be an option to a client's command line.
+const BEGIN: &str = "s";
 
 /// Seals and opens texts; cheap to clone. All processes with one master key open each other's.
 #[derive(Clone)]
@@ -27,7 +29,7 @@ impl Sealer {
         Ok(Self(Arc::new(LessSafeKey::new(key))))
     }
 
-    /// Seals `plain` for `context` (tenant, bucket, home …): base64url without padding. Empty, which nobody can open,
+    /// Seals `plain` for `context` (tenant, bucket, home …): a letter, then base64url without padding. Empty, which nobody can open,
     /// where the operating system gives no randomness.
     pub fn seal(&self, context: &[&str], plain: &str) -> String {
         let context = render_context("token", context);
@@ -55,7 +57,9 @@ impl Sealer {
         match self.0.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(context), &mut sealed) {
             Ok(()) => {
                 sealed.splice(..0, nonce);
-                URL_SAFE_NO_PAD.encode(sealed)
+                let mut text = BEGIN.to_owned();
+                URL_SAFE_NO_PAD.encode_string(sealed, &mut text);
+                text
             }
             Err(_) => String::new(),
         }
@@ -67,7 +71,7 @@ impl Sealer {
             return None;
         }
         let context = render_context("token", context);
-        let mut bytes = URL_SAFE_NO_PAD.decode(sealed).ok()?;
+        let mut bytes = URL_SAFE_NO_PAD.decode(sealed.strip_prefix(BEGIN)?).ok()?;
         let (nonce, body) = bytes.split_first_chunk_mut::<NONCE_LEN>()?;
         let aad = Aad::from(context.as_slice());
         let plain = self.0.open_in_place(Nonce::assume_unique_for_key(*nonce), aad, body).ok()?;
@@ -89,6 +93,7 @@ mod tests {
     async fn a_token_opens_in_its_context_in_every_process_and_nowhere_else() {
         let token = sealer("a1").await.seal(&["tenant", "bucket"], "upload-7");
         assert!(token.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_'));
+        assert!(token.starts_with(|first: char| first.is_ascii_alphabetic()), "{token}");
         assert_eq!(sealer("a1").await.open(&["tenant", "bucket"], &token).as_deref(), Some("upload-7"));
         assert_eq!(sealer("a1").await.open(&["tenant", "other"], &token), None);
         assert_eq!(sealer("a1").await.open(&["tenantbucket"], &token), None);
