@@ -16,7 +16,7 @@ use s3gateway_s3::{
 
 /// The conditions that a write is under.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct WriteConditions {
+pub(crate) struct WriteConditions {
     if_match: Option<ETagCondition>,
     /// `If-None-Match: *`, the only form that S3 knows on writes.
     if_absent: bool,
@@ -28,7 +28,7 @@ impl WriteConditions {
     ///
     /// # Errors
     /// `NotImplemented` for a form that S3 does not know on writes, `InvalidArgument` for one that is malformed or given twice.
-    pub(super) fn parse(request: &S3Request) -> Result<Self, S3Error> {
+    pub(crate) fn parse(request: &S3Request) -> Result<Self, S3Error> {
         for unknown in ["if-modified-since", "if-unmodified-since"] {
             if request.headers.contains_key(unknown) {
                 return Err(not_implemented(unknown));
@@ -49,7 +49,7 @@ impl WriteConditions {
     }
 
     /// Whether there are none.
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.raw.is_empty()
     }
 

@@ -22,6 +22,7 @@ use bytes::Bytes;
 use s3gateway_s3::{Operation, S3Code};
 use std::{future::Future, time::Duration};
 
+pub(crate) use conditions::WriteConditions;
 pub(crate) use home::explain;
 pub(crate) use tagging::parse_put_tags;
 

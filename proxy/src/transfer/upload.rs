@@ -4,7 +4,7 @@ use crate::{
     admit::Admitted,
     answer::{Answer, RequestId, response_head},
     gateway::Gateway,
-    operations::explain,
+    operations::{WriteConditions, explain},
     refusal::Refusal,
     upstream::{UpstreamAnswer, UpstreamBackend, UpstreamError, UpstreamRequest},
 };
@@ -52,8 +52,7 @@ impl Upload {
         let request = &admitted.request;
         let capabilities = routed.home.capabilities();
         s3gateway_filters::keys::check(capabilities.keys, admitted.key()?)?;
-        let conditional =
-            [header::IF_MATCH, header::IF_NONE_MATCH].iter().any(|name| request.headers.contains_key(name));
+        let conditional = request.operation == Operation::PutObject && !WriteConditions::parse(request)?.is_empty();
         if conditional && !capabilities.conditional_writes {
             return Err(S3Code::NotImplemented.because("This bucket's home has no conditional writes.").into());
         }
