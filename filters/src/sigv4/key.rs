@@ -1,7 +1,7 @@
 //! Signing keys: their derivation, and a bounded cache so that a warm request costs no derivation.
 //! Invariant: a cached key serves only the very secret it was derived from, so a rotated or revoked one never answers.
 //! Source: Amazon S3 API Reference, "Signature Calculations for the Authorization Header", "Calculate Signature".
-use super::Claim;
+use super::{Claim, hex64};
 use hmac::{Hmac, KeyInit, Mac};
 use parking_lot::RwLock;
 use s3gateway_config::Secret;
@@ -34,9 +34,27 @@ impl SigningKey {
             key.zeroize();
             key = next;
         }
-        let mac = keyed(&key);
+        let derived = Self::from_derived(&key);
         key.zeroize();
-        Self(Arc::new(mac))
+        derived
+    }
+
+    /// A key that was derived elsewhere.
+    pub fn from_derived(key: &[u8]) -> Self {
+        Self(Arc::new(keyed(key)))
+    }
+
+    /// The signature of a request: `timestamp` as `YYYYMMDDTHHMMSSZ`, `scope` as `<day>/<region>/s3/aws4_request`,
+    /// `canonical` the SHA-256 of the canonical request.
+    pub fn sign_request(&self, timestamp: &[u8], scope: &str, canonical: &[u8; 32]) -> [u8; 32] {
+        let mut mac = self.mac();
+        mac.update(b"AWS4-HMAC-SHA256\n");
+        mac.update(timestamp);
+        mac.update(b"\n");
+        mac.update(scope.as_bytes());
+        mac.update(b"\n");
+        mac.update(&hex64(canonical));
+        mac.finalize().into_bytes().into()
     }
 
     /// A MAC keyed with this key, to be fed.

@@ -14,6 +14,7 @@ pub use canonical::push_trimmed;
 pub use claim::{Claim, parse_claim};
 pub use declared::PayloadMode;
 pub use key::{SigningKey, SigningKeys};
+pub use timestamp::render_timestamp;
 pub use verify::{Verified, hex64, verify};
 
 pub(crate) use verify::ChunkSignatures;

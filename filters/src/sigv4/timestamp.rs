@@ -32,17 +32,7 @@ impl Timestamp {
             return Some(timestamp);
         }
         let time = httpdate::parse_http_date(value).ok()?;
-        let utc = OffsetDateTime::from(time);
-        let text = format!(
-            "{:04}{:02}{:02}T{:02}{:02}{:02}Z",
-            utc.year(),
-            u8::from(utc.month()),
-            utc.day(),
-            utc.hour(),
-            utc.minute(),
-            utc.second()
-        );
-        Self::parse(&text)
+        Some(Self { text: render_timestamp(time), time })
     }
 
     /// `YYYYMMDDTHHMMSSZ`.
@@ -66,6 +56,36 @@ impl Timestamp {
     }
 }
 
+/// A moment as SigV4 writes it: `YYYYMMDDTHHMMSSZ`, UTC.
+pub fn render_timestamp(time: SystemTime) -> [u8; 16] {
+    let utc = OffsetDateTime::from(time);
+    let year = u32::try_from(utc.year()).unwrap_or_default();
+    let pairs = [
+        year / 100,
+        year % 100,
+        u8::from(utc.month()).into(),
+        utc.day().into(),
+        0,
+        utc.hour().into(),
+        utc.minute().into(),
+        utc.second().into(),
+    ];
+    let mut text = *b"00000000T000000Z";
+    // The `T` is one byte between pairs of digits: those after it stand one to the left of their place.
+    for (index, pair) in pairs.into_iter().enumerate().filter(|(index, _)| *index != 4) {
+        let at = index * 2 - usize::from(index > 4);
+        if let Some([tens, ones]) = text.get_mut(at..at + 2) {
+            (*tens, *ones) = (digit(pair / 10), digit(pair % 10));
+        }
+    }
+    text
+}
+
+#[allow(clippy::cast_possible_truncation)] // one decimal digit
+fn digit(value: u32) -> u8 {
+    b'0' + (value % 10) as u8
+}
+
 /// A calendar date from `YYYYMMDD`.
 pub(super) fn parse_date(value: &str) -> Option<Date> {
     if value.len() != 8 || !value.bytes().all(|b| b.is_ascii_digit()) {
@@ -80,4 +100,19 @@ fn two_digits(value: &str) -> Option<u8> {
         return None;
     }
     value.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::UNIX_EPOCH;
+
+    #[test]
+    fn a_time_is_written_as_sigv4_wants_it() {
+        for (seconds, text) in
+            [(0, "19700101T000000Z"), (1_767_268_799, "20260101T115959Z"), (4_107_542_399, "21000228T235959Z")]
+        {
+            assert_eq!(&render_timestamp(UNIX_EPOCH + Duration::from_secs(seconds))[..], text.as_bytes());
+        }
+    }
 }

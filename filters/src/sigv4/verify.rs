@@ -33,14 +33,7 @@ impl Verified {
 pub fn verify(request: &S3Request, claim: &Claim<'_>, key: &SigningKey) -> Result<Verified, S3Error> {
     let refused = || S3Code::SignatureDoesNotMatch.error();
     let hash = canonical::hash_canonical_request(request, claim).ok_or_else(refused)?;
-    let mut mac = key.mac();
-    mac.update(b"AWS4-HMAC-SHA256\n");
-    mac.update(claim.timestamp());
-    mac.update(b"\n");
-    mac.update(claim.scope().as_bytes());
-    mac.update(b"\n");
-    mac.update(&hex64(&hash));
-    let expected: [u8; 32] = mac.finalize().into_bytes().into();
+    let expected = key.sign_request(claim.timestamp(), claim.scope(), &hash);
     if !bool::from(expected.ct_eq(claim.signature())) {
         return Err(refused());
     }

@@ -30,7 +30,7 @@ pub(super) fn parse(gateway: &Gateway, session: &mut Session) -> Result<(S3Reque
         None => None,
     };
     let chunked = content_length.is_none() && has_body && head.headers.contains_key(header::TRANSFER_ENCODING);
-    let head = take_head(session);
+    let head = detach_head(session);
     let target = std::str::from_utf8(head.raw_path()).map_err(|_| S3Code::InvalidURI.error())?.to_owned();
     let head = http::request::Parts::from(head);
     let request = S3Request::parse(&head.method, &target, head.headers, &gateway.settings.domains)?;
@@ -39,7 +39,7 @@ pub(super) fn parse(gateway: &Gateway, session: &mut Session) -> Result<(S3Reque
 
 /// Takes the client's head and leaves one with few headers in the session: Pingora has drawn its framing and keep-alive
 /// from them, and would copy them for each attempt only to have the copy replaced.
-fn take_head(session: &mut Session) -> RequestHeader {
+fn detach_head(session: &mut Session) -> RequestHeader {
     let head = session.req_header_mut();
     let (mut left, ()) = http::Request::new(()).into_parts();
     (left.method, left.uri, left.version) = (head.method.clone(), head.uri.clone(), head.version);
