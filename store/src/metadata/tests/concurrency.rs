@@ -3,6 +3,9 @@ use super::{Fixture, new_bucket, object};
 use crate::{Begun, BucketId, Change, DirtyKey, Metadata, ObjectCopy, Queue};
 use s3gateway_config::ResidencyPolicy;
 use std::collections::HashSet;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 use tokio::task::JoinSet;
 
@@ -111,22 +114,40 @@ pub(super) async fn migrating_at_once_is_harmless(f: Fixture) {
     }
 }
 
-/// A client that hangs up drops our future at any await.
+/// How long a future is kept: so many polls, and then dropped where it waits or, with `woken`, where it could go on.
+async fn cut<F: Future>(work: F, polls: u32, woken: bool) -> Option<F::Output> {
+    let (mut work, mut left) = (pin!(work), polls);
+    poll_fn(|context| {
+        if left == 0 {
+            return Poll::Ready(None);
+        }
+        left -= 1;
+        match work.as_mut().poll(context) {
+            Poll::Pending if left == 0 && !woken => Poll::Ready(None),
+            other => other.map(Some),
+        }
+    })
+    .await
+}
+
+/// A client that hangs up drops our future at any await: here at each one of them, before and after what it waits for.
 pub(super) async fn dropped_futures_leave_nothing_locked(f: Fixture) {
     let queue = f.metadata.sql_queue();
     let key = DirtyKey { bucket: BucketId::new("b"), key: object("k") };
-    let mut cut = 0;
-    for n in 0..300_u64 {
-        let patience = Duration::from_micros(37 * (n % 100));
-        let name = format!("t{n}");
-        let work = async {
-            queue.intent(&key, "r", Duration::from_secs(60)).await.unwrap();
-            f.metadata.create_tenant(&name, &ResidencyPolicy::default(), &[], 1).await.unwrap();
-            f.metadata.tenants().await.unwrap();
-        };
-        cut += u32::from(tokio::time::timeout(patience, work).await.is_err());
+    let (mut whole, mut polls) = (0, 0);
+    while whole < 8 {
+        polls += 1;
+        for woken in [false, true] {
+            let name = format!("t{polls}-{woken}");
+            let work = async {
+                queue.intent(&key, "r", Duration::from_secs(60)).await.unwrap();
+                f.metadata.create_tenant(&name, &ResidencyPolicy::default(), &[], 1).await.unwrap();
+                f.metadata.tenants().await.unwrap();
+            };
+            whole += u32::from(cut(work, polls, woken).await.is_some());
+        }
     }
-    assert!(cut > 100, "the test cuts too late: {cut}");
+    assert!(polls > 8, "only {polls} polls: most awaits were not cut");
     let mut writers = JoinSet::new();
     for n in 0..8 {
         let (queue, key, metadata) = (queue.clone(), key.clone(), f.metadata.clone());
