@@ -134,20 +134,20 @@ async fn cut<F: Future>(work: F, polls: u32, woken: bool) -> Option<F::Output> {
 pub(super) async fn dropped_futures_leave_nothing_locked(f: Fixture) {
     let queue = f.metadata.sql_queue();
     let key = DirtyKey { bucket: BucketId::new("b"), key: object("k") };
-    let (mut whole, mut polls) = (0, 0);
-    while whole < 8 {
-        polls += 1;
+    let (mut cuts, mut rounds) = (0, 0);
+    while cuts < 100 {
+        assert!(rounds < 10_000, "only {cuts} of {rounds} rounds were cut");
         for woken in [false, true] {
-            let name = format!("t{polls}-{woken}");
+            let name = format!("t{rounds}-{woken}");
             let work = async {
                 queue.intent(&key, "r", Duration::from_secs(60)).await.unwrap();
                 f.metadata.create_tenant(&name, &ResidencyPolicy::default(), &[], 1).await.unwrap();
                 f.metadata.tenants().await.unwrap();
             };
-            whole += u32::from(cut(work, polls, woken).await.is_some());
+            cuts += u32::from(cut(work, rounds % 16 + 1, woken).await.is_none());
         }
+        rounds += 1;
     }
-    assert!(polls > 8, "only {polls} polls: most awaits were not cut");
     let mut writers = JoinSet::new();
     for n in 0..8 {
         let (queue, key, metadata) = (queue.clone(), key.clone(), f.metadata.clone());
