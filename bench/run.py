@@ -68,7 +68,7 @@ http {{
 class Peer:
     """One server under test: where it listens, whose CPU and memory count, and how its bucket is reached."""
 
-    def __init__(self, name: str, port: int, process: Process, signer: Signer | None = None):
+    def __init__(self, name: str, port: int, process: Process, signer: Signer):
         self.name, self.port, self.process, self.signer = name, port, process, signer
 
     def pids(self) -> list[int]:
@@ -89,10 +89,10 @@ class Peer:
 
 
 def headers(peer: Peer, method: str, path: str, body: bytes) -> list[tuple[str, str]]:
-    """A request's headers: signed where the peer verifies them. One signature serves a whole run, it is valid for 15 minutes."""
+    """A request's headers, signed for every peer: those that do not verify pass them on. One signature serves a whole run, it is
+    valid for 15 minutes."""
     request = Request(method, path, [("Host", f"127.0.0.1:{peer.port}")], body)
-    if peer.signer:
-        authorise(request, peer.signer, f"127.0.0.1:{peer.port}", payload=sha256_hex(body))
+    authorise(request, peer.signer, f"127.0.0.1:{peer.port}", payload=sha256_hex(body))
     return [(n, v) for n, v in request.headers if n.lower() not in ("host", "content-length")]
 
 
@@ -174,13 +174,14 @@ def main():
         conf.write_text(NGINX.format(folder=folder.path, origin=origin_port, port=nginx_port))
         nginx = Process("nginx", ["nginx", "-c", str(conf), "-e", str(folder.path / "nginx.err")], folder.path).start()
         pingora = Process("pingora", [BENCH, "pingora", str(pingora_port), str(origin_port)], folder.path).start()
-        peers = [
-            Peer("origin, direct", origin_port, origin),
-            Peer("nginx proxy_pass", nginx_port, nginx),
-            Peer("bare Pingora", pingora_port, pingora),
-        ]
         time.sleep(0.5)
-        peers.append(start_gateway(folder.path, redis, origin_port))
+        gateway = start_gateway(folder.path, redis, origin_port)
+        peers = [
+            Peer("origin, direct", origin_port, origin, gateway.signer),
+            Peer("nginx proxy_pass", nginx_port, nginx, gateway.signer),
+            Peer("bare Pingora", pingora_port, pingora, gateway.signer),
+            gateway,
+        ]
         print(f"{CONNECTIONS} connections, {SECONDS} s each, one thread a peer; CPU is the peer's own, user and system")
         for method in ("GET", "PUT"):
             for label, size in SIZES.items():
