@@ -18,12 +18,11 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "e2e"))
 
-from processes import Folder, Process, pick_port, run, until  # noqa: E402
+from processes import TARGET, Folder, Process, pick_port, run, until  # noqa: E402
 from servers import Redis  # noqa: E402
 from sigv4 import Request, Signer, authorise, sha256_hex  # noqa: E402
 
-DIST = Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target") / "dist"
-GATEWAY, BENCH = DIST / "s3gateway", DIST / "s3gateway-bench"
+GATEWAY, BENCH = TARGET / "dist/s3gateway", TARGET / "dist/s3gateway-bench"
 SECONDS = int(os.environ.get("BENCH_SECONDS", "6"))
 CONNECTIONS = 64
 SIZES = {"1 KiB": 1 << 10, "64 KiB": 64 << 10, "8 MiB": 8 << 20}

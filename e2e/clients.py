@@ -15,11 +15,10 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from processes import run
+from processes import TARGET, run
 from sigv4 import Signer
 
 MIB = 1024 * 1024
-ROOT = Path(__file__).resolve().parent.parent
 
 
 @dataclass
@@ -154,7 +153,7 @@ def rclone(target: Target, *argv: object, check: bool = True) -> subprocess.Comp
 
 def sdk_tour(target: Target, *argv: object, check: bool = True) -> subprocess.CompletedProcess:
     """One call of the Rust SDK's tour, see `src/main.rs`."""
-    binary = Path(os.environ.get("S3GATEWAY_E2E_TOUR") or ROOT / "target/debug/s3gateway-e2e")
+    binary = Path(os.environ.get("S3GATEWAY_E2E_TOUR") or TARGET / "debug/s3gateway-e2e")
     assert binary.exists(), f"{binary}: cargo build -p s3gateway-e2e"
     env = {"SSL_CERT_FILE": str(target.ca), "CURL_CA_BUNDLE": str(target.ca)} if target.ca else {}
     return run([binary, target.endpoint, target.access_key, target.secret_key, *argv], env=env, deadline=180, check=check)

@@ -22,12 +22,11 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from clients import Target
-from processes import Folder, Process, pick_port, run, until
+from processes import TARGET, Folder, Process, pick_port, run, until
 from raw import Connection, host_of
 from servers import Postgres, Redis, Rgw
 
-ROOT = Path(__file__).resolve().parent.parent
-BINARY = Path(os.environ.get("S3GATEWAY_BIN") or ROOT / "target/debug/s3gateway").resolve()
+BINARY = Path(os.environ.get("S3GATEWAY_BIN") or TARGET / "debug/s3gateway").resolve()
 PLACES = {
     "fi-hel": {"zone": "fi-hel-1", "region": "fi-hel", "country": "FI", "jurisdiction": "EU", "provider": "upcloud"},
     "de-fra": {"zone": "de-fra-1", "region": "de-fra", "country": "DE", "jurisdiction": "EU", "provider": "upcloud"},

@@ -12,6 +12,9 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+# Where cargo builds.
+TARGET = Path(os.environ.get("CARGO_TARGET_DIR") or Path(__file__).resolve().parent.parent / "target")
+
 LIVE: list["Process"] = []
 """Every process that runs now; a failing test shows the ends of their logs."""
 
