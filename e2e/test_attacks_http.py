@@ -304,13 +304,21 @@ SUBRESOURCES = [
 ]
 
 
-@pytest.mark.parametrize("query", SUBRESOURCES)
-@pytest.mark.parametrize("method", ["GET", "PUT"])
+READ_HERE = {"versioning": "VersioningConfiguration", "versions": "ListVersionsResult"}
+
+
+@pytest.mark.parametrize("method, query", [(m, q) for m in ("GET", "PUT") for q in SUBRESOURCES if (m, q) not in {("GET", read) for read in READ_HERE}])
 def test_HB_08_subresources_are_not_forwarded(arena, method, query):
     request = Request(method, f"/{arena.bucket}?{query}", body=b"<x/>" if method == "PUT" else b"")
     answer = arena.send(arena.signed(request))
     refused = {(501, "NotImplemented"), (405, "MethodNotAllowed"), (400, "MalformedXML")}
     assert (answer.status, answer.code) in refused, str(answer)
+
+
+@pytest.mark.parametrize("query", READ_HERE)
+def test_HB_08_the_gateway_tells_of_versions_itself(arena, query):
+    answer = arena.send(arena.signed(Request("GET", f"/{arena.bucket}?{query}")))
+    assert answer.status == 200 and f"<{READ_HERE[query]} ".encode() in answer.body and b"<Status>" not in answer.body, str(answer)
 
 
 @pytest.mark.parametrize("query", ["acl", "torrent", "legal-hold", "retention", "restore", "select&select-type=2", "attributes"])

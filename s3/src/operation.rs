@@ -29,6 +29,8 @@ pub enum Operation {
     AbortMultipartUpload,
     ListParts,
     ListMultipartUploads,
+    GetBucketVersioning,
+    ListObjectVersions,
     // Known by name, answered NotImplemented.
     PostObject,
     RestoreObject,
@@ -44,7 +46,6 @@ pub enum Operation {
     PutObjectRetention,
     GetObjectLockConfiguration,
     PutObjectLockConfiguration,
-    ListObjectVersions,
     GetBucketAccelerateConfiguration,
     PutBucketAccelerateConfiguration,
     GetBucketAcl,
@@ -99,7 +100,6 @@ pub enum Operation {
     GetBucketTagging,
     PutBucketTagging,
     DeleteBucketTagging,
-    GetBucketVersioning,
     PutBucketVersioning,
     GetBucketWebsite,
     PutBucketWebsite,
@@ -162,6 +162,8 @@ impl Operation {
                 | AbortMultipartUpload
                 | ListParts
                 | ListMultipartUploads
+                | GetBucketVersioning
+                | ListObjectVersions
         )
     }
 
@@ -170,7 +172,8 @@ impl Operation {
         use Operation::*;
         match self {
             ListBuckets | HeadBucket | GetBucketLocation | ListObjects | ListObjectsV2 | GetObject | HeadObject
-            | GetObjectAttributes | GetObjectTagging | ListParts | ListMultipartUploads => Access::Read,
+            | GetObjectAttributes | GetObjectTagging | ListParts | ListMultipartUploads | GetBucketVersioning
+            | ListObjectVersions => Access::Read,
             _ => Access::Write,
         }
     }

@@ -91,15 +91,25 @@ impl Gateway {
             None => None,
             Some(sealed) => Some(self.sealer.open(&context, sealed).ok_or_else(incorrect_token)?),
         };
-        let page = match (asked.max_keys, home.capabilities().exact_listing) {
-            (0, _) => Page::default(),
-            (_, true) => self.list_at_home(routed, &asked, token.as_deref()).await?,
-            (_, false) => self.list_lent(routed, &asked, token.as_deref()).await?,
-        };
-        let page = self.fill_etags(routed, page).await?;
+        let page = self.list_page(routed, &asked, token.as_deref()).await?;
         let result = render(admitted.bucket()?.as_str(), &asked, page, |next| self.sealer.seal(&context, next));
         let shows_owner = asked.version == ListVersion::V1 || asked.fetch_owner;
         Ok(Answer::xml(ListBucketResult { owner: shows_owner.then(|| owner(&admitted.tenant)), ..result }.render()))
+    }
+
+    /// A page of current objects, by whoever can make it exactly.
+    pub(super) async fn list_page(
+        &self,
+        routed: &Routed,
+        asked: &ListParameters,
+        token: Option<&str>,
+    ) -> Result<Page, Refusal> {
+        let page = match (asked.max_keys, routed.home.capabilities().exact_listing) {
+            (0, _) => Page::default(),
+            (_, true) => self.list_at_home(routed, asked, token).await?,
+            (_, false) => self.list_lent(routed, asked, token).await?,
+        };
+        self.fill_etags(routed, page).await
     }
 
     async fn list_at_home(

@@ -16,6 +16,7 @@ mod parameters;
 mod parts;
 mod tagging;
 mod upload_id;
+mod versions;
 
 use crate::{admit::Admitted, answer::Answer, gateway::Gateway, refusal::Refusal, upstream::UpstreamError};
 use bytes::Bytes;
@@ -38,6 +39,8 @@ impl Gateway {
             Operation::HeadBucket => self.head_bucket(admitted),
             Operation::GetBucketLocation => Self::bucket_location(admitted),
             Operation::ListObjects | Operation::ListObjectsV2 => in_time(self.list_objects(admitted)).await,
+            Operation::GetBucketVersioning => Ok(Self::bucket_versioning()),
+            Operation::ListObjectVersions => in_time(self.list_versions(admitted)).await,
             Operation::DeleteObject => self.delete_object(admitted).await,
             Operation::DeleteObjects => self.delete_objects(admitted, &body).await,
             Operation::CopyObject => self.copy_object(admitted).await,

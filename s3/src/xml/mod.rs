@@ -13,6 +13,7 @@ mod tags;
 mod tests;
 mod time_text;
 mod uploads;
+mod versions;
 mod writer;
 
 pub use attributes::{GetObjectAttributesResponse, ObjectPart, ObjectParts};
@@ -28,6 +29,7 @@ pub use reader::XmlError;
 pub use tags::Tagging;
 pub use time_text::{parse_timestamp, render_timestamp};
 pub use uploads::{ListMultipartUploadsResult, ListPartsResult, PartEntry, UploadEntry};
+pub use versions::{ListVersionsResult, NULL_VERSION};
 pub use writer::Writer;
 
 /// Most bytes that the XML body of an operation may have, so that reading it can stop; `None` where it has no XML body.
