@@ -312,7 +312,8 @@ def test_HB_08_subresources_are_not_forwarded(arena, method, query):
     request = Request(method, f"/{arena.bucket}?{query}", body=b"<x/>" if method == "PUT" else b"")
     answer = arena.send(arena.signed(request))
     refused = {(501, "NotImplemented"), (405, "MethodNotAllowed"), (400, "MalformedXML")}
-    assert (answer.status, answer.code) in refused, str(answer)
+    own = {(404, "NoSuchTagSet")} if query == "tagging" else set()  # the gateway keeps a bucket's tags itself
+    assert (answer.status, answer.code) in refused | own, str(answer)
 
 
 @pytest.mark.parametrize("query", READ_HERE)

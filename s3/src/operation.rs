@@ -29,6 +29,9 @@ pub enum Operation {
     AbortMultipartUpload,
     ListParts,
     ListMultipartUploads,
+    GetBucketTagging,
+    PutBucketTagging,
+    DeleteBucketTagging,
     GetBucketVersioning,
     ListObjectVersions,
     // Known by name, answered NotImplemented.
@@ -97,9 +100,6 @@ pub enum Operation {
     DeleteBucketReplication,
     GetBucketRequestPayment,
     PutBucketRequestPayment,
-    GetBucketTagging,
-    PutBucketTagging,
-    DeleteBucketTagging,
     PutBucketVersioning,
     GetBucketWebsite,
     PutBucketWebsite,
@@ -162,6 +162,9 @@ impl Operation {
                 | AbortMultipartUpload
                 | ListParts
                 | ListMultipartUploads
+                | GetBucketTagging
+                | PutBucketTagging
+                | DeleteBucketTagging
                 | GetBucketVersioning
                 | ListObjectVersions
         )
@@ -172,8 +175,8 @@ impl Operation {
         use Operation::*;
         match self {
             ListBuckets | HeadBucket | GetBucketLocation | ListObjects | ListObjectsV2 | GetObject | HeadObject
-            | GetObjectAttributes | GetObjectTagging | ListParts | ListMultipartUploads | GetBucketVersioning
-            | ListObjectVersions => Access::Read,
+            | GetObjectAttributes | GetObjectTagging | ListParts | ListMultipartUploads | GetBucketTagging
+            | GetBucketVersioning | ListObjectVersions => Access::Read,
             _ => Access::Write,
         }
     }

@@ -1,20 +1,22 @@
-//! Object tags: from the header `x-amz-tagging` and from XML, under S3's limits.
-//! Source: Amazon S3 User Guide, "Categorizing your objects using tags".
+//! Tags of objects and buckets: from the header `x-amz-tagging` and from XML, under S3's limits.
+//! Source: Amazon S3 User Guide, "Categorizing your objects using tags" and "Using cost allocation S3 bucket tags".
 use crate::{S3Code, S3Error, uri};
 
-/// Tags of one object that obey S3's rules, in the order given.
+/// Tags of one object or bucket that obey S3's rules, in the order given.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TagSet(Vec<(String, String)>);
 
 impl TagSet {
     /// Most tags that an object may have.
     pub const MAX_TAGS: usize = 10;
+    /// Most tags that a bucket may have.
+    pub const MAX_BUCKET_TAGS: usize = 50;
     /// Longest key in characters.
     pub const MAX_KEY_CHARS: usize = 128;
     /// Longest value in characters.
     pub const MAX_VALUE_CHARS: usize = 256;
 
-    /// Checks tags against S3's limits.
+    /// Checks an object's tags against S3's limits.
     ///
     /// # Errors
     /// `BadRequest` for more than ten, `InvalidTag` for a key or value that is too long, empty (key), repeated (key),
@@ -23,6 +25,21 @@ impl TagSet {
         if tags.len() > Self::MAX_TAGS {
             return Err(S3Code::BadRequest.because("Object tags cannot be greater than 10"));
         }
+        Self::check(tags)
+    }
+
+    /// Checks a bucket's tags against S3's limits.
+    ///
+    /// # Errors
+    /// As [`TagSet::validate`], with `BadRequest` for more than fifty.
+    pub fn validate_of_bucket(tags: Vec<(String, String)>) -> Result<Self, S3Error> {
+        if tags.len() > Self::MAX_BUCKET_TAGS {
+            return Err(S3Code::BadRequest.because("Bucket tag count cannot be greater than 50"));
+        }
+        Self::check(tags)
+    }
+
+    fn check(tags: Vec<(String, String)>) -> Result<Self, S3Error> {
         for (index, (key, value)) in tags.iter().enumerate() {
             check_key(key)?;
             if value.chars().count() > Self::MAX_VALUE_CHARS || !value.chars().all(is_tag_char) {
@@ -146,6 +163,17 @@ mod tests {
             for c in ["k", "%C3%A4"] {
                 assert_eq!(check(&format!("{}={}", c.repeat(key), c.repeat(value))).err(), want, "{key} {value} {c}");
             }
+        }
+    }
+
+    #[test]
+    fn a_bucket_may_have_fifty() {
+        let many = |n: usize| (0..n).map(|i| (format!("k{i}"), "v".to_owned())).collect::<Vec<_>>();
+        assert_eq!(TagSet::validate_of_bucket(many(50)).map(|t| t.len()).map_err(|e| e.code), Ok(50));
+        assert_eq!(TagSet::validate_of_bucket(many(51)).err().map(|e| e.code), Some(S3Code::BadRequest));
+        for key in ["", "aws:x", "k0", "<"] {
+            let tags = many(1).into_iter().chain([(key.to_owned(), String::new())]).collect();
+            assert_eq!(TagSet::validate_of_bucket(tags).err().map(|e| e.code), Some(S3Code::InvalidTag), "{key}");
         }
     }
 

@@ -1,5 +1,6 @@
 //! Operations that the gateway answers itself: buckets, listings, multipart control, copies, tags, batch deletes.
 mod attributes;
+mod bucket_tagging;
 mod buckets;
 mod conditions;
 mod copy;
@@ -38,6 +39,9 @@ impl Gateway {
             Operation::DeleteBucket => self.delete_bucket(admitted).await,
             Operation::HeadBucket => self.head_bucket(admitted),
             Operation::GetBucketLocation => Self::bucket_location(admitted),
+            Operation::GetBucketTagging => self.bucket_tagging(admitted).await,
+            Operation::PutBucketTagging => self.put_bucket_tagging(admitted, &body).await,
+            Operation::DeleteBucketTagging => self.delete_bucket_tagging(admitted).await,
             Operation::ListObjects | Operation::ListObjectsV2 => in_time(self.list_objects(admitted)).await,
             Operation::GetBucketVersioning => Ok(Self::bucket_versioning()),
             Operation::ListObjectVersions => in_time(self.list_versions(admitted)).await,

@@ -40,6 +40,7 @@ pub fn body_limit(operation: crate::Operation) -> Option<usize> {
         O::DeleteObjects => Some(Delete::MAX_BYTES),
         O::CompleteMultipartUpload => Some(CompleteMultipartUpload::MAX_BYTES),
         O::PutObjectTagging => Some(Tagging::MAX_BYTES),
+        O::PutBucketTagging => Some(Tagging::MAX_BUCKET_BYTES),
         _ => None,
     }
 }

@@ -1,4 +1,4 @@
-//! `<Tagging>`: the tags of an object, from clients and backends and to both.
+//! `<Tagging>`: the tags of an object or a bucket, from clients and backends and to both.
 use super::{
     Writer, XmlError,
     reader::{Document, check_size, malformed, set_once},
@@ -13,16 +13,27 @@ pub struct Tagging {
 }
 
 impl Tagging {
-    /// Most bytes that a client may send: ten tags of four-byte characters, each escaped, with room to spare.
+    /// Most bytes that a client may send for an object: ten tags of four-byte characters, each escaped, with room to spare.
     pub const MAX_BYTES: usize = 128 * 1024;
+    /// The same for a bucket: fifty tags.
+    pub const MAX_BUCKET_BYTES: usize = 5 * Self::MAX_BYTES;
 
-    /// Parses a client's document and checks its tags.
+    /// Parses a client's document and checks its tags as an object's.
     ///
     /// # Errors
     /// `MalformedXML`, `MissingRequestBodyError`, `MaxMessageLengthExceeded`, and as [`TagSet::validate`].
     pub fn parse_request(xml: &[u8]) -> Result<TagSet, S3Error> {
         check_size(xml, Self::MAX_BYTES)?;
         TagSet::validate(Self::read(xml).map_err(malformed)?.tags)
+    }
+
+    /// Parses a client's document and checks its tags as a bucket's.
+    ///
+    /// # Errors
+    /// `MalformedXML`, `MissingRequestBodyError`, `MaxMessageLengthExceeded`, and as [`TagSet::validate_of_bucket`].
+    pub fn parse_bucket_request(xml: &[u8]) -> Result<TagSet, S3Error> {
+        check_size(xml, Self::MAX_BUCKET_BYTES)?;
+        TagSet::validate_of_bucket(Self::read(xml).map_err(malformed)?.tags)
     }
 
     /// Parses a backend's document.

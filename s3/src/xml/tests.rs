@@ -12,13 +12,14 @@ fn text(s: &str) -> String {
     s.to_owned()
 }
 
-/// The four documents that clients send, as a code or nothing.
-fn codes(xml: &[u8]) -> [Option<S3Code>; 4] {
+/// The documents that clients send, as a code or nothing.
+fn codes(xml: &[u8]) -> [Option<S3Code>; 5] {
     [
         CreateBucketConfiguration::parse(xml).err().map(|e| e.code),
         Delete::parse(xml).err().map(|e| e.code),
         CompleteMultipartUpload::parse(xml).err().map(|e| e.code),
         Tagging::parse_request(xml).err().map(|e| e.code),
+        Tagging::parse_bucket_request(xml).err().map(|e| e.code),
     ]
 }
 
@@ -31,6 +32,7 @@ fn hostile_documents_are_refused_by_every_parser() {
         "<CreateBucketConfiguration><LocationConstraint>X</LocationConstraint></CreateBucketConfiguration>",
         "<Delete><Object><Key>X</Key></Object></Delete>",
         "<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>X</ETag></Part></CompleteMultipartUpload>",
+        "<Tagging><TagSet><Tag><Key>X</Key><Value>v</Value></Tag></TagSet></Tagging>",
         "<Tagging><TagSet><Tag><Key>X</Key><Value>v</Value></Tag></TagSet></Tagging>",
     ];
     for (index, body) in bodies.into_iter().enumerate() {
@@ -67,7 +69,7 @@ fn hostile_documents_are_refused_by_every_parser() {
         assert_eq!(check(&format!("{body}{}", " ".repeat(10 << 20))), Some(S3Code::MaxMessageLengthExceeded));
     }
     let missing = Some(S3Code::MissingRequestBodyError);
-    assert_eq!(codes(b""), [None, missing, missing, missing]);
+    assert_eq!(codes(b""), [None, missing, missing, missing, missing]);
 }
 
 #[test]
@@ -275,7 +277,7 @@ fn documents_that_only_go_out() {
 fn limits_are_published_for_every_xml_body() {
     use crate::Operation as O;
     assert_eq!(body_limit(O::DeleteObjects), Some(2 * 1024 * 1024));
-    for operation in [O::CreateBucket, O::CompleteMultipartUpload, O::PutObjectTagging] {
+    for operation in [O::CreateBucket, O::CompleteMultipartUpload, O::PutObjectTagging, O::PutBucketTagging] {
         assert!(body_limit(operation).is_some_and(|n| n < 10 << 20), "{operation:?}");
     }
     assert_eq!(body_limit(O::PutObject), None);

@@ -233,6 +233,31 @@ impl Metadata {
         })
     }
 
+    /// Replaces a bucket's own tags, in the order given; none where there are to be none. No process caches them.
+    ///
+    /// # Errors
+    /// `NotFound` unless it is in service.
+    pub async fn set_bucket_tags(&self, bucket: &BucketId, tags: &[(String, String)]) -> Result<(), StoreError> {
+        let tags = render_json(&tags)?;
+        write!(&self.db, tx => {
+            let query = sqlx::query(sql::BUCKET_SET_TAGS).bind(bucket.as_str()).bind(tags.as_str());
+            match query.execute(&mut *tx).await?.rows_affected() {
+                0 => Err(StoreError::NotFound),
+                _ => Ok(()),
+            }
+        })
+    }
+
+    /// A bucket's own tags, as they were given.
+    ///
+    /// # Errors
+    /// `NotFound` unless it is in service.
+    pub async fn bucket_tags(&self, bucket: &BucketId) -> Result<Vec<(String, String)>, StoreError> {
+        let query = sqlx::query(sql::BUCKET_TAGS).bind(bucket.as_str());
+        let row = self.db.read(query.fetch_optional(self.db.pool())).await?;
+        row.ok_or(StoreError::NotFound)?.json("tags")
+    }
+
     /// Moves a bucket from one of the states `from` to `to`; being there already is success.
     async fn step(&self, bucket: &BucketId, from: &[&str], to: &str) -> Result<(), StoreError> {
         write!(&self.db, tx => {

@@ -7,8 +7,14 @@ use sqlx::{AnyConnection, SqlSafeStr};
 /// Version, description, text. One row for each file in `migrations/`; the tests compare.
 type Files = [(i64, &'static str, &'static str)];
 
-const POSTGRES: &Files = &[(1, "foundation", include_str!("../../../migrations/postgres/0001_foundation.sql"))];
-const SQLITE: &Files = &[(1, "foundation", include_str!("../../../migrations/sqlite/0001_foundation.sql"))];
+const POSTGRES: &Files = &[
+    (1, "foundation", include_str!("../../../migrations/postgres/0001_foundation.sql")),
+    (3, "bucket_tags", include_str!("../../../migrations/postgres/0003_bucket_tags.sql")),
+];
+const SQLITE: &Files = &[
+    (1, "foundation", include_str!("../../../migrations/sqlite/0001_foundation.sql")),
+    (3, "bucket_tags", include_str!("../../../migrations/sqlite/0003_bucket_tags.sql")),
+];
 
 pub(super) async fn migrate(db: &Db) -> Result<(), StoreError> {
     let migrator = migrator(db.kind());

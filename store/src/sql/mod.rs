@@ -29,8 +29,10 @@ statements! {
     BUCKET_SET_POLICY = "bucket_set_policy.sql";
     BUCKET_SET_REPLICA_COUNT = "bucket_set_replica_count.sql";
     BUCKET_SET_STATE = "bucket_set_state.sql";
+    BUCKET_SET_TAGS = "bucket_set_tags.sql";
     BUCKET_STATE = "bucket_state.sql";
     BUCKET_STATE_BY_NAME = "bucket_state_by_name.sql";
+    BUCKET_TAGS = "bucket_tags.sql";
     BUCKETS_LISTED = "buckets_listed.sql";
     COPIES = "copies.sql";
     COPIES_DELETE_ON = "copies_delete_on.sql";

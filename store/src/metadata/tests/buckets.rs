@@ -230,3 +230,29 @@ pub(super) async fn policy_and_count_change(f: Fixture) {
     assert!(matches!(m.set_bucket_policy(&BucketId::new("x"), &policy).await, Err(StoreError::NotFound)));
     assert!(matches!(m.set_replica_count(&BucketId::new("x"), 1).await, Err(StoreError::NotFound)));
 }
+
+pub(super) async fn tags_go_with_the_bucket(f: Fixture) {
+    let (m, tenant) = (&f.metadata, f.tenant("acme").await);
+    let route = f.bucket(&tenant, "photos").await;
+    let tags =
+        |pairs: &[(&str, &str)]| pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect::<Vec<_>>();
+    let (first, second) = (tags(&[("team", "blau ä"), ("a", ""), ("A", "\u{10FFFF}")]), tags(&[("only", "this")]));
+    assert_eq!(m.bucket_tags(&route.bucket).await.unwrap(), []);
+    m.set_bucket_tags(&route.bucket, &first).await.unwrap();
+    assert_eq!(f.second().await.bucket_tags(&route.bucket).await.unwrap(), first, "as given, in order");
+    m.set_bucket_tags(&route.bucket, &second).await.unwrap();
+    assert_eq!(m.bucket_tags(&route.bucket).await.unwrap(), second, "replaced, not merged");
+    let other = f.bucket(&tenant, "other").await;
+    assert_eq!(m.bucket_tags(&other.bucket).await.unwrap(), []);
+
+    m.begin_delete_bucket(&route.bucket).await.unwrap();
+    assert!(matches!(m.set_bucket_tags(&route.bucket, &first).await, Err(StoreError::NotFound)), "out of service");
+    assert!(matches!(m.bucket_tags(&route.bucket).await, Err(StoreError::NotFound)));
+    m.cancel_delete_bucket(&route.bucket).await.unwrap();
+    assert_eq!(m.bucket_tags(&route.bucket).await.unwrap(), second, "back with the bucket");
+    m.begin_delete_bucket(&route.bucket).await.unwrap();
+    m.finish_delete_bucket(&route.bucket).await.unwrap();
+    let again = f.bucket(&tenant, "photos").await;
+    assert_eq!(m.bucket_tags(&again.bucket).await.unwrap(), [], "another bucket of the same name");
+    assert!(matches!(m.bucket_tags(&BucketId::new("nowhere")).await, Err(StoreError::NotFound)));
+}
