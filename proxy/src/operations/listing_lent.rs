@@ -41,13 +41,12 @@ impl Position {
                 _ => Err(incorrect_token()),
             };
         }
-        Ok(match &asked.after {
-            None => Self::Start,
-            // Version 1 goes on after a common prefix by naming it as marker.
-            Some(after) if asked.version == ListVersion::V1 && group_of(asked, after) == Some(after.as_str()) => {
-                Self::Group(after.clone())
-            }
-            Some(after) => Self::Key(after.clone()),
+        let Some(after) = &asked.after else { return Ok(Self::Start) };
+        // A group that begins before the key to start after is not listed again (Amazon S3 API Reference, ListObjectsV2,
+        // `CommonPrefixes`), so version 1 may go on after a group by naming it as marker.
+        Ok(match group_of(asked, after) {
+            Some(group) => Self::Group(group.to_owned()),
+            None => Self::Key(after.clone()),
         })
     }
 
@@ -262,14 +261,22 @@ mod tests {
     }
 
     #[test]
-    fn a_key_inside_a_group_does_not_hide_the_group() {
+    fn no_group_is_listed_that_begins_before_where_to_start() {
         let keys = keys(&["a", "b/1", "b/2", "c"]);
-        let v2 = |after| walk(&keys, &asked(ListVersion::V2, "", Some("/"), 10, Some(after)));
-        assert_eq!(v2("b/1"), ["b/", "c"]);
-        assert_eq!(v2("b/2"), ["c"]);
-        // Version 1 names the group itself to go on after it.
-        assert_eq!(walk(&keys, &asked(ListVersion::V1, "", Some("/"), 10, Some("b/"))), ["c"]);
-        assert_eq!(walk(&keys, &asked(ListVersion::V1, "", None, 10, Some("b/"))), ["b/1", "b/2", "c"]);
+        for version in [ListVersion::V1, ListVersion::V2] {
+            let listed = |after, delimiter| walk(&keys, &asked(version, "", delimiter, 10, Some(after)));
+            for (after, want) in [
+                ("a", vec!["b/", "c"]),
+                ("b", vec!["b/", "c"]),
+                ("b/", vec!["c"]),
+                ("b/1", vec!["c"]),
+                ("b/2", vec!["c"]),
+                ("b0", vec!["c"]),
+            ] {
+                assert_eq!(listed(after, Some("/")), want, "{version:?} {after}");
+            }
+            assert_eq!(listed("b/", None), ["b/1", "b/2", "c"], "{version:?}");
+        }
     }
 
     #[test]
@@ -301,6 +308,21 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn what_is_listed_comes_after_where_to_start(
+            names in proptest::collection::btree_set("[ab/\u{10ffff}]{1,4}", 0..20),
+            prefix in "[ab/]{0,2}",
+            delimiter in proptest::option::of("[b/]{1,2}"),
+            after in "[ab/\u{10ffff}]{1,4}",
+            max_keys in 1u32..5,
+            v1 in any::<bool>(),
+        ) {
+            let version = if v1 { ListVersion::V1 } else { ListVersion::V2 };
+            let got = walk(&names, &asked(version, &prefix, delimiter.as_deref(), max_keys, Some(&after)));
+            let mut want = expected(&names, &prefix, delimiter.as_deref());
+            want.retain(|entry| *entry > after);
+            prop_assert_eq!(got, want);
+        }
         #[test]
         fn any_page_size_lists_everything_once(
             names in proptest::collection::btree_set("[ab/ä\u{10ffff}]{1,5}", 0..40),
