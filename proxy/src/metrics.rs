@@ -1,7 +1,9 @@
 //! All figures of the proxy, with their help texts. Labels come from enums and backend ids, never from a client.
 use crate::upstream::{BreakerState, UpstreamBackend};
 use prometheus::core::Collector;
-use prometheus::{Gauge, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
+use prometheus::{
+    Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+};
 use s3gateway_s3::Operation;
 use s3gateway_store::queue::Depth;
 use std::{sync::Arc, time::Duration};
@@ -35,8 +37,10 @@ pub struct Metrics {
     lag: Gauge,
     /// Requests being served now.
     pub in_flight: IntGauge,
-    /// Bytes of request and response bodies.
-    pub bytes: IntCounterVec,
+    /// Bytes of request bodies passed on.
+    pub bytes_up: IntCounter,
+    /// Bytes of answers' bodies passed on.
+    pub bytes_down: IntCounter,
 }
 
 impl Metrics {
@@ -48,6 +52,7 @@ impl Metrics {
         let buckets = vec![0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
         let timed = |name: &str, help: &str| HistogramOpts::new(name, help).buckets(buckets.clone());
         let opts = |name: &str, help: &str| Opts::new(name, help);
+        let bytes = IntCounterVec::new(opts("s3gateway_body_bytes_total", "Bytes of bodies."), &["direction"])?;
         let metrics = Self {
             requests: HistogramVec::new(
                 timed("s3gateway_request_duration_seconds", "From the request's head to the last byte of its answer."),
@@ -73,7 +78,8 @@ impl Metrics {
             )?,
             lag: Gauge::new("s3gateway_replication_lag_seconds", "Age of the oldest dirty key.")?,
             in_flight: IntGauge::new("s3gateway_requests_in_flight", "Requests being served now.")?,
-            bytes: IntCounterVec::new(opts("s3gateway_body_bytes_total", "Bytes of bodies."), &["direction"])?,
+            bytes_up: bytes.with_label_values(&["up"]),
+            bytes_down: bytes.with_label_values(&["down"]),
         };
         let all: [Box<dyn Collector>; 10] = [
             Box::new(metrics.requests.clone()),
@@ -85,7 +91,7 @@ impl Metrics {
             Box::new(metrics.queue.clone()),
             Box::new(metrics.lag.clone()),
             Box::new(metrics.in_flight.clone()),
-            Box::new(metrics.bytes.clone()),
+            Box::new(bytes),
         ];
         for collector in all {
             registry.register(collector)?;

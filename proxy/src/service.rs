@@ -188,10 +188,7 @@ impl ProxyHttp for S3Service {
 
     async fn upstream_peer(&self, _: &mut Session, ctx: &mut Context) -> Result<Box<HttpPeer>> {
         ctx.attempt_started = Instant::now();
-        match ctx.transfer()?.choose(&self.gateway).await {
-            Ok(peer) => Ok(Box::new(peer)),
-            Err(refusal) => Err(ctx.refuse(refusal)),
-        }
+        ctx.transfer()?.choose(&self.gateway).await.map_err(|refusal| ctx.refuse(refusal))
     }
 
     async fn upstream_request_filter(
@@ -215,7 +212,7 @@ impl ProxyHttp for S3Service {
         ctx: &mut Context,
     ) -> Result<()> {
         if let Some(piece) = body.as_ref() {
-            self.gateway.metrics.bytes.with_label_values(&["up"]).inc_by(piece.len() as u64);
+            self.gateway.metrics.bytes_up.inc_by(piece.len() as u64);
         }
         match ctx.transfer()?.pass_up(&self.gateway, body.take(), end).await {
             Ok(released) => *body = released,
@@ -265,7 +262,7 @@ impl ProxyHttp for S3Service {
         let transfer = ctx.transfer()?;
         transfer.pass_down(body, end, request_id);
         if let Some(piece) = body.as_ref() {
-            self.gateway.metrics.bytes.with_label_values(&["down"]).inc_by(piece.len() as u64);
+            self.gateway.metrics.bytes_down.inc_by(piece.len() as u64);
         }
         Ok(None)
     }

@@ -60,7 +60,10 @@ fn is_host(host: &str) -> bool {
             }
             ("v6", rest.strip_prefix(':').or(if rest.is_empty() { Some("0") } else { None }))
         }
-        None => host.split_once(':').map_or((host, Some("0")), |(name, port)| (name, Some(port))),
+        None => match host.bytes().position(|b| b == b':') {
+            Some(at) => (host.get(..at).unwrap_or_default(), host.get(at + 1..)),
+            None => (host, Some("0")),
+        },
     };
     let is_port = |p: &str| !p.is_empty() && p.bytes().all(|b| b.is_ascii_digit()) && p.parse::<u16>().is_ok();
     !name.is_empty()

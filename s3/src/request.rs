@@ -5,7 +5,7 @@ use crate::{
     dispatch::{self, Addressed},
     host, single, target, uri,
 };
-use http::{HeaderMap, Method};
+use http::{HeaderMap, HeaderValue, Method};
 use std::borrow::Cow;
 
 /// How the bucket was named.
@@ -74,9 +74,14 @@ impl S3Request {
         Ok(Self { operation, method, addressing, bucket, key, query, canonical_path, host, headers })
     }
 
-    /// A header's value as text; `None` where absent or not UTF-8.
+    /// A header's value, by its name in lower case. Requests have few headers: looking at each costs less than hashing.
+    pub fn value(&self, name: &str) -> Option<&HeaderValue> {
+        self.headers.iter().find(|(sent, _)| sent.as_str() == name).map(|(_, value)| value)
+    }
+
+    /// A header's value as text, by its name in lower case; `None` where absent or not UTF-8.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.get(name).and_then(|v| std::str::from_utf8(v.as_bytes()).ok())
+        self.value(name).and_then(|value| std::str::from_utf8(value.as_bytes()).ok())
     }
 
     /// The object that a copy reads; `None` where the request is no copy.

@@ -1,6 +1,7 @@
 //! The canonical request: the text whose hash is signed.
 //! Source: Amazon S3 API Reference, "Signature Calculations for the Authorization Header", "Create a canonical request".
 use super::Claim;
+use http::HeaderValue;
 use s3gateway_s3::{S3Request, uri};
 use sha2::{Digest, Sha256};
 use std::borrow::Cow;
@@ -14,8 +15,8 @@ pub(super) fn hash_canonical_request(request: &S3Request, claim: &Claim<'_>) -> 
     text.push(b'\n');
     push_query(&mut text, request, claim.is_presigned());
     text.push(b'\n');
-    for name in claim.signed_headers().as_bytes().split(|b| *b == b';') {
-        text.extend_from_slice(name);
+    for name in claim.signed_headers().split(';') {
+        text.extend_from_slice(name.as_bytes());
         text.push(b':');
         push_trimmed(&mut text, header(request, name)?);
         text.push(b'\n');
@@ -54,12 +55,10 @@ fn encoded(text: &str) -> Cow<'_, str> {
     if text.bytes().all(uri::is_unreserved) { Cow::Borrowed(text) } else { Cow::Owned(uri::encode(text.as_bytes())) }
 }
 
-/// A header's value; a list that came in several fields is one by now. Requests have few headers: they are looked
-/// through, which costs less than hashing the name.
-fn header<'r>(request: &'r S3Request, name: &[u8]) -> Option<&'r [u8]> {
-    let sent = request.headers.iter().find(|(sent, _)| sent.as_str().as_bytes() == name);
-    let sent = sent.map(|(_, value)| value.as_bytes());
-    if name == b"host" {
+/// A header's value; a list that came in several fields is one by now.
+fn header<'r>(request: &'r S3Request, name: &str) -> Option<&'r [u8]> {
+    let sent = request.value(name).map(HeaderValue::as_bytes);
+    if name == "host" {
         // Over HTTP/2 the host is `:authority` and there is no such header; where there is one, its spelling was signed.
         let host = request.host.as_bytes();
         return Some(sent.filter(|value| value.eq_ignore_ascii_case(host)).unwrap_or(host));

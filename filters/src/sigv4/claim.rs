@@ -5,7 +5,7 @@ use super::credential::Credential;
 use super::declared::{PayloadMode, declared_payload, parse_payload_mode};
 use super::signed_headers;
 use super::timestamp::Timestamp;
-use http::{HeaderMap, HeaderName};
+use http::HeaderMap;
 use s3gateway_s3::{S3Code, S3Error, S3Request};
 use std::time::{Duration, SystemTime};
 
@@ -79,7 +79,7 @@ pub fn parse_claim<'r>(request: &'r S3Request, regions: &[String], now: SystemTi
         Mechanism::Query => parse_query_claim(request, regions, now)?,
     };
     let has_token = |name: &str| name.eq_ignore_ascii_case("x-amz-security-token");
-    if request.headers.contains_key(SECURITY_TOKEN) || request.query.iter().any(|(n, _)| has_token(n)) {
+    if request.value("x-amz-security-token").is_some() || request.query.iter().any(|(n, _)| has_token(n)) {
         return Err(S3Code::InvalidToken.because("The access key is not a temporary one and takes no session token."));
     }
     Ok(claim)
@@ -237,12 +237,9 @@ fn split_once(text: &str, separator: u8) -> Option<(&str, &str)> {
     Some((text.get(..at)?, text.get(at + 1..)?))
 }
 
-const AMZ_DATE: HeaderName = HeaderName::from_static("x-amz-date");
-const SECURITY_TOKEN: HeaderName = HeaderName::from_static("x-amz-security-token");
-
 /// x-amz-date, or `Date` where the former is absent; the server's own time never stands in.
 fn parse_request_date(request: &S3Request) -> Result<Timestamp, S3Error> {
-    let parsed = if let Some(value) = request.headers.get(AMZ_DATE) {
+    let parsed = if let Some(value) = request.value("x-amz-date") {
         value.to_str().ok().and_then(Timestamp::parse)
     } else {
         request.header("date").and_then(Timestamp::parse_date_header)

@@ -1,5 +1,4 @@
 //! How a request declares that its body is protected: the value of x-amz-content-sha256, wherever it stands.
-use http::HeaderName;
 use s3gateway_s3::{S3Code, S3Error, S3Request};
 
 /// How the body is protected, as `x-amz-content-sha256` declares (Amazon S3 API Reference, "Signature Calculations
@@ -18,11 +17,9 @@ pub enum PayloadMode {
     StreamingUnsignedTrailer,
 }
 
-const CONTENT_SHA256: HeaderName = HeaderName::from_static("x-amz-content-sha256");
-
 /// What the canonical request ends with. Over a presigned URL the body is unsigned unless something says otherwise.
 pub(super) fn declared_payload(request: &S3Request, presigned: bool) -> Result<&str, S3Error> {
-    let header = match request.headers.get(CONTENT_SHA256) {
+    let header = match request.value("x-amz-content-sha256") {
         Some(value) => Some(std::str::from_utf8(value.as_bytes()).map_err(|_| payload_nonsense())?),
         None => None,
     };

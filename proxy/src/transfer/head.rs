@@ -31,7 +31,8 @@ pub(super) struct Range(String);
 /// # Errors
 /// `InvalidRange` for a start beyond any object.
 pub(super) fn range(request: &S3Request) -> Result<Option<Range>, Refusal> {
-    let Some(value) = request.header("range") else { return Ok(None) };
+    let Some(value) = request.headers.get(header::RANGE) else { return Ok(None) };
+    let Ok(value) = std::str::from_utf8(value.as_bytes()) else { return Ok(None) };
     // Its condition is not evaluated, so the whole object is served, which RFC 9110 13.1.5 always allows.
     if request.headers.contains_key(header::IF_RANGE) {
         return Ok(None);

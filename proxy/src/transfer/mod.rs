@@ -119,7 +119,7 @@ impl Transfer {
     }
 
     /// Chooses who serves this attempt: the home, or for reads a replica that is proven to be current.
-    pub(crate) async fn choose(&mut self, gateway: &Gateway) -> Result<HttpPeer, Refusal> {
+    pub(crate) async fn choose(&mut self, gateway: &Gateway) -> Result<Box<HttpPeer>, Refusal> {
         let routed = self.admitted.routed()?;
         if self.home_lost.is_none() {
             if let Some(peer) = routed.home.peer(Instant::now()) {
@@ -276,13 +276,12 @@ impl Transfer {
 
     /// A replica's answer must be of the copy that was proven current: the key may have been written and converged since.
     fn require_known_copy(&self, upstream: &ResponseHeader) -> Result<(), Refusal> {
+        let Some(copy) = &self.copy else { return Ok(()) };
         let etag = etag_of(upstream);
-        match &self.copy {
-            Some(copy) if !etag.is_empty() && etag != copy.etag && etag != copy.home_etag => {
-                Err(UpstreamError::Malformed("another copy than the one that was verified").into())
-            }
-            _ => Ok(()),
+        if !etag.is_empty() && etag != copy.etag && etag != copy.home_etag {
+            return Err(UpstreamError::Malformed("another copy than the one that was verified").into());
         }
+        Ok(())
     }
 
     /// The status is known now, the code only with the body: so the client's document follows, chunked.

@@ -17,6 +17,7 @@ const MAX_UNREAD: usize = 64 << 10;
 /// # Errors
 /// S3's own for a head that is malformed or too large.
 pub(super) fn parse(gateway: &Gateway, session: &mut Session) -> Result<(S3Request, Framing), Refusal> {
+    // Asked of every request: it is now, with the head in place, that Pingora draws the body's framing from it.
     let has_body = !session.as_downstream_mut().is_body_empty();
     let head = session.req_header();
     let size: usize = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();

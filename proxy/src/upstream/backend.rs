@@ -11,7 +11,6 @@ use pingora_load_balancing::{
 use s3gateway_config::{BackendId, Capabilities, Place};
 use s3gateway_store::Backend;
 use std::{
-    collections::HashMap,
     net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
@@ -38,11 +37,8 @@ pub struct Backends {
     settings: ProxySettings,
 }
 
-#[derive(Default)]
-struct Snapshot {
-    by_id: HashMap<BackendId, Arc<UpstreamBackend>>,
-    in_order: Vec<Arc<UpstreamBackend>>,
-}
+/// In order of creation. They are few: one is found faster by looking at each than by hashing its id.
+type Snapshot = Vec<Arc<UpstreamBackend>>;
 
 impl UpstreamBackend {
     /// Takes a record in and resolves its addresses. `None` where the endpoint is no usable URL.
@@ -123,7 +119,7 @@ impl UpstreamBackend {
 
     /// Where to connect now; `None` while the breaker is open. Addresses that pass their probes come first; where none
     /// does, one is tried all the same: a probe that came too late must not take a slow backend off the air.
-    pub fn peer(&self, now: Instant) -> Option<HttpPeer> {
+    pub fn peer(&self, now: Instant) -> Option<Box<HttpPeer>> {
         let address = match &*self.only.load() {
             Some(only) => **only,
             None => self.choose_address()?,
@@ -131,7 +127,7 @@ impl UpstreamBackend {
         if !self.breaker.admit(now) {
             return None;
         }
-        let mut peer = HttpPeer::new(address, self.tls, self.sni.clone());
+        let mut peer = Box::new(HttpPeer::new(address, self.tls, self.sni.clone()));
         peer.options.connection_timeout = Some(self.settings.connect_timeout);
         peer.options.total_connection_timeout = Some(self.settings.connect_timeout);
         peer.options.read_timeout = Some(self.settings.read_timeout);
@@ -201,26 +197,26 @@ impl Backends {
 
     /// The backend with that id.
     pub fn get(&self, id: &BackendId) -> Option<Arc<UpstreamBackend>> {
-        self.snapshot.load().by_id.get(id).cloned()
+        find(&self.snapshot.load(), id).cloned()
     }
 
     /// All backends in order of creation.
     pub fn all(&self) -> Vec<Arc<UpstreamBackend>> {
-        self.snapshot.load().in_order.clone()
+        Snapshot::clone(&self.snapshot.load())
     }
 
     /// Ids and places in order of creation, as placements are resolved against.
     pub fn places(&self) -> Vec<(BackendId, Place)> {
-        self.snapshot.load().in_order.iter().map(|b| (b.id().clone(), b.place().clone())).collect()
+        self.snapshot.load().iter().map(|b| (b.id().clone(), b.place().clone())).collect()
     }
 
     /// Takes the stored set in; a backend that did not change keeps its breaker and health.
     pub async fn replace(&self, records: Vec<Backend>) {
         let before = self.snapshot.load_full();
-        let mut next = Snapshot::default();
+        let mut next = Snapshot::with_capacity(records.len());
         for record in records {
             let id = record.id.clone();
-            let backend = match before.by_id.get(&id) {
+            let backend = match find(&before, &id) {
                 Some(known) if known.is_same(&record) => known.clone(),
                 _ => match UpstreamBackend::connect(record, &self.settings).await {
                     Some(backend) => Arc::new(backend),
@@ -230,8 +226,7 @@ impl Backends {
                     }
                 },
             };
-            next.by_id.insert(id, backend.clone());
-            next.in_order.push(backend);
+            next.push(backend);
         }
         self.snapshot.store(Arc::new(next));
     }
@@ -241,4 +236,8 @@ impl Backends {
         let backends = self.all();
         join_all(backends.iter().map(|backend| backend.probe())).await;
     }
+}
+
+fn find<'s>(snapshot: &'s Snapshot, id: &BackendId) -> Option<&'s Arc<UpstreamBackend>> {
+    snapshot.iter().find(|backend| backend.id() == id)
 }

@@ -52,7 +52,7 @@ pub struct Download<'c> {
     pub headers: HeaderMap,
     client: &'c Client,
     session: Option<HttpSession>,
-    peer: HttpPeer,
+    peer: Box<HttpPeer>,
 }
 
 impl UpstreamAnswer {
@@ -235,9 +235,9 @@ impl Client {
         result
     }
 
-    async fn connect(&self, backend: &UpstreamBackend) -> Result<(HttpSession, HttpPeer, bool), UpstreamError> {
+    async fn connect(&self, backend: &UpstreamBackend) -> Result<(HttpSession, Box<HttpPeer>, bool), UpstreamError> {
         let peer = backend.peer(Instant::now()).ok_or(UpstreamError::OutOfService)?;
-        let connected = self.connector.get_http_session(&peer).await;
+        let connected = self.connector.get_http_session(&*peer).await;
         let (mut session, reused) = connected.map_err(|e| {
             backend.report(Outcome::Failed, Instant::now());
             UpstreamError::Unreachable(e.etype().as_str().to_owned())
@@ -283,7 +283,7 @@ impl Download<'_> {
         if piece.is_none()
             && let Some(session) = self.session.take()
         {
-            self.client.connector.release_http_session(session, &self.peer, self.peer.idle_timeout()).await;
+            self.client.connector.release_http_session(session, &*self.peer, self.peer.idle_timeout()).await;
         }
         Ok(piece)
     }

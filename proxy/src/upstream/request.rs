@@ -1,8 +1,5 @@
 //! Builds one upstream request from nothing and signs it: no header or parameter of the client's gets here by itself.
-use super::{
-    UpstreamBackend,
-    signer::{Signable, Timestamp},
-};
+use super::{UpstreamBackend, signer::Signable};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header, uri::PathAndQuery};
 use pingora_http::RequestHeader;
@@ -96,7 +93,7 @@ impl UpstreamRequest {
         if self.unsendable {
             return Err("a header that HTTP cannot carry".to_owned());
         }
-        let stamp = Timestamp::at(now);
+        let moment = backend.signer().moment(now).ok_or("a time that cannot be written")?;
         let payload = match body {
             None => UNSIGNED,
             Some([]) => EMPTY,
@@ -104,7 +101,7 @@ impl UpstreamRequest {
         };
         self.headers.push((header::HOST, backend.host().clone()));
         self.headers.push((CONTENT_SHA256, payload.clone()));
-        self.headers.push((DATE, value(stamp.text())?));
+        self.headers.push((DATE, moment.stamp().clone()));
         // Stable: the values of one name keep their order.
         self.headers.sort_by(|(a, _), (b, _)| a.as_str().cmp(b.as_str()));
         let query = self.render_query();
@@ -116,7 +113,7 @@ impl UpstreamRequest {
             payload: payload.as_bytes(),
         };
         let authorization =
-            backend.signer().authorize(&signable, stamp).ok_or("an access key that HTTP cannot carry")?;
+            backend.signer().authorize(&signable, &moment).ok_or("an access key that HTTP cannot carry")?;
 
         if !query.is_empty() {
             self.path.push('?');

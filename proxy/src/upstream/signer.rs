@@ -7,20 +7,32 @@ use http::{HeaderName, HeaderValue};
 use s3gateway_config::Secret;
 use s3gateway_filters::sigv4::{SigningKey, hex64, push_trimmed, render_timestamp};
 use sha2::{Digest, Sha256};
-use std::{sync::Arc, time::SystemTime};
+use std::{
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
-/// One backend's credentials and its signing key of the day.
+/// One backend's credentials, and what the requests of this second share.
 pub(super) struct Signer {
     access_key: String,
     secret_key: Secret<String>,
     region: String,
-    today: ArcSwapOption<DayKey>,
+    latest: ArcSwapOption<Moment>,
+}
+
+/// A second, and what all requests that are signed in it share.
+pub(super) struct Moment {
+    /// Since the epoch.
+    second: u64,
+    /// `YYYYMMDDTHHMMSSZ`, UTC: the value of `x-amz-date`.
+    stamp: HeaderValue,
+    key: Arc<DayKey>,
 }
 
 /// The signing key of one day.
 struct DayKey {
-    /// `YYYYMMDD`.
-    day: [u8; 8],
+    /// Since the epoch.
+    day: u64,
     /// `<day>/<region>/s3/aws4_request`.
     scope: String,
     key: SigningKey,
@@ -45,46 +57,64 @@ impl Signer {
             access_key: access_key.to_owned(),
             secret_key: secret_key.clone(),
             region: region.to_owned(),
-            today: ArcSwapOption::empty(),
+            latest: ArcSwapOption::empty(),
         }
     }
 
+    /// The second that `now` lies in.
+    pub(super) fn moment(&self, now: SystemTime) -> Option<Arc<Moment>> {
+        let second = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let latest = self.latest.load();
+        if let Some(moment) = latest.as_ref().filter(|moment| moment.second == second) {
+            return Some(moment.clone());
+        }
+        let text = render_timestamp(now);
+        let stamp = HeaderValue::from_bytes(&text).ok()?;
+        let day = second / SECONDS_PER_DAY;
+        let key = match latest.as_ref() {
+            Some(moment) if moment.key.day == day => moment.key.clone(),
+            _ => Arc::new(self.derive(day, &text, now)),
+        };
+        let moment = Arc::new(Moment { second, stamp, key });
+        self.latest.store(Some(moment.clone()));
+        Some(moment)
+    }
+
+    fn derive(&self, day: u64, text: &[u8; 16], now: SystemTime) -> DayKey {
+        let derived = generate_signing_key(self.secret_key.expose(), now, &self.region, "s3");
+        let date = String::from_utf8_lossy(text.get(..8).unwrap_or_default());
+        let scope = format!("{date}/{}/s3/aws4_request", self.region);
+        DayKey { day, scope, key: SigningKey::from_derived(derived.as_ref()) }
+    }
+
     /// The value of `Authorization`; `None` where the access key cannot be written in a header.
-    pub(super) fn authorize(&self, request: &Signable<'_>, stamp: Timestamp) -> Option<HeaderValue> {
-        let key = self.key_of(stamp);
+    pub(super) fn authorize(&self, request: &Signable<'_>, moment: &Moment) -> Option<HeaderValue> {
+        let DayKey { scope, key, .. } = &*moment.key;
         let names = SignedNames(request.headers);
         let hash = Sha256::digest(request.canonical(&names)).into();
-        let signature = hex64(&key.key.sign_request(stamp.text(), &key.scope, &hash));
+        let signature = hex64(&key.sign_request(moment.stamp.as_bytes(), scope, &hash));
 
-        let mut value = Vec::with_capacity(112 + self.access_key.len() + key.scope.len() + names.len() + 64);
+        let mut value = Vec::with_capacity(112 + self.access_key.len() + scope.len() + names.len() + 64);
         value.extend_from_slice(b"AWS4-HMAC-SHA256 Credential=");
         value.extend_from_slice(self.access_key.as_bytes());
         value.push(b'/');
-        value.extend_from_slice(key.scope.as_bytes());
+        value.extend_from_slice(scope.as_bytes());
         value.extend_from_slice(b", SignedHeaders=");
         names.push_to(&mut value);
         value.extend_from_slice(b", Signature=");
         value.extend_from_slice(&signature);
         HeaderValue::from_maybe_shared(bytes::Bytes::from(value)).ok()
     }
+}
 
-    fn key_of(&self, stamp: Timestamp) -> Arc<DayKey> {
-        match &*self.today.load() {
-            Some(key) if key.day == stamp.day() => return key.clone(),
-            _ => {}
-        }
-        let key = Arc::new(self.derive(stamp));
-        self.today.store(Some(key.clone()));
-        key
-    }
-
-    fn derive(&self, stamp: Timestamp) -> DayKey {
-        let day = stamp.day();
-        let derived = generate_signing_key(self.secret_key.expose(), stamp.time(), &self.region, "s3");
-        let scope = format!("{}/{}/s3/aws4_request", String::from_utf8_lossy(&day), self.region);
-        DayKey { day, scope, key: SigningKey::from_derived(derived.as_ref()) }
+impl Moment {
+    /// The value of `x-amz-date`.
+    pub(super) fn stamp(&self) -> &HeaderValue {
+        &self.stamp
     }
 }
+
+const SECONDS_PER_DAY: u64 = 86_400;
 
 impl Signable<'_> {
     fn canonical(&self, names: &SignedNames<'_>) -> Vec<u8> {
@@ -140,30 +170,6 @@ impl SignedNames<'_> {
     }
 }
 
-/// A second, as SigV4 writes it: `YYYYMMDDTHHMMSSZ`, UTC.
-#[derive(Clone, Copy)]
-pub(super) struct Timestamp([u8; 16], SystemTime);
-
-impl Timestamp {
-    pub(super) fn at(now: SystemTime) -> Self {
-        Self(render_timestamp(now), now)
-    }
-
-    pub(super) fn text(&self) -> &[u8; 16] {
-        &self.0
-    }
-
-    fn day(self) -> [u8; 8] {
-        let mut day = [0; 8];
-        day.iter_mut().zip(self.0).for_each(|(place, byte)| *place = byte);
-        day
-    }
-
-    fn time(self) -> SystemTime {
-        self.1
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -176,7 +182,7 @@ mod tests {
         sign::v4,
     };
     use proptest::prelude::*;
-    use std::time::{Duration, UNIX_EPOCH};
+    use std::time::Duration;
 
     /// The same by the AWS SDK's signer, which is given method, URL and headers and orders and renders all of it itself.
     fn authorize_by_sdk(request: &Signable<'_>, now: SystemTime) -> String {
@@ -206,10 +212,11 @@ mod tests {
             mut values in proptest::collection::vec(("x-amz-meta-[a-c]", " {0,2}[!-~ä]( {0,3}[!-~]){0,6} {0,2}"), 0..5),
         ) {
             let now = UNIX_EPOCH + Duration::from_secs(seconds);
-            let stamp = Timestamp::at(now);
-            let date = String::from_utf8(stamp.text().to_vec()).unwrap();
+            let signer = Signer::new("AKID", &Secret::new("secret".to_owned()), "fi-hel");
+            let moment = signer.moment(now).unwrap();
+            let date = moment.stamp().to_str().unwrap();
             for (name, value) in
-                [("host", "backend.test"), ("x-amz-content-sha256", "UNSIGNED-PAYLOAD"), ("x-amz-date", &*date)]
+                [("host", "backend.test"), ("x-amz-content-sha256", "UNSIGNED-PAYLOAD"), ("x-amz-date", date)]
             {
                 values.push((name.to_owned(), value.to_owned()));
             }
@@ -225,19 +232,26 @@ mod tests {
             let path = format!("/bucket/{}", s3gateway_s3::uri::encode_path(&key));
             let payload = b"UNSIGNED-PAYLOAD";
             let request = Signable { method: "PUT", path: &path, query: &query, headers: &headers, payload };
-            let signer = Signer::new("AKID", &Secret::new("secret".to_owned()), "fi-hel");
-            let ours = signer.authorize(&request, stamp).unwrap();
+            let ours = signer.authorize(&request, &moment).unwrap();
             prop_assert_eq!(ours.to_str().unwrap(), authorize_by_sdk(&request, now));
         }
     }
 
     #[test]
-    fn the_key_changes_with_the_day() {
+    fn the_stamp_changes_with_the_second_and_the_key_with_the_day() {
         let signer = Signer::new("id", &Secret::new("secret".to_owned()), "fi-hel");
-        let days = [86_399, 86_400, 86_401].map(|s| Timestamp::at(UNIX_EPOCH + Duration::from_secs(s)));
-        let [last, first, next] = days.map(|stamp| signer.key_of(stamp));
-        assert_eq!(last.scope, "19700101/fi-hel/s3/aws4_request");
-        assert_eq!(first.scope, "19700102/fi-hel/s3/aws4_request");
-        assert!(Arc::ptr_eq(&first, &next));
+        let moments = [86_398, 86_399, 86_400, 86_400, 86_401]
+            .map(|second| signer.moment(UNIX_EPOCH + Duration::from_millis(second * 1000 + 7)).unwrap());
+        let [earlier, last, first, same, next] = &moments;
+        assert_eq!(
+            (last.stamp().as_bytes(), &*last.key.scope),
+            (&b"19700101T235959Z"[..], "19700101/fi-hel/s3/aws4_request")
+        );
+        assert_eq!(
+            (first.stamp().as_bytes(), &*first.key.scope),
+            (&b"19700102T000000Z"[..], "19700102/fi-hel/s3/aws4_request")
+        );
+        assert!(Arc::ptr_eq(&earlier.key, &last.key) && Arc::ptr_eq(&first.key, &next.key));
+        assert!(Arc::ptr_eq(first, same));
     }
 }
