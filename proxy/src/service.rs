@@ -50,6 +50,8 @@ pub fn serve(gateway: Arc<Gateway>, listeners: Listeners, stop: CancellationToke
         grace_period_seconds: Some(0),
         graceful_shutdown_timeout_seconds: Some(1),
         max_retries: MAX_ATTEMPTS,
+        // Nearly every timeout is cancelled: Tokio takes its timer back then, Pingora's own stays until it is due.
+        fast_timeout_to_tokio_threshold_seconds: Some(0),
         ..ServerConf::default()
     };
     let mut server = Server::new_with_opt_and_conf(None, conf);
