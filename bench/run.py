@@ -1,4 +1,5 @@
 """Runs the same load against the bare origin, nginx, a bare Pingora proxy and the gateway, side by side in one run, and prints the table.
+The peers take turns for several rounds, and medians are what is printed: a shared machine is never as fast as a minute ago.
 
 Usage: bench/run (after `cargo build --profile dist -p s3gateway-cli -p s3gateway-bench`). Everything listens on loopback; wrk makes the load.
 Each peer gets one worker thread or process, wrk one thread, so that on two cores the proxy is what is measured.
@@ -10,6 +11,7 @@ import json
 import os
 import re
 import secrets
+import statistics
 import subprocess
 import sys
 import time
@@ -23,7 +25,9 @@ from servers import Redis  # noqa: E402
 from sigv4 import Request, Signer, authorise, sha256_hex  # noqa: E402
 
 GATEWAY, BENCH = TARGET / "dist/s3gateway", TARGET / "dist/s3gateway-bench"
-SECONDS = int(os.environ.get("BENCH_SECONDS", "6"))
+SECONDS = int(os.environ.get("BENCH_SECONDS", "4"))
+ROUNDS = int(os.environ.get("BENCH_ROUNDS", "5"))
+BASE = "bare Pingora"
 CONNECTIONS = 64
 SIZES = {"1 KiB": 1 << 10, "64 KiB": 64 << 10, "8 MiB": 8 << 20}
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -116,8 +120,8 @@ def load(peer: Peer, method: str, size: int, folder: Path) -> dict:
         raise SystemExit(f"{peer.name}: {wrong.group(0)} of {requests} for {method} {path}: no benchmark")
     return {
         "rate": float(re.search(r"Requests/sec:\s+([\d.]+)", done).group(1)),
-        "p50": re.search(r"^\s+50%\s+(\S+)", done, re.M).group(1),
-        "p99": re.search(r"^\s+99%\s+(\S+)", done, re.M).group(1),
+        "p50": milliseconds(done, 50),
+        "p99": milliseconds(done, 99),
         "cpu": used / max(requests, 1) * 1e6,
         "memory": peer.resident_mib(),
     }
@@ -158,6 +162,31 @@ def make_bucket(peer: Peer):
     raise SystemExit("the bucket could not be made")
 
 
+def compare(peers: list[Peer], method: str, size: int, folder: Path) -> list[str]:
+    """A row of the table for each peer. The ratio is the median of the rounds' own ratios, with the least and the greatest."""
+    rounds = []
+    for number in range(ROUNDS):
+        # Whoever goes first in one round goes last in the next.
+        turn = peers if number % 2 == 0 else peers[::-1]
+        rounds.append({peer.name: load(peer, method, size, folder) for peer in turn})
+    rows = []
+    for peer in peers:
+        r = {figure: statistics.median(done[peer.name][figure] for done in rounds) for figure in ("rate", "p50", "p99", "cpu", "memory")}
+        ratios = sorted(done[peer.name]["rate"] / done[BASE]["rate"] for done in rounds)
+        ratio = "1.00" if peer.name == BASE else f"{statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
+        rows.append(f"| {peer.name} | {r['rate']:,.0f} | {r['p50']:,.2f} | {r['p99']:,.2f} | {r['cpu']:,.0f} | {r['memory']:.0f} | {ratio} |")
+    return rows
+
+
+UNITS = {"us": 1e-3, "ms": 1, "s": 1e3, "m": 60e3}
+
+
+def milliseconds(done: str, percentile: int) -> float:
+    """A percentile of the latency in wrk's report."""
+    value, unit = re.search(rf"^\s+{percentile}%\s+([\d.]+)(us|ms|s|m)\s*$", done, re.M).groups()
+    return float(value) * UNITS[unit]
+
+
 def main():
     for binary in (GATEWAY, BENCH):
         if not binary.exists():
@@ -178,22 +207,17 @@ def main():
         peers = [
             Peer("origin, direct", origin_port, origin, gateway.signer),
             Peer("nginx proxy_pass", nginx_port, nginx, gateway.signer),
-            Peer("bare Pingora", pingora_port, pingora, gateway.signer),
+            Peer(BASE, pingora_port, pingora, gateway.signer),
             gateway,
         ]
-        print(f"{CONNECTIONS} connections, {SECONDS} s each, one thread a peer; CPU is the peer's own, user and system")
+        print(f"{CONNECTIONS} connections, medians of {ROUNDS} rounds of {SECONDS} s, one thread a peer; CPU is the peer's own, user and system")
         for method in ("GET", "PUT"):
             for label, size in SIZES.items():
                 print(f"\n### {method} {label}\n")
-                print("| peer | requests/s | p50 | p99 | CPU µs/request | resident MiB | of bare Pingora |")
+                print("| peer | requests/s | p50 ms | p99 ms | CPU µs/request | resident MiB | of bare Pingora |")
                 print("|---|---:|---:|---:|---:|---:|---:|")
-                results = [(peer, load(peer, method, size, folder.path)) for peer in peers]
-                base = next(r["rate"] for p, r in results if p.name == "bare Pingora")
-                for peer, r in results:
-                    print(
-                        f"| {peer.name} | {r['rate']:,.0f} | {r['p50']} | {r['p99']} | {r['cpu']:,.0f} | {r['memory']:.0f} | {r['rate'] / base:.2f} |",
-                        flush=True,
-                    )
+                for row in compare(peers, method, size, folder.path):
+                    print(row, flush=True)
         print("\n### Filters, one thread\n\n```")
         sys.stdout.flush()
         subprocess.run([BENCH, "micro"], check=True)

@@ -10,7 +10,7 @@ use crate::{
     answer::{Answer, RequestId, response_head},
     gateway::Gateway,
     refusal::{Refusal, by_status},
-    upstream::{Outcome, UpstreamBackend, UpstreamError, UpstreamRequest, error_code},
+    upstream::{BackendError, Outcome, UpstreamBackend, UpstreamError, UpstreamRequest, error_code},
 };
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header, response::Parts};
@@ -237,7 +237,7 @@ impl Transfer {
             // It does not say yet whether it misses the object or the bucket.
             Box::pin(gateway.require_bucket_at_home(self.admitted.routed()?)).await?;
         }
-        let error = UpstreamError::from_answer(status.as_u16(), "");
+        let error = self.meaning_of(gateway, status).await?;
         let gone_behind_our_back = status == StatusCode::NOT_FOUND
             && (self.copy.is_some() || self.admitted.request.operation == Operation::PutObject);
         if gone_behind_our_back {
@@ -254,6 +254,20 @@ impl Transfer {
             return Err(error_from_document(self.admitted.request.operation, status.as_u16(), &[]).into());
         }
         self.render_error_head(status)
+    }
+
+    /// Sorts an error by its status, the only thing known before the client's head must go down. A 400 may be about the
+    /// gateway's own credentials, which no client is to blame for.
+    async fn meaning_of(&self, gateway: &Gateway, status: StatusCode) -> Result<UpstreamError, Refusal> {
+        if let (StatusCode::BAD_REQUEST, Some(backend)) = (status, &self.serving) {
+            let route = &self.admitted.routed()?.route;
+            let physical = route.physical_on(backend.id()).ok_or(UpstreamError::OutOfService)?;
+            if Box::pin(gateway.client.is_refused(backend, physical)).await {
+                let refused = BackendError { status: status.as_u16(), code: String::new() };
+                return Ok(UpstreamError::OurCredentials(refused));
+            }
+        }
+        Ok(UpstreamError::from_answer(status.as_u16(), ""))
     }
 
     fn render_download(&mut self, upstream: &ResponseHeader) -> Result<Parts, Refusal> {

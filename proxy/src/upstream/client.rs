@@ -91,6 +91,16 @@ impl Client {
         Box::pin(seen).await.map_err(|error| (*error).clone())
     }
 
+    /// Whether the backend refuses the gateway itself: a HeadBucket asks for nothing that a client could have got wrong.
+    /// To be asked where a 400 does not say yet whom it means.
+    pub async fn is_refused(&self, backend: &UpstreamBackend, bucket: &PhysicalBucket) -> bool {
+        match self.send(backend, UpstreamRequest::new(Method::HEAD, bucket, None), Bytes::new()).await {
+            Err(UpstreamError::OurCredentials(_)) => true,
+            Err(UpstreamError::Refused(refused)) => refused.status == StatusCode::BAD_REQUEST.as_u16(),
+            _ => false,
+        }
+    }
+
     /// Sends a request with a small body and takes the whole answer. A request that failed on a pooled connection
     /// before any answer came is sent once more on a new one, if it is safe to repeat.
     ///
