@@ -1,6 +1,7 @@
 //! Intent before a write, commit after it: no write reaches a backend unmarked, and no success goes down uncommitted.
 use crate::{answer::RequestId, gateway::Gateway, refusal::Refusal, upstream::UpstreamError};
-use s3gateway_store::{DirtyKey, queue::Mark};
+use s3gateway_s3::S3Code;
+use s3gateway_store::{DirtyKey, StoreError, queue::Mark};
 use std::{
     future::Future,
     time::{Duration, Instant},
@@ -14,9 +15,30 @@ impl Gateway {
         upstream.connect_timeout + upstream.write_timeout + upstream.read_timeout + LEASE_MARGIN
     }
 
-    /// Before a write: notes the key as dirty and takes a lease for the write in flight.
+    /// Before a write: notes the key as dirty and takes a lease for the write in flight. Waits for one that must be alone.
+    ///
+    /// # Errors
+    /// `SlowDown` where that takes too long.
     pub(crate) async fn intent(&self, dirty: &DirtyKey, request_id: RequestId) -> Result<Mark, Refusal> {
-        Ok(self.queue.intent(dirty, &request_id.to_string(), self.lease()).await?)
+        let id = request_id.to_string();
+        in_turn(|| self.queue.intent(dirty, &id, self.lease()), S3Code::SlowDown).await
+    }
+
+    /// Before a write under conditions: as [`Gateway::intent`], and until it is settled no other gateway writes the key,
+    /// so that what the conditions are decided by still stands when the write lands.
+    ///
+    /// # Errors
+    /// `ConditionalRequestConflict` where other writes leave no gap for too long.
+    pub(crate) async fn intent_alone(&self, dirty: &DirtyKey, request_id: RequestId) -> Result<Mark, Refusal> {
+        let id = request_id.to_string();
+        in_turn(|| self.queue.intent_alone(dirty, &id, self.lease()), S3Code::ConditionalRequestConflict).await
+    }
+
+    /// Drops the lease of a write that never went to the backend.
+    pub(crate) async fn release(&self, dirty: &DirtyKey, mark: &Mark) {
+        if let Err(error) = self.queue.release(dirty, mark).await {
+            tracing::debug!(%error, "lease of a refused write runs out by itself");
+        }
     }
 
     /// Carries out a write that may take longer than a lease, such as the copy of a large object between backends: the
@@ -60,16 +82,36 @@ impl Gateway {
                 Ok(value)
             }
             Err(error) => {
-                if error.is_definite()
-                    && let Err(error) = self.queue.release(dirty, mark).await
-                {
-                    tracing::debug!(%error, "lease of a refused write runs out by itself");
+                if error.is_definite() {
+                    self.release(dirty, mark).await;
                 }
                 Err(error.into())
             }
         }
     }
 }
+
+/// Asks for a lease until it is given, with the pauses of a growing, jittered backoff.
+async fn in_turn<F>(mut ask: impl FnMut() -> F, too_late: S3Code) -> Result<Mark, Refusal>
+where
+    F: Future<Output = Result<Mark, StoreError>>,
+{
+    let (since, mut pause) = (Instant::now(), FIRST_PAUSE);
+    loop {
+        match ask().await {
+            Err(StoreError::Busy) if since.elapsed() >= PATIENCE => return Err(too_late.into()),
+            Err(StoreError::Busy) => tokio::time::sleep(pause.mul_f64(rand::random_range(0.5..1.0))).await,
+            answer => return Ok(answer?),
+        }
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+/// Between two attempts at a lease that another write keeps away; most such writes take a few milliseconds.
+const FIRST_PAUSE: Duration = Duration::from_millis(4);
+const LONGEST_PAUSE: Duration = Duration::from_millis(100);
+/// How long a write waits for another to end: well under the least timeout of common clients.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Age up to which a lease is used as it is, and more: an older one is renewed before the last bytes leave.
 const LEASE_MARGIN: Duration = Duration::from_secs(15);

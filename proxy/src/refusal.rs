@@ -51,6 +51,7 @@ impl Refusal {
             Self::Upstream(error) => upstream_to_s3(error),
             Self::Store(StoreError::NotFound) => S3Code::NoSuchBucket.error(),
             Self::Store(StoreError::Conflict(_)) => S3Code::OperationAborted.error(),
+            Self::Store(StoreError::Busy) => S3Code::SlowDown.error(),
             Self::Store(StoreError::Invalid(_)) => S3Code::InvalidArgument.error(),
             Self::Store(StoreError::Unavailable(_)) => S3Code::ServiceUnavailable.error(),
             Self::Store(StoreError::Corrupt(_)) => S3Code::InternalError.error(),

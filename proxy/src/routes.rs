@@ -84,6 +84,7 @@ pub(crate) fn shared_error(error: Arc<StoreError>) -> Refusal {
         StoreError::NotFound => StoreError::NotFound.into(),
         StoreError::Conflict(what) => StoreError::Conflict(what).into(),
         StoreError::Invalid(what) => StoreError::Invalid(what.clone()).into(),
+        StoreError::Busy => StoreError::Busy.into(),
         StoreError::Corrupt(what) => StoreError::Corrupt(what).into(),
         StoreError::Unavailable(_) => StoreError::Unavailable(Box::new(SharedError(error))).into(),
     }

@@ -16,6 +16,7 @@ pub enum S3Code {
     BucketAlreadyExists,
     BucketAlreadyOwnedByYou,
     BucketNotEmpty,
+    ConditionalRequestConflict,
     EntityTooLarge,
     EntityTooSmall,
     IllegalLocationConstraintException,
@@ -95,7 +96,11 @@ impl S3Code {
             | SignatureDoesNotMatch => 403,
             NoSuchBucket | NoSuchKey | NoSuchTagSet | NoSuchUpload | NoSuchVersion => 404,
             MethodNotAllowed => 405,
-            BucketAlreadyExists | BucketAlreadyOwnedByYou | BucketNotEmpty | OperationAborted => 409,
+            BucketAlreadyExists
+            | BucketAlreadyOwnedByYou
+            | BucketNotEmpty
+            | ConditionalRequestConflict
+            | OperationAborted => 409,
             MissingContentLength => 411,
             PreconditionFailed => 412,
             InvalidRange => 416,
@@ -156,6 +161,9 @@ impl S3Code {
             BadRequest => "Bad Request",
             BucketAlreadyExists => "The requested bucket name is not available. Select a different name and try again.",
             BucketAlreadyOwnedByYou => "The bucket that you tried to create already exists, and you own it.",
+            ConditionalRequestConflict => {
+                "Other requests are writing this resource, so that its condition cannot be decided. Please try again."
+            }
             BucketNotEmpty => "The bucket that you tried to delete is not empty",
             EntityTooLarge => "Your proposed upload exceeds the maximum allowed size",
             EntityTooSmall => "Your proposed upload is smaller than the minimum allowed size",

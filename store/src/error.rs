@@ -15,6 +15,9 @@ pub enum StoreError {
     /// The store cannot be asked now.
     #[error("the store is unavailable")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// Another write of the key is in flight, and one of the two must be alone; it is over soon.
+    #[error("another write of the key is in flight")]
+    Busy,
     /// A stored secret or row cannot be read: wrong master key or damage.
     #[error("stored data cannot be read: {0}")]
     Corrupt(&'static str),

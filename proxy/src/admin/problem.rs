@@ -74,6 +74,7 @@ impl From<StoreError> for Problem {
                 tracing::warn!(error = %source, "admin request failed: store unavailable");
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "the store is unavailable; try again")
             }
+            StoreError::Busy => Self::new(StatusCode::CONFLICT, "the key is being written; try again"),
             StoreError::Corrupt(what) => {
                 tracing::error!(what, "stored data cannot be read");
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, format!("stored data cannot be read: {what}"))

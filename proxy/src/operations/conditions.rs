@@ -1,13 +1,7 @@
-//! Conditions on writes that the gateway carries out itself: checked here first, then left to the backend to hold.
-//! A backend may know a condition on PUT and ignore it on DELETE or CompleteMultipartUpload; the check here closes all
-//! but the moment between the two.
+//! Conditions on writes, on every backend: decided here by what stands at the home, while no other write of the key is
+//! in flight through any gateway, and left to the backend to hold as well where it can.
 use super::home::etag_of;
-use crate::{
-    admit::{Admitted, Routed},
-    gateway::Gateway,
-    refusal::Refusal,
-    upstream::UpstreamRequest,
-};
+use crate::{admit::Routed, gateway::Gateway, refusal::Refusal, upstream::UpstreamRequest};
 use s3gateway_config::Capabilities;
 use s3gateway_s3::{
     ObjectKey, S3Code, S3Error, S3Request,
@@ -71,8 +65,22 @@ impl WriteConditions {
         }
     }
 
-    /// Adds the conditions to the request that they are about, in the form that the backend takes.
-    pub(super) fn put_on(&self, capabilities: &Capabilities, request: UpstreamRequest) -> UpstreamRequest {
+    /// The condition that one object of DeleteObjects is under: its ETag, or any.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for what is no ETag.
+    pub(super) fn on_etag(etag: &str) -> Result<Self, S3Error> {
+        let parsed = ETagCondition::parse(etag)
+            .map_err(|_| super::parameters::invalid("ETag", etag, "ETag of an object to delete is none."))?;
+        Ok(Self { if_match: Some(parsed), if_absent: false, raw: vec![("if-match", etag.to_owned())] })
+    }
+
+    /// Adds the conditions to the request that they are about, in the form that the backend takes; one that holds none
+    /// is not given any.
+    pub(crate) fn put_on(&self, capabilities: &Capabilities, request: UpstreamRequest) -> UpstreamRequest {
+        if !capabilities.conditional_writes {
+            return request;
+        }
         self.raw.iter().fold(request, |request, (name, value)| {
             match *name == "if-match" && !capabilities.quoted_if_match {
                 true => request.header(name, unquoted(value.trim())),
@@ -99,32 +107,25 @@ fn not_implemented(what: &str) -> S3Error {
 }
 
 impl Gateway {
-    /// The write's conditions, checked against what stands at the key now.
+    /// Decides conditions by what stands at the key now. They hold from then on only under a lease that is alone.
     ///
     /// # Errors
-    /// As [`WriteConditions::parse`] and its decision; `NotImplemented` where the home does not hold conditions on writes.
-    pub(super) async fn check_write_conditions(
+    /// `PreconditionFailed`; `NoSuchKey` where `If-Match` names an object that is not there; an outage of the home.
+    pub(crate) async fn decide_conditions(
         &self,
-        admitted: &Admitted,
         routed: &Routed,
         key: &ObjectKey,
-    ) -> Result<WriteConditions, Refusal> {
-        let conditions = WriteConditions::parse(&admitted.request)?;
+        conditions: &WriteConditions,
+    ) -> Result<(), Refusal> {
         if conditions.is_empty() {
-            return Ok(conditions);
-        }
-        if !routed.home.capabilities().conditional_writes {
-            return Err(S3Code::NotImplemented
-                .because("The bucket's home does not support conditional writes.")
-                .into());
+            return Ok(());
         }
         let current = match self.head_at_home(routed, key).await {
             Ok(answer) => ETag::parse(etag_of(&answer)).ok(),
             Err(refusal) if refusal.to_s3().code == S3Code::NoSuchKey => None,
             Err(refusal) => return Err(refusal),
         };
-        conditions.decide(current.as_ref())?;
-        Ok(conditions)
+        Ok(conditions.decide(current.as_ref())?)
     }
 }
 
@@ -163,7 +164,7 @@ mod tests {
     fn an_etag_goes_up_as_the_backend_takes_it() {
         let physical = s3gateway_s3::PhysicalBucket::parse("s3gw-0").expect("a name");
         for (quoted_if_match, want) in [(true, "\\\"a\\\""), (false, "\"a\"")] {
-            let capabilities = Capabilities { quoted_if_match, ..Capabilities::default() };
+            let capabilities = Capabilities { quoted_if_match, conditional_writes: true, ..Capabilities::default() };
             let conditions = parse(&[("if-match", "\"a\"")]).expect("conditions");
             let request = conditions.put_on(&capabilities, UpstreamRequest::new(Method::DELETE, &physical, None));
             assert!(format!("{request:?}").contains(want), "{request:?}");

@@ -83,7 +83,7 @@ impl Gateway {
         if metadata == Directive::Copy && source.routed.route.bucket == routed.route.bucket && source.key == *key {
             return Err(S3Code::InvalidRequest.because(SELF_COPY).into());
         }
-        let conditions = self.check_write_conditions(admitted, routed, key).await?;
+        let conditions = WriteConditions::parse(request)?;
         let plan = Plan { admitted, routed, key, source, metadata, tagging, conditions };
         let result = match plan.source.is_copied_by(&routed.home) {
             true => self.copy_inside(&plan).await?,
@@ -167,9 +167,9 @@ impl Gateway {
         };
         let result = self
             .write_lending(
-                &routed.route,
+                admitted,
                 key,
-                admitted.request_id,
+                &plan.conditions,
                 write,
                 |result: &CopyObjectResult| &result.etag,
                 Some(&tags),
@@ -195,7 +195,7 @@ impl Gateway {
         };
         let request = with_tags(request, &tags, routed.home.capabilities().tagging);
         let write = async { self.client.upload(&routed.home, request, length, &mut download).await.map_err(explain) };
-        let answer = self.write_lending(&routed.route, key, admitted.request_id, write, etag_of, Some(&tags)).await?;
+        let answer = self.write_lending(admitted, key, &plan.conditions, write, etag_of, Some(&tags)).await?;
         Ok(copied(etag_of(&answer), SystemTime::now()))
     }
 }

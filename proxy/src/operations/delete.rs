@@ -2,7 +2,7 @@
 use super::{conditions::WriteConditions, home::explain, parameters::invalid};
 use crate::{
     admit::{Admitted, Routed},
-    answer::{Answer, RequestId},
+    answer::Answer,
     gateway::Gateway,
     refusal::Refusal,
     upstream::{UpstreamError, UpstreamRequest},
@@ -21,56 +21,52 @@ const CONCURRENT_DELETES: usize = 8;
 
 impl Gateway {
     pub(super) async fn delete_object(&self, admitted: &Admitted) -> Result<Answer, Refusal> {
-        let (routed, key) = (admitted.routed()?, admitted.key()?);
-        let conditions = self.check_write_conditions(admitted, routed, key).await?;
-        self.delete_key(routed, key, &conditions, admitted.request_id).await?;
+        let conditions = WriteConditions::parse(&admitted.request)?;
+        self.delete_key(admitted, admitted.key()?, &conditions).await?;
         Ok(Answer::empty(StatusCode::NO_CONTENT))
     }
 
     pub(super) async fn delete_objects(&self, admitted: &Admitted, body: &Bytes) -> Result<Answer, Refusal> {
-        let routed = admitted.routed()?;
         require_integrity(&admitted.request)?;
         let delete = Delete::parse(body)?;
-        let unconditional = WriteConditions::default();
-        // The same key twice is one delete: two at once would race each other at the backend.
-        let mut keys: Vec<&ObjectKey> =
-            delete.objects.iter().filter(|o| refuse_object(o).is_none()).map(|o| &o.key).collect();
-        keys.sort_unstable();
-        keys.dedup();
-        let mut deletes = Vec::with_capacity(keys.len());
-        for key in keys {
-            deletes.push(self.delete_one(routed, key, &unconditional, admitted.request_id));
+        // The same object twice is one delete: two at once would race each other at the backend.
+        let mut targets: Vec<Target<'_>> =
+            delete.objects.iter().filter(|o| refuse_object(o).is_none()).map(target).collect();
+        targets.sort_unstable();
+        targets.dedup();
+        let mut deletes = Vec::with_capacity(targets.len());
+        for target in targets {
+            deletes.push(self.delete_one(admitted, target));
         }
-        let outcomes: HashMap<&ObjectKey, Result<(), Refusal>> =
+        let outcomes: HashMap<Target<'_>, Result<(), Refusal>> =
             stream::iter(deletes).buffer_unordered(CONCURRENT_DELETES).collect().await;
         Ok(Answer::xml(render_outcomes(&delete, &outcomes).render()))
     }
 
-    /// A delete of a batch, with the key that it is about.
-    async fn delete_one<'k>(
-        &self,
-        routed: &Routed,
-        key: &'k ObjectKey,
-        conditions: &WriteConditions,
-        request_id: RequestId,
-    ) -> (&'k ObjectKey, Result<(), Refusal>) {
-        (key, self.delete_key(routed, key, conditions, request_id).await)
+    /// A delete of a batch, with what it is about.
+    async fn delete_one<'t>(&self, admitted: &Admitted, target: Target<'t>) -> (Target<'t>, Result<(), Refusal>) {
+        let (key, etag) = target;
+        let outcome = async {
+            let conditions = etag.map(WriteConditions::on_etag).transpose()?.unwrap_or_default();
+            self.delete_key(admitted, key, &conditions).await
+        };
+        (target, outcome.await)
     }
 
     /// Deletes one key at its home; one that is not there, or cannot be, is deleted already.
     async fn delete_key(
         &self,
-        routed: &Routed,
+        admitted: &Admitted,
         key: &ObjectKey,
         conditions: &WriteConditions,
-        request_id: RequestId,
     ) -> Result<(), Refusal> {
+        let routed = admitted.routed()?;
         if !routed.holds(key) {
-            return Ok(());
+            return self.decide_conditions(routed, key, conditions).await;
         }
         let request = conditions.put_on(routed.home.capabilities(), routed.request(Method::DELETE, Some(key))?);
         let write = self.delete_at_home(routed, request);
-        self.write_lending(&routed.route, key, request_id, write, |()| "", None).await
+        self.write_lending(admitted, key, conditions, write, |()| "", None).await
     }
 
     async fn delete_at_home(&self, routed: &Routed, request: UpstreamRequest) -> Result<(), UpstreamError> {
@@ -80,6 +76,13 @@ impl Gateway {
             Err(error) => Err(error),
         }
     }
+}
+
+/// One object of a batch: its key, and the ETag that it must have.
+type Target<'t> = (&'t ObjectKey, Option<&'t str>);
+
+fn target(object: &ObjectToDelete) -> Target<'_> {
+    (&object.key, object.etag.as_deref())
 }
 
 /// A DeleteObjects must prove its body, by Content-MD5 or by a checksum, which the verifier has compared by now.
@@ -99,8 +102,9 @@ fn require_integrity(request: &S3Request) -> Result<(), S3Error> {
 
 /// What the gateway does not do for one object of a batch.
 fn refuse_object(object: &ObjectToDelete) -> Option<S3Error> {
-    if object.is_conditional() {
-        return Some(S3Code::NotImplemented.because("Conditions on objects of DeleteObjects are not implemented."));
+    if object.last_modified_time.is_some() || object.size.is_some() {
+        // S3 knows them in directory buckets only.
+        return Some(S3Code::NotImplemented.because("LastModifiedTime and Size are no conditions of this bucket."));
     }
     match object.version_id.as_deref() {
         None | Some("null") => None,
@@ -109,10 +113,10 @@ fn refuse_object(object: &ObjectToDelete) -> Option<S3Error> {
 }
 
 /// One entry for each object of the request, in its order; in quiet mode only what failed.
-fn render_outcomes(delete: &Delete, outcomes: &HashMap<&ObjectKey, Result<(), Refusal>>) -> DeleteResult {
+fn render_outcomes(delete: &Delete, outcomes: &HashMap<Target<'_>, Result<(), Refusal>>) -> DeleteResult {
     let mut result = DeleteResult::default();
     for object in &delete.objects {
-        let error = match (refuse_object(object), outcomes.get(&object.key)) {
+        let error = match (refuse_object(object), outcomes.get(&target(object))) {
             (Some(error), _) => Some(error),
             (None, Some(Ok(()))) => None,
             (None, Some(Err(refusal))) => Some(refusal.to_s3()),
@@ -171,7 +175,8 @@ mod tests {
         let objects =
             vec![object("gone", None), object("stuck", None), object("gone", Some("null")), object("old", Some("7"))];
         let (gone, stuck) = (ObjectKey::parse("gone").expect("a key"), ObjectKey::parse("stuck").expect("a key"));
-        let outcomes = HashMap::from([(&gone, Ok(())), (&stuck, Err(Refusal::from(UpstreamError::OutOfService)))]);
+        let outcomes =
+            HashMap::from([((&gone, None), Ok(())), ((&stuck, None), Err(Refusal::from(UpstreamError::OutOfService)))]);
         let delete = Delete { objects, quiet: false };
         let result = render_outcomes(&delete, &outcomes);
         assert_eq!(result.deleted.iter().map(|d| d.key.as_str()).collect::<Vec<_>>(), ["gone", "gone"]);

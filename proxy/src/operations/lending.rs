@@ -1,9 +1,9 @@
 //! Tags that the gateway keeps in its metadata: for homes without object tagging, and for multipart uploads until completed.
 //! Invariant: a row counts only for the object whose ETag it names, so that a crash between an overwrite and its row
 //! never gives an object the tags of the one before it.
+use super::conditions::WriteConditions;
 use crate::{
-    admit::Routed,
-    answer::RequestId,
+    admit::{Admitted, Routed},
     gateway::Gateway,
     refusal::Refusal,
     upstream::{UpstreamError, UpstreamRequest},
@@ -70,19 +70,31 @@ impl Gateway {
         }
     }
 
-    /// Marks `key`, carries out `write`, keeps the tags to lend, and commits the mark before the success is returned.
-    /// `etag`: the ETag of what was written.
+    /// Marks `key`, decides the conditions, carries out `write`, keeps the tags to lend, and commits the mark before the
+    /// success is returned. `etag`: the ETag of what was written.
+    ///
+    /// # Errors
+    /// As [`Gateway::decide_conditions`]; those of the write.
     pub(super) async fn write_lending<T>(
         &self,
-        route: &Route,
+        admitted: &Admitted,
         key: &ObjectKey,
-        request_id: RequestId,
+        conditions: &WriteConditions,
         write: impl Future<Output = Result<T, UpstreamError>>,
         etag: fn(&T) -> &str,
         tags: Option<&TagSet>,
     ) -> Result<T, Refusal> {
+        let (routed, request_id) = (admitted.routed()?, admitted.request_id);
+        let route = &routed.route;
         let dirty = DirtyKey { bucket: route.bucket.clone(), key: key.clone() };
-        let mark = self.intent(&dirty, request_id).await?;
+        let mark = match conditions.is_empty() {
+            true => self.intent(&dirty, request_id).await?,
+            false => self.intent_alone(&dirty, request_id).await?,
+        };
+        if let Err(refusal) = self.decide_conditions(routed, key, conditions).await {
+            self.release(&dirty, &mark).await;
+            return Err(refusal);
+        }
         let result = self.while_marked(&dirty, &mark, write).await;
         if let Ok(value) = &result {
             self.store_lent_tags(route, key, etag(value), tags).await?;

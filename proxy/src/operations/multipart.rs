@@ -1,6 +1,7 @@
 //! CreateMultipartUpload, CompleteMultipartUpload and AbortMultipartUpload.
 //! Invariant: only the completion makes an object, so only it is marked.
 use super::{
+    conditions::WriteConditions,
     home::{done, etag_of, explain, physical_on, unreadable},
     parts::composed_etag,
     tagging::{parse_put_tags, put_request},
@@ -79,7 +80,7 @@ impl Gateway {
         let route = &routed.route;
         let upload = self.open_upload_id(admitted)?;
         let complete = CompleteMultipartUpload::parse(body)?;
-        let conditions = self.check_write_conditions(admitted, routed, key).await?;
+        let conditions = WriteConditions::parse(&admitted.request)?;
         let is_open =
             self.is_open(route, &upload).await? && self.check_parts(route, key, &upload, &complete.parts).await?;
         let standing = if is_open { None } else { self.etag_at_home(routed, key).await? };
@@ -102,7 +103,7 @@ impl Gateway {
             false => None,
         };
         let write = self.make_whole(routed, key, &upload, (!is_made).then_some((request, document)), set_tags);
-        let etag = self.write_lending(route, key, admitted.request_id, write, String::as_str, Some(&tags)).await?;
+        let etag = self.write_lending(admitted, key, &conditions, write, String::as_str, Some(&tags)).await?;
         if let Err(error) = self.forget_upload(route, &upload).await {
             // The object is made and committed: a row too many is no reason to call that a failure.
             tracing::warn!(%error, "a completed upload is still listed");

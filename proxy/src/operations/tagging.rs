@@ -1,5 +1,5 @@
 //! Object tagging, at the home or lent by the gateway; a change of tags is a write to the key, so that replicas follow.
-use super::home::etag_of;
+use super::{conditions::WriteConditions, home::etag_of};
 use crate::{admit::Admitted, answer::Answer, gateway::Gateway, refusal::Refusal, upstream::UpstreamRequest};
 use bytes::Bytes;
 use http::{Method, StatusCode};
@@ -91,7 +91,8 @@ impl Gateway {
             (Some(tags), false) => put_request(routed.request(Method::PUT, Some(key))?, tags),
         };
         let write = self.ask_home(routed, request, document);
-        self.write_lending(&routed.route, key, admitted.request_id, write, etag_of, tags.as_ref()).await?;
+        let unconditional = WriteConditions::default();
+        self.write_lending(admitted, key, &unconditional, write, etag_of, tags.as_ref()).await?;
         Ok(())
     }
 }

@@ -6,9 +6,8 @@ use crate::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, response::Parts};
 use pingora_http::ResponseHeader;
-use s3gateway_config::Capabilities;
 use s3gateway_filters::{conditions, headers};
-use s3gateway_s3::{S3Code, S3Request, etag};
+use s3gateway_s3::{S3Code, S3Request};
 use s3gateway_store::ObjectCopy;
 
 /// Query parameters by which a signed GET sets headers of its answer (Amazon S3 API Reference, GetObject).
@@ -113,26 +112,18 @@ pub(super) fn put_download_headers(
     Ok(request)
 }
 
-/// What a PutObject stores beside the bytes, and its conditions. Tags go their own way: not every backend keeps them.
+/// What a PutObject stores beside the bytes. Tags and conditions go their own way: not every backend keeps them.
 ///
 /// # Errors
 /// `InvalidArgument` for a value that is not UTF-8: a condition or metadata left out would be less than was asked for.
-pub(super) fn put_upload_headers(
-    mut request: UpstreamRequest,
-    client: &S3Request,
-    capabilities: &Capabilities,
-) -> Result<UpstreamRequest, Refusal> {
+pub(super) fn put_upload_headers(mut request: UpstreamRequest, client: &S3Request) -> Result<UpstreamRequest, Refusal> {
     let forwarded = headers::forwarded_request_headers(client.operation);
     for (name, value) in &client.headers {
         let sent = name.as_str();
-        if forwarded.allows(sent) && !matches!(sent, "content-encoding" | "x-amz-tagging") {
-            let text = std::str::from_utf8(value.as_bytes())
+        if forwarded.allows(sent) && !matches!(sent, "content-encoding" | "x-amz-tagging") && !sent.starts_with("if-") {
+            std::str::from_utf8(value.as_bytes())
                 .map_err(|_| S3Code::InvalidArgument.because(format!("The header {sent} is not UTF-8.")))?;
-            request = if *name == header::IF_MATCH && !capabilities.quoted_if_match {
-                request.header(sent, etag::unquoted(text.trim()))
-            } else {
-                request.header_as_sent(name.clone(), value.clone())
-            };
+            request = request.header_as_sent(name.clone(), value.clone());
         }
     }
     if let Some(coding) = headers::content_encoding(&client.headers) {

@@ -71,6 +71,7 @@ pub(crate) async fn begin(
         Operation::PutObject | Operation::UploadPart => {
             let plan = payload::plan(&admitted.request, &admitted.verified, framing)?;
             let upload = Upload::prepare(gateway, &admitted, plan)?;
+            upload.decide_early(gateway, &admitted).await?;
             expect(session).await?;
             if upload.plan().decoded_length > 0 {
                 return Ok(Verdict::Forward(Transfer::upload(gateway, admitted, upload)));
@@ -207,7 +208,7 @@ impl Transfer {
         end: bool,
     ) -> Result<Option<Bytes>, Refusal> {
         match &mut self.upload {
-            Some(upload) => upload.pass(gateway, piece, end, self.admitted.request_id).await,
+            Some(upload) => upload.pass(gateway, piece, end, &self.admitted).await,
             None => Ok(None),
         }
     }

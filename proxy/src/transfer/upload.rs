@@ -2,7 +2,7 @@
 use super::{etag_of, head};
 use crate::{
     admit::Admitted,
-    answer::{Answer, RequestId, response_head},
+    answer::{Answer, response_head},
     gateway::Gateway,
     operations::{WriteConditions, explain},
     refusal::Refusal,
@@ -13,7 +13,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header, respo
 use pingora_http::ResponseHeader;
 use s3gateway_filters::payload::{BodyPlan, BodyVerifier};
 use s3gateway_s3::{Operation, S3Code, checksum::Algorithm, tagging::TagSet};
-use s3gateway_store::{DirtyKey, StoreError, queue::Mark};
+use s3gateway_store::{DirtyKey, queue::Mark};
 use std::{sync::Arc, time::Instant};
 use tokio::task::JoinHandle;
 
@@ -31,7 +31,7 @@ pub(super) struct Upload {
     /// The same in any attempt.
     ever_released: bool,
     checksum: Option<(Algorithm, String)>,
-    conditional: bool,
+    conditions: WriteConditions,
     /// The backend has said no while the body was still coming.
     refused: bool,
 }
@@ -40,7 +40,7 @@ pub(super) struct Upload {
 enum Marking {
     NotNeeded,
     /// Asked for while the body streams, so that the client waits for neither.
-    Asked(JoinHandle<Result<Mark, StoreError>>, Instant),
+    Asked(JoinHandle<Result<Mark, Refusal>>, Instant),
     Made(Mark, Instant),
     Settled,
 }
@@ -52,10 +52,10 @@ impl Upload {
         let request = &admitted.request;
         let capabilities = routed.home.capabilities();
         s3gateway_filters::keys::check(capabilities.keys, admitted.key()?)?;
-        let conditional = request.operation == Operation::PutObject && !WriteConditions::parse(request)?.is_empty();
-        if conditional && !capabilities.conditional_writes {
-            return Err(S3Code::NotImplemented.because("This bucket's home has no conditional writes.").into());
-        }
+        let conditions = match request.operation {
+            Operation::PutObject => WriteConditions::parse(request)?,
+            _ => WriteConditions::default(),
+        };
         let (part, tags) = match request.operation {
             Operation::UploadPart => {
                 let number = request.part_number()?.ok_or_else(|| S3Code::InvalidArgument.error())?;
@@ -73,7 +73,7 @@ impl Upload {
             released: false,
             ever_released: false,
             checksum: None,
-            conditional,
+            conditions,
             refused: false,
         })
     }
@@ -84,7 +84,7 @@ impl Upload {
 
     /// Whether sending it twice does no harm.
     pub(super) fn is_repeatable(&self) -> bool {
-        !self.conditional
+        self.conditions.is_empty()
     }
 
     /// Whether a backend may have the whole object, from this attempt or an earlier one.
@@ -97,13 +97,23 @@ impl Upload {
         self.released
     }
 
-    /// Asks for the key's mark in the background.
+    /// Spares a client the sending of a large body that its conditions refuse as things stand.
+    pub(super) async fn decide_early(&self, gateway: &Gateway, admitted: &Admitted) -> Result<(), Refusal> {
+        match self.plan.decoded_length > LARGE {
+            true => gateway.decide_conditions(admitted.routed()?, &self.dirty.key, &self.conditions).await,
+            false => Ok(()),
+        }
+    }
+
+    /// Asks for the key's mark in the background. Not for a large body, which outlives the lease, nor for a write under
+    /// conditions, which keeps others waiting: those ask at the end.
     pub(super) fn ask_for_mark(&mut self, gateway: &Arc<Gateway>, admitted: &Admitted) {
-        if matches!(self.marking, Marking::NotNeeded) {
+        let is_slow = self.plan.decoded_length > LARGE;
+        if matches!(self.marking, Marking::NotNeeded) || is_slow || !self.conditions.is_empty() {
             return;
         }
         let (gateway, dirty, request_id) = (gateway.clone(), self.dirty.clone(), admitted.request_id);
-        let asked = async move { gateway.queue.intent(&dirty, &request_id.to_string(), gateway.lease()).await };
+        let asked = async move { gateway.intent(&dirty, request_id).await };
         self.marking = Marking::Asked(tokio::spawn(asked), Instant::now());
     }
 
@@ -120,7 +130,8 @@ impl Upload {
         if let Some((upload_id, number)) = &self.part {
             return Ok(request.query("partNumber", &number.to_string()).query("uploadId", upload_id));
         }
-        request = head::put_upload_headers(request, &admitted.request, backend.capabilities())?;
+        request = head::put_upload_headers(request, &admitted.request)?;
+        request = self.conditions.put_on(backend.capabilities(), request);
         if let Some(tags) = &self.tags
             && backend.capabilities().tagging
         {
@@ -135,7 +146,7 @@ impl Upload {
         gateway: &Gateway,
         piece: Option<Bytes>,
         end: bool,
-        request_id: RequestId,
+        admitted: &Admitted,
     ) -> Result<Option<Bytes>, Refusal> {
         if self.refused {
             // The rest is read, so that the client sees the answer, and goes nowhere.
@@ -152,7 +163,7 @@ impl Upload {
         let finished = verifier.finish()?;
         self.verifier = None;
         self.checksum = finished.checksum;
-        self.await_mark(gateway, request_id).await?;
+        self.await_mark(gateway, admitted).await?;
         (self.released, self.ever_released) = (true, true);
         if let Some(first) = out.take() {
             let mut both = BytesMut::with_capacity(first.len() + finished.tail.len());
@@ -163,8 +174,15 @@ impl Upload {
         Ok(Some(finished.tail))
     }
 
-    /// Waits until the key is marked, with enough of the lease left for the backend's answer.
-    async fn await_mark(&mut self, gateway: &Gateway, request_id: RequestId) -> Result<(), Refusal> {
+    /// Waits until the key is marked, with enough of the lease left for the backend's answer, and decides the conditions.
+    async fn await_mark(&mut self, gateway: &Gateway, admitted: &Admitted) -> Result<(), Refusal> {
+        let request_id = admitted.request_id;
+        if !self.conditions.is_empty() {
+            // Not repeated, so that there is no mark yet.
+            let mark = gateway.intent_alone(&self.dirty, request_id).await?;
+            self.marking = Marking::Made(mark, Instant::now());
+            return gateway.decide_conditions(admitted.routed()?, &self.dirty.key, &self.conditions).await;
+        }
         let (mark, since) = match std::mem::replace(&mut self.marking, Marking::Settled) {
             Marking::NotNeeded => {
                 self.marking = Marking::NotNeeded;
@@ -236,8 +254,8 @@ impl Upload {
             },
             Marking::NotNeeded | Marking::Settled => return,
         };
-        if certain && let Err(error) = gateway.queue.release(&self.dirty, &mark).await {
-            tracing::debug!(%error, "lease of a refused write runs out by itself");
+        if certain {
+            gateway.release(&self.dirty, &mark).await;
         }
     }
 
@@ -245,7 +263,10 @@ impl Upload {
     pub(super) async fn put_empty(mut self, gateway: &Gateway, admitted: &Admitted) -> Result<Answer, Refusal> {
         let home = admitted.routed()?.home.clone();
         let request = self.request(admitted, &home)?;
-        self.await_mark(gateway, admitted.request_id).await?;
+        if let Err(refusal) = self.await_mark(gateway, admitted).await {
+            self.settle_refused(gateway, true).await;
+            return Err(refusal);
+        }
         let answer: UpstreamAnswer = match gateway.client.send(&home, request, Bytes::new()).await {
             Ok(answer) => answer,
             Err(error) => {
@@ -274,5 +295,7 @@ impl Upload {
     }
 }
 
+/// Bytes from which a body takes its time.
+const LARGE: u64 = 1 << 20;
 /// A mark older than this is renewed before the last bytes leave.
 const LEASE_AGE: std::time::Duration = std::time::Duration::from_secs(10);

@@ -25,11 +25,6 @@ impl ObjectToDelete {
     pub fn new(key: ObjectKey) -> Self {
         Self { key, version_id: None, etag: None, last_modified_time: None, size: None }
     }
-
-    /// Whether the deletion depends on what is stored.
-    pub fn is_conditional(&self) -> bool {
-        self.etag.is_some() || self.last_modified_time.is_some() || self.size.is_some()
-    }
 }
 
 /// The body of DeleteObjects.

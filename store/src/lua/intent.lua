@@ -1,8 +1,14 @@
 -- intent.lua: notes a key as dirty and takes (or lengthens) one writer's lease, before a write may reach the home.
 -- The job of a key that was clean waits for the commit or the lease: until then a worker would find nothing to do.
--- KEYS: see record.lua   ARGV: member, lease name, lease in ms, request id (empty keeps it)   returns: the key's sequence
+-- A lease whose name begins with "!" allows no other beside it, and is taken beside no other.
+-- KEYS: see record.lua   ARGV: member, lease name, lease in ms, request id (empty keeps it)
+-- returns: the key's sequence, or 0 where a live lease keeps this one away
 local member, lease, expiry, request = ARGV[1], ARGV[2], NOW + tonumber(ARGV[3]), ARGV[4]
 local leases = read_leases(member)
+local function is_alone(name) return string.sub(name, 1, 1) == '!' end
+for other, ends in pairs(leases) do
+  if other ~= lease and ends > NOW and (is_alone(lease) or is_alone(other)) then return 0 end
+end
 leases[lease] = expiry
 write_leases(member, leases)
 local record = read_record(member) or new_record(member)

@@ -83,6 +83,16 @@ impl<P: Queue, F: Queue> Queue for WithFallback<P, F> {
         }
     }
 
+    /// By the primary alone: two queues could not keep two writers apart. What was marked in the fallback may still be
+    /// in flight until the key has been moved from there.
+    async fn intent_alone(&self, key: &DirtyKey, request_id: &str, lease: Duration) -> Result<Mark, StoreError> {
+        if !self.fallback.is_clean(key).await? {
+            return Err(StoreError::Busy);
+        }
+        let mark = self.primary(self.primary.intent_alone(key, request_id, lease)).await?;
+        Ok(Mark { holder: Holder::Redis, ..mark })
+    }
+
     /// Where the holder is away the other one notes a lease of its own; nobody commits it, so it only delays cleanness.
     async fn renew(&self, key: &DirtyKey, mark: &Mark, lease: Duration) -> Result<(), StoreError> {
         let renewed = match mark.holder {
@@ -90,6 +100,7 @@ impl<P: Queue, F: Queue> Queue for WithFallback<P, F> {
             Holder::Sql => self.fallback.renew(key, mark, lease).await,
         };
         match (renewed, mark.holder) {
+            (answer, _) if mark.is_alone() => answer,
             (Err(StoreError::Unavailable(_)), Holder::Redis) => self.fallback.intent(key, "", lease).await.map(drop),
             (Err(StoreError::Unavailable(_)), Holder::Sql) => {
                 self.primary(self.primary.intent(key, "", lease)).await.map(drop)

@@ -12,6 +12,8 @@ mod sql;
 #[cfg(test)]
 pub(crate) mod suite;
 #[cfg(test)]
+mod suite_alone;
+#[cfg(test)]
 pub(crate) mod testing;
 
 pub use fallback::WithFallback;
@@ -53,6 +55,16 @@ pub struct Mark {
     /// Names this writer's lease among those of other writers of the key.
     pub lease: String,
 }
+
+impl Mark {
+    /// Whether no other write of the key may be in flight beside this one.
+    pub fn is_alone(&self) -> bool {
+        self.lease.starts_with(ALONE)
+    }
+}
+
+/// Begins the names of leases that allow no other beside them.
+const ALONE: char = '!';
 
 /// A dirty key claimed by one worker.
 #[derive(Clone, Debug)]
@@ -115,8 +127,20 @@ pub struct DeadLetter {
 pub trait Queue: Send + Sync {
     /// Notes the key as dirty with the next sequence, takes a lease for the write in flight, and queues a job if the
     /// key was clean (or a dead letter). Must be done before the last bytes of a write are released to the home.
+    ///
+    /// # Errors
+    /// `Busy` while a write that must be alone is in flight.
     async fn intent(&self, key: &DirtyKey, request_id: &str, lease: Duration) -> Result<Mark, StoreError>;
+    /// As [`Queue::intent`], for a write that depends on what stands at the key: from here to its commit, release or the
+    /// lease's end no other write of the key is in flight.
+    ///
+    /// # Errors
+    /// `Busy` while any other write of the key is in flight.
+    async fn intent_alone(&self, key: &DirtyKey, request_id: &str, lease: Duration) -> Result<Mark, StoreError>;
     /// Lengthens a lease; used before releasing the last bytes of a long upload.
+    ///
+    /// # Errors
+    /// `Busy` where the lease ran out and another write has begun beside which this one may not be.
     async fn renew(&self, key: &DirtyKey, mark: &Mark, lease: Duration) -> Result<(), StoreError>;
     /// Raises the sequence and drops the lease, marking the key again if it is no longer dirty. No commit, no success answer.
     async fn commit(&self, key: &DirtyKey, mark: &Mark, request_id: &str) -> Result<(), StoreError>;

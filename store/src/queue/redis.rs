@@ -3,7 +3,7 @@
 //! Invariant: whatever changes a key's record is one script over keys of one hash tag, so Redis Cluster can hold any shard anywhere.
 use super::connection::Connection;
 use super::scripts::{SCRIPTS, Script};
-use super::{Cleared, DeadLetter, Depth, DirtyKey, Holder, Job, Mark, Queue};
+use super::{ALONE, Cleared, DeadLetter, Depth, DirtyKey, Holder, Job, Mark, Queue};
 use crate::{BucketId, StoreError};
 use ::redis::{FromRedisValue, Value};
 use async_trait::async_trait;
@@ -124,6 +124,20 @@ impl RedisQueue {
         self.shared.connection.send(::redis::cmd("HEXISTS").arg(keys.last()).arg(bucket.as_str())).await
     }
 
+    async fn take_lease(
+        &self,
+        key: &DirtyKey,
+        name: String,
+        request_id: &str,
+        lease: Duration,
+    ) -> Result<Mark, StoreError> {
+        let args = [name.as_bytes(), &millis(lease).into_bytes(), request_id.as_bytes()];
+        match self.run_on_key(&SCRIPTS.intent, key, &args).await? {
+            0 => Err(StoreError::Busy),
+            sequence => Ok(Mark { holder: Holder::Redis, sequence, lease: name }),
+        }
+    }
+
     async fn claim_from(
         &self,
         keys: &[String],
@@ -159,15 +173,15 @@ impl RedisQueue {
 #[async_trait]
 impl Queue for RedisQueue {
     async fn intent(&self, key: &DirtyKey, request_id: &str, lease: Duration) -> Result<Mark, StoreError> {
-        let name = format!("{:016x}", rand::random::<u64>());
-        let args = [name.as_bytes(), &millis(lease).into_bytes(), request_id.as_bytes()];
-        let sequence = self.run_on_key(&SCRIPTS.intent, key, &args).await?;
-        Ok(Mark { holder: Holder::Redis, sequence, lease: name })
+        self.take_lease(key, format!("{:016x}", rand::random::<u64>()), request_id, lease).await
+    }
+
+    async fn intent_alone(&self, key: &DirtyKey, request_id: &str, lease: Duration) -> Result<Mark, StoreError> {
+        self.take_lease(key, format!("{ALONE}{:016x}", rand::random::<u64>()), request_id, lease).await
     }
 
     async fn renew(&self, key: &DirtyKey, mark: &Mark, lease: Duration) -> Result<(), StoreError> {
-        let args = [mark.lease.as_bytes(), &millis(lease).into_bytes(), b""];
-        self.run_on_key::<i64>(&SCRIPTS.intent, key, &args).await.map(drop)
+        self.take_lease(key, mark.lease.clone(), "", lease).await.map(drop)
     }
 
     async fn commit(&self, key: &DirtyKey, mark: &Mark, request_id: &str) -> Result<(), StoreError> {

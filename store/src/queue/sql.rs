@@ -1,7 +1,7 @@
 //! The queue of dirty keys in the metadata database: for `dev`, and where Redis is away.
 //! One row a dirty key. Every change of a key begins by locking its row, so that mark, leases and claim are seen as
 //! they stay until the commit. Times are the database's, which all processes share.
-use super::{Cleared, DeadLetter, Depth, DirtyKey, Holder, Job, Mark, Queue};
+use super::{ALONE, Cleared, DeadLetter, Depth, DirtyKey, Holder, Job, Mark, Queue};
 use crate::metadata::db::{Columns, Db, Kind, write};
 use crate::{BucketId, StoreError, sql};
 use async_trait::async_trait;
@@ -19,6 +19,19 @@ pub struct SqlQueue {
 impl SqlQueue {
     pub(crate) fn new(db: Db) -> Self {
         Self { db }
+    }
+
+    async fn take_lease(
+        &self,
+        key: &DirtyKey,
+        name: String,
+        request_id: &str,
+        lease: Duration,
+    ) -> Result<Mark, StoreError> {
+        let sequence = write!(&self.db, tx => {
+            take_lease(tx, self.db.kind(), key, &name, request_id, lease).await
+        })?;
+        Ok(Mark { holder: Holder::Sql, sequence, lease: name })
     }
 
     /// Ends all leases and claims, so that what they held is worked on at once. Only for a process that has this queue to
@@ -40,18 +53,16 @@ impl SqlQueue {
 #[async_trait]
 impl Queue for SqlQueue {
     async fn intent(&self, key: &DirtyKey, request_id: &str, lease: Duration) -> Result<Mark, StoreError> {
-        let name = Uuid::now_v7().to_string();
-        let sequence = write!(&self.db, tx => {
-            take_lease(tx, self.db.kind(), key, &name, request_id, lease).await
-        })?;
-        Ok(Mark { holder: Holder::Sql, sequence, lease: name })
+        self.take_lease(key, Uuid::now_v7().to_string(), request_id, lease).await
+    }
+
+    async fn intent_alone(&self, key: &DirtyKey, request_id: &str, lease: Duration) -> Result<Mark, StoreError> {
+        self.take_lease(key, format!("{ALONE}{}", Uuid::now_v7()), request_id, lease).await
     }
 
     /// Marks the key again too: its mark may have been cleared since the lease ran out.
     async fn renew(&self, key: &DirtyKey, mark: &Mark, lease: Duration) -> Result<(), StoreError> {
-        write!(&self.db, tx => {
-            take_lease(tx, self.db.kind(), key, &mark.lease, "", lease).await.map(drop)
-        })
+        self.take_lease(key, mark.lease.clone(), "", lease).await.map(drop)
     }
 
     async fn commit(&self, key: &DirtyKey, mark: &Mark, request_id: &str) -> Result<(), StoreError> {
@@ -222,6 +233,12 @@ async fn take_lease(
     let now = now(tx, kind).await?;
     let until = now.saturating_add(millis(lease));
     let sequence = raise_mark(tx, kind, key, request_id, now, until).await?;
+    let is_alone = i64::from(name.starts_with(ALONE));
+    let rival = of_key(sql::QUEUE_LEASE_RIVAL, key).bind(name).bind(now).bind(is_alone);
+    if rival.fetch_optional(&mut *tx).await?.is_some() {
+        // What has been written so far goes with the transaction.
+        return Err(StoreError::Busy);
+    }
     of_key(sql::QUEUE_LEASE_PUT, key).bind(name).bind(until).execute(&mut *tx).await?;
     of_key(sql::QUEUE_WAIT, key).bind(now).execute(tx).await?;
     Ok(sequence)

@@ -1,5 +1,6 @@
 //! What every queue must do. One trait, one suite: `queue_suite!(name, fixture)` runs it on an implementation, where
 //! `fixture().await` gives an empty queue and whatever must live as long.
+pub(crate) use super::suite_alone::*;
 use super::testing::until;
 use super::{Cleared, DirtyKey, Job, Queue};
 use crate::BucketId;
@@ -8,9 +9,9 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 /// Longer than any test runs.
-const LONG: Duration = Duration::from_secs(600);
+pub(crate) const LONG: Duration = Duration::from_secs(600);
 /// Waited out by tests.
-const SHORT: Duration = Duration::from_millis(300);
+pub(crate) const SHORT: Duration = Duration::from_millis(300);
 
 macro_rules! queue_suite {
     ($name:ident, $fixture:path) => {
@@ -21,7 +22,8 @@ macro_rules! queue_suite {
             extended_claim_is_kept, retry_waits_and_counts, dead_letter_is_kept_until_redriven,
             dead_letter_is_revived_by_a_write, key_written_since_its_claim_is_not_buried, any_key_and_request_id_come_back,
             buckets_are_told_apart, claimers_never_share_a_job, late_commit_marks_again, renewed_lease_marks_again,
-            everything_may_be_repeated);
+            everything_may_be_repeated, a_writer_that_is_alone_keeps_others_away, others_keep_away_who_must_be_alone,
+            of_many_that_must_be_alone_one_at_a_time_is);
     };
     (@cases $name:ident, $fixture:path, $($case:ident),+) => {
         mod $name {
@@ -39,7 +41,7 @@ pub(crate) fn key_in(bucket: &str, key: &str) -> DirtyKey {
     DirtyKey { bucket: BucketId::new(bucket), key: ObjectKey::parse(key).unwrap() }
 }
 
-fn key(name: &str) -> DirtyKey {
+pub(crate) fn key(name: &str) -> DirtyKey {
     key_in("0199-bucket", name)
 }
 

@@ -68,6 +68,7 @@ statements! {
     QUEUE_LEASE_DROP = "queue_lease_drop.sql";
     QUEUE_LEASE_EXPIRE = "queue_lease_expire.sql";
     QUEUE_LEASE_PUT = "queue_lease_put.sql";
+    QUEUE_LEASE_RIVAL = "queue_lease_rival.sql";
     QUEUE_LOCK = "queue_lock.sql";
     QUEUE_MARK_POSTGRES = "queue_mark.postgres.sql";
     QUEUE_MARK_SQLITE = "queue_mark.sqlite.sql";
