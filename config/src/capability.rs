@@ -21,7 +21,7 @@ pub struct Capabilities {
     pub tagging: bool,
     /// ListMultipartUploads; where false the gateway keeps open uploads in its metadata.
     pub list_uploads: bool,
-    /// `If-None-Match`/`If-Match` on PUT and CompleteMultipartUpload; where false such a request is refused.
+    /// Holds `If-None-Match` and `If-Match` on PutObject; where false they are not sent. Either way the gateway holds them.
     pub conditional_writes: bool,
     /// `If-Match` on a write takes the ETag in its quotes, as RFC 9110 has it; where false it is sent without them.
     pub quoted_if_match: bool,

@@ -10,6 +10,7 @@ mod keys;
 mod marks;
 mod metrics;
 mod operations;
+mod probe;
 mod refusal;
 mod routes;
 mod service;

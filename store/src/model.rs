@@ -101,6 +101,26 @@ pub struct Backend {
     pub position: i64,
 }
 
+/// What a probe has found out about one capability of a backend.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    /// The capability's name.
+    pub capability: String,
+    /// Whether the backend has it; `None` where that could not be told.
+    pub measured: Option<bool>,
+    /// What was asked and what came back, one line.
+    pub evidence: String,
+}
+
+/// What was measured of a backend, and when.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackendProbe {
+    /// When it was measured.
+    pub probed_at: Millis,
+    /// One for each capability.
+    pub findings: Vec<Finding>,
+}
+
 /// Where a logical bucket lives: everything a request needs, as one cached snapshot.
 #[derive(Clone, Debug)]
 pub struct Route {

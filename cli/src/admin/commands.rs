@@ -183,6 +183,17 @@ pub enum Backend {
         /// Its id
         id: String,
     },
+    /// Measure what a backend really does, in a scratch bucket of its own
+    Probe {
+        /// Its id
+        id: String,
+        /// Use it by what was measured from now on
+        #[arg(long)]
+        apply: bool,
+        /// Only show what was measured last
+        #[arg(long, conflicts_with = "apply")]
+        last: bool,
+    },
 }
 
 /// A backend on the command line.

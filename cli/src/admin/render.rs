@@ -19,6 +19,8 @@ pub enum Shape {
     Backend,
     /// `backends`
     Backends,
+    /// `findings`
+    Probe,
     /// One bucket.
     Bucket,
     /// `buckets`
@@ -81,6 +83,18 @@ pub fn render(shape: Shape, answer: &Value) -> String {
                 ("ENDPOINT", "endpoint"),
             ],
         ),
+        Shape::Probe => {
+            let findings = table(
+                answer.get("findings"),
+                &[
+                    ("CAPABILITY", "capability"),
+                    ("MEASURED", "measured"),
+                    ("DECLARED", "declared"),
+                    ("EVIDENCE", "evidence"),
+                ],
+            );
+            format!("{}\n{findings}", fields_without(answer, &["findings"]))
+        }
         Shape::Bucket => {
             let mapping = table(answer.get("mapping"), MAPPING);
             format!("{}\n{mapping}", fields_without(answer, &["mapping"]))

@@ -116,6 +116,11 @@ impl Backend {
             Self::Remove { id } => bare(Method::DELETE, &["backends", &id], Shape::Done),
             Self::Stop { id } => bare(Method::POST, &["backends", &id, "stop"], Shape::Backend),
             Self::Start { id } => bare(Method::POST, &["backends", &id, "start"], Shape::Backend),
+            Self::Probe { id, last: true, .. } => get(&["backends", &id, "probe"], &[], Shape::Probe),
+            Self::Probe { id, apply, .. } => {
+                let query = [("apply", apply.to_string())];
+                ApiRequest { method: Method::POST, ..get(&["backends", &id, "probe"], &query, Shape::Probe) }
+            }
         })
     }
 }

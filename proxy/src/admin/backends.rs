@@ -181,7 +181,7 @@ fn check_word(field: &'static str, value: &str, most: usize) -> Result<(), Probl
     }
 }
 
-async fn find(state: &Shared, id: &str) -> Result<Option<Backend>, Problem> {
+pub(super) async fn find(state: &Shared, id: &str) -> Result<Option<Backend>, Problem> {
     Ok(state.metadata.backends().await?.into_iter().find(|backend| backend.id.as_str() == id))
 }
 

@@ -1,5 +1,6 @@
 //! The admin API: tenants, keys, backends, buckets, copies and jobs, for operators, on its own listener.
-//! Never answers a secret after its creation, never talks to a backend, and shares nothing with the S3 side but state.
+//! Never answers a secret after its creation, talks to a backend only to probe it, and shares nothing with the S3 side but
+//! state.
 mod auth;
 mod backends;
 mod buckets;
@@ -9,6 +10,7 @@ mod health;
 mod input;
 mod jobs;
 mod keys;
+mod probe;
 mod problem;
 mod tenants;
 #[cfg(test)]
@@ -106,6 +108,7 @@ pub fn router(state: AdminState) -> Router {
         .route("/v1/backends/{backend}", get(backends::show).put(backends::replace).delete(backends::remove))
         .route("/v1/backends/{backend}/stop", post(backends::stop))
         .route("/v1/backends/{backend}/start", post(backends::start))
+        .route("/v1/backends/{backend}/probe", get(probe::last).post(probe::run))
         .route("/v1/names", get(copies::names))
         .route("/v1/explain", get(copies::explain))
         .route("/v1/jobs", get(jobs::history))

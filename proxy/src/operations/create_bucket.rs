@@ -19,7 +19,7 @@ const NAMES_TRIED: u32 = 8;
 
 /// What a backend answered to the creation of a physical bucket.
 #[derive(Debug, PartialEq, Eq)]
-enum Made {
+pub(crate) enum Made {
     /// It stands, and it is the gateway's.
     Ours,
     /// A stranger has the name.
@@ -133,7 +133,12 @@ impl Gateway {
         Err(S3Code::OperationAborted.into())
     }
 
-    async fn make_physical(&self, home: &UpstreamBackend, physical: &PhysicalBucket) -> Result<Made, UpstreamError> {
+    /// Makes a bucket on a backend, in the region that the backend insists on.
+    pub(crate) async fn make_physical(
+        &self,
+        home: &UpstreamBackend,
+        physical: &PhysicalBucket,
+    ) -> Result<Made, UpstreamError> {
         let request = UpstreamRequest::new(Method::PUT, physical, None);
         let plain = self.client.send(home, request.clone(), Bytes::new()).await.map(|_| ());
         let wants_location = matches!(&plain, Err(error) if matches!(

@@ -25,7 +25,9 @@ use s3gateway_s3::{Operation, S3Code};
 use std::{future::Future, time::Duration};
 
 pub(crate) use conditions::WriteConditions;
+pub(crate) use create_bucket::Made;
 pub(crate) use home::explain;
+pub(crate) use multipart::to_millis;
 pub(crate) use tagging::parse_put_tags;
 
 impl Gateway {

@@ -228,7 +228,7 @@ fn location(request: &S3Request, tls: bool) -> String {
 }
 
 /// A time as the store keeps it.
-pub(super) fn to_millis(time: SystemTime) -> Millis {
+pub(crate) fn to_millis(time: SystemTime) -> Millis {
     let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     Millis::try_from(since.as_millis()).unwrap_or(Millis::MAX)
 }

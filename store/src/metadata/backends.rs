@@ -3,7 +3,7 @@ use super::db::{Columns, render_json, write};
 use super::tenants::found;
 use super::{Metadata, feed};
 use crate::secrets::{open_secret, seal_secret};
-use crate::{Backend, Change, StoreError, sql};
+use crate::{Backend, BackendProbe, Change, StoreError, sql};
 use s3gateway_config::BackendId;
 use std::sync::Arc;
 
@@ -51,6 +51,28 @@ impl Metadata {
             });
         }
         Ok(backends)
+    }
+
+    /// Keeps what was measured of a backend, instead of what was measured before.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn put_probe(&self, id: &BackendId, probe: &BackendProbe) -> Result<(), StoreError> {
+        let probe = render_json(probe)?;
+        write!(&self.db, tx => {
+            let query = sqlx::query(sql::BACKEND_SET_PROBE).bind(id.as_str()).bind(probe.as_str());
+            found(query.execute(tx).await?.rows_affected())
+        })
+    }
+
+    /// What was measured of a backend last; `None` where nothing was, or not at the endpoint that it has now.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn probe(&self, id: &BackendId) -> Result<Option<BackendProbe>, StoreError> {
+        let query = sqlx::query(sql::BACKEND_PROBE).bind(id.as_str());
+        let row = self.db.read(query.fetch_optional(self.db.pool())).await?.ok_or(StoreError::NotFound)?;
+        if row.text("probe")?.is_empty() { Ok(None) } else { row.json("probe").map(Some) }
     }
 
     /// Removes a backend.

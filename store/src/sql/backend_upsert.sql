@@ -1,7 +1,8 @@
--- backend_upsert.sql: adds a backend at the end or updates it in its place.
+-- backend_upsert.sql: adds a backend at the end or updates it in its place. What was measured at another endpoint goes.
 -- $1 id, $2 place, $3 endpoint, $4 region, $5 access key, $6 sealed secret key, $7 capabilities
 insert into backends (id, place, endpoint, region, access_key, secret_key, capabilities, position)
 values ($1, $2, $3, $4, $5, $6, $7, (select coalesce(max(position), 0) + 1 from backends))
 on conflict (id) do update set
     place = excluded.place, endpoint = excluded.endpoint, region = excluded.region, access_key = excluded.access_key,
-    secret_key = excluded.secret_key, capabilities = excluded.capabilities
+    secret_key = excluded.secret_key, capabilities = excluded.capabilities,
+    probe = case when backends.endpoint = excluded.endpoint then backends.probe else '' end

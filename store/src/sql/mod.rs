@@ -20,6 +20,8 @@ statements! {
     BACKEND_DELETE = "backend_delete.sql";
     BACKEND_IS_MAPPED = "backend_is_mapped.sql";
     BACKEND_PLACE = "backend_place.sql";
+    BACKEND_PROBE = "backend_probe.sql";
+    BACKEND_SET_PROBE = "backend_set_probe.sql";
     BACKEND_UPSERT = "backend_upsert.sql";
     BACKENDS = "backends.sql";
     BUCKET_CLAIM = "bucket_claim.sql";

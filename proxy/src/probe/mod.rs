@@ -1,0 +1,125 @@
+//! Measures what a backend really does, in a scratch bucket of its own that is emptied and dropped afterwards.
+//! Each capability has one check; what a check cannot tell, because the backend is away or gives other errors than S3's,
+//! is left open rather than guessed.
+mod checks;
+mod scratch;
+
+use crate::{gateway::Gateway, upstream::UpstreamError};
+use s3gateway_config::{BackendId, Capabilities, KeyRule};
+use s3gateway_store::Finding;
+use scratch::Scratch;
+
+/// Why a backend could not be probed at all.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ProbeError {
+    /// This process knows no backend of that id.
+    #[error("this gateway has not heard of that backend yet; try again in a second")]
+    Unknown,
+    /// No scratch bucket can be made there.
+    #[error("no scratch bucket could be made: {0}")]
+    NoBucket(UpstreamError),
+}
+
+impl Gateway {
+    /// Measures every capability of a backend. Takes some fifty small requests; the scratch bucket's name begins with
+    /// `s3gw-probe-`.
+    ///
+    /// Cancel: the scratch bucket may stay.
+    ///
+    /// # Errors
+    /// [`ProbeError`] where nothing could be measured.
+    pub(crate) async fn probe(&self, id: &BackendId) -> Result<Vec<Finding>, ProbeError> {
+        let backend = self.backends.get(id).ok_or(ProbeError::Unknown)?;
+        let mut scratch = Scratch::make(self, &backend).await?;
+        let mut findings = vec![
+            checks::tagging(&scratch).await,
+            checks::list_uploads(&scratch).await,
+            checks::conditional_writes(&scratch).await,
+            checks::quoted_if_match(&scratch).await,
+            checks::server_side_copy(&scratch).await,
+            checks::exact_listing(&scratch).await,
+            checks::multipart_etag(&scratch).await,
+            checks::any_key(&scratch).await,
+        ];
+        // The last, since one answer to it is that the bucket is gone.
+        findings.push(checks::refuses_nonempty_delete(&mut scratch).await);
+        if let Err(error) = scratch.drop().await {
+            tracing::warn!(backend = %id, bucket = scratch.name(), %error, "a probe's scratch bucket is left behind");
+        }
+        Ok(findings)
+    }
+}
+
+/// The capabilities as measured; what was not measured stays as it was declared.
+pub(crate) fn measured(findings: &[Finding], declared: &Capabilities) -> Capabilities {
+    let mut capabilities = declared.clone();
+    for finding in findings {
+        let Some(holds) = finding.measured else { continue };
+        match finding.capability.as_str() {
+            "tagging" => capabilities.tagging = holds,
+            "list_uploads" => capabilities.list_uploads = holds,
+            "conditional_writes" => capabilities.conditional_writes = holds,
+            "quoted_if_match" => capabilities.quoted_if_match = holds,
+            "server_side_copy" => capabilities.server_side_copy = holds,
+            "exact_listing" => capabilities.exact_listing = holds,
+            "multipart_etag" => capabilities.multipart_etag = holds,
+            "any_key" => capabilities.keys = if holds { KeyRule::Any } else { KeyRule::FilePath },
+            "refuses_nonempty_delete" => capabilities.refuses_nonempty_delete = holds,
+            _ => {}
+        }
+    }
+    capabilities
+}
+
+/// What was declared of the capability that a finding is about.
+pub(crate) fn declared(capability: &str, capabilities: &Capabilities) -> Option<bool> {
+    Some(match capability {
+        "tagging" => capabilities.tagging,
+        "list_uploads" => capabilities.list_uploads,
+        "conditional_writes" => capabilities.conditional_writes,
+        "quoted_if_match" => capabilities.quoted_if_match,
+        "server_side_copy" => capabilities.server_side_copy,
+        "exact_listing" => capabilities.exact_listing,
+        "multipart_etag" => capabilities.multipart_etag,
+        "any_key" => capabilities.keys == KeyRule::Any,
+        "refuses_nonempty_delete" => capabilities.refuses_nonempty_delete,
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_measured_replaces_what_was_declared() {
+        let all = [
+            "tagging",
+            "list_uploads",
+            "conditional_writes",
+            "quoted_if_match",
+            "server_side_copy",
+            "exact_listing",
+            "multipart_etag",
+            "any_key",
+            "refuses_nonempty_delete",
+        ];
+        let finding = |capability: &str, measured| Finding {
+            capability: capability.to_owned(),
+            measured,
+            evidence: String::new(),
+        };
+        let before = Capabilities::default();
+        for name in all {
+            for holds in [true, false] {
+                let after = measured(&[finding(name, Some(holds))], &before);
+                assert_eq!(declared(name, &after), Some(holds), "{name}");
+                let others = all.iter().filter(|other| **other != name);
+                assert!(others.into_iter().all(|other| declared(other, &after) == declared(other, &before)), "{name}");
+            }
+            assert_eq!(measured(&[finding(name, None)], &before), before, "{name}: left as it was");
+        }
+        assert_eq!(measured(&[finding("levitation", Some(true))], &before), before);
+        assert_eq!(declared("levitation", &before), None);
+    }
+}

@@ -1,0 +1,127 @@
+//! A probe's own bucket on a backend, and the few requests that its checks are made of.
+use super::ProbeError;
+use crate::{
+    gateway::Gateway,
+    operations::Made,
+    upstream::{UpstreamAnswer, UpstreamBackend, UpstreamError, UpstreamRequest},
+};
+use bytes::Bytes;
+use http::Method;
+use s3gateway_s3::{
+    ObjectKey, PhysicalBucket,
+    xml::{InitiateMultipartUploadResult, ListBucketResult, ListVersion},
+};
+use std::sync::Arc;
+
+/// Pages of leftovers deleted before a scratch bucket is left as it is: far more than the checks make.
+const MOST_PAGES: usize = 20;
+
+/// A bucket that nobody else uses.
+pub(super) struct Scratch<'g> {
+    gateway: &'g Gateway,
+    backend: Arc<UpstreamBackend>,
+    bucket: PhysicalBucket,
+    /// Whether it still stands.
+    pub(super) stands: bool,
+}
+
+/// A backend's answer, or its refusal.
+pub(super) type Answer = Result<UpstreamAnswer, UpstreamError>;
+
+/// One request of a check, on a key of the scratch bucket or on the bucket itself.
+pub(super) struct Ask<'a> {
+    pub(super) method: Method,
+    pub(super) key: Option<&'a str>,
+    pub(super) query: &'a [(&'a str, &'a str)],
+    pub(super) headers: &'a [(&'a str, &'a str)],
+    pub(super) body: &'a [u8],
+}
+
+impl<'a> Ask<'a> {
+    pub(super) fn of(method: Method, key: &'a str) -> Self {
+        Self { method, key: Some(key), query: &[], headers: &[], body: &[] }
+    }
+
+    pub(super) fn of_bucket(method: Method, query: &'a [(&'a str, &'a str)]) -> Self {
+        Self { method, key: None, query, headers: &[], body: &[] }
+    }
+}
+
+impl<'g> Scratch<'g> {
+    /// Makes the bucket.
+    ///
+    /// # Errors
+    /// [`ProbeError::NoBucket`].
+    pub(super) async fn make(gateway: &'g Gateway, backend: &Arc<UpstreamBackend>) -> Result<Self, ProbeError> {
+        let name = format!("s3gw-probe-{:016x}", rand::random::<u64>());
+        let bucket = PhysicalBucket::parse(&name)
+            .map_err(|_| ProbeError::NoBucket(UpstreamError::Malformed("a name for the bucket")))?;
+        match gateway.make_physical(backend, &bucket).await {
+            Ok(Made::Ours) => Ok(Self { gateway, backend: backend.clone(), bucket, stands: true }),
+            Ok(Made::Taken) => Err(ProbeError::NoBucket(UpstreamError::Malformed("its random name is taken"))),
+            Err(error) => Err(ProbeError::NoBucket(error)),
+        }
+    }
+
+    pub(super) fn name(&self) -> &str {
+        self.bucket.for_upstream()
+    }
+
+    pub(super) async fn ask(&self, ask: Ask<'_>) -> Answer {
+        let key = ask.key.map(ObjectKey::parse).transpose();
+        let key = key.map_err(|_| UpstreamError::Malformed("no key"))?;
+        let mut request = UpstreamRequest::new(ask.method, &self.bucket, key.as_ref());
+        for (name, value) in ask.query {
+            request = request.query(name, value);
+        }
+        for (name, value) in ask.headers {
+            request = request.header(name, *value);
+        }
+        self.gateway.client.send(&self.backend, request, Bytes::copy_from_slice(ask.body)).await
+    }
+
+    pub(super) async fn put(&self, key: &str, body: &[u8], headers: &[(&str, &str)]) -> Answer {
+        self.ask(Ask { headers, body, ..Ask::of(Method::PUT, key) }).await
+    }
+
+    /// Whether the key holds these bytes.
+    pub(super) async fn holds(&self, key: &str, body: &[u8]) -> Result<bool, UpstreamError> {
+        match self.ask(Ask::of(Method::GET, key)).await {
+            Ok(answer) => Ok(answer.body == body),
+            Err(UpstreamError::Refused(_)) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Begins a multipart upload; its id.
+    pub(super) async fn begin_upload(&self, key: &str) -> Result<String, UpstreamError> {
+        let answer = self.ask(Ask { query: &[("uploads", "")], ..Ask::of(Method::POST, key) }).await?;
+        let begun = InitiateMultipartUploadResult::parse(&answer.body);
+        Ok(begun.map_err(|_| UpstreamError::Malformed("no such document was asked for"))?.upload_id)
+    }
+
+    pub(super) async fn list(&self, query: &[(&str, &str)]) -> Result<ListBucketResult, UpstreamError> {
+        let mut all = vec![("list-type", "2")];
+        all.extend(query);
+        let answer = self.ask(Ask::of_bucket(Method::GET, &all)).await?;
+        ListBucketResult::parse(ListVersion::V2, &answer.body)
+            .map_err(|_| UpstreamError::Malformed("no such document was asked for"))
+    }
+
+    /// Empties the bucket and drops it.
+    pub(super) async fn drop(&self) -> Result<(), UpstreamError> {
+        for _ in 0..MOST_PAGES {
+            if !self.stands {
+                break;
+            }
+            let page = self.list(&[]).await?;
+            for object in &page.contents {
+                self.ask(Ask::of(Method::DELETE, &object.key)).await?;
+            }
+            if page.contents.is_empty() {
+                return self.ask(Ask::of_bucket(Method::DELETE, &[])).await.map(|_| ());
+            }
+        }
+        Ok(())
+    }
+}
