@@ -10,7 +10,7 @@ use crate::{
 };
 use s3gateway_config::Capabilities;
 use s3gateway_s3::{
-    ObjectKey, S3Code, S3Error, S3Request,
+    ObjectKey, S3Code, S3Error, S3Request, VersionId,
     etag::{ETag, ETagCondition, unquoted},
 };
 
@@ -99,7 +99,7 @@ fn not_implemented(what: &str) -> S3Error {
 }
 
 impl Gateway {
-    /// The write's conditions, checked against what stands at the key now.
+    /// The write's conditions, checked against what stands at the key now, or against the version that a delete names.
     ///
     /// # Errors
     /// As [`WriteConditions::parse`] and its decision; `NotImplemented` where the home does not hold conditions on writes.
@@ -108,6 +108,7 @@ impl Gateway {
         admitted: &Admitted,
         routed: &Routed,
         key: &ObjectKey,
+        version: Option<&VersionId>,
     ) -> Result<WriteConditions, Refusal> {
         let conditions = WriteConditions::parse(&admitted.request)?;
         if conditions.is_empty() {
@@ -118,9 +119,9 @@ impl Gateway {
                 .because("The bucket's home does not support conditional writes.")
                 .into());
         }
-        let current = match self.head_at_home(routed, key).await {
+        let current = match self.head_at_home(routed, key, version).await {
             Ok(answer) => ETag::parse(etag_of(&answer)).ok(),
-            Err(refusal) if refusal.to_s3().code == S3Code::NoSuchKey => None,
+            Err(refusal) if matches!(refusal.to_s3().code, S3Code::NoSuchKey | S3Code::NoSuchVersion) => None,
             Err(refusal) => return Err(refusal),
         };
         conditions.decide(current.as_ref())?;

@@ -1,82 +1,125 @@
 //! DeleteObject and DeleteObjects. Deletes are writes: marked before they reach the home, so that replicas follow.
-use super::{conditions::WriteConditions, home::explain, parameters::invalid};
+use super::{conditions::WriteConditions, home::explain};
 use crate::{
     admit::{Admitted, Routed},
     answer::{Answer, RequestId},
     gateway::Gateway,
     refusal::Refusal,
     upstream::{UpstreamError, UpstreamRequest},
+    version::{DELETE_MARKER, VERSION_ID, meant},
 };
 use bytes::Bytes;
 use futures::stream::{self, StreamExt};
 use http::{Method, StatusCode};
 use s3gateway_s3::{
-    ObjectKey, S3Code, S3Error, S3Request, checksum,
+    ObjectKey, S3Code, S3Error, S3Request, VersionId, checksum,
     xml::{Delete, DeleteError, DeleteResult, DeletedObject, ObjectToDelete},
 };
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
-/// Deletes of one DeleteObjects in flight at the home.
+/// Keys of one DeleteObjects that are worked on at once at the home.
 const CONCURRENT_DELETES: usize = 8;
+
+/// What a delete has come to, as the client hears of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Deleted {
+    /// The version that was removed, or the delete marker that was made.
+    version: Option<VersionId>,
+    /// A delete marker was made, or removed where a version was named.
+    is_marker: bool,
+}
+
+/// A key, and the version of it that is to go; `None`: whatever a delete without a version does.
+type Target<'k> = (&'k ObjectKey, Option<VersionId>);
+type Outcomes<'k> = HashMap<Target<'k>, Result<Deleted, Refusal>>;
 
 impl Gateway {
     pub(super) async fn delete_object(&self, admitted: &Admitted) -> Result<Answer, Refusal> {
         let (routed, key) = (admitted.routed()?, admitted.key()?);
-        let conditions = self.check_write_conditions(admitted, routed, key).await?;
-        self.delete_key(routed, key, &conditions, admitted.request_id).await?;
-        Ok(Answer::empty(StatusCode::NO_CONTENT))
+        let version = routed.version(admitted.request.version_id()?)?;
+        let conditions = self.check_write_conditions(admitted, routed, key, version.as_ref()).await?;
+        let deleted = self.delete_key(routed, key, version.as_ref(), &conditions, admitted.request_id).await?;
+        let answer = Answer::empty(StatusCode::NO_CONTENT).with_some(VERSION_ID, deleted.version);
+        Ok(answer.with_some(DELETE_MARKER, deleted.is_marker.then_some("true")))
     }
 
     pub(super) async fn delete_objects(&self, admitted: &Admitted, body: &Bytes) -> Result<Answer, Refusal> {
         let routed = admitted.routed()?;
         require_integrity(&admitted.request)?;
         let delete = Delete::parse(body)?;
-        let unconditional = WriteConditions::default();
-        // The same key twice is one delete: two at once would race each other at the backend.
-        let mut keys: Vec<&ObjectKey> =
-            delete.objects.iter().filter(|o| refuse_object(o).is_none()).map(|o| &o.key).collect();
-        keys.sort_unstable();
-        keys.dedup();
-        let mut deletes = Vec::with_capacity(keys.len());
-        for key in keys {
-            deletes.push(self.delete_one(routed, key, &unconditional, admitted.request_id));
+        let keeps_versions = routed.home.capabilities().keeps_versions();
+        let mut by_key: BTreeMap<&ObjectKey, Vec<Option<VersionId>>> = BTreeMap::new();
+        for object in &delete.objects {
+            if let Ok((key, version)) = judge_object(keeps_versions, object) {
+                let versions = by_key.entry(key).or_default();
+                // The same twice is one delete.
+                if !versions.contains(&version) {
+                    versions.push(version);
+                }
+            }
         }
-        let outcomes: HashMap<&ObjectKey, Result<(), Refusal>> =
-            stream::iter(deletes).buffer_unordered(CONCURRENT_DELETES).collect().await;
-        Ok(Answer::xml(render_outcomes(&delete, &outcomes).render()))
+        let mut deletes = Vec::with_capacity(by_key.len());
+        for (key, versions) in by_key {
+            deletes.push(self.delete_versions(routed, key, versions, admitted.request_id));
+        }
+        let outcomes: Vec<_> = stream::iter(deletes).buffer_unordered(CONCURRENT_DELETES).collect().await;
+        let outcomes = outcomes.into_iter().flatten().collect();
+        Ok(Answer::xml(render_outcomes(keeps_versions, &delete, &outcomes).render()))
     }
 
-    /// A delete of a batch, with the key that it is about.
-    async fn delete_one<'k>(
+    /// The deletes of a batch that are about one key, one after the other: two at once would race at the backend.
+    async fn delete_versions<'k>(
         &self,
         routed: &Routed,
         key: &'k ObjectKey,
-        conditions: &WriteConditions,
+        versions: Vec<Option<VersionId>>,
         request_id: RequestId,
-    ) -> (&'k ObjectKey, Result<(), Refusal>) {
-        (key, self.delete_key(routed, key, conditions, request_id).await)
+    ) -> Vec<(Target<'k>, Result<Deleted, Refusal>)> {
+        let unconditional = WriteConditions::default();
+        let mut outcomes = Vec::with_capacity(versions.len());
+        for version in versions {
+            let deleted = self.delete_key(routed, key, version.as_ref(), &unconditional, request_id).await;
+            outcomes.push(((key, version), deleted));
+        }
+        outcomes
     }
 
-    /// Deletes one key at its home; one that is not there, or cannot be, is deleted already.
+    /// Deletes one key or version at its home; one that is not there, or cannot be, is deleted already.
     async fn delete_key(
         &self,
         routed: &Routed,
         key: &ObjectKey,
+        version: Option<&VersionId>,
         conditions: &WriteConditions,
         request_id: RequestId,
-    ) -> Result<(), Refusal> {
+    ) -> Result<Deleted, Refusal> {
         if !routed.holds(key) {
-            return Ok(());
+            return Ok(Deleted::default());
         }
-        let request = conditions.put_on(routed.home.capabilities(), routed.request(Method::DELETE, Some(key))?);
-        let write = self.delete_at_home(routed, request);
-        self.write_lending(&routed.route, key, request_id, write, |()| "", None).await
+        let request = routed.request(Method::DELETE, Some(key))?.version(version);
+        let request = conditions.put_on(routed.home.capabilities(), request);
+        let write = self.delete_at_home(routed, version, request);
+        self.write_lending(&routed.route, key, request_id, write, |_| "", None).await
     }
 
-    async fn delete_at_home(&self, routed: &Routed, request: UpstreamRequest) -> Result<(), UpstreamError> {
+    async fn delete_at_home(
+        &self,
+        routed: &Routed,
+        version: Option<&VersionId>,
+        request: UpstreamRequest,
+    ) -> Result<Deleted, UpstreamError> {
         match self.client.send(&routed.home, request, Bytes::new()).await.map_err(explain) {
-            Ok(_) => Ok(()),
-            Err(UpstreamError::Refused(refused)) if refused.status == 404 => Ok(()),
+            Ok(answer) => {
+                let answered = self.answered_version(routed, answer.header(VERSION_ID.as_str())).await;
+                if answered.is_none() && !routed.route.versioning.is_set() {
+                    return Ok(Deleted::default());
+                }
+                let is_marker = answer.header(DELETE_MARKER.as_str()) == "true";
+                Ok(Deleted { version: version.cloned().or(answered), is_marker })
+            }
+            Err(UpstreamError::Refused(refused)) if refused.status == 404 => {
+                Ok(Deleted { version: version.cloned(), is_marker: false })
+            }
             Err(error) => Err(error),
         }
     }
@@ -97,35 +140,44 @@ fn require_integrity(request: &S3Request) -> Result<(), S3Error> {
     }
 }
 
-/// What the gateway does not do for one object of a batch.
-fn refuse_object(object: &ObjectToDelete) -> Option<S3Error> {
+/// What is to be deleted for one object of a batch, or why nothing is.
+fn judge_object(keeps_versions: bool, object: &ObjectToDelete) -> Result<Target<'_>, S3Error> {
     if object.is_conditional() {
-        return Some(S3Code::NotImplemented.because("Conditions on objects of DeleteObjects are not implemented."));
+        return Err(S3Code::NotImplemented.because("Conditions on objects of DeleteObjects are not implemented."));
     }
-    match object.version_id.as_deref() {
-        None | Some("null") => None,
-        Some(other) => Some(invalid("versionId", other, "Invalid version id specified")),
-    }
+    let asked = object.version_id.as_deref().map(VersionId::parse).transpose()?;
+    Ok((&object.key, meant(keeps_versions, asked)?))
 }
 
 /// One entry for each object of the request, in its order; in quiet mode only what failed.
-fn render_outcomes(delete: &Delete, outcomes: &HashMap<&ObjectKey, Result<(), Refusal>>) -> DeleteResult {
+fn render_outcomes(keeps_versions: bool, delete: &Delete, outcomes: &Outcomes<'_>) -> DeleteResult {
     let mut result = DeleteResult::default();
     for object in &delete.objects {
-        let error = match (refuse_object(object), outcomes.get(&object.key)) {
-            (Some(error), _) => Some(error),
-            (None, Some(Ok(()))) => None,
-            (None, Some(Err(refusal))) => Some(refusal.to_s3()),
-            (None, None) => Some(S3Code::InternalError.error()),
+        let outcome = match judge_object(keeps_versions, object) {
+            Err(error) => Err(error),
+            Ok(target) => match outcomes.get(&target) {
+                Some(Ok(deleted)) => Ok(deleted),
+                Some(Err(refusal)) => Err(refusal.to_s3()),
+                None => Err(S3Code::InternalError.error()),
+            },
         };
         let (key, version_id) = (object.key.as_str().to_owned(), object.version_id.clone());
-        match error {
-            Some(error) => {
+        match outcome {
+            Err(error) => {
                 let (code, message) = (error.code.name().to_owned(), error.message.into_owned());
                 result.errors.push(DeleteError { key, version_id, code, message });
             }
-            None if !delete.quiet => result.deleted.push(DeletedObject { key, version_id, ..DeletedObject::default() }),
-            None => {}
+            Ok(deleted) if !delete.quiet => result.deleted.push(DeletedObject {
+                key,
+                version_id,
+                delete_marker: deleted.is_marker.then_some(true),
+                delete_marker_version_id: deleted
+                    .version
+                    .as_ref()
+                    .filter(|_| deleted.is_marker)
+                    .map(ToString::to_string),
+            }),
+            Ok(_) => {}
         }
     }
     result
@@ -171,14 +223,38 @@ mod tests {
         let objects =
             vec![object("gone", None), object("stuck", None), object("gone", Some("null")), object("old", Some("7"))];
         let (gone, stuck) = (ObjectKey::parse("gone").expect("a key"), ObjectKey::parse("stuck").expect("a key"));
-        let outcomes = HashMap::from([(&gone, Ok(())), (&stuck, Err(Refusal::from(UpstreamError::OutOfService)))]);
+        let outcomes = HashMap::from([
+            ((&gone, None), Ok(Deleted::default())),
+            ((&stuck, None), Err(Refusal::from(UpstreamError::OutOfService))),
+        ]);
         let delete = Delete { objects, quiet: false };
-        let result = render_outcomes(&delete, &outcomes);
+        let result = render_outcomes(false, &delete, &outcomes);
         assert_eq!(result.deleted.iter().map(|d| d.key.as_str()).collect::<Vec<_>>(), ["gone", "gone"]);
         let errors: Vec<_> = result.errors.iter().map(|e| (e.key.as_str(), e.code.as_str())).collect();
         assert_eq!(errors, [("stuck", "ServiceUnavailable"), ("old", "InvalidArgument")]);
-        let quiet = render_outcomes(&Delete { quiet: true, ..delete }, &outcomes);
+        let quiet = render_outcomes(false, &Delete { quiet: true, ..delete }, &outcomes);
         assert!(quiet.deleted.is_empty());
         assert_eq!(quiet.errors.len(), 2);
+    }
+
+    #[test]
+    fn versions_and_markers_are_told_apart() {
+        let id = |text: &str| VersionId::parse(text).expect(text);
+        let key = ObjectKey::parse("k").expect("a key");
+        let deleted = |version, is_marker| Ok(Deleted { version: Some(id(version)), is_marker });
+        let outcomes = HashMap::from([
+            ((&key, None), deleted("3", true)),
+            ((&key, Some(id("1"))), deleted("1", false)),
+            ((&key, Some(id("2"))), deleted("2", true)),
+        ]);
+        let objects = vec![object("k", None), object("k", Some("1")), object("k", Some("2")), object("k", Some("a b"))];
+        let result = render_outcomes(true, &Delete { objects, quiet: false }, &outcomes);
+        let told: Vec<_> = result
+            .deleted
+            .iter()
+            .map(|d| (d.version_id.as_deref(), d.delete_marker, d.delete_marker_version_id.as_deref()))
+            .collect();
+        assert_eq!(told, [(None, Some(true), Some("3")), (Some("1"), None, None), (Some("2"), Some(true), Some("2"))]);
+        assert_eq!(result.errors.iter().map(|e| e.code.as_str()).collect::<Vec<_>>(), ["InvalidArgument"]);
     }
 }
