@@ -19,6 +19,9 @@ pub enum KeyRule {
 pub struct Capabilities {
     /// Object tagging; where false the gateway keeps tags in its metadata.
     pub tagging: bool,
+    /// Versioning of buckets with everything that belongs to it; where false it is refused. It takes `tagging`, too: tags
+    /// that the gateway keeps know no versions.
+    pub versioning: bool,
     /// ListMultipartUploads; where false the gateway keeps open uploads in its metadata.
     pub list_uploads: bool,
     /// Holds `If-None-Match` and `If-Match` on PutObject; where false they are not sent. Either way the gateway holds them.
@@ -41,6 +44,7 @@ impl Default for Capabilities {
     fn default() -> Self {
         Self {
             tagging: true,
+            versioning: true,
             list_uploads: true,
             conditional_writes: true,
             quoted_if_match: true,
@@ -50,6 +54,13 @@ impl Default for Capabilities {
             multipart_etag: true,
             keys: KeyRule::Any,
         }
+    }
+}
+
+impl Capabilities {
+    /// Whether the gateway offers versioning of buckets on such a backend.
+    pub fn keeps_versions(&self) -> bool {
+        self.versioning && self.tagging
     }
 }
 

@@ -75,11 +75,15 @@ impl Gateway {
         }
         let route = match (&request.bucket, request.operation) {
             (None, _) | (_, Operation::CreateBucket) => None,
-            // Whether a bucket is there is asked right after it was made or deleted, maybe through another proxy.
-            (Some(bucket), Operation::HeadBucket) => {
+            // Whether a bucket is there, or keeps versions, is asked right after that has changed, maybe through another proxy.
+            (Some(bucket), operation) if looks_at_the_bucket(operation) => {
                 Some(self.admit_route(self.routes.ask(&self.metadata, &tenant, bucket).await?)?)
             }
-            (Some(bucket), _) => Some(self.resolve(&tenant, bucket).await?),
+            (Some(bucket), operation) => {
+                let routed = self.resolve(&tenant, bucket).await?;
+                self.require_versions(&routed, operation).await?;
+                Some(routed)
+            }
         };
         Ok(Admitted { request, verified, tenant, route, request_id, tls })
     }
@@ -106,4 +110,10 @@ impl Gateway {
         let others = route.placement.iter().filter(|id| **id != route.home).filter_map(|id| self.backends.get(id));
         others.filter(|other| residency::decide(&route.tenant_policy, &route.bucket_policy, other.place()).is_ok())
     }
+}
+
+/// Operations that are about the bucket as it is now.
+fn looks_at_the_bucket(operation: Operation) -> bool {
+    use Operation::*;
+    matches!(operation, HeadBucket | DeleteBucket | GetBucketVersioning | PutBucketVersioning | ListObjectVersions)
 }

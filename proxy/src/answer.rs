@@ -60,6 +60,13 @@ impl Answer {
         self.headers.push((name, value.into()));
         self
     }
+    /// Adds a header, if there is a value.
+    pub fn with_some(self, name: HeaderName, value: Option<impl ToString>) -> Self {
+        match value {
+            Some(value) => self.with(name, value.to_string()),
+            None => self,
+        }
+    }
     /// S3's error document; without body for HEAD and 304.
     pub fn error(error: &S3Error, resource: &str, request_id: RequestId, without_body: bool) -> Self {
         let status = StatusCode::from_u16(error.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);

@@ -17,6 +17,7 @@ mod service;
 mod settings;
 mod transfer;
 pub mod upstream;
+mod version;
 
 pub use gateway::{Gateway, ProxyParts, StartError};
 pub use service::{Listeners, serve};

@@ -1,6 +1,6 @@
 //! `x-amz-copy-source`: which object a copy reads.
 //! Invariant: the bucket is everything before the first `/` of the decoded value, the key everything after it, literally.
-use crate::{LogicalBucket, ObjectKey, S3Code, S3Error, uri};
+use crate::{LogicalBucket, ObjectKey, S3Code, S3Error, VersionId, uri};
 
 /// The object that CopyObject or UploadPartCopy reads.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -10,7 +10,7 @@ pub struct CopySource {
     /// The source key.
     pub key: ObjectKey,
     /// The version asked for, where one is.
-    pub version_id: Option<String>,
+    pub version_id: Option<VersionId>,
 }
 
 /// Parses the header's value: `bucket/key`, with or without a leading slash, percent-encoded, then `?versionId=…` or nothing.
@@ -37,10 +37,11 @@ pub fn parse(value: &str) -> Result<CopySource, S3Error> {
     })
 }
 
-fn parse_version(query: &str) -> Result<String, S3Error> {
+fn parse_version(query: &str) -> Result<VersionId, S3Error> {
     let version = query.strip_prefix("versionId=").filter(|v| !v.is_empty() && !v.contains(['&', '?', '=']));
     let version = version.ok_or_else(|| invalid("Copy Source may have the query versionId=… only."))?;
-    uri::decode_path(version).map_err(|_| invalid("The version id in Copy Source is malformed."))
+    let version = uri::decode_path(version).map_err(|_| invalid("The version id in Copy Source is malformed."))?;
+    VersionId::parse(&version)
 }
 
 fn invalid(message: &'static str) -> S3Error {
@@ -68,6 +69,7 @@ mod tests {
             ("mine/k%3FversionId=7", Some(("mine", "k?versionId=7", None))),
             ("mine/k?versionId=a%2Fb", Some(("mine", "k", Some("a/b")))),
             ("mine/k?versionId=null", Some(("mine", "k", Some("null")))),
+            ("mine/k?versionId=a%20b", None),
             ("mine/k?versionId=", None),
             ("mine/k?versionId=1&versionId=2", None),
             ("mine/k?versionId=1?versionId=2", None),
@@ -88,7 +90,8 @@ mod tests {
             ("arn:aws:s3:us-east-1:1:accesspoint/ap/object/k", None),
         ] {
             let got = parse(value);
-            let got = got.as_ref().map(|s| (s.bucket.as_str(), s.key.as_str(), s.version_id.as_deref()));
+            let got =
+                got.as_ref().map(|s| (s.bucket.as_str(), s.key.as_str(), s.version_id.as_ref().map(VersionId::as_str)));
             assert_eq!(got.map_err(|e| e.code), want.ok_or(S3Code::InvalidArgument), "{value}");
         }
         assert!(parse(&format!("mine/{}", "k".repeat(1024))).is_ok());

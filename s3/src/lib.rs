@@ -16,6 +16,7 @@ mod single;
 pub mod tagging;
 mod target;
 pub mod uri;
+mod version;
 pub mod xml;
 
 pub use copy_source::CopySource;
@@ -26,3 +27,4 @@ pub use operation::{Access, Operation};
 pub use query::Query;
 pub use request::{Addressing, S3Request};
 pub use tagging::TagSet;
+pub use version::{VersionId, Versioning};

@@ -33,6 +33,7 @@ pub enum Operation {
     PutBucketTagging,
     DeleteBucketTagging,
     GetBucketVersioning,
+    PutBucketVersioning,
     ListObjectVersions,
     // Known by name, answered NotImplemented.
     PostObject,
@@ -100,7 +101,6 @@ pub enum Operation {
     DeleteBucketReplication,
     GetBucketRequestPayment,
     PutBucketRequestPayment,
-    PutBucketVersioning,
     GetBucketWebsite,
     PutBucketWebsite,
     DeleteBucketWebsite,
@@ -166,6 +166,7 @@ impl Operation {
                 | PutBucketTagging
                 | DeleteBucketTagging
                 | GetBucketVersioning
+                | PutBucketVersioning
                 | ListObjectVersions
         )
     }

@@ -1,7 +1,7 @@
 //! The one parse of a request: from HTTP's method, target and headers to a typed [`S3Request`].
 //! Invariant: nothing after this file looks at the raw target again.
 use crate::{
-    CopySource, LogicalBucket, ObjectKey, Operation, Query, S3Code, S3Error, copy_source,
+    CopySource, LogicalBucket, ObjectKey, Operation, Query, S3Code, S3Error, VersionId, copy_source,
     dispatch::{self, Addressed},
     host, single, target, uri,
 };
@@ -93,6 +93,14 @@ impl S3Request {
             None => Ok(None),
             Some(value) => copy_source::parse(std::str::from_utf8(value.as_bytes()).unwrap_or_default()).map(Some),
         }
+    }
+
+    /// The query parameter `versionId`.
+    ///
+    /// # Errors
+    /// `InvalidArgument` where it is there and can be no version's id.
+    pub fn version_id(&self) -> Result<Option<VersionId>, S3Error> {
+        self.query.get("versionId").map(VersionId::parse).transpose()
     }
 
     /// The query parameter `partNumber`, 1 to 10,000.

@@ -1,6 +1,6 @@
 //! The rows of the control plane as the rest of the project sees them.
 use s3gateway_config::{BackendId, Capabilities, Place, ResidencyPolicy, Secret};
-use s3gateway_s3::{LogicalBucket, ObjectKey, PhysicalBucket};
+use s3gateway_s3::{LogicalBucket, ObjectKey, PhysicalBucket, Versioning};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::sync::Arc;
 
@@ -146,6 +146,8 @@ pub struct Route {
     pub bucket_policy: ResidencyPolicy,
     /// The LocationConstraint as the client gave it, empty where it gave none.
     pub location: String,
+    /// Whether its home keeps versions.
+    pub versioning: Versioning,
     /// When it was created.
     pub created_at: Millis,
 }

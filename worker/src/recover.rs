@@ -1,10 +1,10 @@
 //! Ends what a gateway that died has left half done: buckets that were being created or deleted.
-//! Invariant: a bucket with an object in it is never dropped; its deletion is called off instead.
+//! Invariant: a bucket with an object, a version or a delete marker in it is never dropped; its deletion is called off instead.
 use crate::backend::{BackendError, Remote};
 use crate::backends::Backends;
 use crate::clock::millis;
 use crate::turn::Turn;
-use s3gateway_s3::PhysicalBucket;
+use s3gateway_s3::{PhysicalBucket, Versioning};
 use s3gateway_store::{Metadata, StoreError, UnfinishedBucket};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -63,7 +63,7 @@ impl Recoverer {
         let remote = self.backends.get(&route.home).await?.ok_or(RecoverError::NoHome)?;
         let physical = route.physical_on(&route.home).ok_or(RecoverError::NoHome)?;
         if remote.owns_bucket(physical).await? {
-            if !is_empty(&remote, physical).await? {
+            if !is_empty(&remote, physical, route.versioning).await? {
                 return self.keep(bucket).await;
             }
             crate::retire::drop_bucket(&remote, physical).await?;
@@ -98,7 +98,13 @@ enum RecoverError {
     Store(#[from] StoreError),
 }
 
-async fn is_empty(remote: &Remote, bucket: &PhysicalBucket) -> Result<bool, BackendError> {
+/// Whether a bucket holds nothing that a client could still read or bring back: old versions and delete markers count.
+async fn is_empty(remote: &Remote, bucket: &PhysicalBucket, versioning: Versioning) -> Result<bool, BackendError> {
+    if versioning.is_set() {
+        let list = remote.control.list_object_versions().bucket(bucket.for_upstream()).max_keys(1).send().await;
+        let page = list.map_err(|e| remote.classify("ListObjectVersions", &e))?;
+        return Ok(page.versions().is_empty() && page.delete_markers().is_empty());
+    }
     let list = remote.control.list_objects_v2().bucket(bucket.for_upstream()).max_keys(1).send().await;
     let page = list.map_err(|e| remote.classify("ListObjectsV2", &e))?;
     Ok(page.contents().is_empty())

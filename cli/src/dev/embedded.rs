@@ -21,6 +21,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 /// What s3s-fs 0.14 does, as read in its source and seen in tests; `storage` makes good what it can.
 pub const CAPABILITIES: Capabilities = Capabilities {
     tagging: false,
+    versioning: false,
     list_uploads: false,
     conditional_writes: true,
     quoted_if_match: true,

@@ -22,7 +22,30 @@ pub fn refuse_unsupported(request: &S3Request) -> Result<(), S3Error> {
         }
     }
     check_metadata(&request.headers)?;
+    check_version(request)?;
     check_query(request)
+}
+
+/// Refuses a version where none can be meant: acting on the current one instead would read or delete what was not meant.
+fn check_version(request: &S3Request) -> Result<(), S3Error> {
+    use s3gateway_s3::Operation::*;
+    let takes_one = matches!(
+        request.operation,
+        GetObject
+            | HeadObject
+            | DeleteObject
+            | GetObjectAttributes
+            | GetObjectTagging
+            | PutObjectTagging
+            | DeleteObjectTagging
+    );
+    match request.version_id()? {
+        Some(version) if !takes_one => Err(S3Code::InvalidArgument
+            .because("This operation does not accept a version-id.")
+            .with("ArgumentName", "versionId")
+            .with("ArgumentValue", version.as_str())),
+        _ => Ok(()),
+    }
 }
 
 /// `x-amz-…`, name in lower case.
@@ -97,10 +120,6 @@ fn check_query(request: &S3Request) -> Result<(), S3Error> {
     for (name, value) in request.query.iter() {
         if name.starts_with("response-") && value.chars().any(char::is_control) {
             return Err(S3Code::InvalidArgument.because("A response header override holds a control character."));
-        }
-        if name == "versionId" && value != "null" {
-            // Acting on the current version instead would read or delete what was not meant.
-            return Err(S3Code::InvalidArgument.because("Invalid version id specified"));
         }
         let name = lower_case(name);
         if name.starts_with("x-amz-") && !is_harmless_in_query(&name) {
@@ -202,12 +221,29 @@ mod tests {
             ("x-amz-tagging=a%3Db", Some(NotImplemented)),
             ("x-amz-server-side-encryption=AES256", Some(NotImplemented)),
             ("x-amz-copy-source=%2Fb%2Fsecret", Some(NotImplemented)),
-            ("versionId=null", None),
-            ("versionId=x", Some(InvalidArgument)),
-            ("versionId=", Some(InvalidArgument)),
         ] {
             let got = refuse_unsupported(&request(&format!("/b-1/k?{query}"), &[]));
             assert_eq!(got.err().map(|e| e.code), want, "{query}");
+        }
+    }
+
+    #[test]
+    fn a_version_is_named_only_where_one_can_be_meant() {
+        for (method, target, fine) in [
+            (Method::GET, "/b-1/k?versionId=x", true),
+            (Method::DELETE, "/b-1/k?versionId=null", true),
+            (Method::PUT, "/b-1/k?tagging&versionId=x", true),
+            (Method::GET, "/b-1/k?versionId=", false),
+            (Method::GET, "/b-1/k?versionId=a%20b", false),
+            (Method::PUT, "/b-1/k?versionId=x", false),
+            (Method::PUT, "/b-1/k?versionId=null", false),
+            (Method::GET, "/b-1?versionId=x", false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert("host", HeaderValue::from_static("gateway"));
+            let request = S3Request::parse(&method, target, headers, &[]).unwrap();
+            let got = refuse_unsupported(&request).map_err(|e| e.code);
+            assert_eq!(got, if fine { Ok(()) } else { Err(S3Code::InvalidArgument) }, "{method} {target}");
         }
     }
 

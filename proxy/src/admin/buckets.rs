@@ -33,6 +33,9 @@ pub(super) struct BucketView {
     home: String,
     epoch: i64,
     replica_count: u32,
+    /// As S3 names it; absent where it was never set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    versioning: Option<&'static str>,
     policy: ResidencyPolicy,
     mapping: Vec<Mapping>,
     created_at: String,
@@ -132,6 +135,7 @@ fn view(tenant: &str, route: &Route) -> BucketView {
         home: route.home.to_string(),
         epoch: route.epoch,
         replica_count: route.replica_count,
+        versioning: route.versioning.status(),
         policy: route.bucket_policy.clone(),
         mapping: mapping.collect(),
         created_at: render_time(route.created_at),

@@ -1,6 +1,13 @@
 //! GetObjectAttributes, answered from HEAD: several servers take the request for a plain GET.
 use super::home::etag_of;
-use crate::{admit::Admitted, answer::Answer, gateway::Gateway, refusal::Refusal, upstream::UpstreamAnswer};
+use crate::{
+    admit::Admitted,
+    answer::Answer,
+    gateway::Gateway,
+    refusal::Refusal,
+    upstream::UpstreamAnswer,
+    version::{VERSION_ID, of_version},
+};
 use bytes::Bytes;
 use http::{Method, header};
 use s3gateway_s3::{
@@ -28,10 +35,13 @@ impl Gateway {
     pub(super) async fn object_attributes(&self, admitted: &Admitted) -> Result<Answer, Refusal> {
         let (routed, key) = (admitted.routed()?, admitted.key()?);
         let asked = parse_attributes(&admitted.request)?;
+        let version = routed.version(admitted.request.version_id()?)?;
         routed.require_held(key)?;
         let request = routed.request(Method::HEAD, Some(key))?.header("x-amz-checksum-mode", "ENABLED");
-        let head = self.ask_home(routed, request, Bytes::new()).await?;
-        let answer = Answer::xml(describe(&head, &asked).render());
+        let head = self.ask_home(routed, request.version(version.as_ref()), Bytes::new()).await;
+        let head = head.map_err(|error| of_version(error, version.as_ref()))?;
+        let answer = Answer::xml(describe(&head, &asked).render())
+            .with_some(VERSION_ID, self.shown_version(routed, head.header(VERSION_ID.as_str())).await);
         Ok(match head.header("last-modified") {
             "" => answer,
             modified => answer.with(header::LAST_MODIFIED, modified),

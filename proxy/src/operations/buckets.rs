@@ -14,7 +14,10 @@ use bytes::Bytes;
 use http::{HeaderName, Method, StatusCode};
 use s3gateway_s3::{
     S3Code, S3Error, S3Request,
-    xml::{BucketEntry, ListAllMyBucketsResult, ListBucketResult, ListVersion, LocationConstraint, Owner},
+    xml::{
+        BucketEntry, ListAllMyBucketsResult, ListBucketResult, ListVersion, ListVersionsResult, LocationConstraint,
+        Owner,
+    },
 };
 use s3gateway_store::{Millis, TenantId};
 use std::time::{Duration, SystemTime};
@@ -97,7 +100,12 @@ impl Gateway {
 
     async fn delete_at_its_home(&self, routed: &Routed) -> Result<(), Refusal> {
         let physical = physical_on(&routed.route, &routed.home)?;
-        match self.holds_no_object(&routed.home, physical).await {
+        let is_empty = match routed.route.versioning.is_set() {
+            // Old versions and delete markers count as well (Amazon S3 API Reference, DeleteBucket).
+            true => self.holds_no_version(&routed.home, physical).await,
+            false => self.holds_no_object(&routed.home, physical).await,
+        };
+        match is_empty {
             Ok(true) => {}
             Ok(false) => return Err(S3Code::BucketNotEmpty.into()),
             Err(error) if is_gone(&error) => return Ok(()),
@@ -136,6 +144,18 @@ impl Gateway {
         let answer = self.client.send(backend, request, Bytes::new()).await?;
         let page = ListBucketResult::parse(ListVersion::V2, &answer.body).map_err(unreadable)?;
         Ok(page.contents.is_empty() && page.common_prefixes.is_empty() && !page.is_truncated)
+    }
+
+    /// Whether a physical bucket lists neither a version nor a delete marker.
+    async fn holds_no_version(
+        &self,
+        backend: &crate::upstream::UpstreamBackend,
+        physical: &s3gateway_s3::PhysicalBucket,
+    ) -> Result<bool, UpstreamError> {
+        let request = UpstreamRequest::new(Method::GET, physical, None).query("versions", "").query("max-keys", "1");
+        let answer = self.client.send(backend, request, Bytes::new()).await?;
+        let page = ListVersionsResult::parse(&answer.body).map_err(unreadable)?;
+        Ok(page.entries.is_empty() && !page.is_truncated)
     }
 }
 

@@ -4,7 +4,7 @@ use super::home::etag_of;
 use crate::{admit::Routed, gateway::Gateway, refusal::Refusal, upstream::UpstreamRequest};
 use s3gateway_config::Capabilities;
 use s3gateway_s3::{
-    ObjectKey, S3Code, S3Error, S3Request,
+    ObjectKey, S3Code, S3Error, S3Request, VersionId,
     etag::{ETag, ETagCondition, unquoted},
 };
 
@@ -15,6 +15,8 @@ pub(crate) struct WriteConditions {
     /// `If-None-Match: *`, the only form that S3 knows on writes.
     if_absent: bool,
     raw: Vec<(&'static str, String)>,
+    /// What they are about, where that is not the current version.
+    version: Option<VersionId>,
 }
 
 impl WriteConditions {
@@ -39,7 +41,7 @@ impl WriteConditions {
         }
         let raw = [("if-match", if_match), ("if-none-match", if_none_match)];
         let raw = raw.into_iter().filter_map(|(name, value)| Some((name, value?.to_owned()))).collect();
-        Ok(Self { if_match: parsed, if_absent: if_none_match.is_some(), raw })
+        Ok(Self { if_match: parsed, if_absent: if_none_match.is_some(), raw, version: None })
     }
 
     /// Whether there are none.
@@ -72,7 +74,13 @@ impl WriteConditions {
     pub(super) fn on_etag(etag: &str) -> Result<Self, S3Error> {
         let parsed = ETagCondition::parse(etag)
             .map_err(|_| super::parameters::invalid("ETag", etag, "ETag of an object to delete is none."))?;
-        Ok(Self { if_match: Some(parsed), if_absent: false, raw: vec![("if-match", etag.to_owned())] })
+        let raw = vec![("if-match", etag.to_owned())];
+        Ok(Self { if_match: Some(parsed), if_absent: false, raw, version: None })
+    }
+
+    /// The same conditions, on the version that a delete names.
+    pub(super) fn of_version(self, version: Option<&VersionId>) -> Self {
+        Self { version: version.cloned(), ..self }
     }
 
     /// Adds the conditions to the request that they are about, in the form that the backend takes; one that holds none
@@ -120,9 +128,9 @@ impl Gateway {
         if conditions.is_empty() {
             return Ok(());
         }
-        let current = match self.head_at_home(routed, key).await {
+        let current = match self.head_at_home(routed, key, conditions.version.as_ref()).await {
             Ok(answer) => ETag::parse(etag_of(&answer)).ok(),
-            Err(refusal) if refusal.to_s3().code == S3Code::NoSuchKey => None,
+            Err(refusal) if matches!(refusal.to_s3().code, S3Code::NoSuchKey | S3Code::NoSuchVersion) => None,
             Err(refusal) => return Err(refusal),
         };
         Ok(conditions.decide(current.as_ref())?)

@@ -13,15 +13,16 @@ use crate::{
     gateway::Gateway,
     refusal::Refusal,
     upstream::{UpstreamAnswer, UpstreamBackend, UpstreamError, UpstreamRequest},
+    version::{VERSION_ID, of_version},
 };
 use bytes::Bytes;
-use http::{HeaderMap, Method};
+use http::{HeaderMap, HeaderName, Method};
 use s3gateway_filters::{
     conditions::{Decision, decide_copy_source},
     keys, residency,
 };
 use s3gateway_s3::{
-    ObjectKey, S3Code, S3Error, S3Request, TagSet, copy_source, etag::quoted, uri, xml::CopyObjectResult,
+    ObjectKey, S3Code, S3Error, S3Request, TagSet, VersionId, copy_source, etag::quoted, uri, xml::CopyObjectResult,
 };
 use s3gateway_store::Route;
 use std::time::{Duration, SystemTime};
@@ -36,10 +37,21 @@ const SOURCE_CONDITIONS: [&str; 4] = [
     "x-amz-copy-source-if-unmodified-since",
 ];
 
+pub(super) const SOURCE_VERSION_ID: HeaderName = HeaderName::from_static("x-amz-copy-source-version-id");
+
 /// What a copy reads: a key of the same tenant, whose policy allows the copy to be where it goes.
 pub(super) struct Source {
     pub(super) routed: Routed,
     pub(super) key: ObjectKey,
+    /// The version that is named, or that was found to be the current one.
+    pub(super) version: Option<VersionId>,
+}
+
+/// What a copy has made.
+struct Copied {
+    result: CopyObjectResult,
+    version: Option<VersionId>,
+    source_version: Option<VersionId>,
 }
 
 /// `COPY` takes over from the source, `REPLACE` takes from the request.
@@ -64,7 +76,16 @@ impl Source {
     /// Its name on the backend that both ends share, for `x-amz-copy-source`.
     pub(super) fn header(&self) -> Result<String, Refusal> {
         let physical = physical_on(&self.routed.route, &self.routed.home)?;
-        Ok(format!("/{}/{}", physical.for_upstream(), uri::encode_path(self.key.as_str())))
+        let object = format!("/{}/{}", physical.for_upstream(), uri::encode_path(self.key.as_str()));
+        Ok(match &self.version {
+            Some(version) => format!("{object}?versionId={}", uri::encode(version.as_str().as_bytes())),
+            None => object,
+        })
+    }
+
+    /// A request for it to its home.
+    pub(super) fn request(&self, method: Method) -> Result<UpstreamRequest, Refusal> {
+        Ok(self.routed.request(method, Some(&self.key))?.version(self.version.as_ref()))
     }
 
     /// Whether `backend` can copy it by itself.
@@ -80,16 +101,18 @@ impl Gateway {
         let metadata = parse_directive(request, "x-amz-metadata-directive")?;
         let tagging = parse_directive(request, "x-amz-tagging-directive")?;
         let source = self.resolve_source(admitted, routed, None).await?;
-        if metadata == Directive::Copy && source.routed.route.bucket == routed.route.bucket && source.key == *key {
+        let is_itself = source.routed.route.bucket == routed.route.bucket && source.key == *key;
+        if metadata == Directive::Copy && is_itself && source.version.is_none() {
             return Err(S3Code::InvalidRequest.because(SELF_COPY).into());
         }
         let conditions = WriteConditions::parse(request)?;
         let plan = Plan { admitted, routed, key, source, metadata, tagging, conditions };
-        let result = match plan.source.is_copied_by(&routed.home) {
-            true => self.copy_inside(&plan).await?,
-            false => self.copy_through(&plan).await?,
+        let copied = match plan.source.is_copied_by(&routed.home) {
+            true => self.copy_inside(plan).await?,
+            false => self.copy_through(plan).await?,
         };
-        Ok(Answer::xml(result.render()))
+        let answer = Answer::xml(copied.result.render()).with_some(VERSION_ID, copied.version);
+        Ok(answer.with_some(SOURCE_VERSION_ID, copied.source_version))
     }
 
     /// Finds the source and asks both policies. `also`: a place that the bytes go to besides the bucket's placement.
@@ -100,10 +123,8 @@ impl Gateway {
         also: Option<&UpstreamBackend>,
     ) -> Result<Source, Refusal> {
         let parsed = copy_source::parse(header_once(&admitted.request, "x-amz-copy-source")?)?;
-        if parsed.version_id.is_some_and(|version| version != "null") {
-            return Err(S3Code::NoSuchVersion.into());
-        }
         let routed = self.resolve(&admitted.tenant, &parsed.bucket).await?;
+        let version = routed.version(parsed.version_id).map_err(|_| S3Code::NoSuchVersion.error())?;
         let route: &Route = &routed.route;
         for id in &destination.route.placement {
             let backend = self.backends.get(id).ok_or(UpstreamError::OutOfService)?;
@@ -113,7 +134,7 @@ impl Gateway {
             residency::decide(&route.tenant_policy, &route.bucket_policy, backend.place())?;
         }
         routed.require_held(&parsed.key)?;
-        Ok(Source { routed, key: parsed.key })
+        Ok(Source { routed, key: parsed.key, version })
     }
 
     /// The tags that the copy gets. `etag`: the source's, as its home gives it.
@@ -122,21 +143,49 @@ impl Gateway {
         Ok(match plan.tagging {
             Directive::Replace => parse_put_tags(&plan.admitted.request, route)?.unwrap_or_default(),
             Directive::Copy => {
-                let tags = self.tags_of(&plan.source.routed, &plan.source.key, etag).await?;
+                let Source { routed, key, version } = &plan.source;
+                let tags = self.tags_of(routed, key, version.as_ref(), etag).await?;
                 check_replica_count(&tags, route)?;
                 tags
             }
         })
     }
 
+    /// HEAD of the source at its home. Where it is one of several versions, what is copied later is held to that one.
+    pub(super) async fn head_source(&self, source: &mut Source) -> Result<UpstreamAnswer, Refusal> {
+        let request = source.request(Method::HEAD)?;
+        let head = match self.ask_home(&source.routed, request, Bytes::new()).await {
+            Ok(head) => head,
+            Err(error) => return Err(self.explain_source(source, error).await),
+        };
+        if source.version.is_none() && source.routed.route.versioning.is_set() {
+            source.version = self.shown_version(&source.routed, head.header(VERSION_ID.as_str())).await;
+        }
+        Ok(head)
+    }
+
+    /// What it means for a copy that the source's home refuses it: a delete marker has nothing that could be copied (Amazon
+    /// S3 API Reference, CopyObject, `x-amz-copy-source`).
+    pub(super) async fn explain_source(&self, source: &Source, error: UpstreamError) -> Refusal {
+        let missed = matches!(&error, UpstreamError::Refused(refused) if matches!(refused.status, 404 | 405));
+        if let (true, Some(version)) = (missed, &source.version) {
+            match self.find_delete_marker(&source.routed, &source.key, Some(version)).await {
+                Ok(Some(_)) => return S3Code::InvalidRequest.because(DELETED_SOURCE).into(),
+                Ok(None) => {}
+                Err(refusal) => return refusal,
+            }
+        }
+        of_version(error, source.version.as_ref())
+    }
+
     /// Lets the backend copy. The tags are set once more where more than a plain takeover is asked for: servers know the
     /// tagging directive to various degrees.
-    async fn copy_inside(&self, plan: &Plan<'_>) -> Result<CopyObjectResult, Refusal> {
-        let Plan { admitted, routed, key, source, .. } = plan;
-        let head = self.head_at_home(&source.routed, &source.key).await?;
+    async fn copy_inside(&self, mut plan: Plan<'_>) -> Result<Copied, Refusal> {
+        let head = self.head_source(&mut plan.source).await?;
+        let Plan { admitted, routed, key, source, .. } = &plan;
         judge_source(&admitted.request, &head.headers, etag_of(&head))?;
         check_size(content_length(&head))?;
-        let tags = self.tags_for(plan, etag_of(&head)).await?;
+        let tags = self.tags_for(&plan, etag_of(&head)).await?;
         let keeps_tags = routed.home.capabilities().tagging;
         let request = routed.request(Method::PUT, Some(key))?.header("x-amz-copy-source", source.header()?);
         let request =
@@ -158,36 +207,48 @@ impl Gateway {
         let write = async {
             let answer = self.ask_home(routed, request, Bytes::new()).await?;
             let result = done(CopyObjectResult::parse(&answer.body))?;
+            let version = match self.answered_version(routed, answer.header(VERSION_ID.as_str())).await {
+                None => self.find_copy(routed, key, &result).await,
+                answered => answered,
+            };
             if let Some((request, document)) = tagging {
                 // The copy stands by now, so that a refusal here must not pass for one of the copy.
-                let set = self.ask_home(routed, request, document).await;
+                let set = self.ask_home(routed, request.version(version.as_ref()), document).await;
                 set.map_err(|_| UpstreamError::Malformed("the copy's tags could not be set"))?;
             }
-            Ok(result)
+            Ok((result, version))
         };
-        let result = self
+        let (result, version) = self
             .write_lending(
                 admitted,
                 key,
                 &plan.conditions,
                 write,
-                |result: &CopyObjectResult| &result.etag,
+                |(result, _): &(CopyObjectResult, Option<VersionId>)| &result.etag,
                 Some(&tags),
             )
             .await?;
-        Ok(copied(&result.etag, result.last_modified))
+        Ok(Copied {
+            result: copied(&result.etag, result.last_modified),
+            version,
+            source_version: source.version.clone(),
+        })
     }
 
     /// Streams the object from its home to the destination's, holding one piece at a time.
-    async fn copy_through(&self, plan: &Plan<'_>) -> Result<CopyObjectResult, Refusal> {
-        let Plan { admitted, routed, key, source, .. } = plan;
-        let request = source.routed.request(Method::GET, Some(&source.key))?;
-        let mut download = self.client.open(&source.routed.home, request).await.map_err(explain)?;
+    async fn copy_through(&self, mut plan: Plan<'_>) -> Result<Copied, Refusal> {
+        let source = &plan.source;
+        let mut download = match self.client.open(&source.routed.home, source.request(Method::GET)?).await {
+            Ok(download) => download,
+            Err(error) => return Err(self.explain_source(source, explain(error)).await),
+        };
+        plan.source.version = self.shown_version(&source.routed, download.header(VERSION_ID.as_str())).await;
+        let Plan { admitted, routed, key, source, .. } = &plan;
         let etag = download.header("etag").to_owned();
         judge_source(&admitted.request, &download.headers, &etag)?;
         let length = download.content_length()?;
         check_size(length)?;
-        let tags = self.tags_for(plan, &etag).await?;
+        let tags = self.tags_for(&plan, &etag).await?;
         let request = plan.conditions.put_on(routed.home.capabilities(), routed.request(Method::PUT, Some(key))?);
         let request = match plan.metadata {
             Directive::Copy => with_stored_headers(request, &download.headers)?,
@@ -196,9 +257,16 @@ impl Gateway {
         let request = with_tags(request, &tags, routed.home.capabilities().tagging);
         let write = async { self.client.upload(&routed.home, request, length, &mut download).await.map_err(explain) };
         let answer = self.write_lending(admitted, key, &plan.conditions, write, etag_of, Some(&tags)).await?;
-        Ok(copied(etag_of(&answer), SystemTime::now()))
+        Ok(Copied {
+            result: copied(etag_of(&answer), SystemTime::now()),
+            version: self.shown_version(routed, answer.header(VERSION_ID.as_str())).await,
+            source_version: source.version.clone(),
+        })
     }
 }
+
+const DELETED_SOURCE: &str =
+    "The source of a copy request may not specifically refer to a delete marker by version id.";
 
 const SELF_COPY: &str = "This copy request is illegal because it is trying to copy an object to itself without changing the object's metadata, storage class, website redirect location or encryption attributes.";
 

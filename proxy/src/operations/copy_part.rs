@@ -1,6 +1,6 @@
 //! UploadPartCopy: a part of a multipart upload from an object, inside a backend or streamed through.
 use super::{
-    copy::{Source, check_size, content_length, header_once, judge_source, or_now, pin_source},
+    copy::{SOURCE_VERSION_ID, Source, check_size, content_length, header_once, judge_source, or_now, pin_source},
     home::{done, etag_of, explain},
     upload_id::OpenedUpload,
 };
@@ -10,6 +10,7 @@ use crate::{
     gateway::Gateway,
     refusal::Refusal,
     upstream::{UpstreamError, UpstreamRequest},
+    version::VERSION_ID,
 };
 use bytes::Bytes;
 use http::{HeaderMap, Method};
@@ -68,29 +69,29 @@ impl Gateway {
         let bounds = Bounds::parse(request)?;
         let upload = self.open_upload_id(admitted)?;
         self.require_open(&routed.route, &upload).await?;
-        let source = self.resolve_source(admitted, routed, Some(&upload.home)).await?;
+        let mut source = self.resolve_source(admitted, routed, Some(&upload.home)).await?;
         let part = upload
             .request(Method::PUT, &routed.route, key)?
             .query("partNumber", &number.to_string())
             .query("uploadId", &upload.backend_upload_id);
         let (etag, last_modified) = match source.is_copied_by(&upload.home) {
-            true => self.copy_part_inside(request, &source, &upload, bounds, part).await?,
-            false => self.copy_part_through(request, &source, &upload, bounds, part).await?,
+            true => self.copy_part_inside(request, &mut source, &upload, bounds, part).await?,
+            false => self.copy_part_through(request, &mut source, &upload, bounds, part).await?,
         };
         let result =
             CopyPartResult { etag: quoted(&etag), last_modified: or_now(last_modified), checksums: Vec::new() };
-        Ok(Answer::xml(result.render()))
+        Ok(Answer::xml(result.render()).with_some(SOURCE_VERSION_ID, source.version))
     }
 
     async fn copy_part_inside(
         &self,
         client: &S3Request,
-        source: &Source,
+        source: &mut Source,
         upload: &OpenedUpload,
         bounds: Option<Bounds>,
         part: UpstreamRequest,
     ) -> Result<(String, SystemTime), Refusal> {
-        let head = self.head_at_home(&source.routed, &source.key).await?;
+        let head = self.head_source(source).await?;
         judge_source(client, &head.headers, etag_of(&head))?;
         let size = content_length(&head);
         let mut part = pin_source(part.header("x-amz-copy-source", source.header()?), client, etag_of(&head));
@@ -110,12 +111,12 @@ impl Gateway {
     async fn copy_part_through(
         &self,
         client: &S3Request,
-        source: &Source,
+        source: &mut Source,
         upload: &OpenedUpload,
         bounds: Option<Bounds>,
         part: UpstreamRequest,
     ) -> Result<(String, SystemTime), Refusal> {
-        let request = source.routed.request(Method::GET, Some(&source.key))?;
+        let request = source.request(Method::GET)?;
         let request = match bounds {
             Some(bounds) => request.header("range", bounds.render()),
             None => request,
@@ -123,12 +124,14 @@ impl Gateway {
         let opened = self.client.open(&source.routed.home, request).await.map_err(explain);
         let mut download = match (opened, bounds) {
             (Err(UpstreamError::Refused(refused)), Some(bounds)) if refused.status == 416 => {
-                let size = content_length(&self.head_at_home(&source.routed, &source.key).await?);
+                let size = content_length(&self.head_source(source).await?);
                 bounds.check(size)?;
                 return Err(S3Code::InvalidRange.into());
             }
-            (opened, _) => opened?,
+            (Err(error), _) => return Err(self.explain_source(source, error).await),
+            (Ok(download), _) => download,
         };
+        source.version = self.shown_version(&source.routed, download.header(VERSION_ID.as_str())).await;
         let etag = download.header("etag").to_owned();
         judge_source(client, &download.headers, &etag)?;
         if let Some(bounds) = bounds {

@@ -1,88 +1,140 @@
 //! DeleteObject and DeleteObjects. Deletes are writes: marked before they reach the home, so that replicas follow.
-use super::{conditions::WriteConditions, home::explain, parameters::invalid};
+use super::{conditions::WriteConditions, home::explain};
 use crate::{
     admit::{Admitted, Routed},
     answer::Answer,
     gateway::Gateway,
     refusal::Refusal,
     upstream::{UpstreamError, UpstreamRequest},
+    version::{DELETE_MARKER, VERSION_ID, meant},
 };
 use bytes::Bytes;
 use futures::stream::{self, StreamExt};
 use http::{Method, StatusCode};
 use s3gateway_s3::{
-    ObjectKey, S3Code, S3Error, S3Request, checksum,
+    ObjectKey, S3Code, S3Error, S3Request, VersionId, checksum,
     xml::{Delete, DeleteError, DeleteResult, DeletedObject, ObjectToDelete},
 };
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
-/// Deletes of one DeleteObjects in flight at the home.
+/// Keys of one DeleteObjects that are worked on at once at the home.
 const CONCURRENT_DELETES: usize = 8;
+
+/// What a delete has come to, as the client hears of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Deleted {
+    /// The version that was removed, or the delete marker that was made.
+    version: Option<VersionId>,
+    /// A delete marker was made, or removed where a version was named.
+    is_marker: bool,
+}
+
+/// One object of a batch.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Target<'k> {
+    key: &'k ObjectKey,
+    /// The version that is to go; `None`: whatever a delete without a version does.
+    version: Option<VersionId>,
+    /// The ETag that it must have.
+    etag: Option<&'k str>,
+}
+
+type Outcomes<'k> = HashMap<Target<'k>, Result<Deleted, Refusal>>;
 
 impl Gateway {
     pub(super) async fn delete_object(&self, admitted: &Admitted) -> Result<Answer, Refusal> {
-        let conditions = WriteConditions::parse(&admitted.request)?;
-        self.delete_key(admitted, admitted.key()?, &conditions).await?;
-        Ok(Answer::empty(StatusCode::NO_CONTENT))
+        let (routed, key) = (admitted.routed()?, admitted.key()?);
+        let version = routed.version(admitted.request.version_id()?)?;
+        let conditions = WriteConditions::parse(&admitted.request)?.of_version(version.as_ref());
+        let deleted = self.delete_key(admitted, key, version.as_ref(), &conditions).await?;
+        let answer = Answer::empty(StatusCode::NO_CONTENT).with_some(VERSION_ID, deleted.version);
+        Ok(answer.with_some(DELETE_MARKER, deleted.is_marker.then_some("true")))
     }
 
     pub(super) async fn delete_objects(&self, admitted: &Admitted, body: &Bytes) -> Result<Answer, Refusal> {
         require_integrity(&admitted.request)?;
         let delete = Delete::parse(body)?;
-        // The same object twice is one delete: two at once would race each other at the backend.
-        let mut targets: Vec<Target<'_>> =
-            delete.objects.iter().filter(|o| refuse_object(o).is_none()).map(target).collect();
-        targets.sort_unstable();
-        targets.dedup();
-        let mut deletes = Vec::with_capacity(targets.len());
-        for target in targets {
-            deletes.push(self.delete_one(admitted, target));
+        let keeps_versions = admitted.routed()?.home.capabilities().keeps_versions();
+        let mut by_key: BTreeMap<&ObjectKey, Vec<Target<'_>>> = BTreeMap::new();
+        for object in &delete.objects {
+            if let Ok(target) = judge_object(keeps_versions, object) {
+                let targets = by_key.entry(target.key).or_default();
+                // The same twice is one delete.
+                if !targets.contains(&target) {
+                    targets.push(target);
+                }
+            }
         }
-        let outcomes: HashMap<Target<'_>, Result<(), Refusal>> =
-            stream::iter(deletes).buffer_unordered(CONCURRENT_DELETES).collect().await;
-        Ok(Answer::xml(render_outcomes(&delete, &outcomes).render()))
+        let mut deletes = Vec::with_capacity(by_key.len());
+        for targets in by_key.into_values() {
+            deletes.push(self.delete_in_turn(admitted, targets));
+        }
+        let outcomes: Vec<_> = stream::iter(deletes).buffer_unordered(CONCURRENT_DELETES).collect().await;
+        let outcomes = outcomes.into_iter().flatten().collect();
+        Ok(Answer::xml(render_outcomes(keeps_versions, &delete, &outcomes).render()))
     }
 
-    /// A delete of a batch, with what it is about.
-    async fn delete_one<'t>(&self, admitted: &Admitted, target: Target<'t>) -> (Target<'t>, Result<(), Refusal>) {
-        let (key, etag) = target;
-        let outcome = async {
-            let conditions = etag.map(WriteConditions::on_etag).transpose()?.unwrap_or_default();
-            self.delete_key(admitted, key, &conditions).await
-        };
-        (target, outcome.await)
+    /// The deletes of a batch that are about one key, one after the other: two at once would race at the backend.
+    async fn delete_in_turn<'k>(
+        &self,
+        admitted: &Admitted,
+        targets: Vec<Target<'k>>,
+    ) -> Vec<(Target<'k>, Result<Deleted, Refusal>)> {
+        let mut outcomes = Vec::with_capacity(targets.len());
+        for target in targets {
+            let version = target.version.as_ref();
+            let deleted = match target.etag.map(WriteConditions::on_etag).transpose() {
+                Ok(conditions) => {
+                    let conditions = conditions.unwrap_or_default().of_version(version);
+                    self.delete_key(admitted, target.key, version, &conditions).await
+                }
+                Err(error) => Err(error.into()),
+            };
+            outcomes.push((target, deleted));
+        }
+        outcomes
     }
 
-    /// Deletes one key at its home; one that is not there, or cannot be, is deleted already.
+    /// Deletes one key or version at its home; one that is not there, or cannot be, is deleted already.
     async fn delete_key(
         &self,
         admitted: &Admitted,
         key: &ObjectKey,
+        version: Option<&VersionId>,
         conditions: &WriteConditions,
-    ) -> Result<(), Refusal> {
+    ) -> Result<Deleted, Refusal> {
         let routed = admitted.routed()?;
         if !routed.holds(key) {
-            return self.decide_conditions(routed, key, conditions).await;
+            self.decide_conditions(routed, key, conditions).await?;
+            return Ok(Deleted::default());
         }
-        let request = conditions.put_on(routed.home.capabilities(), routed.request(Method::DELETE, Some(key))?);
-        let write = self.delete_at_home(routed, request);
-        self.write_lending(admitted, key, conditions, write, |()| "", None).await
+        let request = routed.request(Method::DELETE, Some(key))?.version(version);
+        let request = conditions.put_on(routed.home.capabilities(), request);
+        let write = self.delete_at_home(routed, version, request);
+        self.write_lending(admitted, key, conditions, write, |_| "", None).await
     }
 
-    async fn delete_at_home(&self, routed: &Routed, request: UpstreamRequest) -> Result<(), UpstreamError> {
+    async fn delete_at_home(
+        &self,
+        routed: &Routed,
+        version: Option<&VersionId>,
+        request: UpstreamRequest,
+    ) -> Result<Deleted, UpstreamError> {
         match self.client.send(&routed.home, request, Bytes::new()).await.map_err(explain) {
-            Ok(_) => Ok(()),
-            Err(UpstreamError::Refused(refused)) if refused.status == 404 => Ok(()),
+            Ok(answer) => {
+                let answered = self.answered_version(routed, answer.header(VERSION_ID.as_str())).await;
+                if answered.is_none() && !routed.route.versioning.is_set() {
+                    return Ok(Deleted::default());
+                }
+                let is_marker = answer.header(DELETE_MARKER.as_str()) == "true";
+                Ok(Deleted { version: version.cloned().or(answered), is_marker })
+            }
+            Err(UpstreamError::Refused(refused)) if refused.status == 404 => {
+                Ok(Deleted { version: version.cloned(), is_marker: false })
+            }
             Err(error) => Err(error),
         }
     }
-}
-
-/// One object of a batch: its key, and the ETag that it must have.
-type Target<'t> = (&'t ObjectKey, Option<&'t str>);
-
-fn target(object: &ObjectToDelete) -> Target<'_> {
-    (&object.key, object.etag.as_deref())
 }
 
 /// A DeleteObjects must prove its body, by Content-MD5 or by a checksum, which the verifier has compared by now.
@@ -100,36 +152,45 @@ fn require_integrity(request: &S3Request) -> Result<(), S3Error> {
     }
 }
 
-/// What the gateway does not do for one object of a batch.
-fn refuse_object(object: &ObjectToDelete) -> Option<S3Error> {
+/// What is to be deleted for one object of a batch, or why nothing is.
+fn judge_object(keeps_versions: bool, object: &ObjectToDelete) -> Result<Target<'_>, S3Error> {
     if object.last_modified_time.is_some() || object.size.is_some() {
         // S3 knows them in directory buckets only.
-        return Some(S3Code::NotImplemented.because("LastModifiedTime and Size are no conditions of this bucket."));
+        return Err(S3Code::NotImplemented.because("LastModifiedTime and Size are no conditions of this bucket."));
     }
-    match object.version_id.as_deref() {
-        None | Some("null") => None,
-        Some(other) => Some(invalid("versionId", other, "Invalid version id specified")),
-    }
+    let asked = object.version_id.as_deref().map(VersionId::parse).transpose()?;
+    Ok(Target { key: &object.key, version: meant(keeps_versions, asked)?, etag: object.etag.as_deref() })
 }
 
 /// One entry for each object of the request, in its order; in quiet mode only what failed.
-fn render_outcomes(delete: &Delete, outcomes: &HashMap<Target<'_>, Result<(), Refusal>>) -> DeleteResult {
+fn render_outcomes(keeps_versions: bool, delete: &Delete, outcomes: &Outcomes<'_>) -> DeleteResult {
     let mut result = DeleteResult::default();
     for object in &delete.objects {
-        let error = match (refuse_object(object), outcomes.get(&target(object))) {
-            (Some(error), _) => Some(error),
-            (None, Some(Ok(()))) => None,
-            (None, Some(Err(refusal))) => Some(refusal.to_s3()),
-            (None, None) => Some(S3Code::InternalError.error()),
+        let outcome = match judge_object(keeps_versions, object) {
+            Err(error) => Err(error),
+            Ok(target) => match outcomes.get(&target) {
+                Some(Ok(deleted)) => Ok(deleted),
+                Some(Err(refusal)) => Err(refusal.to_s3()),
+                None => Err(S3Code::InternalError.error()),
+            },
         };
         let (key, version_id) = (object.key.as_str().to_owned(), object.version_id.clone());
-        match error {
-            Some(error) => {
+        match outcome {
+            Err(error) => {
                 let (code, message) = (error.code.name().to_owned(), error.message.into_owned());
                 result.errors.push(DeleteError { key, version_id, code, message });
             }
-            None if !delete.quiet => result.deleted.push(DeletedObject { key, version_id, ..DeletedObject::default() }),
-            None => {}
+            Ok(deleted) if !delete.quiet => result.deleted.push(DeletedObject {
+                key,
+                version_id,
+                delete_marker: deleted.is_marker.then_some(true),
+                delete_marker_version_id: deleted
+                    .version
+                    .as_ref()
+                    .filter(|_| deleted.is_marker)
+                    .map(ToString::to_string),
+            }),
+            Ok(_) => {}
         }
     }
     result
@@ -175,15 +236,40 @@ mod tests {
         let objects =
             vec![object("gone", None), object("stuck", None), object("gone", Some("null")), object("old", Some("7"))];
         let (gone, stuck) = (ObjectKey::parse("gone").expect("a key"), ObjectKey::parse("stuck").expect("a key"));
-        let outcomes =
-            HashMap::from([((&gone, None), Ok(())), ((&stuck, None), Err(Refusal::from(UpstreamError::OutOfService)))]);
+        let target = |key| Target { key, version: None, etag: None };
+        let outcomes = HashMap::from([
+            (target(&gone), Ok(Deleted::default())),
+            (target(&stuck), Err(Refusal::from(UpstreamError::OutOfService))),
+        ]);
         let delete = Delete { objects, quiet: false };
-        let result = render_outcomes(&delete, &outcomes);
+        let result = render_outcomes(false, &delete, &outcomes);
         assert_eq!(result.deleted.iter().map(|d| d.key.as_str()).collect::<Vec<_>>(), ["gone", "gone"]);
         let errors: Vec<_> = result.errors.iter().map(|e| (e.key.as_str(), e.code.as_str())).collect();
         assert_eq!(errors, [("stuck", "ServiceUnavailable"), ("old", "InvalidArgument")]);
-        let quiet = render_outcomes(&Delete { quiet: true, ..delete }, &outcomes);
+        let quiet = render_outcomes(false, &Delete { quiet: true, ..delete }, &outcomes);
         assert!(quiet.deleted.is_empty());
         assert_eq!(quiet.errors.len(), 2);
+    }
+
+    #[test]
+    fn versions_and_markers_are_told_apart() {
+        let id = |text: &str| VersionId::parse(text).expect(text);
+        let key = ObjectKey::parse("k").expect("a key");
+        let target = |version: Option<&str>| Target { key: &key, version: version.map(id), etag: None };
+        let deleted = |version, is_marker| Ok(Deleted { version: Some(id(version)), is_marker });
+        let outcomes = HashMap::from([
+            (target(None), deleted("3", true)),
+            (target(Some("1")), deleted("1", false)),
+            (target(Some("2")), deleted("2", true)),
+        ]);
+        let objects = vec![object("k", None), object("k", Some("1")), object("k", Some("2")), object("k", Some("a b"))];
+        let result = render_outcomes(true, &Delete { objects, quiet: false }, &outcomes);
+        let told: Vec<_> = result
+            .deleted
+            .iter()
+            .map(|d| (d.version_id.as_deref(), d.delete_marker, d.delete_marker_version_id.as_deref()))
+            .collect();
+        assert_eq!(told, [(None, Some(true), Some("3")), (Some("1"), None, None), (Some("2"), Some(true), Some("2"))]);
+        assert_eq!(result.errors.iter().map(|e| e.code.as_str()).collect::<Vec<_>>(), ["InvalidArgument"]);
     }
 }

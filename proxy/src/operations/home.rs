@@ -4,11 +4,12 @@ use crate::{
     gateway::Gateway,
     refusal::Refusal,
     upstream::{BackendError, UpstreamAnswer, UpstreamBackend, UpstreamError, UpstreamRequest},
+    version::of_version,
 };
 use bytes::Bytes;
 use http::Method;
 use s3gateway_s3::{
-    ObjectKey, PhysicalBucket, S3Code,
+    ObjectKey, PhysicalBucket, S3Code, VersionId,
     etag::unquoted,
     xml::{self, ErrorDocument, XmlError},
 };
@@ -65,14 +66,19 @@ impl Gateway {
         self.client.require_bucket(&routed.home, physical).await
     }
 
-    /// HEAD of an object at its home.
+    /// HEAD of an object at its home, or of a version of it.
     ///
     /// # Errors
-    /// `NoSuchKey`, an outage of the home.
-    pub(super) async fn head_at_home(&self, routed: &Routed, key: &ObjectKey) -> Result<UpstreamAnswer, Refusal> {
+    /// `NoSuchKey`, `NoSuchVersion`, `MethodNotAllowed` for a delete marker, an outage of the home.
+    pub(super) async fn head_at_home(
+        &self,
+        routed: &Routed,
+        key: &ObjectKey,
+        version: Option<&VersionId>,
+    ) -> Result<UpstreamAnswer, Refusal> {
         routed.require_held(key)?;
-        let request = routed.request(Method::HEAD, Some(key))?;
-        Ok(self.ask_home(routed, request, Bytes::new()).await?)
+        let request = routed.request(Method::HEAD, Some(key))?.version(version);
+        self.ask_home(routed, request, Bytes::new()).await.map_err(|error| of_version(error, version))
     }
 }
 

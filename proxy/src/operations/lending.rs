@@ -7,10 +7,11 @@ use crate::{
     gateway::Gateway,
     refusal::Refusal,
     upstream::{UpstreamError, UpstreamRequest},
+    version::of_version,
 };
 use bytes::Bytes;
 use http::Method;
-use s3gateway_s3::{ObjectKey, TagSet, etag::unquoted, xml::Tagging};
+use s3gateway_s3::{ObjectKey, TagSet, VersionId, etag::unquoted, xml::Tagging};
 use s3gateway_store::{DirtyKey, Route};
 use sha2::{Digest, Sha256};
 use std::future::Future;
@@ -51,11 +52,17 @@ impl Gateway {
     }
 
     /// An object's tags, wherever they are kept. `etag`: the object's, as its home gives it.
-    pub(super) async fn tags_of(&self, routed: &Routed, key: &ObjectKey, etag: &str) -> Result<TagSet, Refusal> {
+    pub(super) async fn tags_of(
+        &self,
+        routed: &Routed,
+        key: &ObjectKey,
+        version: Option<&VersionId>,
+        etag: &str,
+    ) -> Result<TagSet, Refusal> {
         if !routed.home.capabilities().tagging {
             return self.lent_tags(&routed.route, key, etag).await;
         }
-        let request = routed.request(Method::GET, Some(key))?.query("tagging", "");
+        let request = routed.request(Method::GET, Some(key))?.query("tagging", "").version(version);
         match self.ask_home(routed, request, Bytes::new()).await {
             Ok(answer) => {
                 // An empty answer is what one server makes of tags that it has spoilt.
@@ -66,7 +73,7 @@ impl Gateway {
                 Ok(TagSet::validate(tagging.tags)?)
             }
             Err(error) if error.refused_code() == Some("NoSuchTagSet") => Ok(TagSet::default()),
-            Err(error) => Err(error.into()),
+            Err(error) => Err(of_version(error, version)),
         }
     }
 

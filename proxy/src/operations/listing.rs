@@ -65,6 +65,12 @@ impl ListParameters {
             fetch_owner: request.query.get("fetch-owner").is_some_and(|f| f.eq_ignore_ascii_case("true")),
         })
     }
+
+    /// Whether a key is listed by itself: it has the prefix, and no delimiter puts it into a group.
+    pub(super) fn shows(&self, key: &str) -> bool {
+        let delimiter = self.delimiter.as_deref();
+        key.strip_prefix(&self.prefix).is_some_and(|rest| delimiter.is_none_or(|d| !rest.contains(d)))
+    }
 }
 
 /// One page as the gateway got or made it; names are decoded.
@@ -155,7 +161,7 @@ impl Gateway {
         if !unquoted(&object.etag).is_empty() {
             return Ok(Some(object));
         }
-        match self.head_at_home(routed, &key).await {
+        match self.head_at_home(routed, &key, None).await {
             Ok(head) => Ok(Some(ObjectEntry { etag: etag_of(&head).to_owned(), ..object })),
             Err(refusal) if refusal.to_s3().code == S3Code::NoSuchKey => Ok(None),
             Err(refusal) => Err(refusal),
@@ -272,6 +278,19 @@ mod tests {
             parse("/mine?continuation-token=x&marker=m").map(|a| (a.continuation_token, a.after)),
             Ok((None, Some("m".to_owned())))
         );
+    }
+
+    #[test]
+    fn a_key_shows_by_itself_or_in_a_group() {
+        for (query, key, want) in [
+            ("", "a/b", true),
+            ("?delimiter=/", "a/b", false),
+            ("?delimiter=/&prefix=a/", "a/b", true),
+            ("?delimiter=/&prefix=a/", "a/b/c", false),
+            ("?prefix=b", "a", false),
+        ] {
+            assert_eq!(parse(&format!("/mine{query}")).map(|asked| asked.shows(key)), Ok(want), "{query} {key}");
+        }
     }
 
     fn upstream(target: &str, token: Option<&str>) -> String {

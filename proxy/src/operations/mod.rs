@@ -17,6 +17,7 @@ mod parameters;
 mod parts;
 mod tagging;
 mod upload_id;
+mod versioning;
 mod versions;
 
 use crate::{admit::Admitted, answer::Answer, gateway::Gateway, refusal::Refusal, upstream::UpstreamError};
@@ -45,7 +46,8 @@ impl Gateway {
             Operation::PutBucketTagging => self.put_bucket_tagging(admitted, &body).await,
             Operation::DeleteBucketTagging => self.delete_bucket_tagging(admitted).await,
             Operation::ListObjects | Operation::ListObjectsV2 => in_time(self.list_objects(admitted)).await,
-            Operation::GetBucketVersioning => Ok(Self::bucket_versioning()),
+            Operation::GetBucketVersioning => self.bucket_versioning(admitted).await,
+            Operation::PutBucketVersioning => self.put_bucket_versioning(admitted, &body).await,
             Operation::ListObjectVersions => in_time(self.list_versions(admitted)).await,
             Operation::DeleteObject => self.delete_object(admitted).await,
             Operation::DeleteObjects => self.delete_objects(admitted, &body).await,

@@ -13,18 +13,26 @@ use crate::{
     gateway::Gateway,
     refusal::Refusal,
     upstream::{UpstreamError, UpstreamRequest},
+    version::VERSION_ID,
 };
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode, header};
 use s3gateway_filters::{headers, keys};
 use s3gateway_s3::{
-    Addressing, ObjectKey, Operation, S3Code, S3Error, S3Request,
+    Addressing, ObjectKey, Operation, S3Code, S3Error, S3Request, VersionId,
     etag::{quoted, unquoted},
     uri,
     xml::{CompleteMultipartUpload, CompleteMultipartUploadResult, CompletedPart, InitiateMultipartUploadResult},
 };
 use s3gateway_store::{Millis, OpenUpload, Route};
 use std::time::SystemTime;
+
+/// The object that a completed upload has become.
+struct Made {
+    /// Without quotes; empty where it could not be asked for.
+    etag: String,
+    version: Option<VersionId>,
+}
 
 impl Gateway {
     /// Begins an upload at the home.
@@ -103,7 +111,8 @@ impl Gateway {
             false => None,
         };
         let write = self.make_whole(routed, key, &upload, (!is_made).then_some((request, document)), set_tags);
-        let etag = self.write_lending(admitted, key, &conditions, write, String::as_str, Some(&tags)).await?;
+        let Made { etag, version } =
+            self.write_lending(admitted, key, &conditions, write, |made: &Made| &made.etag, Some(&tags)).await?;
         if let Err(error) = self.forget_upload(route, &upload).await {
             // The object is made and committed: a row too many is no reason to call that a failure.
             tracing::warn!(%error, "a completed upload is still listed");
@@ -115,11 +124,11 @@ impl Gateway {
             etag: Some(quoted(&etag)).filter(|_| !etag.is_empty()),
             ..CompleteMultipartUploadResult::default()
         };
-        Ok(Answer::xml(result.render()))
+        Ok(Answer::xml(result.render()).with_some(VERSION_ID, version))
     }
 
-    /// Has the backend complete the upload, unless an earlier attempt has, and set the object's tags; gives the object's
-    /// ETag without quotes, asked for where the answer has none.
+    /// Has the backend complete the upload, unless an earlier attempt has, and set the object's tags. What the answer does not
+    /// say of the object is asked for.
     async fn make_whole(
         &self,
         routed: &Routed,
@@ -127,31 +136,38 @@ impl Gateway {
         upload: &OpenedUpload,
         completion: Option<(UpstreamRequest, Bytes)>,
         set_tags: Option<(UpstreamRequest, Bytes)>,
-    ) -> Result<String, UpstreamError> {
-        let mut etag = None;
+    ) -> Result<Made, UpstreamError> {
+        let (mut etag, mut version) = (None, None);
         if let Some((request, document)) = completion {
             let answer = self.client.send(&upload.home, request, document).await.map_err(explain)?;
             etag = done(CompleteMultipartUploadResult::parse(&answer.body))?.etag;
+            version = self.answered_version(routed, answer.header(VERSION_ID.as_str())).await;
         }
         if let Some((request, document)) = set_tags {
             // The object stands by now, so that a refusal here must not pass for one of the completion.
-            let set = self.client.send(&upload.home, request, document).await;
+            let set = self.client.send(&upload.home, request.version(version.as_ref()), document).await;
             set.map_err(|_| UpstreamError::Malformed("the object's tags could not be set"))?;
         }
         if let Some(etag) = etag.as_deref().map(unquoted).filter(|etag| !etag.is_empty()) {
-            return Ok(etag.to_owned());
+            return Ok(Made { etag: etag.to_owned(), version });
         }
         let physical =
             physical_on(&routed.route, &upload.home).map_err(|_| UpstreamError::Malformed("no name for the bucket"))?;
-        let head =
-            self.client.send(&upload.home, UpstreamRequest::new(Method::HEAD, physical, Some(key)), Bytes::new()).await;
-        // The object stands whatever became of this question: an answer without ETag is better than one of failure.
-        Ok(head.map(|head| etag_of(&head).to_owned()).unwrap_or_default())
+        let request = UpstreamRequest::new(Method::HEAD, physical, Some(key)).version(version.as_ref());
+        // The object stands whatever becomes of this question: an answer without ETag is better than one of failure.
+        let Ok(head) = self.client.send(&upload.home, request, Bytes::new()).await else {
+            return Ok(Made { etag: String::new(), version });
+        };
+        let version = match version {
+            None => self.shown_version(routed, head.header(VERSION_ID.as_str())).await,
+            known => known,
+        };
+        Ok(Made { etag: etag_of(&head).to_owned(), version })
     }
 
     /// The ETag of what stands at the key, without quotes; `None`: nothing.
     async fn etag_at_home(&self, routed: &Routed, key: &ObjectKey) -> Result<Option<String>, Refusal> {
-        match self.head_at_home(routed, key).await {
+        match self.head_at_home(routed, key, None).await {
             Ok(head) => Ok(Some(etag_of(&head).to_owned())),
             Err(refusal) if refusal.to_s3().code == S3Code::NoSuchKey => Ok(None),
             Err(refusal) => Err(refusal),

@@ -1,11 +1,18 @@
 //! Object tagging, at the home or lent by the gateway; a change of tags is a write to the key, so that replicas follow.
 use super::{conditions::WriteConditions, home::etag_of};
-use crate::{admit::Admitted, answer::Answer, gateway::Gateway, refusal::Refusal, upstream::UpstreamRequest};
+use crate::{
+    admit::{Admitted, Routed},
+    answer::Answer,
+    gateway::Gateway,
+    refusal::Refusal,
+    upstream::UpstreamRequest,
+    version::{VERSION_ID, of_version},
+};
 use bytes::Bytes;
 use http::{Method, StatusCode};
 use s3gateway_filters::replica_count;
 use s3gateway_s3::{
-    S3Code, S3Error, S3Request, TagSet,
+    S3Code, S3Error, S3Request, TagSet, VersionId,
     checksum::{Md5, render_value},
     xml::Tagging,
 };
@@ -59,30 +66,44 @@ impl Gateway {
     pub(super) async fn object_tagging(&self, admitted: &Admitted) -> Result<Answer, Refusal> {
         let (routed, key) = (admitted.routed()?, admitted.key()?);
         routed.require_held(key)?;
+        let version = self.tagged_version(admitted, routed).await?;
         let etag = match routed.home.capabilities().tagging {
             true => String::new(),
-            false => etag_of(&self.head_at_home(routed, key).await?).to_owned(),
+            false => etag_of(&self.head_at_home(routed, key, None).await?).to_owned(),
         };
-        let tags = self.tags_of(routed, key, &etag).await?;
-        Ok(Answer::xml(Tagging::from(tags).render()))
+        let tags = self.tags_of(routed, key, version.as_ref(), &etag).await?;
+        Ok(Answer::xml(Tagging::from(tags).render()).with_some(VERSION_ID, version))
     }
 
     pub(super) async fn put_object_tagging(&self, admitted: &Admitted, body: &Bytes) -> Result<Answer, Refusal> {
         let tags = Tagging::parse_request(body)?;
         check_replica_count(&tags, &admitted.routed()?.route)?;
-        self.replace_tags(admitted, Some(tags)).await?;
-        Ok(Answer::empty(StatusCode::OK))
+        let version = self.replace_tags(admitted, Some(tags)).await?;
+        Ok(Answer::empty(StatusCode::OK).with_some(VERSION_ID, version))
     }
 
     pub(super) async fn delete_object_tagging(&self, admitted: &Admitted) -> Result<Answer, Refusal> {
-        self.replace_tags(admitted, None).await?;
-        Ok(Answer::empty(StatusCode::NO_CONTENT))
+        let version = self.replace_tags(admitted, None).await?;
+        Ok(Answer::empty(StatusCode::NO_CONTENT).with_some(VERSION_ID, version))
+    }
+
+    /// The version whose tags are meant: the one that is named, else the current one where versions are kept. It is
+    /// named to the home, so that what is answered is of what was changed.
+    async fn tagged_version(&self, admitted: &Admitted, routed: &Routed) -> Result<Option<VersionId>, Refusal> {
+        match routed.version(admitted.request.version_id()?)? {
+            None if routed.route.versioning.is_set() => {
+                let head = self.head_at_home(routed, admitted.key()?, None).await?;
+                Ok(self.shown_version(routed, head.header(VERSION_ID.as_str())).await)
+            }
+            named => Ok(named),
+        }
     }
 
     /// Sets an object's tags, or removes them.
-    async fn replace_tags(&self, admitted: &Admitted, tags: Option<TagSet>) -> Result<(), Refusal> {
+    async fn replace_tags(&self, admitted: &Admitted, tags: Option<TagSet>) -> Result<Option<VersionId>, Refusal> {
         let (routed, key) = (admitted.routed()?, admitted.key()?);
         routed.require_held(key)?;
+        let version = self.tagged_version(admitted, routed).await?;
         let lent = !routed.home.capabilities().tagging;
         let (request, document) = match (&tags, lent) {
             // Lent tags need the object only: that it exists and which one it is.
@@ -90,9 +111,12 @@ impl Gateway {
             (None, false) => (routed.request(Method::DELETE, Some(key))?.query("tagging", ""), Bytes::new()),
             (Some(tags), false) => put_request(routed.request(Method::PUT, Some(key))?, tags),
         };
-        let write = self.ask_home(routed, request, document);
+        let write = self.ask_home(routed, request.version(version.as_ref()), document);
         let unconditional = WriteConditions::default();
-        self.write_lending(admitted, key, &unconditional, write, etag_of, tags.as_ref()).await?;
-        Ok(())
+        match self.write_lending(admitted, key, &unconditional, write, etag_of, tags.as_ref()).await {
+            Ok(_) => Ok(version),
+            Err(Refusal::Upstream(error)) => Err(of_version(error, version.as_ref())),
+            Err(refusal) => Err(refusal),
+        }
     }
 }

@@ -113,6 +113,7 @@ mod tests {
             tenant_policy: ResidencyPolicy::default(),
             bucket_policy: ResidencyPolicy::default(),
             location: String::new(),
+            versioning: s3gateway_s3::Versioning::Never,
             created_at: 0,
         }
     }

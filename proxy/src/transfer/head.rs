@@ -3,11 +3,12 @@ use crate::{
     answer::response_head,
     refusal::Refusal,
     upstream::{UpstreamError, UpstreamRequest},
+    version::{DELETE_MARKER, VERSION_ID},
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, response::Parts};
 use pingora_http::ResponseHeader;
 use s3gateway_filters::{conditions, headers};
-use s3gateway_s3::{S3Code, S3Request};
+use s3gateway_s3::{S3Code, S3Request, VersionId, xml::VersionEntry};
 use s3gateway_store::ObjectCopy;
 
 /// Query parameters by which a signed GET sets headers of its answer (Amazon S3 API Reference, GetObject).
@@ -79,9 +80,6 @@ fn content_range(value: &str) -> Option<(u64, u64, u64)> {
 pub(super) fn refuse_unserved_parameters(request: &S3Request) -> Result<(), Refusal> {
     if request.query.has("partNumber") {
         return Err(S3Code::NotImplemented.because("Reading a part by its number is not implemented.").into());
-    }
-    if request.query.get("versionId").is_some_and(|version| version != "null") {
-        return Err(S3Code::NotImplemented.because("Versions are not implemented.").into());
     }
     for (parameter, _) in &OVERRIDES {
         if request.query.get(parameter).is_some_and(|value| HeaderValue::from_str(value).is_err()) {
@@ -178,6 +176,7 @@ pub(super) fn render_object_head(
     request: &S3Request,
     upstream: &ResponseHeader,
     copy: Option<&ObjectCopy>,
+    version: Option<&VersionId>,
 ) -> Result<Parts, Refusal> {
     let forwarded = headers::forwarded_response_headers(request.operation);
     let mut sent = HeaderMap::with_capacity(upstream.headers.len() + 5);
@@ -193,6 +192,9 @@ pub(super) fn render_object_head(
             HeaderValue::from_str(&format!("\"{}\"", copy.home_etag)).map_err(|_| UpstreamError::Malformed("etag"))?;
         sent.insert(header::ETAG, etag);
     }
+    if let Some(version) = version {
+        sent.insert(VERSION_ID, header_value(version.as_str())?);
+    }
     if upstream.status != StatusCode::NOT_MODIFIED {
         for (parameter, name) in &OVERRIDES {
             if let Some(value) = request.query.get(parameter) {
@@ -201,6 +203,22 @@ pub(super) fn render_object_head(
         }
     }
     Ok(response_head(upstream.status, sent))
+}
+
+/// What S3 says of the delete marker that a read has met (Amazon S3 User Guide, "Working with delete markers"). `named`:
+/// the read was of the marker itself, which nothing but a delete is allowed on.
+pub(super) fn put_delete_marker(headers: &mut HeaderMap, marker: &VersionEntry, named: bool) -> Result<(), Refusal> {
+    headers.insert(DELETE_MARKER, HeaderValue::from_static("true"));
+    headers.insert(VERSION_ID, header_value(&marker.version_id)?);
+    if named {
+        headers.insert(header::ALLOW, HeaderValue::from_static("DELETE"));
+        headers.insert(header::LAST_MODIFIED, header_value(&httpdate::fmt_http_date(marker.object.last_modified))?);
+    }
+    Ok(())
+}
+
+fn header_value(text: &str) -> Result<HeaderValue, Refusal> {
+    HeaderValue::from_str(text).map_err(|_| UpstreamError::Malformed("text that no header can hold").into())
 }
 
 fn text(head: &ResponseHeader, name: HeaderName) -> Option<&str> {

@@ -11,6 +11,7 @@ use crate::{
     gateway::Gateway,
     refusal::{Refusal, by_status},
     upstream::{BackendError, Outcome, UpstreamBackend, UpstreamError, UpstreamRequest, error_code},
+    version::VERSION_ID,
 };
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header, response::Parts};
@@ -19,7 +20,7 @@ use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::Session;
 use receive::{expect, parse, read_document, read_whole};
 use s3gateway_filters::payload::{self, Framing};
-use s3gateway_s3::{Operation, S3Code, S3Error, etag};
+use s3gateway_s3::{Operation, S3Code, S3Error, VersionId, etag, xml::VersionEntry};
 use s3gateway_store::{DirtyKey, ObjectCopy};
 use std::{
     collections::VecDeque,
@@ -43,6 +44,8 @@ pub(crate) enum Verdict {
 pub(crate) struct Transfer {
     admitted: Admitted,
     upload: Option<Upload>,
+    /// The version that is to be read, which only the home has; `None`: the current object.
+    version: Option<VersionId>,
     serving: Option<Arc<UpstreamBackend>>,
     /// Why the home does not serve this read any more.
     home_lost: Option<UpstreamError>,
@@ -89,10 +92,11 @@ pub(crate) async fn begin(
 }
 
 impl Transfer {
-    fn new(admitted: Admitted, upload: Option<Upload>) -> Self {
+    fn new(admitted: Admitted, upload: Option<Upload>, version: Option<VersionId>) -> Self {
         Self {
             admitted,
             upload,
+            version,
             serving: None,
             home_lost: None,
             replicas: None,
@@ -107,16 +111,17 @@ impl Transfer {
             return Err(S3Code::InvalidRequest.because("This operation takes no request body.").into());
         }
         head::refuse_unserved_parameters(&admitted.request)?;
+        let version = admitted.routed()?.version(admitted.request.version_id()?)?;
         let rule = admitted.routed()?.home.capabilities().keys;
         if s3gateway_filters::keys::check(rule, admitted.key()?).is_err() {
             return Err(S3Code::NoSuchKey.into());
         }
-        Ok(Box::new(Self::new(admitted, None)))
+        Ok(Box::new(Self::new(admitted, None, version)))
     }
 
     fn upload(gateway: &Arc<Gateway>, admitted: Admitted, mut upload: Upload) -> Box<Self> {
         upload.ask_for_mark(gateway, &admitted);
-        Box::new(Self::new(admitted, Some(upload)))
+        Box::new(Self::new(admitted, Some(upload), None))
     }
 
     /// Chooses who serves this attempt: the home, or for reads a replica that is proven to be current.
@@ -129,7 +134,7 @@ impl Transfer {
             }
             self.home_lost = Some(UpstreamError::OutOfService);
         }
-        if self.upload.is_some() {
+        if self.upload.is_some() || self.version.is_some() {
             return Err(self.home_loss());
         }
         if self.replicas.is_none() {
@@ -197,6 +202,7 @@ impl Transfer {
         let routed = self.admitted.routed()?;
         let physical = routed.route.physical_on(backend.id()).ok_or(UpstreamError::OutOfService)?;
         let request = UpstreamRequest::new(self.admitted.request.method.clone(), physical, Some(self.admitted.key()?));
+        let request = request.version(self.version.as_ref());
         head::put_download_headers(request, &self.admitted.request, self.copy.as_ref())
     }
 
@@ -224,7 +230,10 @@ impl Transfer {
         if status.is_success() {
             return match &mut self.upload {
                 Some(upload) => Box::pin(upload.succeed(gateway, &self.admitted, upstream)).await,
-                None => self.render_download(upstream),
+                None => {
+                    let version = self.shown_version(gateway, upstream).await?;
+                    self.render_download(upstream, version.as_ref())
+                }
             };
         }
         if status == StatusCode::NOT_MODIFIED {
@@ -232,7 +241,8 @@ impl Transfer {
                 return Err(UpstreamError::Malformed("not modified where nothing was asked about it").into());
             }
             self.require_known_copy(upstream)?;
-            return head::render_object_head(&self.admitted.request, upstream, self.copy.as_ref());
+            let version = self.shown_version(gateway, upstream).await?;
+            return head::render_object_head(&self.admitted.request, upstream, self.copy.as_ref(), version.as_ref());
         }
         if status == StatusCode::NOT_FOUND && self.copy.is_none() && self.upload.is_none() {
             // It does not say yet whether it misses the object or the bucket.
@@ -250,11 +260,13 @@ impl Transfer {
         if error.is_outage() {
             return Err(error.into());
         }
-        if upstream.headers.get(header::CONTENT_LENGTH).is_some_and(|length| length == "0") {
+        let is_head = self.admitted.request.method == Method::HEAD;
+        if !is_head && upstream.headers.get(header::CONTENT_LENGTH).is_some_and(|length| length == "0") {
             // No document follows that could be replaced.
-            return Err(error_from_document(self.admitted.request.operation, status.as_u16(), &[]).into());
+            return Err(self.error_from_document(status.as_u16(), &[]).into());
         }
-        self.render_error_head(status)
+        let marker = Box::pin(self.delete_marker(gateway, status)).await?;
+        self.render_error_head(status, marker.as_ref())
     }
 
     /// Sorts an error by its status, the only thing known before the client's head must go down. A 400 may be about the
@@ -271,7 +283,27 @@ impl Transfer {
         Ok(UpstreamError::from_answer(status.as_u16(), ""))
     }
 
-    fn render_download(&mut self, upstream: &ResponseHeader) -> Result<Parts, Refusal> {
+    /// The version of the object that is served, as the home names it.
+    async fn shown_version(&self, gateway: &Gateway, upstream: &ResponseHeader) -> Result<Option<VersionId>, Refusal> {
+        if self.copy.is_some() {
+            return Ok(None);
+        }
+        let answered = upstream.headers.get(VERSION_ID).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        Ok(gateway.shown_version(self.admitted.routed()?, answered).await)
+    }
+
+    /// The delete marker that a read was refused for; asked for, since not every backend tells it with the refusal.
+    async fn delete_marker(&self, gateway: &Gateway, status: StatusCode) -> Result<Option<VersionEntry>, Refusal> {
+        let routed = self.admitted.routed()?;
+        let refused = matches!(status, StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED);
+        let from_home = self.upload.is_none() && self.copy.is_none();
+        if !(refused && from_home && (self.version.is_some() || routed.route.versioning.is_set())) {
+            return Ok(None);
+        }
+        gateway.find_delete_marker(routed, self.admitted.key()?, self.version.as_ref()).await
+    }
+
+    fn render_download(&mut self, upstream: &ResponseHeader, version: Option<&VersionId>) -> Result<Parts, Refusal> {
         let range = head::range(&self.admitted.request)?;
         let fits = match upstream.status {
             StatusCode::OK => true,
@@ -286,7 +318,7 @@ impl Transfer {
         }
         self.require_known_copy(upstream)?;
         head::check_conditions(&self.admitted.request, upstream, self.copy.as_ref())?;
-        head::render_object_head(&self.admitted.request, upstream, self.copy.as_ref())
+        head::render_object_head(&self.admitted.request, upstream, self.copy.as_ref(), version)
     }
 
     /// A replica's answer must be of the copy that was proven current: the key may have been written and converged since.
@@ -300,10 +332,15 @@ impl Transfer {
     }
 
     /// The status is known now, the code only with the body: so the client's document follows, chunked.
-    fn render_error_head(&mut self, status: StatusCode) -> Result<Parts, Refusal> {
+    fn render_error_head(&mut self, status: StatusCode, marker: Option<&VersionEntry>) -> Result<Parts, Refusal> {
+        let named = self.version.is_some();
+        let status = if marker.is_some() && named { StatusCode::METHOD_NOT_ALLOWED } else { status };
         let ours =
             StatusCode::from_u16(by_status(status.as_u16()).status()).map_err(|_| S3Code::InternalError.error())?;
-        let mut headers = HeaderMap::with_capacity(6);
+        let mut headers = HeaderMap::with_capacity(10);
+        if let Some(marker) = marker {
+            head::put_delete_marker(&mut headers, marker, named)?;
+        }
         if self.admitted.request.method != Method::HEAD {
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/xml"));
             headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
@@ -314,7 +351,7 @@ impl Transfer {
 
     /// Passes a piece of the answer's body on; a backend's error document is replaced by the gateway's own.
     pub(crate) fn pass_down(&mut self, body: &mut Option<Bytes>, end: bool, request_id: RequestId) {
-        let Some((status, document)) = &mut self.error_document else { return };
+        let Some((_, document)) = &mut self.error_document else { return };
         if let Some(piece) = body.take() {
             let room = MAX_ERROR_DOCUMENT.saturating_sub(document.len());
             document.extend_from_slice(piece.get(..room.min(piece.len())).unwrap_or_default());
@@ -322,10 +359,28 @@ impl Transfer {
         if !end {
             return;
         }
-        let request = &self.admitted.request;
-        let error = error_from_document(request.operation, *status, document);
-        *body = Some(Bytes::from(error.render_xml(&request.canonical_path, &request_id.to_string())));
-        self.error_document = None;
+        let Some((status, document)) = self.error_document.take() else { return };
+        let error = self.error_from_document(status, &document);
+        let resource = &self.admitted.request.canonical_path;
+        *body = Some(Bytes::from(error.render_xml(resource, &request_id.to_string())));
+    }
+
+    /// Our error for a backend's document: its code where it fits the status that the client has already seen.
+    fn error_from_document(&self, status: u16, document: &[u8]) -> S3Error {
+        // What is missing is known by what was asked for; some backends say that it is the key.
+        match (status, self.admitted.request.operation) {
+            (404, Operation::UploadPart) => return S3Code::NoSuchUpload.error(),
+            (404, _) if self.version.is_some() => return S3Code::NoSuchVersion.error(),
+            _ => {}
+        }
+        let ours = by_status(status);
+        match UpstreamError::from_answer(status, &error_code(document)) {
+            refused @ UpstreamError::Refused(_) => {
+                let error = Refusal::from(refused).to_s3();
+                if error.code.status() == ours.status() { error } else { ours.error() }
+            }
+            _ => ours.error(),
+        }
     }
 
     /// A connection could not be made. Whether to try again, with whomever [`Transfer::choose`] names.
@@ -394,22 +449,6 @@ impl Transfer {
 
 /// Enough for any S3 error; the rest is dropped.
 const MAX_ERROR_DOCUMENT: usize = 64 << 10;
-
-/// Our error for a backend's document: its code where it fits the status that the client has already seen.
-fn error_from_document(operation: Operation, status: u16, document: &[u8]) -> S3Error {
-    if operation == Operation::UploadPart && status == 404 {
-        // Only the upload can be missing; some backends say that it is the key.
-        return S3Code::NoSuchUpload.error();
-    }
-    let ours = by_status(status);
-    match UpstreamError::from_answer(status, &error_code(document)) {
-        refused @ UpstreamError::Refused(_) => {
-            let error = Refusal::from(refused).to_s3();
-            if error.code.status() == ours.status() { error } else { ours.error() }
-        }
-        _ => ours.error(),
-    }
-}
 
 /// Bare ETag of a head, without quotes.
 fn etag_of(head: &ResponseHeader) -> String {

@@ -7,12 +7,13 @@ use crate::{
     operations::{WriteConditions, explain},
     refusal::Refusal,
     upstream::{UpstreamAnswer, UpstreamBackend, UpstreamError, UpstreamRequest},
+    version::VERSION_ID,
 };
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header, response::Parts};
 use pingora_http::ResponseHeader;
 use s3gateway_filters::payload::{BodyPlan, BodyVerifier};
-use s3gateway_s3::{Operation, S3Code, checksum::Algorithm, tagging::TagSet};
+use s3gateway_s3::{Operation, S3Code, VersionId, checksum::Algorithm, tagging::TagSet};
 use s3gateway_store::{DirtyKey, queue::Mark};
 use std::{sync::Arc, time::Instant};
 use tokio::task::JoinHandle;
@@ -219,8 +220,10 @@ impl Upload {
             return Err(UpstreamError::Malformed("a success that is not S3's: 200 with an ETag").into());
         }
         self.commit(gateway, admitted, &etag_of(upstream)).await?;
+        let answered = |name: &str| upstream.headers.get(name).and_then(|v| v.to_str().ok());
+        let version = self.version(gateway, admitted, answered(VERSION_ID.as_str())).await?;
         let mut headers = HeaderMap::with_capacity(8);
-        for (name, value) in self.answer_headers(|name| upstream.headers.get(name).and_then(|v| v.to_str().ok())) {
+        for (name, value) in self.answer_headers(answered, version) {
             headers.insert(name, HeaderValue::try_from(value).map_err(|_| S3Code::InternalError.error())?);
         }
         headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
@@ -275,13 +278,35 @@ impl Upload {
             }
         };
         self.commit(gateway, admitted, s3gateway_s3::etag::unquoted(answer.header("etag"))).await?;
-        let headers = self.answer_headers(|name| answer.headers.get(name).and_then(|v| v.to_str().ok()));
+        let answered = |name: &str| answer.headers.get(name).and_then(|v| v.to_str().ok());
+        let version = self.version(gateway, admitted, answered(VERSION_ID.as_str())).await?;
+        let headers = self.answer_headers(answered, version);
         Ok(Answer { status: StatusCode::OK, headers, body: Bytes::new() })
     }
 
-    /// ETag as the backend gave it, and the checksum that the gateway has verified.
-    fn answer_headers<'v>(&self, upstream: impl Fn(&str) -> Option<&'v str>) -> Vec<(HeaderName, String)> {
-        let mut headers = Vec::with_capacity(3);
+    /// The version that the object has become.
+    async fn version(
+        &self,
+        gateway: &Gateway,
+        admitted: &Admitted,
+        answered: Option<&str>,
+    ) -> Result<Option<VersionId>, Refusal> {
+        match self.part {
+            Some(_) => Ok(None),
+            None => Ok(gateway.shown_version(admitted.routed()?, answered.unwrap_or_default()).await),
+        }
+    }
+
+    /// ETag as the backend gave it, the version that it is, and the checksum that the gateway has verified.
+    fn answer_headers<'v>(
+        &self,
+        upstream: impl Fn(&str) -> Option<&'v str>,
+        version: Option<VersionId>,
+    ) -> Vec<(HeaderName, String)> {
+        let mut headers = Vec::with_capacity(4);
+        if let Some(version) = version {
+            headers.push((VERSION_ID, version.to_string()));
+        }
         if let Some(etag) = upstream("etag") {
             headers.push((header::ETAG, etag.to_owned()));
         }

@@ -10,7 +10,7 @@ use pingora_core::protocols::http::client::HttpSession;
 use pingora_core::upstreams::peer::{HttpPeer, Peer};
 use pingora_http::RequestHeader;
 use s3gateway_config::BackendId;
-use s3gateway_s3::PhysicalBucket;
+use s3gateway_s3::{PhysicalBucket, xml::VersioningConfiguration};
 use std::{
     future::Future,
     time::{Duration, Instant, SystemTime},
@@ -30,6 +30,7 @@ const SLOWEST_COPY: u64 = 64 << 10;
 pub struct Client {
     connector: Connector,
     seen: Cache<(BackendId, PhysicalBucket), ()>,
+    versioned: Cache<(BackendId, PhysicalBucket), ()>,
     /// For a whole answer, from the request sent to its last byte: the read timeout bounds two reads only, and an answer
     /// that drips never runs into it.
     answer_timeout: Duration,
@@ -65,9 +66,11 @@ impl UpstreamAnswer {
 impl Client {
     /// A client with a pool of its own.
     pub fn new(settings: &UpstreamSettings) -> Self {
+        let seen = || Cache::builder().max_capacity(SEEN_BUCKETS).time_to_live(SEEN_FOR).build();
         Self {
             connector: Connector::new(Some(ConnectorOptions::new(settings.pool_size))),
-            seen: Cache::builder().max_capacity(SEEN_BUCKETS).time_to_live(SEEN_FOR).build(),
+            seen: seen(),
+            versioned: seen(),
             answer_timeout: settings.read_timeout * 2,
         }
     }
@@ -99,6 +102,27 @@ impl Client {
             Err(UpstreamError::Refused(refused)) => refused.status == StatusCode::BAD_REQUEST.as_u16(),
             _ => false,
         }
+    }
+
+    /// Passes a bucket of which its backend keeps versions, or has kept some. Asks at most once in a while for each bucket.
+    ///
+    /// # Errors
+    /// [`UpstreamError::LOST_VERSIONS`]; as [`Client::send`].
+    pub async fn require_versions(
+        &self,
+        backend: &UpstreamBackend,
+        bucket: &PhysicalBucket,
+    ) -> Result<(), UpstreamError> {
+        let look = async {
+            let answer = self.send(backend, versioning_question(bucket), Bytes::new()).await?;
+            match VersioningConfiguration::parse(&answer.body) {
+                Ok(VersioningConfiguration(state)) if state.is_set() => Ok(()),
+                Ok(_) => Err(UpstreamError::LOST_VERSIONS),
+                Err(_) => Err(UpstreamError::Malformed("no state of versioning")),
+            }
+        };
+        let seen = self.versioned.try_get_with((backend.id().clone(), bucket.clone()), look);
+        Box::pin(seen).await.map_err(|error| (*error).clone())
     }
 
     /// Sends a request with a small body and takes the whole answer. A request that failed on a pooled connection
@@ -297,6 +321,11 @@ impl Download<'_> {
         }
         Ok(piece)
     }
+}
+
+/// Asks a backend whether it keeps versions of a bucket.
+pub(crate) fn versioning_question(bucket: &PhysicalBucket) -> UpstreamRequest {
+    UpstreamRequest::new(Method::GET, bucket, None).query("versioning", "")
 }
 
 fn sign(

@@ -43,6 +43,9 @@ impl UpstreamError {
     /// A mapped bucket that its backend does not know is the operator's trouble, not the client's mistake.
     pub const LOST_BUCKET: Self = Self::Malformed("the backend does not know a bucket that is mapped to it");
 
+    /// A home that keeps no versions of a bucket that it was told to: a write would destroy what must stay.
+    pub const LOST_VERSIONS: Self = Self::Malformed("the backend keeps no versions of a bucket that it was told to");
+
     /// Sorts an answer that is not a success.
     pub fn from_answer(status: u16, code: &str) -> Self {
         let error = BackendError { status, code: code.to_owned() };

@@ -9,6 +9,7 @@ mod signer;
 
 pub use backend::{Backends, UpstreamBackend};
 pub use breaker::{Breaker, BreakerState, Outcome};
+pub(crate) use client::versioning_question;
 pub use client::{Client, Download, UpstreamAnswer};
 pub use error::{BackendError, UpstreamError, error_code};
 pub use request::UpstreamRequest;

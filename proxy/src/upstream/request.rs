@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header, uri::PathAndQuery};
 use pingora_http::RequestHeader;
 use s3gateway_filters::sigv4::hex64;
-use s3gateway_s3::{ObjectKey, PhysicalBucket, uri};
+use s3gateway_s3::{ObjectKey, PhysicalBucket, VersionId, uri};
 use sha2::{Digest, Sha256};
 use std::time::SystemTime;
 
@@ -44,6 +44,14 @@ impl UpstreamRequest {
     pub fn query(mut self, name: &str, value: &str) -> Self {
         self.query.push((uri::encode(name.as_bytes()), uri::encode(value.as_bytes())));
         self
+    }
+
+    /// Names the version that it is about; `None`: the current one.
+    pub fn version(self, version: Option<&VersionId>) -> Self {
+        match version {
+            Some(version) => self.query("versionId", version.as_str()),
+            None => self,
+        }
     }
 
     /// Adds a header; framing and authentication headers are set by signing, not here.

@@ -221,29 +221,42 @@ impl ListBucketResult {
 }
 
 fn read_object(document: &mut Document<'_>) -> Result<ObjectEntry, XmlError> {
-    let mut object = ObjectEntry {
-        key: String::new(),
-        last_modified: SystemTime::UNIX_EPOCH,
-        etag: String::new(),
-        checksum_algorithms: Vec::new(),
-        checksum_type: None,
-        size: 0,
-        storage_class: "STANDARD".to_owned(),
-    };
-    document.children(|name, document| {
-        match name {
-            "Key" => object.key = document.text()?,
-            "LastModified" => object.last_modified = document.timestamp()?,
-            "ETag" => object.etag = document.text()?,
-            "ChecksumAlgorithm" => object.checksum_algorithms.push(document.text()?),
-            "ChecksumType" => object.checksum_type = present(document.text()?),
-            "Size" => object.size = document.parse()?,
-            "StorageClass" => object.storage_class = document.text()?,
-            _ => document.skip()?,
-        }
-        Ok::<_, XmlError>(())
+    let mut object = ObjectEntry::unread();
+    document.children(|name, document| match object.read_child(name, document)? {
+        true => Ok(()),
+        false => document.skip(),
     })?;
     if object.key.is_empty() { Err(XmlError::Schema) } else { Ok(object) }
+}
+
+impl ObjectEntry {
+    /// What an object is that a backend says nothing about.
+    pub(super) fn unread() -> Self {
+        Self {
+            key: String::new(),
+            last_modified: SystemTime::UNIX_EPOCH,
+            etag: String::new(),
+            checksum_algorithms: Vec::new(),
+            checksum_type: None,
+            size: 0,
+            storage_class: "STANDARD".to_owned(),
+        }
+    }
+
+    /// Reads an element that describes an object; `false`, and unread, where it does not.
+    pub(super) fn read_child(&mut self, name: &str, document: &mut Document<'_>) -> Result<bool, XmlError> {
+        match name {
+            "Key" => self.key = document.text()?,
+            "LastModified" => self.last_modified = document.timestamp()?,
+            "ETag" => self.etag = document.text()?,
+            "ChecksumAlgorithm" => self.checksum_algorithms.push(document.text()?),
+            "ChecksumType" => self.checksum_type = present(document.text()?),
+            "Size" => self.size = document.parse()?,
+            "StorageClass" => self.storage_class = document.text()?,
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
 }
 
 /// A value that some servers leave out and others leave empty.

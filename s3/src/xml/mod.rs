@@ -13,6 +13,7 @@ mod tags;
 mod tests;
 mod time_text;
 mod uploads;
+mod versioning;
 mod versions;
 mod writer;
 
@@ -29,7 +30,8 @@ pub use reader::XmlError;
 pub use tags::Tagging;
 pub use time_text::{parse_timestamp, render_timestamp};
 pub use uploads::{ListMultipartUploadsResult, ListPartsResult, PartEntry, UploadEntry};
-pub use versions::{ListVersionsResult, NULL_VERSION};
+pub use versioning::VersioningConfiguration;
+pub use versions::{ListVersionsResult, VersionEntry};
 pub use writer::Writer;
 
 /// Most bytes that the XML body of an operation may have, so that reading it can stop; `None` where it has no XML body.
@@ -41,6 +43,7 @@ pub fn body_limit(operation: crate::Operation) -> Option<usize> {
         O::CompleteMultipartUpload => Some(CompleteMultipartUpload::MAX_BYTES),
         O::PutObjectTagging => Some(Tagging::MAX_BYTES),
         O::PutBucketTagging => Some(Tagging::MAX_BUCKET_BYTES),
+        O::PutBucketVersioning => Some(VersioningConfiguration::MAX_BYTES),
         _ => None,
     }
 }

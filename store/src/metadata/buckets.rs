@@ -5,7 +5,7 @@ use super::routes::route_in;
 use super::{Metadata, feed};
 use crate::{Begun, BucketId, Change, Millis, NewBucket, RetiringBucket, StoreError, TenantId, names, sql};
 use s3gateway_config::{BackendId, Place, ResidencyPolicy};
-use s3gateway_s3::{LogicalBucket, PhysicalBucket};
+use s3gateway_s3::{LogicalBucket, PhysicalBucket, Versioning};
 use sqlx::AnyConnection;
 use std::collections::HashSet;
 use uuid::Uuid;
@@ -228,6 +228,23 @@ impl Metadata {
             let query = sqlx::query(sql::BUCKET_SET_REPLICA_COUNT).bind(bucket.as_str()).bind(i64::from(count));
             if query.execute(&mut *tx).await?.rows_affected() == 0 {
                 return Err(StoreError::Invalid("replica count: from 1 to the number of places of the bucket".into()));
+            }
+            feed::append(tx, &Change::Bucket(found.tenant, found.name)).await
+        })
+    }
+
+    /// Records what a bucket's home has been told about versions.
+    ///
+    /// # Errors
+    /// `NotFound` unless it is in service.
+    pub async fn set_versioning(&self, bucket: &BucketId, state: Versioning) -> Result<(), StoreError> {
+        write!(&self.db, tx => {
+            feed::lock(tx).await?;
+            let found = find(tx, bucket).await?;
+            let query = sqlx::query(sql::BUCKET_SET_VERSIONING).bind(bucket.as_str());
+            let query = query.bind(state.status().unwrap_or_default());
+            if query.execute(&mut *tx).await?.rows_affected() == 0 {
+                return Err(StoreError::NotFound);
             }
             feed::append(tx, &Change::Bucket(found.tenant, found.name)).await
         })

@@ -10,11 +10,13 @@ type Files = [(i64, &'static str, &'static str)];
 const POSTGRES: &Files = &[
     (1, "foundation", include_str!("../../../migrations/postgres/0001_foundation.sql")),
     (3, "bucket_tags", include_str!("../../../migrations/postgres/0003_bucket_tags.sql")),
+    (4, "versioning", include_str!("../../../migrations/postgres/0004_versioning.sql")),
     (6, "backend_probe", include_str!("../../../migrations/postgres/0006_backend_probe.sql")),
 ];
 const SQLITE: &Files = &[
     (1, "foundation", include_str!("../../../migrations/sqlite/0001_foundation.sql")),
     (3, "bucket_tags", include_str!("../../../migrations/sqlite/0003_bucket_tags.sql")),
+    (4, "versioning", include_str!("../../../migrations/sqlite/0004_versioning.sql")),
     (6, "backend_probe", include_str!("../../../migrations/sqlite/0006_backend_probe.sql")),
 ];
 

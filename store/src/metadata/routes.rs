@@ -2,7 +2,7 @@
 use super::Metadata;
 use super::db::Columns;
 use crate::{BucketId, BucketListing, Millis, Route, StoreError, TenantId, UnfinishedBucket, sql};
-use s3gateway_s3::{LogicalBucket, PhysicalBucket};
+use s3gateway_s3::{LogicalBucket, PhysicalBucket, Versioning};
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 
@@ -118,6 +118,14 @@ fn parse_route(row: &AnyRow, bucket: BucketId) -> Result<Route, StoreError> {
         tenant_policy: row.json("tenant_policy")?,
         bucket_policy: row.json("policy")?,
         location: row.text("location")?,
+        versioning: row.parsed("versioning", parse_versioning)?,
         created_at: row.int("created_at")?,
     })
+}
+
+fn parse_versioning(text: &str) -> Result<Versioning, ()> {
+    match text {
+        "" => Ok(Versioning::Never),
+        status => Versioning::from_status(status).ok_or(()),
+    }
 }

@@ -32,6 +32,7 @@ statements! {
     BUCKET_SET_REPLICA_COUNT = "bucket_set_replica_count.sql";
     BUCKET_SET_STATE = "bucket_set_state.sql";
     BUCKET_SET_TAGS = "bucket_set_tags.sql";
+    BUCKET_SET_VERSIONING = "bucket_set_versioning.sql";
     BUCKET_STATE = "bucket_state.sql";
     BUCKET_STATE_BY_NAME = "bucket_state_by_name.sql";
     BUCKET_TAGS = "bucket_tags.sql";

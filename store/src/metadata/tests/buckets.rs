@@ -2,7 +2,7 @@
 use super::{Fixture, created, in_a_minute, new_bucket, now};
 use crate::{Begun, BucketId, NewBucket, StoreError};
 use s3gateway_config::{BackendId, PlaceRule, ResidencyPolicy};
-use s3gateway_s3::LogicalBucket;
+use s3gateway_s3::{LogicalBucket, Versioning};
 use std::collections::HashSet;
 
 fn name(name: &str) -> LogicalBucket {
@@ -255,4 +255,22 @@ pub(super) async fn tags_go_with_the_bucket(f: Fixture) {
     let again = f.bucket(&tenant, "photos").await;
     assert_eq!(m.bucket_tags(&again.bucket).await.unwrap(), [], "another bucket of the same name");
     assert!(matches!(m.bucket_tags(&BucketId::new("nowhere")).await, Err(StoreError::NotFound)));
+}
+
+pub(super) async fn versioning_goes_with_the_bucket(f: Fixture) {
+    let (m, tenant) = (&f.metadata, f.tenant("acme").await);
+    let route = f.bucket(&tenant, "photos").await;
+    assert_eq!(route.versioning, Versioning::Never);
+    for state in [Versioning::Enabled, Versioning::Suspended, Versioning::Enabled] {
+        let head = m.change_head().await.unwrap();
+        m.set_versioning(&route.bucket, state).await.unwrap();
+        assert_eq!(m.change_head().await.unwrap(), head + 1, "every proxy hears of it");
+        let read = f.second().await.route(&tenant.id, &route.name).await.unwrap().unwrap();
+        assert_eq!(read.versioning, state);
+    }
+    m.begin_delete_bucket(&route.bucket).await.unwrap();
+    assert!(matches!(m.set_versioning(&route.bucket, Versioning::Suspended).await, Err(StoreError::NotFound)));
+    m.finish_delete_bucket(&route.bucket).await.unwrap();
+    assert_eq!(f.bucket(&tenant, "photos").await.versioning, Versioning::Never, "another bucket of the same name");
+    assert!(matches!(m.set_versioning(&BucketId::new("x"), Versioning::Enabled).await, Err(StoreError::NotFound)));
 }

@@ -184,6 +184,7 @@ suite! {
     buckets::bad_buckets_are_refused,
     buckets::policy_and_count_change,
     buckets::tags_go_with_the_bucket,
+    buckets::versioning_goes_with_the_bucket,
     objects::tags_uploads_and_copies_are_kept_by_bytes,
     objects::what_a_deleted_bucket_leaves_behind,
     objects::job_history_is_newest_first,

@@ -1,0 +1,80 @@
+//! GetBucketVersioning and PutBucketVersioning: the home keeps the versions, the gateway's metadata notes that it does, so
+//! that every proxy knows without asking it.
+//! Source: Amazon S3 API Reference, "GetBucketVersioning" and "PutBucketVersioning".
+use super::home::unreadable;
+use crate::{
+    admit::{Admitted, Routed},
+    answer::Answer,
+    gateway::Gateway,
+    refusal::Refusal,
+    upstream::{UpstreamError, versioning_question},
+};
+use bytes::Bytes;
+use http::{Method, StatusCode};
+use s3gateway_s3::{
+    S3Code, S3Error, Versioning,
+    checksum::{Md5, render_value},
+    xml::VersioningConfiguration,
+};
+
+impl Gateway {
+    /// The state by what the home says, and by what is noted while it is away.
+    pub(super) async fn bucket_versioning(&self, admitted: &Admitted) -> Result<Answer, Refusal> {
+        let routed = admitted.routed()?;
+        let noted = routed.route.versioning;
+        let state = match noted.is_set() {
+            false => noted,
+            true => match self.versioning_at_home(routed).await {
+                Ok(Versioning::Never) => return Err(UpstreamError::LOST_VERSIONS.into()),
+                Ok(state) => state,
+                Err(Refusal::Upstream(error)) if error.is_outage() => noted,
+                Err(refusal) => return Err(refusal),
+            },
+        };
+        Ok(Answer::xml(VersioningConfiguration(state).render()))
+    }
+
+    /// Tells the home, makes sure that it has heard, and only then notes it: what is noted is always so.
+    ///
+    /// Cancel: the home may keep versions that nobody knows of until the state is set again.
+    pub(super) async fn put_bucket_versioning(&self, admitted: &Admitted, body: &Bytes) -> Result<Answer, Refusal> {
+        let routed = admitted.routed()?;
+        let wanted = VersioningConfiguration::parse_request(body)?;
+        if !routed.home.capabilities().keeps_versions() {
+            return Err(not_offered().into());
+        }
+        let document = Bytes::from(wanted.render());
+        let mut md5 = Md5::new();
+        md5.update(&document);
+        let request = routed.request(Method::PUT, None)?.query("versioning", "");
+        let request = request.header("content-md5", render_value(&md5.finalize()));
+        match self.ask_home(routed, request.header("content-type", "application/xml"), document).await {
+            Err(error) if matches!(&error, UpstreamError::Refused(refused) if matches!(refused.status, 405 | 501)) => {
+                return Err(not_offered().into());
+            }
+            told => told?,
+        };
+        match self.versioning_at_home(routed).await? {
+            state if state == wanted.0 => {}
+            Versioning::Never => return Err(not_offered().into()),
+            // Another request has set it meanwhile, and may note it after this one.
+            _ => return Err(S3Code::OperationAborted.into()),
+        }
+        let route = &routed.route;
+        self.metadata.set_versioning(&route.bucket, wanted.0).await?;
+        self.routes.forget(&route.tenant, &route.name, std::time::Instant::now());
+        Ok(Answer::empty(StatusCode::OK))
+    }
+
+    async fn versioning_at_home(&self, routed: &Routed) -> Result<Versioning, Refusal> {
+        let request = versioning_question(super::home::physical_on(&routed.route, &routed.home)?);
+        let answer = self.ask_home(routed, request, Bytes::new()).await?;
+        Ok(VersioningConfiguration::parse(&answer.body).map_err(unreadable)?.0)
+    }
+}
+
+fn not_offered() -> S3Error {
+    S3Code::NotImplemented.because(
+        "The backend at this bucket's home cannot keep versions. Create a bucket whose LocationConstraint names a place with one that can.",
+    )
+}
