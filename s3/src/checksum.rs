@@ -85,6 +85,53 @@ impl Algorithm {
     }
 }
 
+/// What a checksum is of (Amazon S3 API Reference, `x-amz-checksum-type`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ChecksumType {
+    /// The object's bytes.
+    FullObject,
+    /// The checksums of its parts, one behind the other.
+    Composite,
+}
+
+impl ChecksumType {
+    /// S3's name for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::FullObject => "FULL_OBJECT",
+            Self::Composite => "COMPOSITE",
+        }
+    }
+
+    /// From S3's name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::FullObject, Self::Composite].into_iter().find(|kind| kind.name() == name)
+    }
+
+    /// As a value tells: a composite one ends in the number of parts.
+    pub fn of_value(value: &str) -> Self {
+        if value.contains('-') { Self::Composite } else { Self::FullObject }
+    }
+}
+
+/// An object's checksum as S3 shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checksum {
+    /// By which algorithm.
+    pub algorithm: Algorithm,
+    /// What it is of.
+    pub kind: ChecksumType,
+    /// In base64, with `-N` behind a composite one.
+    pub value: String,
+}
+
+impl Checksum {
+    /// Of an object that was put at once.
+    pub fn full_object(algorithm: Algorithm, value: String) -> Self {
+        Self { algorithm, kind: ChecksumType::FullObject, value }
+    }
+}
+
 /// A running checksum.
 #[derive(Clone)]
 pub struct Hasher(State);

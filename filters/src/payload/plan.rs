@@ -47,6 +47,14 @@ impl BodyPlan {
         }
     }
 
+    /// The algorithm of the checksum where it comes as a trailer, which no header of the upstream request can carry.
+    pub fn trailing_algorithm(&self) -> Option<Algorithm> {
+        match self.encoding {
+            Encoding::AwsChunked { trailer, .. } => trailer,
+            Encoding::Plain => None,
+        }
+    }
+
     /// Whether a Content-MD5 or a checksum protects the body, which DeleteObjects insists on.
     pub fn has_integrity_header(&self) -> bool {
         self.md5.is_some() || self.checksum_algorithm().is_some()

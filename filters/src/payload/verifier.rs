@@ -3,7 +3,7 @@ use super::chunked::ChunkedDecoder;
 use super::plan::{BodyPlan, Encoding};
 use crate::sigv4::Verified;
 use bytes::{Bytes, BytesMut};
-use s3gateway_s3::checksum::{self, Algorithm, Hasher, Md5};
+use s3gateway_s3::checksum::{self, Algorithm, Checksum, Hasher, Md5};
 use s3gateway_s3::{S3Code, S3Error};
 use sha2::{Digest, Sha256};
 
@@ -24,8 +24,8 @@ pub struct BodyVerifier {
 pub struct Finished {
     /// The last data, now free to go upstream.
     pub tail: Bytes,
-    /// The checksum that the client declared in a header or a trailer, compared and found true, in base64.
-    pub checksum: Option<(Algorithm, String)>,
+    /// The checksum that the client declared in a header or a trailer, compared and found true.
+    pub checksum: Option<Checksum>,
 }
 
 #[derive(Debug)]
@@ -116,9 +116,9 @@ impl BodyVerifier {
     }
 }
 
-/// Pieces released by one push: one goes as it is, several are joined.
+/// Pieces that leave together: one goes as it is, several are joined.
 #[derive(Default)]
-enum Released {
+pub(super) enum Released {
     #[default]
     Nothing,
     One(Bytes),
@@ -126,7 +126,7 @@ enum Released {
 }
 
 impl Released {
-    fn add(&mut self, piece: Bytes) {
+    pub(super) fn add(&mut self, piece: Bytes) {
         if piece.is_empty() {
             return;
         }
@@ -145,7 +145,7 @@ impl Released {
         };
     }
 
-    fn into_bytes(self) -> Option<Bytes> {
+    pub(super) fn into_bytes(self) -> Option<Bytes> {
         match self {
             Self::Nothing => None,
             Self::One(piece) => Some(piece),
@@ -186,7 +186,7 @@ impl Digests {
         }
     }
 
-    fn verify(&mut self, trailing: Option<Vec<u8>>) -> Result<Option<(Algorithm, String)>, S3Error> {
+    fn verify(&mut self, trailing: Option<Vec<u8>>) -> Result<Option<Checksum>, S3Error> {
         if let Some((hash, expected)) = self.sha256.take()
             && <[u8; 32]>::from(hash.finalize()) != expected
         {
@@ -204,6 +204,6 @@ impl Digests {
             return Err(S3Code::BadDigest
                 .because(format!("The {} you specified did not match the calculated checksum.", algorithm.name())));
         }
-        Ok(Some((algorithm, checksum::render_value(&computed))))
+        Ok(Some(Checksum::full_object(algorithm, checksum::render_value(&computed))))
     }
 }

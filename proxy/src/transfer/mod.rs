@@ -76,8 +76,8 @@ pub(crate) async fn begin(
                 return Ok(Verdict::Forward(Transfer::upload(gateway, admitted, upload)));
             }
             // With no byte to hold back, the head alone would complete the object: so the proof comes first.
-            read_whole(session, &admitted, upload.plan()).await?;
-            Ok(Verdict::Answer(Box::pin(upload.put_empty(gateway, &admitted)).await?))
+            let (_, checksum) = read_whole(session, &admitted, upload.plan()).await?;
+            Ok(Verdict::Answer(Box::pin(upload.put_empty(gateway, &admitted, checksum)).await?))
         }
         _ => {
             let body = read_document(session, &admitted, framing).await?;

@@ -11,8 +11,8 @@ use crate::{
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header, response::Parts};
 use pingora_http::ResponseHeader;
-use s3gateway_filters::payload::{BodyPlan, BodyVerifier};
-use s3gateway_s3::{Operation, S3Code, checksum::Algorithm, tagging::TagSet};
+use s3gateway_filters::payload::{BodyPlan, BodyVerifier, ChunkedEncoder};
+use s3gateway_s3::{Operation, S3Code, checksum::Checksum, tagging::TagSet};
 use s3gateway_store::{DirtyKey, StoreError, queue::Mark};
 use std::{sync::Arc, time::Instant};
 use tokio::task::JoinHandle;
@@ -21,6 +21,8 @@ use tokio::task::JoinHandle;
 pub(super) struct Upload {
     plan: BodyPlan,
     verifier: Option<BodyVerifier>,
+    /// Where the backend gets the body with its checksum behind it.
+    encoder: Option<ChunkedEncoder>,
     tags: Option<TagSet>,
     /// The backend's upload id and the part number, for UploadPart.
     part: Option<(String, u32)>,
@@ -30,7 +32,7 @@ pub(super) struct Upload {
     released: bool,
     /// The same in any attempt.
     ever_released: bool,
-    checksum: Option<(Algorithm, String)>,
+    checksum: Option<Checksum>,
     conditional: bool,
     /// The backend has said no while the body was still coming.
     refused: bool,
@@ -66,6 +68,7 @@ impl Upload {
         Ok(Self {
             plan,
             verifier: None,
+            encoder: None,
             tags,
             marking: if part.is_some() { Marking::NotNeeded } else { Marking::Settled },
             part,
@@ -111,7 +114,15 @@ impl Upload {
     pub(super) fn start(&mut self, admitted: &Admitted, backend: &UpstreamBackend) -> Result<UpstreamRequest, Refusal> {
         self.verifier = Some(BodyVerifier::new(&self.plan, &admitted.verified));
         self.released = false;
-        Ok(self.request(admitted, backend)?.content_length(self.plan.decoded_length))
+        let (request, length) = (self.request(admitted, backend)?, self.plan.decoded_length);
+        let trailing = self.plan.trailing_algorithm();
+        // The parts of an upload are kept without: its backend was not told to expect any.
+        let trailing = trailing.filter(|_| self.part.is_none() && backend.capabilities().trailing_checksums);
+        self.encoder = trailing.map(|_| ChunkedEncoder::new(length));
+        Ok(match trailing {
+            Some(algorithm) => request.trailing_checksum(algorithm, length),
+            None => request.content_length(length),
+        })
     }
 
     fn request(&self, admitted: &Admitted, backend: &UpstreamBackend) -> Result<UpstreamRequest, Refusal> {
@@ -147,20 +158,30 @@ impl Upload {
             None => None,
         };
         if !end {
-            return Ok(Some(out.unwrap_or_default()));
+            let out = out.unwrap_or_default();
+            return Ok(Some(match &mut self.encoder {
+                Some(encoder) => encoder.push(out),
+                None => out,
+            }));
         }
         let finished = verifier.finish()?;
         self.verifier = None;
         self.checksum = finished.checksum;
         self.await_mark(gateway, request_id).await?;
         (self.released, self.ever_released) = (true, true);
-        if let Some(first) = out.take() {
-            let mut both = BytesMut::with_capacity(first.len() + finished.tail.len());
-            both.extend_from_slice(&first);
-            both.extend_from_slice(&finished.tail);
-            return Ok(Some(both.freeze()));
-        }
-        Ok(Some(finished.tail))
+        let last = match out.take() {
+            Some(first) => {
+                let mut both = BytesMut::with_capacity(first.len() + finished.tail.len());
+                both.extend_from_slice(&first);
+                both.extend_from_slice(&finished.tail);
+                both.freeze()
+            }
+            None => finished.tail,
+        };
+        Ok(Some(match (self.encoder.take(), &self.checksum) {
+            (Some(encoder), Some(checksum)) => encoder.finish(last, checksum.algorithm, &checksum.value),
+            _ => last,
+        }))
     }
 
     /// Waits until the key is marked, with enough of the lease left for the backend's answer.
@@ -242,9 +263,21 @@ impl Upload {
     }
 
     /// Stores an object or part of no bytes, whose payload has proven true.
-    pub(super) async fn put_empty(mut self, gateway: &Gateway, admitted: &Admitted) -> Result<Answer, Refusal> {
+    pub(super) async fn put_empty(
+        mut self,
+        gateway: &Gateway,
+        admitted: &Admitted,
+        checksum: Option<Checksum>,
+    ) -> Result<Answer, Refusal> {
         let home = admitted.routed()?.home.clone();
-        let request = self.request(admitted, &home)?;
+        let mut request = self.request(admitted, &home)?;
+        if let Some(checksum) = checksum.as_ref().filter(|_| self.part.is_none())
+            && self.plan.trailing_algorithm().is_some()
+        {
+            // What came as a trailer is known before anything is sent, so a header will do.
+            request = request.header(checksum.algorithm.header(), checksum.value.clone());
+        }
+        self.checksum = checksum;
         self.await_mark(gateway, admitted.request_id).await?;
         let answer: UpstreamAnswer = match gateway.client.send(&home, request, Bytes::new()).await {
             Ok(answer) => answer,
@@ -264,10 +297,10 @@ impl Upload {
         if let Some(etag) = upstream("etag") {
             headers.push((header::ETAG, etag.to_owned()));
         }
-        if let Some((algorithm, value)) = &self.checksum {
-            headers.push((HeaderName::from_static(algorithm.header()), value.clone()));
+        if let Some(checksum) = &self.checksum {
+            headers.push((HeaderName::from_static(checksum.algorithm.header()), checksum.value.clone()));
             if self.part.is_none() {
-                headers.push((HeaderName::from_static("x-amz-checksum-type"), "FULL_OBJECT".to_owned()));
+                headers.push((HeaderName::from_static("x-amz-checksum-type"), checksum.kind.name().to_owned()));
             }
         }
         headers
