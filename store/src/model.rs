@@ -1,6 +1,6 @@
 //! The rows of the control plane as the rest of the project sees them.
 use s3gateway_config::{BackendId, Capabilities, Place, ResidencyPolicy, Secret};
-use s3gateway_s3::{LogicalBucket, ObjectKey, PhysicalBucket};
+use s3gateway_s3::{LogicalBucket, ObjectKey, PhysicalBucket, checksum::Checksum};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::sync::Arc;
 
@@ -189,6 +189,17 @@ pub struct ObjectCopy {
     pub verified_how: String,
     /// When it was verified.
     pub verified_at: Millis,
+}
+
+/// The checksum that the gateway keeps of an object. It counts only for the object with this ETag and size.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObjectChecksum {
+    /// The object's ETag as its home gives it, without quotes.
+    pub etag: String,
+    /// Bytes.
+    pub size: u64,
+    /// What was verified.
+    pub checksum: Checksum,
 }
 
 /// One finished attempt to converge a key, for the job history.

@@ -1,5 +1,6 @@
 //! What a request's headers promise about its body, checked before a byte of it is read.
 //! Source: Amazon S3 API Reference, "PutObject"; Amazon S3 User Guide, "Checking object integrity in Amazon S3".
+use crate::headers::is_aws_chunked;
 use crate::sigv4::{PayloadMode, Verified};
 use s3gateway_s3::checksum::{self, Algorithm};
 use s3gateway_s3::{Operation, S3Code, S3Error, S3Request};
@@ -119,9 +120,7 @@ fn decide_encoding(request: &S3Request, payload: PayloadMode) -> Result<Encoding
 }
 
 fn is_declared_aws_chunked(request: &S3Request) -> bool {
-    request.headers.get_all(http::header::CONTENT_ENCODING).iter().any(|value| {
-        value.as_bytes().split(|b| *b == b',').any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"aws-chunked"))
-    })
+    request.headers.get_all(http::header::CONTENT_ENCODING).iter().any(is_aws_chunked)
 }
 
 fn parse_trailer_name(request: &S3Request) -> Result<Option<Algorithm>, S3Error> {

@@ -1,11 +1,11 @@
 //! GetObjectAttributes, answered from HEAD: several servers take the request for a plain GET.
-use super::home::etag_of;
+use super::{copy::content_length, home::etag_of};
 use crate::{admit::Admitted, answer::Answer, gateway::Gateway, refusal::Refusal, upstream::UpstreamAnswer};
 use bytes::Bytes;
 use http::{Method, header};
 use s3gateway_s3::{
     S3Code, S3Error, S3Request,
-    checksum::{Algorithm, parse_value},
+    checksum::{Algorithm, ChecksumType, parse_value},
     etag::multipart_parts,
     xml::{GetObjectAttributesResponse, ObjectParts},
 };
@@ -31,7 +31,14 @@ impl Gateway {
         routed.require_held(key)?;
         let request = routed.request(Method::HEAD, Some(key))?.header("x-amz-checksum-mode", "ENABLED");
         let head = self.ask_home(routed, request, Bytes::new()).await?;
-        let answer = Answer::xml(describe(&head, &asked).render());
+        let mut described = describe(&head, &asked);
+        if described.checksums.as_ref().is_some_and(Vec::is_empty)
+            && let Some(kept) = self.kept_checksum(&routed.route, key, etag_of(&head), content_length(&head)).await
+        {
+            described.checksums = Some(vec![(kept.algorithm, digest_of(&kept.value).to_owned())]);
+            described.checksum_type = Some(kept.kind.name().to_owned());
+        }
+        let answer = Answer::xml(described.render());
         Ok(match head.header("last-modified") {
             "" => answer,
             modified => answer.with(header::LAST_MODIFIED, modified),
@@ -57,23 +64,27 @@ fn parse_attributes(request: &S3Request) -> Result<Vec<Attribute>, S3Error> {
     }
 }
 
+/// A checksum's value without the number of parts behind a composite one.
+fn digest_of(value: &str) -> &str {
+    value.rsplit_once('-').map_or(value, |(digest, _)| digest)
+}
+
 /// What HEAD tells of an object, as far as it is asked for.
 fn describe(head: &UpstreamAnswer, asked: &[Attribute]) -> GetObjectAttributesResponse {
     let wants = |attribute| asked.contains(&attribute);
     let etag = etag_of(head);
     let checksums = CHECKSUMS.into_iter().filter_map(|algorithm| {
-        // The value of a multipart object ends in its number of parts, which is no part of the digest.
-        let text = head.header(algorithm.header());
-        let digest = text.rsplit_once('-').map_or(text, |(digest, _)| digest);
+        let digest = digest_of(head.header(algorithm.header()));
         parse_value(algorithm, digest).map(|_| (algorithm, digest.to_owned()))
     });
+    let told = CHECKSUMS.iter().map(|algorithm| head.header(algorithm.header())).find(|value| !value.is_empty());
+    let kind = ChecksumType::from_name(head.header("x-amz-checksum-type")).or(told.map(ChecksumType::of_value));
     let parts =
         multipart_parts(etag).map(|total_parts_count| ObjectParts { total_parts_count, ..ObjectParts::default() });
     GetObjectAttributesResponse {
         etag: wants(Attribute::ETag).then(|| etag.to_owned()),
         checksums: wants(Attribute::Checksum).then(|| checksums.collect()),
-        checksum_type: Some(head.header("x-amz-checksum-type").to_owned())
-            .filter(|t| matches!(t.as_str(), "COMPOSITE" | "FULL_OBJECT")),
+        checksum_type: kind.map(|kind| kind.name().to_owned()),
         object_parts: parts.filter(|_| wants(Attribute::ObjectParts)),
         storage_class: wants(Attribute::StorageClass).then(|| "STANDARD".to_owned()),
         object_size: head.header("content-length").parse().ok().filter(|_| wants(Attribute::ObjectSize)),

@@ -1,6 +1,7 @@
 //! CopyObject: inside a backend where both buckets are there and it can, else streamed through the gateway.
 //! Invariant: no byte moves before the source's policy has allowed every place of the destination.
 use super::{
+    checksums::{parse_algorithm, shown_checksum},
     conditions::WriteConditions,
     home::{done, etag_of, explain, physical_on},
     lending::with_tags,
@@ -21,7 +22,12 @@ use s3gateway_filters::{
     keys, residency,
 };
 use s3gateway_s3::{
-    ObjectKey, S3Code, S3Error, S3Request, TagSet, copy_source, etag::quoted, uri, xml::CopyObjectResult,
+    ObjectKey, S3Code, S3Error, S3Request, TagSet,
+    checksum::{Algorithm, Checksum, ChecksumType},
+    copy_source,
+    etag::quoted,
+    uri,
+    xml::CopyObjectResult,
 };
 use s3gateway_store::Route;
 use std::time::{Duration, SystemTime};
@@ -58,6 +64,8 @@ struct Plan<'a> {
     metadata: Directive,
     tagging: Directive,
     conditions: WriteConditions,
+    /// The checksum that is asked for, which only the bytes can tell.
+    hash: Option<Algorithm>,
 }
 
 impl Source {
@@ -83,9 +91,10 @@ impl Gateway {
         if metadata == Directive::Copy && source.routed.route.bucket == routed.route.bucket && source.key == *key {
             return Err(S3Code::InvalidRequest.because(SELF_COPY).into());
         }
+        let hash = parse_algorithm(request)?;
         let conditions = self.check_write_conditions(admitted, routed, key).await?;
-        let plan = Plan { admitted, routed, key, source, metadata, tagging, conditions };
-        let result = match plan.source.is_copied_by(&routed.home) {
+        let plan = Plan { admitted, routed, key, source, metadata, tagging, conditions, hash };
+        let result = match hash.is_none() && plan.source.is_copied_by(&routed.home) {
             true => self.copy_inside(&plan).await?,
             false => self.copy_through(&plan).await?,
         };
@@ -129,14 +138,28 @@ impl Gateway {
         })
     }
 
+    /// The checksum that the copy takes over: that of the source's bytes. A composite one is of parts, which a copy has not.
+    async fn checksum_to_carry(&self, source: &Source, shown: &HeaderMap, etag: &str, size: u64) -> Option<Checksum> {
+        let kept = match shown_checksum(shown) {
+            Some(checksum) => Some(checksum),
+            None => self.kept_checksum(&source.routed.route, &source.key, etag, size).await,
+        };
+        kept.filter(|checksum| checksum.kind == ChecksumType::FullObject)
+    }
+
     /// Lets the backend copy. The tags are set once more where more than a plain takeover is asked for: servers know the
     /// tagging directive to various degrees.
     async fn copy_inside(&self, plan: &Plan<'_>) -> Result<CopyObjectResult, Refusal> {
         let Plan { admitted, routed, key, source, .. } = plan;
         let head = self.head_at_home(&source.routed, &source.key).await?;
         judge_source(&admitted.request, &head.headers, etag_of(&head))?;
-        check_size(content_length(&head))?;
+        let size = content_length(&head);
+        check_size(size)?;
         let tags = self.tags_for(plan, etag_of(&head)).await?;
+        let carried = match routed.home.capabilities().trailing_checksums {
+            true => None,
+            false => self.checksum_to_carry(source, &head.headers, etag_of(&head), size).await,
+        };
         let keeps_tags = routed.home.capabilities().tagging;
         let request = routed.request(Method::PUT, Some(key))?.header("x-amz-copy-source", source.header()?);
         let request =
@@ -163,6 +186,9 @@ impl Gateway {
                 let set = self.ask_home(routed, request, document).await;
                 set.map_err(|_| UpstreamError::Malformed("the copy's tags could not be set"))?;
             }
+            if let Some(checksum) = &carried {
+                self.keep_checksum(&routed.route, key, &result.etag, size, checksum).await;
+            }
             Ok(result)
         };
         let result = self
@@ -175,13 +201,18 @@ impl Gateway {
                 Some(&tags),
             )
             .await?;
-        Ok(copied(&result.etag, result.last_modified))
+        Ok(match carried {
+            Some(checksum) => copied(&result.etag, result.last_modified, Some(checksum)),
+            None => {
+                CopyObjectResult { etag: quoted(&result.etag), last_modified: or_now(result.last_modified), ..result }
+            }
+        })
     }
 
     /// Streams the object from its home to the destination's, holding one piece at a time.
     async fn copy_through(&self, plan: &Plan<'_>) -> Result<CopyObjectResult, Refusal> {
         let Plan { admitted, routed, key, source, .. } = plan;
-        let request = source.routed.request(Method::GET, Some(&source.key))?;
+        let request = source.routed.request(Method::GET, Some(&source.key))?.header("x-amz-checksum-mode", "ENABLED");
         let mut download = self.client.open(&source.routed.home, request).await.map_err(explain)?;
         let etag = download.header("etag").to_owned();
         judge_source(&admitted.request, &download.headers, &etag)?;
@@ -193,11 +224,33 @@ impl Gateway {
             Directive::Copy => with_stored_headers(request, &download.headers)?,
             Directive::Replace => with_stored_headers(request, &admitted.request.headers)?,
         };
-        let request = with_tags(request, &tags, routed.home.capabilities().tagging);
-        let write = async { self.client.upload(&routed.home, request, length, &mut download).await.map_err(explain) };
-        let answer = self.write_lending(&routed.route, key, admitted.request_id, write, etag_of, Some(&tags)).await?;
-        Ok(copied(etag_of(&answer), SystemTime::now()))
+        let keeps = routed.home.capabilities().trailing_checksums;
+        let mut request = with_tags(request, &tags, routed.home.capabilities().tagging);
+        let carried = match plan.hash {
+            Some(_) => None,
+            None => self.checksum_to_carry(source, &download.headers, &etag, length).await,
+        };
+        if let Some(checksum) = &carried {
+            // So that the backend proves what it gets.
+            request = request.header(checksum.algorithm.header(), checksum.value.clone());
+        }
+        let write = async {
+            let uploaded = self.client.upload(&routed.home, request, length, &mut download, plan.hash, keeps).await;
+            let (answer, made) = uploaded.map_err(explain)?;
+            let checksum = made.or(carried);
+            if let Some(checksum) = checksum.as_ref().filter(|_| !keeps) {
+                self.keep_checksum(&routed.route, key, etag_of(&answer), length, checksum).await;
+            }
+            Ok((etag_of(&answer).to_owned(), checksum))
+        };
+        let (etag, checksum) =
+            self.write_lending(&routed.route, key, admitted.request_id, write, first, Some(&tags)).await?;
+        Ok(copied(&etag, SystemTime::now(), checksum))
     }
+}
+
+fn first<T>((etag, _): &(String, T)) -> &str {
+    etag
 }
 
 const SELF_COPY: &str = "This copy request is illegal because it is trying to copy an object to itself without changing the object's metadata, storage class, website redirect location or encryption attributes.";
@@ -274,12 +327,12 @@ pub(super) fn check_size(bytes: u64) -> Result<(), S3Error> {
 }
 
 /// The answer of a copy; a backend that does not say when it was made has made it now.
-fn copied(etag: &str, last_modified: SystemTime) -> CopyObjectResult {
+fn copied(etag: &str, last_modified: SystemTime, checksum: Option<Checksum>) -> CopyObjectResult {
     CopyObjectResult {
         etag: quoted(etag),
         last_modified: or_now(last_modified),
-        checksums: Vec::new(),
-        checksum_type: None,
+        checksum_type: checksum.as_ref().map(|checksum| checksum.kind.name().to_owned()),
+        checksums: checksum.into_iter().map(|checksum| (checksum.algorithm, checksum.value)).collect(),
     }
 }
 

@@ -136,7 +136,8 @@ impl Gateway {
         }
         let length = download.content_length()?;
         check_size(length)?;
-        let answer = self.client.upload(&upload.home, part, length, &mut download).await.map_err(explain)?;
+        let uploaded = self.client.upload(&upload.home, part, length, &mut download, None, false).await;
+        let (answer, _) = uploaded.map_err(explain)?;
         Ok((etag_of(&answer).to_owned(), SystemTime::now()))
     }
 }

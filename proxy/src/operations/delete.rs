@@ -69,7 +69,11 @@ impl Gateway {
             return Ok(());
         }
         let request = conditions.put_on(routed.home.capabilities(), routed.request(Method::DELETE, Some(key))?);
-        let write = self.delete_at_home(routed, request);
+        let write = async {
+            self.delete_at_home(routed, request).await?;
+            self.forget_checksum(&routed.route, key).await;
+            Ok(())
+        };
         self.write_lending(&routed.route, key, request_id, write, |()| "", None).await
     }
 

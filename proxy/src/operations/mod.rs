@@ -2,6 +2,7 @@
 mod attributes;
 mod bucket_tagging;
 mod buckets;
+mod checksums;
 mod conditions;
 mod copy;
 mod copy_part;

@@ -1,4 +1,5 @@
 //! Heads of streamed requests and answers: what of the client's goes up, what of the backend's comes down.
+use super::checksums;
 use crate::{
     answer::response_head,
     refusal::Refusal,
@@ -107,6 +108,9 @@ pub(super) fn put_download_headers(
             request = request.header_as_sent(name.clone(), value.clone());
         }
     }
+    if checksums::are_asked_for(client) {
+        request = request.header("x-amz-checksum-mode", "ENABLED");
+    }
     if let Some(Range(range)) = range(client)? {
         request = request.header("range", range);
     }
@@ -189,12 +193,26 @@ pub(super) fn render_object_head(
     copy: Option<&ObjectCopy>,
 ) -> Result<Parts, Refusal> {
     let forwarded = headers::forwarded_response_headers(request.operation);
+    let with_checksums = checksums::are_shown(request, upstream);
+    let mut is_framed = false;
     let mut sent = HeaderMap::with_capacity(upstream.headers.len() + 5);
     for (name, value) in &upstream.headers {
-        // The backend's framing stays, since its body passes as it is.
-        if forwarded.allows(name.as_str()) || name == header::TRANSFER_ENCODING {
+        if name == header::CONTENT_ENCODING && headers::is_aws_chunked(value) {
+            is_framed = true;
+        } else if !with_checksums && name.as_str().starts_with(checksums::PREFIX) {
+            // Some backends show them to everybody, and with ranges that they are not of.
+        } else if forwarded.allows(name.as_str()) || name == header::TRANSFER_ENCODING {
+            // The backend's framing stays, since its body passes as it is.
             sent.append(name, value.clone());
         }
+    }
+    if with_checksums {
+        checksums::put_type(&mut sent);
+    }
+    if is_framed && let Some(coding) = headers::content_encoding(&upstream.headers) {
+        // Without the `aws-chunked` of its upload, which some backends keep.
+        let coding = HeaderValue::try_from(coding).map_err(|_| UpstreamError::Malformed("content encoding"))?;
+        sent.insert(header::CONTENT_ENCODING, coding);
     }
     sent.entry(header::ACCEPT_RANGES).or_insert(HeaderValue::from_static("bytes"));
     if let Some(copy) = copy {

@@ -1,6 +1,7 @@
 //! The streamed operations: GetObject, HeadObject, PutObject and UploadPart, from the judged head to the last byte.
 //! Invariant: the last bytes of an upload leave only after its payload has proven true and its key is marked; its
 //! success goes down only after the mark is committed.
+mod checksums;
 mod head;
 mod receive;
 mod upload;
@@ -223,7 +224,13 @@ impl Transfer {
         if status.is_success() {
             return match &mut self.upload {
                 Some(upload) => Box::pin(upload.succeed(gateway, &self.admitted, upstream)).await,
-                None => self.render_download(upstream),
+                None => {
+                    let head = self.render_download(upstream)?;
+                    if !checksums::are_asked_for(&self.admitted.request) {
+                        return Ok(head);
+                    }
+                    Box::pin(self.with_kept_checksum(gateway, upstream, head)).await
+                }
             };
         }
         if status == StatusCode::NOT_MODIFIED {

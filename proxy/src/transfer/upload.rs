@@ -242,6 +242,10 @@ impl Upload {
         if !routed.home.capabilities().tagging {
             gateway.store_lent_tags(&routed.route, &self.dirty.key, etag, self.tags.as_ref()).await?;
         }
+        if let Some(checksum) = self.checksum.as_ref().filter(|_| !routed.home.capabilities().trailing_checksums) {
+            let size = self.plan.decoded_length;
+            gateway.keep_checksum(&routed.route, &self.dirty.key, etag, size, checksum).await;
+        }
         gateway.queue.commit(&self.dirty, &mark, &admitted.request_id.to_string()).await?;
         Ok(())
     }

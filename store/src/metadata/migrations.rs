@@ -10,10 +10,12 @@ type Files = [(i64, &'static str, &'static str)];
 const POSTGRES: &Files = &[
     (1, "foundation", include_str!("../../../migrations/postgres/0001_foundation.sql")),
     (3, "bucket_tags", include_str!("../../../migrations/postgres/0003_bucket_tags.sql")),
+    (5, "checksums", include_str!("../../../migrations/postgres/0005_checksums.sql")),
 ];
 const SQLITE: &Files = &[
     (1, "foundation", include_str!("../../../migrations/sqlite/0001_foundation.sql")),
     (3, "bucket_tags", include_str!("../../../migrations/sqlite/0003_bucket_tags.sql")),
+    (5, "checksums", include_str!("../../../migrations/sqlite/0005_checksums.sql")),
 ];
 
 pub(super) async fn migrate(db: &Db) -> Result<(), StoreError> {

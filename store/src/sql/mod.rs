@@ -34,6 +34,10 @@ statements! {
     BUCKET_STATE_BY_NAME = "bucket_state_by_name.sql";
     BUCKET_TAGS = "bucket_tags.sql";
     BUCKETS_LISTED = "buckets_listed.sql";
+    CHECKSUM = "checksum.sql";
+    CHECKSUM_DELETE = "checksum_delete.sql";
+    CHECKSUM_PUT = "checksum_put.sql";
+    CHECKSUMS_DELETE_ALL = "checksums_delete_all.sql";
     COPIES = "copies.sql";
     COPIES_DELETE_ON = "copies_delete_on.sql";
     COPY_DELETE = "copy_delete.sql";
