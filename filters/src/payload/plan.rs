@@ -29,6 +29,7 @@ pub struct BodyPlan {
     pub(super) sha256: Option<[u8; 32]>,
     pub(super) md5: Option<[u8; 16]>,
     pub(super) checksum: Option<(Algorithm, Vec<u8>)>,
+    pub(super) compute: Option<Algorithm>,
 }
 
 /// The body's form on the wire.
@@ -46,6 +47,11 @@ impl BodyPlan {
             (None, Encoding::AwsChunked { trailer, .. }) => trailer,
             (None, Encoding::Plain) => None,
         }
+    }
+
+    /// Has a checksum made as well, whether or not the request declares it.
+    pub fn and_compute(self, algorithm: Algorithm) -> Self {
+        Self { compute: Some(algorithm), ..self }
     }
 
     /// The algorithm of the checksum where it comes as a trailer, which no header of the upstream request can carry.
@@ -87,7 +93,7 @@ pub fn plan(request: &S3Request, verified: &Verified, framing: Framing) -> Resul
         PayloadMode::Signed(sha256) => Some(sha256),
         _ => None,
     };
-    Ok(BodyPlan { decoded_length, encoding, sha256, md5: declared_md5(request)?, checksum })
+    Ok(BodyPlan { decoded_length, encoding, sha256, md5: declared_md5(request)?, checksum, compute: None })
 }
 
 fn decide_encoding(request: &S3Request, payload: PayloadMode) -> Result<Encoding, S3Error> {

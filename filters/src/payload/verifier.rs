@@ -26,6 +26,8 @@ pub struct Finished {
     pub tail: Bytes,
     /// The checksum that the client declared in a header or a trailer, compared and found true.
     pub checksum: Option<Checksum>,
+    /// The checksum that [`BodyPlan::and_compute`] asks for.
+    pub computed: Option<Checksum>,
 }
 
 #[derive(Debug)]
@@ -100,10 +102,10 @@ impl BodyVerifier {
             Decoder::AwsChunked(decoder) => decoder.finish(),
         };
         match trailing.and_then(|value| self.digests.verify(value)) {
-            Ok(checksum) => {
+            Ok((checksum, computed)) => {
                 let tail = std::mem::take(&mut self.held);
                 self.failed = Some(S3Code::InternalError.because("The body has ended already."));
-                Ok(Finished { tail, checksum })
+                Ok(Finished { tail, checksum, computed })
             }
             Err(error) => Err(self.fail(error)),
         }
@@ -162,15 +164,21 @@ struct Digests {
     checksum: Option<(Hasher, Algorithm)>,
     /// From a header; a trailer's comes at the end.
     declared: Option<Vec<u8>>,
+    compute: Option<Algorithm>,
+    /// Where the one to compute is not the one that is declared.
+    another: Option<Hasher>,
 }
 
 impl Digests {
     fn new(plan: &BodyPlan) -> Self {
+        let declared = plan.checksum_algorithm();
         Self {
             sha256: plan.sha256.map(|expected| (Sha256::new(), expected)),
             md5: plan.md5.map(|expected| (Md5::new(), expected)),
-            checksum: plan.checksum_algorithm().map(|algorithm| (Hasher::new(algorithm), algorithm)),
+            checksum: declared.map(|algorithm| (Hasher::new(algorithm), algorithm)),
             declared: plan.checksum.as_ref().map(|(_, value)| value.clone()),
+            compute: plan.compute,
+            another: plan.compute.filter(|algorithm| declared != Some(*algorithm)).map(Hasher::new),
         }
     }
 
@@ -184,9 +192,14 @@ impl Digests {
         if let Some((hash, _)) = &mut self.checksum {
             hash.update(data);
         }
+        if let Some(hash) = &mut self.another {
+            hash.update(data);
+        }
     }
 
-    fn verify(&mut self, trailing: Option<Vec<u8>>) -> Result<Option<Checksum>, S3Error> {
+    /// The checksum that was declared and the one that is to be computed.
+    #[allow(clippy::type_complexity)] // two of one kind, named one line above
+    fn verify(&mut self, trailing: Option<Vec<u8>>) -> Result<(Option<Checksum>, Option<Checksum>), S3Error> {
         if let Some((hash, expected)) = self.sha256.take()
             && <[u8; 32]>::from(hash.finalize()) != expected
         {
@@ -198,12 +211,17 @@ impl Digests {
         {
             return Err(S3Code::BadDigest.because("The Content-MD5 you specified did not match what we received."));
         }
-        let Some((hash, algorithm)) = self.checksum.take() else { return Ok(None) };
+        let render = |algorithm, digest: &[u8]| Checksum::full_object(algorithm, checksum::render_value(digest));
+        let another = self.compute.zip(self.another.take());
+        let another = another.map(|(algorithm, hash)| render(algorithm, &hash.finalize()));
+        let Some((hash, algorithm)) = self.checksum.take() else { return Ok((None, another)) };
         let computed = hash.finalize();
         if self.declared.take().or(trailing).as_ref() != Some(&computed) {
             return Err(S3Code::BadDigest
                 .because(format!("The {} you specified did not match the calculated checksum.", algorithm.name())));
         }
-        Ok(Some(Checksum::full_object(algorithm, checksum::render_value(&computed))))
+        let declared = render(algorithm, &computed);
+        let computed = another.or_else(|| self.compute.map(|_| declared.clone()));
+        Ok((Some(declared), computed))
     }
 }

@@ -69,7 +69,7 @@ impl Gateway {
     ///
     /// # Errors
     /// `NoSuchKey`, an outage of the home.
-    pub(super) async fn head_at_home(&self, routed: &Routed, key: &ObjectKey) -> Result<UpstreamAnswer, Refusal> {
+    pub(crate) async fn head_at_home(&self, routed: &Routed, key: &ObjectKey) -> Result<UpstreamAnswer, Refusal> {
         routed.require_held(key)?;
         let request = routed.request(Method::HEAD, Some(key))?;
         Ok(self.ask_home(routed, request, Bytes::new()).await?)

@@ -3,6 +3,7 @@ mod attributes;
 mod bucket_tagging;
 mod buckets;
 mod checksums;
+mod completion;
 mod conditions;
 mod copy;
 mod copy_part;
@@ -17,6 +18,7 @@ mod multipart;
 mod parameters;
 mod parts;
 mod tagging;
+mod upload_checksum;
 mod upload_id;
 mod versions;
 
@@ -25,6 +27,7 @@ use bytes::Bytes;
 use s3gateway_s3::{Operation, S3Code};
 use std::{future::Future, time::Duration};
 
+pub(crate) use checksums::Patience;
 pub(crate) use conditions::WriteConditions;
 pub(crate) use home::explain;
 pub(crate) use tagging::parse_put_tags;

@@ -2,7 +2,7 @@
 //! Source: Amazon S3 API Reference, GetObject and HeadObject (`x-amz-checksum-mode`, `x-amz-checksum-type`); Amazon S3 User
 //! Guide, "Checking object integrity in Amazon S3".
 use super::Transfer;
-use crate::{gateway::Gateway, refusal::Refusal, upstream::UpstreamError};
+use crate::{gateway::Gateway, refusal::Refusal};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, response::Parts};
 use pingora_http::ResponseHeader;
 use s3gateway_s3::{
@@ -63,6 +63,15 @@ fn put(sent: &mut HeaderMap, checksum: &Checksum) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// Puts the checksum of a part in the place of whatever is shown.
+pub(super) fn replace(sent: &mut HeaderMap, checksum: Option<&Checksum>) -> Result<(), Refusal> {
+    for algorithm in Algorithm::ALL {
+        sent.remove(algorithm.header());
+    }
+    sent.remove(TYPE);
+    checksum.map_or(Ok(()), |checksum| put(sent, checksum))
+}
+
 impl Transfer {
     /// Adds the checksum that the gateway keeps, where one is to be shown and the backend has none. A read that does not ask
     /// for checksums never asks the metadata.
@@ -72,17 +81,17 @@ impl Transfer {
         upstream: &ResponseHeader,
         mut head: Parts,
     ) -> Result<Parts, Refusal> {
-        if !are_shown(&self.admitted.request, upstream) || shown_value(&head.headers).is_some() {
+        if self.part.is_some() || !are_shown(&self.admitted.request, upstream) || shown_value(&head.headers).is_some() {
             return Ok(head);
         }
         let etag = head.headers.get(header::ETAG).and_then(|etag| etag.to_str().ok()).map(unquoted).unwrap_or_default();
-        let backend = self.serving.as_ref().ok_or(UpstreamError::OutOfService)?;
-        if backend.capabilities().trailing_checksums && multipart_parts(etag).is_none() {
+        let routed = self.admitted.routed()?;
+        // What a home keeps itself is not kept here, the checksums of multipart uploads excepted.
+        if routed.home.capabilities().trailing_checksums && multipart_parts(etag).is_none() {
             return Ok(head);
         }
         if let Some(length) = whole_length(upstream) {
-            let route = &self.admitted.routed()?.route;
-            let kept = gateway.kept_checksum(route, self.admitted.key()?, etag, length).await;
+            let kept = gateway.kept_checksum(&routed.route, self.admitted.key()?, etag, length).await;
             if let Some(checksum) = kept {
                 put(&mut head.headers, &checksum)?;
             }

@@ -55,6 +55,16 @@ pub(super) fn range(request: &S3Request) -> Result<Option<Range>, Refusal> {
 }
 
 impl Range {
+    /// From `first` to `last`, both included.
+    pub(super) fn closed(first: u64, last: u64) -> Self {
+        Self(format!("bytes={first}-{last}"))
+    }
+
+    /// As the header has it.
+    pub(super) fn render(self) -> String {
+        self.0
+    }
+
     /// Whether an answer's Content-Range (RFC 9110 14.4) and length are those of this range: a client takes for it whatever comes.
     pub(super) fn is_answered_by(&self, upstream: &ResponseHeader) -> bool {
         let found = text(upstream, header::CONTENT_RANGE).and_then(content_range);
@@ -79,8 +89,9 @@ fn content_range(value: &str) -> Option<(u64, u64, u64)> {
 
 /// Refuses parameters of GET and HEAD that would be served wrongly.
 pub(super) fn refuse_unserved_parameters(request: &S3Request) -> Result<(), Refusal> {
-    if request.query.has("partNumber") {
-        return Err(S3Code::NotImplemented.because("Reading a part by its number is not implemented.").into());
+    if request.part_number()?.is_some() && request.headers.contains_key(header::RANGE) {
+        let message = "Cannot specify both Range header and partNumber query parameter";
+        return Err(S3Code::InvalidRequest.because(message).into());
     }
     if request.query.get("versionId").is_some_and(|version| version != "null") {
         return Err(S3Code::NotImplemented.because("Versions are not implemented.").into());
@@ -98,6 +109,7 @@ pub(super) fn refuse_unserved_parameters(request: &S3Request) -> Result<(), Refu
 pub(super) fn put_download_headers(
     mut request: UpstreamRequest,
     client: &S3Request,
+    range: Option<Range>,
     copy: Option<&ObjectCopy>,
 ) -> Result<UpstreamRequest, Refusal> {
     let other_etag = copy.is_some_and(|copy| copy.etag != copy.home_etag);
@@ -111,8 +123,8 @@ pub(super) fn put_download_headers(
     if checksums::are_asked_for(client) {
         request = request.header("x-amz-checksum-mode", "ENABLED");
     }
-    if let Some(Range(range)) = range(client)? {
-        request = request.header("range", range);
+    if let Some(range) = range {
+        request = request.header("range", range.render());
     }
     Ok(request)
 }

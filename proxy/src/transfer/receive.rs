@@ -4,8 +4,8 @@ use bytes::{Bytes, BytesMut};
 use http::header;
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
-use s3gateway_filters::payload::{self, BodyPlan, BodyVerifier, Framing};
-use s3gateway_s3::{S3Code, S3Request, checksum::Checksum, xml};
+use s3gateway_filters::payload::{self, BodyPlan, BodyVerifier, Finished, Framing};
+use s3gateway_s3::{S3Code, S3Request, xml};
 
 /// S3's limit for all headers of a request together (Amazon S3 API Reference, `RequestHeaderSectionTooLarge`).
 const MAX_HEADER_BYTES: usize = 8 << 10;
@@ -78,15 +78,15 @@ pub(super) async fn read_document(
     if framing.content_length != Some(0) {
         expect(session).await?;
     }
-    Ok(read_whole(session, admitted, &plan).await?.0)
+    Ok(read_whole(session, admitted, &plan).await?.tail)
 }
 
-/// Reads a body that the plan has bounded, and proves it; with the checksum that has proven true.
+/// Reads a body that the plan has bounded, and proves it; all of it is in the tail.
 pub(super) async fn read_whole(
     session: &mut Session,
     admitted: &Admitted,
     plan: &BodyPlan,
-) -> Result<(Bytes, Option<Checksum>), Refusal> {
+) -> Result<Finished, Refusal> {
     let mut verifier = BodyVerifier::new(plan, &admitted.verified);
     let mut whole = BytesMut::new();
     loop {
@@ -101,5 +101,5 @@ pub(super) async fn read_whole(
     }
     let finished = verifier.finish()?;
     whole.extend_from_slice(&finished.tail);
-    Ok((whole.freeze(), finished.checksum))
+    Ok(Finished { tail: whole.freeze(), ..finished })
 }

@@ -11,9 +11,9 @@ use crate::{
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header, response::Parts};
 use pingora_http::ResponseHeader;
-use s3gateway_filters::payload::{BodyPlan, BodyVerifier, ChunkedEncoder};
+use s3gateway_filters::payload::{BodyPlan, BodyVerifier, ChunkedEncoder, Finished};
 use s3gateway_s3::{Operation, S3Code, checksum::Checksum, tagging::TagSet};
-use s3gateway_store::{DirtyKey, StoreError, queue::Mark};
+use s3gateway_store::{DirtyKey, StoreError, UploadedPart, queue::Mark};
 use std::{sync::Arc, time::Instant};
 use tokio::task::JoinHandle;
 
@@ -32,7 +32,10 @@ pub(super) struct Upload {
     released: bool,
     /// The same in any attempt.
     ever_released: bool,
+    /// What the client has declared, proven true.
     checksum: Option<Checksum>,
+    /// Of a part, by the algorithm of its upload.
+    computed: Option<Checksum>,
     conditional: bool,
     /// The backend has said no while the body was still coming.
     refused: bool,
@@ -58,12 +61,15 @@ impl Upload {
         if conditional && !capabilities.conditional_writes {
             return Err(S3Code::NotImplemented.because("This bucket's home has no conditional writes.").into());
         }
-        let (part, tags) = match request.operation {
+        let (part, tags, plan) = match request.operation {
             Operation::UploadPart => {
                 let number = request.part_number()?.ok_or_else(|| S3Code::InvalidArgument.error())?;
-                (Some((gateway.open_upload_id(admitted)?.backend_upload_id, number)), None)
+                let upload = gateway.open_upload_id(admitted)?;
+                upload.check_algorithm(plan.checksum_algorithm())?;
+                let plan = plan.and_compute(upload.algorithm());
+                (Some((upload.backend_upload_id, number)), None, plan)
             }
-            _ => (None, crate::operations::parse_put_tags(request, &routed.route)?),
+            _ => (None, crate::operations::parse_put_tags(request, &routed.route)?, plan),
         };
         Ok(Self {
             plan,
@@ -76,6 +82,7 @@ impl Upload {
             released: false,
             ever_released: false,
             checksum: None,
+            computed: None,
             conditional,
             refused: false,
         })
@@ -166,7 +173,7 @@ impl Upload {
         }
         let finished = verifier.finish()?;
         self.verifier = None;
-        self.checksum = finished.checksum;
+        (self.checksum, self.computed) = (finished.checksum, finished.computed);
         self.await_mark(gateway, request_id).await?;
         (self.released, self.ever_released) = (true, true);
         let last = match out.take() {
@@ -208,7 +215,7 @@ impl Upload {
         Ok(())
     }
 
-    /// The backend has the object: keeps lent tags, commits the mark, and only then makes the client's answer.
+    /// The backend has the object: keeps lent tags and checksums, commits the mark, and only then makes the client's answer.
     pub(super) async fn succeed(
         &mut self,
         gateway: &Gateway,
@@ -233,7 +240,7 @@ impl Upload {
     async fn commit(&mut self, gateway: &Gateway, admitted: &Admitted, etag: &str) -> Result<(), Refusal> {
         let mark = match std::mem::replace(&mut self.marking, Marking::Settled) {
             Marking::Made(mark, _) => mark,
-            Marking::NotNeeded => return Ok(()),
+            Marking::NotNeeded => return self.keep_part(gateway, admitted, etag).await,
             Marking::Asked(..) | Marking::Settled => {
                 return Err(UpstreamError::Malformed("a success without a mark").into());
             }
@@ -247,6 +254,15 @@ impl Upload {
             gateway.keep_checksum(&routed.route, &self.dirty.key, etag, size, checksum).await;
         }
         gateway.queue.commit(&self.dirty, &mark, &admitted.request_id.to_string()).await?;
+        Ok(())
+    }
+
+    async fn keep_part(&self, gateway: &Gateway, admitted: &Admitted, etag: &str) -> Result<(), Refusal> {
+        if let (Some((upload_id, number)), Some(checksum)) = (&self.part, &self.computed) {
+            let (etag, size, value) = (etag.to_owned(), self.plan.decoded_length, checksum.value.clone());
+            let part = UploadedPart { number: *number, etag, size, value };
+            gateway.keep_part(&admitted.routed()?.route, upload_id, &part).await;
+        }
         Ok(())
     }
 
@@ -271,17 +287,17 @@ impl Upload {
         mut self,
         gateway: &Gateway,
         admitted: &Admitted,
-        checksum: Option<Checksum>,
+        proven: Finished,
     ) -> Result<Answer, Refusal> {
         let home = admitted.routed()?.home.clone();
         let mut request = self.request(admitted, &home)?;
-        if let Some(checksum) = checksum.as_ref().filter(|_| self.part.is_none())
+        (self.checksum, self.computed) = (proven.checksum, proven.computed);
+        if let Some(checksum) = self.checksum.as_ref().filter(|_| self.part.is_none())
             && self.plan.trailing_algorithm().is_some()
         {
             // What came as a trailer is known before anything is sent, so a header will do.
             request = request.header(checksum.algorithm.header(), checksum.value.clone());
         }
-        self.checksum = checksum;
         self.await_mark(gateway, admitted.request_id).await?;
         let answer: UpstreamAnswer = match gateway.client.send(&home, request, Bytes::new()).await {
             Ok(answer) => answer,

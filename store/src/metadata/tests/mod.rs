@@ -186,6 +186,7 @@ suite! {
     buckets::policy_and_count_change,
     buckets::tags_go_with_the_bucket,
     checksums::checksums_are_kept_replaced_and_forgotten,
+    checksums::parts_of_uploads_become_those_of_objects,
     objects::tags_uploads_and_copies_are_kept_by_bytes,
     objects::what_a_deleted_bucket_leaves_behind,
     objects::job_history_is_newest_first,
