@@ -13,7 +13,7 @@ pub enum KeyRule {
     FilePath,
 }
 
-/// Measured or declared abilities; the default is a backend that does what S3 does.
+/// Measured or declared abilities; the default is a backend that does what S3 does, trailing checksums excepted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Capabilities {
@@ -36,6 +36,9 @@ pub struct Capabilities {
     pub exact_listing: bool,
     /// A replayed multipart upload with the same part boundaries gets the same ETag.
     pub multipart_etag: bool,
+    /// Keeps the checksum that comes with an object, as a header or as a trailer of an `aws-chunked` body, and shows it in
+    /// checksum mode; where false the gateway keeps it in its metadata.
+    pub trailing_checksums: bool,
     /// Which keys it can hold.
     pub keys: KeyRule,
 }
@@ -52,6 +55,8 @@ impl Default for Capabilities {
             refuses_nonempty_delete: true,
             exact_listing: true,
             multipart_etag: true,
+            // Many servers refuse such a body, or take its framing for the object's bytes.
+            trailing_checksums: false,
             keys: KeyRule::Any,
         }
     }

@@ -3,6 +3,7 @@ use crate::{
     feed,
     keys::Keys,
     metrics::Metrics,
+    operations::Patience,
     routes::Routes,
     settings::ProxySettings,
     upstream::{Backends, Client},
@@ -39,6 +40,10 @@ pub struct Gateway {
     pub metrics: Metrics,
     /// How fresh the view of the control plane is.
     pub view: feed::View,
+    /// For reading kept checksums: one that is missing can be asked for again.
+    pub(crate) checksum_reads: Patience,
+    /// For keeping them: one that is left out is lost.
+    pub(crate) checksum_writes: Patience,
     tasks: TaskTracker,
     stop: CancellationToken,
     stopping: AtomicBool,
@@ -85,6 +90,8 @@ impl Gateway {
             client: Client::new(&settings.upstream),
             metrics: Metrics::register(&registry)?,
             view: feed::View::now(settings.view_lease),
+            checksum_reads: Patience::new(Duration::from_secs(2)),
+            checksum_writes: Patience::new(Duration::from_secs(6)),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
             stopping: AtomicBool::new(false),

@@ -85,6 +85,53 @@ impl Algorithm {
     }
 }
 
+/// What a checksum is of (Amazon S3 API Reference, `x-amz-checksum-type`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ChecksumType {
+    /// The object's bytes.
+    FullObject,
+    /// The checksums of its parts, one behind the other.
+    Composite,
+}
+
+impl ChecksumType {
+    /// S3's name for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::FullObject => "FULL_OBJECT",
+            Self::Composite => "COMPOSITE",
+        }
+    }
+
+    /// From S3's name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::FullObject, Self::Composite].into_iter().find(|kind| kind.name() == name)
+    }
+
+    /// As a value tells: a composite one ends in the number of parts.
+    pub fn of_value(value: &str) -> Self {
+        if value.contains('-') { Self::Composite } else { Self::FullObject }
+    }
+}
+
+/// An object's checksum as S3 shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checksum {
+    /// By which algorithm.
+    pub algorithm: Algorithm,
+    /// What it is of.
+    pub kind: ChecksumType,
+    /// In base64, with `-N` behind a composite one.
+    pub value: String,
+}
+
+impl Checksum {
+    /// Of an object that was put at once.
+    pub fn full_object(algorithm: Algorithm, value: String) -> Self {
+        Self { algorithm, kind: ChecksumType::FullObject, value }
+    }
+}
+
 /// A running checksum.
 #[derive(Clone)]
 pub struct Hasher(State);
@@ -156,6 +203,34 @@ impl Md5 {
 /// Base64 as checksum headers carry it.
 pub fn render_value(digest: &[u8]) -> String {
     BASE64_STANDARD.encode(digest)
+}
+
+/// The checksum of parts one behind the other, from the checksums and lengths of the parts; `None` where the algorithm's
+/// checksums cannot be combined.
+pub fn combine<'p>(algorithm: Algorithm, parts: impl IntoIterator<Item = (&'p [u8], u64)>) -> Option<Vec<u8>> {
+    let crc = match algorithm {
+        Algorithm::Crc32 => CrcAlgorithm::Crc32IsoHdlc,
+        Algorithm::Crc32c => CrcAlgorithm::Crc32Iscsi,
+        Algorithm::Crc64Nvme => CrcAlgorithm::Crc64Nvme,
+        Algorithm::Sha1 | Algorithm::Sha256 => return None,
+    };
+    let number = |digest: &[u8]| digest.iter().fold(0u64, |number, byte| (number << 8) | u64::from(*byte));
+    let combined = parts.into_iter().map(|(digest, length)| (number(digest), length));
+    let combined = combined.reduce(|(whole, before), (digest, length)| {
+        let joined = crc_fast::checksum_combine(crc, whole, digest, length);
+        (joined, before.saturating_add(length))
+    });
+    combined.map(|(whole, _)| whole.to_be_bytes().into_iter().skip(8 - algorithm.digest_len()).collect())
+}
+
+/// A multipart object's composite checksum: that of its parts' checksums, and how many they are.
+pub fn composite<'p>(algorithm: Algorithm, parts: impl IntoIterator<Item = &'p [u8]>) -> String {
+    let (mut hasher, mut count) = (Hasher::new(algorithm), 0);
+    for digest in parts {
+        hasher.update(digest);
+        count += 1;
+    }
+    format!("{}-{count}", render_value(&hasher.finalize()))
 }
 
 /// A checksum header's value; `None` unless it is canonical base64 of exactly the algorithm's length.
@@ -265,6 +340,21 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn combined_parts_are_the_whole(parts in proptest::collection::vec(any::<Vec<u8>>(), 1..6)) {
+            let whole = |algorithm, bytes: &[u8]| {
+                let mut hasher = Hasher::new(algorithm);
+                hasher.update(bytes);
+                hasher.finalize()
+            };
+            for algorithm in [Algorithm::Crc32, Algorithm::Crc32c, Algorithm::Crc64Nvme] {
+                let digests: Vec<_> = parts.iter().map(|part| (whole(algorithm, part), part.len() as u64)).collect();
+                let combined = combine(algorithm, digests.iter().map(|(digest, length)| (&**digest, *length)));
+                prop_assert_eq!(combined, Some(whole(algorithm, &parts.concat())));
+            }
+            prop_assert_eq!(combine(Algorithm::Sha1, []), None);
+        }
+
         #[test]
         fn any_split_hashes_alike(body in any::<Vec<u8>>(), at in 0usize..4096) {
             let (head, tail) = body.split_at(at.min(body.len()));

@@ -31,6 +31,7 @@ pub enum S3Code {
     InvalidLocationConstraint,
     InvalidObjectState,
     InvalidPart,
+    InvalidPartNumber,
     InvalidPartOrder,
     InvalidRange,
     InvalidRequest,
@@ -103,7 +104,7 @@ impl S3Code {
             | OperationAborted => 409,
             MissingContentLength => 411,
             PreconditionFailed => 412,
-            InvalidRange => 416,
+            InvalidPartNumber | InvalidRange => 416,
             InternalError => 500,
             NotImplemented => 501,
             ServiceUnavailable | SlowDown => 503,
@@ -182,6 +183,7 @@ impl S3Code {
                 "One or more of the specified parts could not be found. The part may not have been uploaded, or the specified entity tag may not match the part's entity tag."
             }
             InvalidPartOrder => "The list of parts was not in ascending order. Parts must be ordered by part number.",
+            InvalidPartNumber => "The requested partnumber is not satisfiable",
             InvalidRange => "The requested range is not satisfiable",
             InvalidRequest => "Invalid Request",
             InvalidStorageClass => "The storage class you specified is not valid",

@@ -1,5 +1,6 @@
 //! The rows of the control plane as the rest of the project sees them.
 use s3gateway_config::{BackendId, Capabilities, Place, ResidencyPolicy, Secret};
+use s3gateway_s3::checksum::{Algorithm, Checksum};
 use s3gateway_s3::{LogicalBucket, ObjectKey, PhysicalBucket, Versioning};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::sync::Arc;
@@ -211,6 +212,47 @@ pub struct ObjectCopy {
     pub verified_how: String,
     /// When it was verified.
     pub verified_at: Millis,
+}
+
+/// The checksum that the gateway keeps of an object. It counts only for the object with this ETag and size.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObjectChecksum {
+    /// The object's ETag as its home gives it, without quotes.
+    pub etag: String,
+    /// Bytes.
+    pub size: u64,
+    /// What was verified.
+    pub checksum: Checksum,
+}
+
+/// What a part of a multipart upload turned out to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UploadedPart {
+    /// 1 to 10,000.
+    pub number: u32,
+    /// Without quotes. What else stands here counts only for the part with this ETag.
+    pub etag: String,
+    /// Bytes.
+    pub size: u64,
+    /// Its checksum by the upload's algorithm, in base64.
+    pub value: String,
+}
+
+/// A part of a finished multipart object: number, bytes and checksum in base64, empty where there is none.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FinishedPart(pub u32, pub u64, pub String);
+
+/// The parts that a multipart object was made of. They count only for the object with this ETag and size.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FinishedParts {
+    /// The object's ETag as its home gives it, without quotes.
+    pub etag: String,
+    /// Bytes of the object.
+    pub size: u64,
+    /// By which the parts' checksums were made.
+    pub algorithm: Algorithm,
+    /// In order.
+    pub parts: Vec<FinishedPart>,
 }
 
 /// One finished attempt to converge a key, for the job history.

@@ -12,9 +12,10 @@ use aws_sdk_s3::config::{
 };
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::primitives::{ByteStream, SdkBody};
-use aws_sdk_s3::types::{MetadataDirective, Tag, Tagging};
+use aws_sdk_s3::types::{ChecksumMode, MetadataDirective, Tag, Tagging};
 use aws_sdk_s3::{Client, Config};
 use s3gateway_config::KeyRule;
+use s3gateway_s3::checksum::{Algorithm, Checksum};
 use s3gateway_s3::{ObjectKey, PhysicalBucket, uri};
 use s3gateway_store::Backend;
 use std::time::Duration;
@@ -90,7 +91,9 @@ impl Remote {
 
     /// HeadObject; `None` for any 404, which does not tell a missing key from a missing bucket.
     pub(crate) async fn head(&self, bucket: &PhysicalBucket, key: &ObjectKey) -> Result<Option<Object>, BackendError> {
-        let sent = self.control.head_object().bucket(bucket.for_upstream()).key(key.as_str()).send().await;
+        let head = self.control.head_object().bucket(bucket.for_upstream()).key(key.as_str());
+        let keeps_checksums = self.backend.capabilities.trailing_checksums;
+        let sent = head.set_checksum_mode(keeps_checksums.then_some(ChecksumMode::Enabled)).send().await;
         let failed = match sent.map_err(|e| self.classify("HeadObject", &e)) {
             Ok(head) => return Object::parse(head).map(Some).ok_or_else(|| self.unreadable("HeadObject")),
             Err(BackendError::NotFound { .. } | BackendError::NoSuchBucket) => return Ok(None),
@@ -210,6 +213,18 @@ impl Remote {
         let length = i64::try_from(object.size).map_err(|_| self.refused("PutObject", 0, "EntityTooLarge"))?;
         let put = self.data.put_object().bucket(bucket.for_upstream()).key(key.as_str()).content_length(length);
         let put = put.set_tagging(self.tagging_header(&object.tags)).body(ByteStream::new(body));
+        // So that the copy has it as well, and its backend proves what it gets. What a gateway keeps needs no copy.
+        let keeps_checksums = self.backend.capabilities.trailing_checksums;
+        let put = match object.checksum.clone().filter(|_| keeps_checksums) {
+            Some(Checksum { algorithm, value, .. }) => match algorithm {
+                Algorithm::Crc32 => put.checksum_crc32(value),
+                Algorithm::Crc32c => put.checksum_crc32_c(value),
+                Algorithm::Crc64Nvme => put.checksum_crc64_nvme(value),
+                Algorithm::Sha1 => put.checksum_sha1(value),
+                Algorithm::Sha256 => put.checksum_sha256(value),
+            },
+            None => put,
+        };
         let put = with_headers!(put, &object.headers).disable_payload_signing();
         let answer = put.send().await.map_err(|e| self.classify("PutObject", &e))?;
         Ok(crate::object::unquote(answer.e_tag().unwrap_or_default()).to_owned())

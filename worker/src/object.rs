@@ -1,6 +1,7 @@
 //! One object as a backend showed it, in a form in which two backends' answers can be compared.
 use aws_sdk_s3::operation::head_object::HeadObjectOutput;
 use aws_sdk_s3::primitives::{DateTime, DateTimeFormat};
+use s3gateway_s3::checksum::{Algorithm, Checksum, parse_value};
 use std::collections::BTreeMap;
 
 /// Object tags by key; their order means nothing in S3.
@@ -17,6 +18,8 @@ pub(crate) struct Object {
     pub(crate) headers: ObjectHeaders,
     /// Empty where it has none or its backend keeps none.
     pub(crate) tags: Tags,
+    /// Of its bytes, where its backend keeps one and shows it.
+    pub(crate) checksum: Option<Checksum>,
 }
 
 /// Standard headers and user metadata that a copy carries.
@@ -38,6 +41,7 @@ impl Object {
     pub(crate) fn parse(head: HeadObjectOutput) -> Option<Self> {
         let etag = unquote(head.e_tag()?).to_owned();
         let size = u64::try_from(head.content_length()?).ok()?;
+        let checksum = parse_checksum(&head);
         let headers = ObjectHeaders {
             content_type: head.content_type.filter(|v| !v.is_empty()),
             cache_control: head.cache_control.filter(|v| !v.is_empty()),
@@ -47,7 +51,7 @@ impl Object {
             expires: head.expires_string.as_deref().map(normalise_date),
             metadata: head.metadata.unwrap_or_default().into_iter().collect(),
         };
-        Some(Self { etag, size, headers, tags: Tags::new() })
+        Some(Self { etag, size, headers, tags: Tags::new(), checksum })
     }
 }
 
@@ -68,6 +72,19 @@ impl ObjectHeaders {
     pub(crate) fn expires_date(&self) -> Option<DateTime> {
         DateTime::from_str(self.expires.as_deref()?, DateTimeFormat::HttpDate).ok()
     }
+}
+
+/// A composite one is of parts: a copy that is put at once has none.
+fn parse_checksum(head: &HeadObjectOutput) -> Option<Checksum> {
+    let shown = [
+        (Algorithm::Crc32, head.checksum_crc32()),
+        (Algorithm::Crc32c, head.checksum_crc32_c()),
+        (Algorithm::Crc64Nvme, head.checksum_crc64_nvme()),
+        (Algorithm::Sha1, head.checksum_sha1()),
+        (Algorithm::Sha256, head.checksum_sha256()),
+    ];
+    let (algorithm, value) = shown.into_iter().find_map(|(algorithm, value)| Some((algorithm, value?)))?;
+    parse_value(algorithm, value).map(|_| Checksum::full_object(algorithm, value.to_owned()))
 }
 
 pub(crate) use s3gateway_s3::etag::unquoted as unquote;
@@ -99,12 +116,16 @@ mod tests {
             .content_encoding("aws-chunked, gzip")
             .expires_string("Thu, 01 Dec 1994 16:00:00 GMT")
             .metadata("color", "blue")
+            .checksum_crc32("AAAAAA==")
             .build();
         let object = Object::parse(head).unwrap();
         assert_eq!((object.etag.as_str(), object.size), ("abc-2", 7));
         assert_eq!(object.headers.content_encoding.as_deref(), Some("gzip"));
         assert_eq!(object.headers.expires.as_deref(), Some("Thu, 01 Dec 1994 16:00:00 GMT"));
         assert!(object.headers.expires_date().is_some());
+        assert_eq!(object.checksum, Some(Checksum::full_object(Algorithm::Crc32, "AAAAAA==".to_owned())));
+        let composite = HeadObjectOutput::builder().e_tag("x").content_length(1).checksum_crc32("AAAAAA==-2").build();
+        assert_eq!(Object::parse(composite).unwrap().checksum, None);
         for bad in [
             HeadObjectOutput::builder().content_length(1).build(),
             HeadObjectOutput::builder().e_tag("x").build(),

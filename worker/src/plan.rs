@@ -10,6 +10,7 @@ pub(crate) const PENDING: &str = "pending";
 
 /// The home's state.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(clippy::large_enum_variant)] // nearly always the large one, and few at a time
 pub(crate) enum Home {
     /// The object as it is.
     Present(Object),
@@ -21,6 +22,7 @@ pub(crate) enum Home {
 
 /// The state of another backend.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(clippy::large_enum_variant)] // nearly always the large one, and few at a time
 pub(crate) enum Target {
     /// The copy as it is.
     Present(Object),

@@ -74,7 +74,8 @@ async fn a_key_is_created_overwritten_and_deleted_everywhere() {
         .content_disposition("attachment; filename=x")
         .content_language("fi")
         .expires(DateTime::from_secs(2_000_000_000))
-        .metadata("color", "blue");
+        .metadata("color", "blue")
+        .checksum_crc32("NhCmhg==");
     world.write("a/ä b+.txt", put.send()).await.unwrap();
     assert_copied(&world, "a/ä b+.txt", b"hello", "etag").await;
     let head =
@@ -85,6 +86,7 @@ async fn a_key_is_created_overwritten_and_deleted_everywhere() {
     assert_eq!(head.content_language(), Some("fi"));
     assert_eq!(head.expires_string(), Some("Wed, 18 May 2033 03:33:20 GMT"));
     assert_eq!(head.metadata().unwrap().get("color").map(String::as_str), Some("blue"));
+    assert_eq!(head.checksum_crc32(), Some("NhCmhg=="));
 
     world.put("a/ä b+.txt", noise(300_000, 1)).await;
     assert_copied(&world, "a/ä b+.txt", &noise(300_000, 1), "etag").await;

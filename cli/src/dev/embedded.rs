@@ -31,6 +31,7 @@ pub const CAPABILITIES: Capabilities = Capabilities {
     // Start-after inside a common prefix drops the prefix; delimiters of more than a byte are cut.
     exact_listing: false,
     multipart_etag: true,
+    trailing_checksums: true,
     keys: KeyRule::FilePath,
 };
 

@@ -1,5 +1,5 @@
 //! Which headers travel to a backend and back: lists of names, so that a header nobody thought of stays here.
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 use s3gateway_s3::Operation;
 
 /// Names of headers that may pass, lower-case; everything else is dropped.
@@ -100,14 +100,7 @@ pub fn forwarded_request_headers(operation: Operation) -> AllowList {
             metadata: false,
         },
         GetObject | HeadObject => AllowList {
-            names: &[
-                "if-match",
-                "if-modified-since",
-                "if-none-match",
-                "if-unmodified-since",
-                "range",
-                "x-amz-checksum-mode",
-            ],
+            names: &["if-match", "if-modified-since", "if-none-match", "if-unmodified-since", "range"],
             metadata: false,
         },
         GetObjectAttributes => AllowList {
@@ -177,6 +170,11 @@ pub fn forwarded_response_headers(operation: Operation) -> AllowList {
     }
 }
 
+/// Whether a Content-Encoding names `aws-chunked`.
+pub fn is_aws_chunked(value: &HeaderValue) -> bool {
+    value.as_bytes().split(|b| *b == b',').any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"aws-chunked"))
+}
+
 /// The object's own Content-Encoding: `aws-chunked` describes the transfer and is no part of the object.
 /// `None` where nothing is left.
 pub fn content_encoding(headers: &HeaderMap) -> Option<String> {
@@ -194,7 +192,6 @@ pub fn content_encoding(headers: &HeaderMap) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::HeaderValue;
 
     #[test]
     fn hb_04_only_listed_headers_travel() {

@@ -2,5 +2,5 @@
 mod allow;
 mod refuse;
 
-pub use allow::{AllowList, content_encoding, forwarded_request_headers, forwarded_response_headers};
+pub use allow::{AllowList, content_encoding, forwarded_request_headers, forwarded_response_headers, is_aws_chunked};
 pub use refuse::refuse_unsupported;

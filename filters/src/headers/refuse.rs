@@ -73,7 +73,6 @@ fn check_ask(name: &str, value: &str) -> Result<(), S3Error> {
         | "x-amz-expected-bucket-owner"
         | "x-amz-source-expected-bucket-owner"
         | "x-amz-write-offset-bytes"
-        | "x-amz-mp-object-size"
         | "x-amz-if-match-last-modified-time"
         | "x-amz-if-match-size"
         | "x-amz-rename-source" => true,

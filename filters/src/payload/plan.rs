@@ -1,5 +1,6 @@
 //! What a request's headers promise about its body, checked before a byte of it is read.
 //! Source: Amazon S3 API Reference, "PutObject"; Amazon S3 User Guide, "Checking object integrity in Amazon S3".
+use crate::headers::is_aws_chunked;
 use crate::sigv4::{PayloadMode, Verified};
 use s3gateway_s3::checksum::{self, Algorithm};
 use s3gateway_s3::{Operation, S3Code, S3Error, S3Request};
@@ -28,6 +29,7 @@ pub struct BodyPlan {
     pub(super) sha256: Option<[u8; 32]>,
     pub(super) md5: Option<[u8; 16]>,
     pub(super) checksum: Option<(Algorithm, Vec<u8>)>,
+    pub(super) compute: Option<Algorithm>,
 }
 
 /// The body's form on the wire.
@@ -44,6 +46,19 @@ impl BodyPlan {
             (Some((algorithm, _)), _) => Some(*algorithm),
             (None, Encoding::AwsChunked { trailer, .. }) => trailer,
             (None, Encoding::Plain) => None,
+        }
+    }
+
+    /// Has a checksum made as well, whether or not the request declares it.
+    pub fn and_compute(self, algorithm: Algorithm) -> Self {
+        Self { compute: Some(algorithm), ..self }
+    }
+
+    /// The algorithm of the checksum where it comes as a trailer, which no header of the upstream request can carry.
+    pub fn trailing_algorithm(&self) -> Option<Algorithm> {
+        match self.encoding {
+            Encoding::AwsChunked { trailer, .. } => trailer,
+            Encoding::Plain => None,
         }
     }
 
@@ -78,7 +93,7 @@ pub fn plan(request: &S3Request, verified: &Verified, framing: Framing) -> Resul
         PayloadMode::Signed(sha256) => Some(sha256),
         _ => None,
     };
-    Ok(BodyPlan { decoded_length, encoding, sha256, md5: declared_md5(request)?, checksum })
+    Ok(BodyPlan { decoded_length, encoding, sha256, md5: declared_md5(request)?, checksum, compute: None })
 }
 
 fn decide_encoding(request: &S3Request, payload: PayloadMode) -> Result<Encoding, S3Error> {
@@ -111,9 +126,7 @@ fn decide_encoding(request: &S3Request, payload: PayloadMode) -> Result<Encoding
 }
 
 fn is_declared_aws_chunked(request: &S3Request) -> bool {
-    request.headers.get_all(http::header::CONTENT_ENCODING).iter().any(|value| {
-        value.as_bytes().split(|b| *b == b',').any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"aws-chunked"))
-    })
+    request.headers.get_all(http::header::CONTENT_ENCODING).iter().any(is_aws_chunked)
 }
 
 fn parse_trailer_name(request: &S3Request) -> Result<Option<Algorithm>, S3Error> {

@@ -3,7 +3,7 @@ use super::chunked::ChunkedDecoder;
 use super::plan::{BodyPlan, Encoding};
 use crate::sigv4::Verified;
 use bytes::{Bytes, BytesMut};
-use s3gateway_s3::checksum::{self, Algorithm, Hasher, Md5};
+use s3gateway_s3::checksum::{self, Algorithm, Checksum, Hasher, Md5};
 use s3gateway_s3::{S3Code, S3Error};
 use sha2::{Digest, Sha256};
 
@@ -24,8 +24,10 @@ pub struct BodyVerifier {
 pub struct Finished {
     /// The last data, now free to go upstream.
     pub tail: Bytes,
-    /// The checksum that the client declared in a header or a trailer, compared and found true, in base64.
-    pub checksum: Option<(Algorithm, String)>,
+    /// The checksum that the client declared in a header or a trailer, compared and found true.
+    pub checksum: Option<Checksum>,
+    /// The checksum that [`BodyPlan::and_compute`] asks for.
+    pub computed: Option<Checksum>,
 }
 
 #[derive(Debug)]
@@ -100,10 +102,10 @@ impl BodyVerifier {
             Decoder::AwsChunked(decoder) => decoder.finish(),
         };
         match trailing.and_then(|value| self.digests.verify(value)) {
-            Ok(checksum) => {
+            Ok((checksum, computed)) => {
                 let tail = std::mem::take(&mut self.held);
                 self.failed = Some(S3Code::InternalError.because("The body has ended already."));
-                Ok(Finished { tail, checksum })
+                Ok(Finished { tail, checksum, computed })
             }
             Err(error) => Err(self.fail(error)),
         }
@@ -116,9 +118,9 @@ impl BodyVerifier {
     }
 }
 
-/// Pieces released by one push: one goes as it is, several are joined.
+/// Pieces that leave together: one goes as it is, several are joined.
 #[derive(Default)]
-enum Released {
+pub(super) enum Released {
     #[default]
     Nothing,
     One(Bytes),
@@ -126,7 +128,7 @@ enum Released {
 }
 
 impl Released {
-    fn add(&mut self, piece: Bytes) {
+    pub(super) fn add(&mut self, piece: Bytes) {
         if piece.is_empty() {
             return;
         }
@@ -145,7 +147,7 @@ impl Released {
         };
     }
 
-    fn into_bytes(self) -> Option<Bytes> {
+    pub(super) fn into_bytes(self) -> Option<Bytes> {
         match self {
             Self::Nothing => None,
             Self::One(piece) => Some(piece),
@@ -162,15 +164,21 @@ struct Digests {
     checksum: Option<(Hasher, Algorithm)>,
     /// From a header; a trailer's comes at the end.
     declared: Option<Vec<u8>>,
+    compute: Option<Algorithm>,
+    /// Where the one to compute is not the one that is declared.
+    another: Option<Hasher>,
 }
 
 impl Digests {
     fn new(plan: &BodyPlan) -> Self {
+        let declared = plan.checksum_algorithm();
         Self {
             sha256: plan.sha256.map(|expected| (Sha256::new(), expected)),
             md5: plan.md5.map(|expected| (Md5::new(), expected)),
-            checksum: plan.checksum_algorithm().map(|algorithm| (Hasher::new(algorithm), algorithm)),
+            checksum: declared.map(|algorithm| (Hasher::new(algorithm), algorithm)),
             declared: plan.checksum.as_ref().map(|(_, value)| value.clone()),
+            compute: plan.compute,
+            another: plan.compute.filter(|algorithm| declared != Some(*algorithm)).map(Hasher::new),
         }
     }
 
@@ -184,9 +192,14 @@ impl Digests {
         if let Some((hash, _)) = &mut self.checksum {
             hash.update(data);
         }
+        if let Some(hash) = &mut self.another {
+            hash.update(data);
+        }
     }
 
-    fn verify(&mut self, trailing: Option<Vec<u8>>) -> Result<Option<(Algorithm, String)>, S3Error> {
+    /// The checksum that was declared and the one that is to be computed.
+    #[allow(clippy::type_complexity)] // two of one kind, named one line above
+    fn verify(&mut self, trailing: Option<Vec<u8>>) -> Result<(Option<Checksum>, Option<Checksum>), S3Error> {
         if let Some((hash, expected)) = self.sha256.take()
             && <[u8; 32]>::from(hash.finalize()) != expected
         {
@@ -198,12 +211,17 @@ impl Digests {
         {
             return Err(S3Code::BadDigest.because("The Content-MD5 you specified did not match what we received."));
         }
-        let Some((hash, algorithm)) = self.checksum.take() else { return Ok(None) };
+        let render = |algorithm, digest: &[u8]| Checksum::full_object(algorithm, checksum::render_value(digest));
+        let another = self.compute.zip(self.another.take());
+        let another = another.map(|(algorithm, hash)| render(algorithm, &hash.finalize()));
+        let Some((hash, algorithm)) = self.checksum.take() else { return Ok((None, another)) };
         let computed = hash.finalize();
         if self.declared.take().or(trailing).as_ref() != Some(&computed) {
             return Err(S3Code::BadDigest
                 .because(format!("The {} you specified did not match the calculated checksum.", algorithm.name())));
         }
-        Ok(Some((algorithm, checksum::render_value(&computed))))
+        let declared = render(algorithm, &computed);
+        let computed = another.or_else(|| self.compute.map(|_| declared.clone()));
+        Ok((Some(declared), computed))
     }
 }

@@ -1,5 +1,9 @@
 //! GetObjectAttributes, answered from HEAD: several servers take the request for a plain GET.
-use super::home::etag_of;
+use super::{
+    copy::content_length,
+    home::etag_of,
+    parameters::{PAGE, parse_number},
+};
 use crate::{
     admit::Admitted,
     answer::Answer,
@@ -12,10 +16,11 @@ use bytes::Bytes;
 use http::{Method, header};
 use s3gateway_s3::{
     S3Code, S3Error, S3Request,
-    checksum::{Algorithm, parse_value},
+    checksum::{Algorithm, ChecksumType, parse_value},
     etag::multipart_parts,
-    xml::{GetObjectAttributesResponse, ObjectParts},
+    xml::{GetObjectAttributesResponse, ObjectPart, ObjectParts},
 };
+use s3gateway_store::{FinishedPart, FinishedParts};
 use strum::EnumString;
 
 /// What can be asked for (Amazon S3 API Reference, GetObjectAttributes, `x-amz-object-attributes`).
@@ -40,7 +45,21 @@ impl Gateway {
         let request = routed.request(Method::HEAD, Some(key))?.header("x-amz-checksum-mode", "ENABLED");
         let head = self.ask_home(routed, request.version(version.as_ref()), Bytes::new()).await;
         let head = head.map_err(|error| of_version(error, version.as_ref()))?;
-        let answer = Answer::xml(describe(&head, &asked).render())
+        let mut described = describe(&head, &asked);
+        if described.checksums.as_ref().is_some_and(Vec::is_empty)
+            && let Some(kept) = self.kept_checksum(&routed.route, key, etag_of(&head), content_length(&head)).await
+        {
+            described.checksums = Some(vec![(kept.algorithm, digest_of(&kept.value).to_owned())]);
+            described.checksum_type = Some(kept.kind.name().to_owned());
+        }
+        if let Some(parts) = &mut described.object_parts {
+            let (max, marker) = parse_page(&admitted.request)?;
+            if let Some(finished) = self.finished_parts(&routed.route, key, etag_of(&head), content_length(&head)).await
+            {
+                *parts = page(&finished, max, marker);
+            }
+        }
+        let answer = Answer::xml(described.render())
             .with_some(VERSION_ID, self.shown_version(routed, head.header(VERSION_ID.as_str())).await);
         Ok(match head.header("last-modified") {
             "" => answer,
@@ -67,23 +86,61 @@ fn parse_attributes(request: &S3Request) -> Result<Vec<Attribute>, S3Error> {
     }
 }
 
+/// `x-amz-max-parts` and `x-amz-part-number-marker`.
+fn parse_page(request: &S3Request) -> Result<(u32, u32), S3Error> {
+    let number = |name: &'static str, default: u32| match request.header(name).map(str::trim) {
+        None | Some("") => Ok(default),
+        Some(text) => parse_number(text, name),
+    };
+    Ok((number("x-amz-max-parts", PAGE)?.min(PAGE), number("x-amz-part-number-marker", 0)?))
+}
+
+/// The parts after the marker, at most so many.
+fn page(finished: &FinishedParts, max_parts: u32, marker: u32) -> ObjectParts {
+    let mut left = finished.parts.iter().filter(|part| part.0 > marker);
+    let parts: Vec<ObjectPart> = left
+        .by_ref()
+        .take(usize::try_from(max_parts).unwrap_or(usize::MAX))
+        .map(|FinishedPart(part_number, size, value)| ObjectPart {
+            part_number: *part_number,
+            size: *size,
+            checksums: Some((finished.algorithm, value.clone()))
+                .filter(|(_, value)| !value.is_empty())
+                .into_iter()
+                .collect(),
+        })
+        .collect();
+    ObjectParts {
+        total_parts_count: u32::try_from(finished.parts.len()).unwrap_or(u32::MAX),
+        part_number_marker: marker,
+        next_part_number_marker: parts.last().map_or(marker, |part| part.part_number),
+        max_parts,
+        is_truncated: left.next().is_some(),
+        parts,
+    }
+}
+
+/// A checksum's value without the number of parts behind a composite one.
+fn digest_of(value: &str) -> &str {
+    value.rsplit_once('-').map_or(value, |(digest, _)| digest)
+}
+
 /// What HEAD tells of an object, as far as it is asked for.
 fn describe(head: &UpstreamAnswer, asked: &[Attribute]) -> GetObjectAttributesResponse {
     let wants = |attribute| asked.contains(&attribute);
     let etag = etag_of(head);
     let checksums = CHECKSUMS.into_iter().filter_map(|algorithm| {
-        // The value of a multipart object ends in its number of parts, which is no part of the digest.
-        let text = head.header(algorithm.header());
-        let digest = text.rsplit_once('-').map_or(text, |(digest, _)| digest);
+        let digest = digest_of(head.header(algorithm.header()));
         parse_value(algorithm, digest).map(|_| (algorithm, digest.to_owned()))
     });
+    let told = CHECKSUMS.iter().map(|algorithm| head.header(algorithm.header())).find(|value| !value.is_empty());
+    let kind = ChecksumType::from_name(head.header("x-amz-checksum-type")).or(told.map(ChecksumType::of_value));
     let parts =
         multipart_parts(etag).map(|total_parts_count| ObjectParts { total_parts_count, ..ObjectParts::default() });
     GetObjectAttributesResponse {
         etag: wants(Attribute::ETag).then(|| etag.to_owned()),
         checksums: wants(Attribute::Checksum).then(|| checksums.collect()),
-        checksum_type: Some(head.header("x-amz-checksum-type").to_owned())
-            .filter(|t| matches!(t.as_str(), "COMPOSITE" | "FULL_OBJECT")),
+        checksum_type: kind.map(|kind| kind.name().to_owned()),
         object_parts: parts.filter(|_| wants(Attribute::ObjectParts)),
         storage_class: wants(Attribute::StorageClass).then(|| "STANDARD".to_owned()),
         object_size: head.header("content-length").parse().ok().filter(|_| wants(Attribute::ObjectSize)),
@@ -112,6 +169,23 @@ mod tests {
         assert_eq!(parse(&["etag"]), Err(S3Code::InvalidArgument));
         assert_eq!(parse(&[""]), Err(S3Code::InvalidArgument));
         assert_eq!(parse(&[]), Err(S3Code::InvalidRequest));
+    }
+
+    #[test]
+    fn parts_in_pages() {
+        let parts = [2, 3, 7].map(|n| FinishedPart(n, 5, "AAAAAA==".to_owned())).to_vec();
+        let finished = FinishedParts { etag: "a-3".to_owned(), size: 15, algorithm: Algorithm::Crc32, parts };
+        let numbers = |page: &ObjectParts| page.parts.iter().map(|part| part.part_number).collect::<Vec<_>>();
+        for (max, marker, want, next, truncated) in [
+            (1000, 0, &[2, 3, 7][..], 7, false),
+            (2, 0, &[2, 3], 3, true),
+            (2, 3, &[7], 7, false),
+            (0, 2, &[], 2, true),
+        ] {
+            let page = page(&finished, max, marker);
+            assert_eq!(numbers(&page), want, "{max} after {marker}");
+            assert_eq!((page.next_part_number_marker, page.is_truncated, page.total_parts_count), (next, truncated, 3));
+        }
     }
 
     #[test]

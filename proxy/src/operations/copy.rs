@@ -1,6 +1,7 @@
 //! CopyObject: inside a backend where both buckets are there and it can, else streamed through the gateway.
 //! Invariant: no byte moves before the source's policy has allowed every place of the destination.
 use super::{
+    checksums::{parse_algorithm, shown_checksum},
     conditions::WriteConditions,
     home::{done, etag_of, explain, physical_on},
     lending::with_tags,
@@ -22,7 +23,12 @@ use s3gateway_filters::{
     keys, residency,
 };
 use s3gateway_s3::{
-    ObjectKey, S3Code, S3Error, S3Request, TagSet, VersionId, copy_source, etag::quoted, uri, xml::CopyObjectResult,
+    ObjectKey, S3Code, S3Error, S3Request, TagSet, VersionId,
+    checksum::{Algorithm, Checksum, ChecksumType},
+    copy_source,
+    etag::quoted,
+    uri,
+    xml::CopyObjectResult,
 };
 use s3gateway_store::Route;
 use std::time::{Duration, SystemTime};
@@ -70,6 +76,8 @@ struct Plan<'a> {
     metadata: Directive,
     tagging: Directive,
     conditions: WriteConditions,
+    /// The checksum that is asked for, which only the bytes can tell.
+    hash: Option<Algorithm>,
 }
 
 impl Source {
@@ -105,9 +113,10 @@ impl Gateway {
         if metadata == Directive::Copy && is_itself && source.version.is_none() {
             return Err(S3Code::InvalidRequest.because(SELF_COPY).into());
         }
+        let hash = parse_algorithm(request)?;
         let conditions = WriteConditions::parse(request)?;
-        let plan = Plan { admitted, routed, key, source, metadata, tagging, conditions };
-        let copied = match plan.source.is_copied_by(&routed.home) {
+        let plan = Plan { admitted, routed, key, source, metadata, tagging, conditions, hash };
+        let copied = match hash.is_none() && plan.source.is_copied_by(&routed.home) {
             true => self.copy_inside(plan).await?,
             false => self.copy_through(plan).await?,
         };
@@ -178,14 +187,28 @@ impl Gateway {
         of_version(error, source.version.as_ref())
     }
 
+    /// The checksum that the copy takes over: that of the source's bytes. A composite one is of parts, which a copy has not.
+    async fn checksum_to_carry(&self, source: &Source, shown: &HeaderMap, etag: &str, size: u64) -> Option<Checksum> {
+        let kept = match shown_checksum(shown) {
+            Some(checksum) => Some(checksum),
+            None => self.kept_checksum(&source.routed.route, &source.key, etag, size).await,
+        };
+        kept.filter(|checksum| checksum.kind == ChecksumType::FullObject)
+    }
+
     /// Lets the backend copy. The tags are set once more where more than a plain takeover is asked for: servers know the
     /// tagging directive to various degrees.
     async fn copy_inside(&self, mut plan: Plan<'_>) -> Result<Copied, Refusal> {
         let head = self.head_source(&mut plan.source).await?;
         let Plan { admitted, routed, key, source, .. } = &plan;
         judge_source(&admitted.request, &head.headers, etag_of(&head))?;
-        check_size(content_length(&head))?;
+        let size = content_length(&head);
+        check_size(size)?;
         let tags = self.tags_for(&plan, etag_of(&head)).await?;
+        let carried = match routed.home.capabilities().trailing_checksums {
+            true => None,
+            false => self.checksum_to_carry(source, &head.headers, etag_of(&head), size).await,
+        };
         let keeps_tags = routed.home.capabilities().tagging;
         let request = routed.request(Method::PUT, Some(key))?.header("x-amz-copy-source", source.header()?);
         let request =
@@ -216,6 +239,9 @@ impl Gateway {
                 let set = self.ask_home(routed, request.version(version.as_ref()), document).await;
                 set.map_err(|_| UpstreamError::Malformed("the copy's tags could not be set"))?;
             }
+            if let Some(checksum) = &carried {
+                self.keep_checksum(&routed.route, key, &result.etag, size, checksum).await;
+            }
             Ok((result, version))
         };
         let (result, version) = self
@@ -228,17 +254,20 @@ impl Gateway {
                 Some(&tags),
             )
             .await?;
-        Ok(Copied {
-            result: copied(&result.etag, result.last_modified),
-            version,
-            source_version: source.version.clone(),
-        })
+        let result = match carried {
+            Some(checksum) => copied(&result.etag, result.last_modified, Some(checksum)),
+            None => {
+                CopyObjectResult { etag: quoted(&result.etag), last_modified: or_now(result.last_modified), ..result }
+            }
+        };
+        Ok(Copied { result, version, source_version: source.version.clone() })
     }
 
     /// Streams the object from its home to the destination's, holding one piece at a time.
     async fn copy_through(&self, mut plan: Plan<'_>) -> Result<Copied, Refusal> {
         let source = &plan.source;
-        let mut download = match self.client.open(&source.routed.home, source.request(Method::GET)?).await {
+        let request = source.request(Method::GET)?.header("x-amz-checksum-mode", "ENABLED");
+        let mut download = match self.client.open(&source.routed.home, request).await {
             Ok(download) => download,
             Err(error) => return Err(self.explain_source(source, explain(error)).await),
         };
@@ -254,15 +283,37 @@ impl Gateway {
             Directive::Copy => with_stored_headers(request, &download.headers)?,
             Directive::Replace => with_stored_headers(request, &admitted.request.headers)?,
         };
-        let request = with_tags(request, &tags, routed.home.capabilities().tagging);
-        let write = async { self.client.upload(&routed.home, request, length, &mut download).await.map_err(explain) };
-        let answer = self.write_lending(admitted, key, &plan.conditions, write, etag_of, Some(&tags)).await?;
+        let keeps = routed.home.capabilities().trailing_checksums;
+        let mut request = with_tags(request, &tags, routed.home.capabilities().tagging);
+        let carried = match plan.hash {
+            Some(_) => None,
+            None => self.checksum_to_carry(source, &download.headers, &etag, length).await,
+        };
+        if let Some(checksum) = &carried {
+            // So that the backend proves what it gets.
+            request = request.header(checksum.algorithm.header(), checksum.value.clone());
+        }
+        let write = async {
+            let uploaded = self.client.upload(&routed.home, request, length, &mut download, plan.hash, keeps).await;
+            let (answer, made) = uploaded.map_err(explain)?;
+            let checksum = made.or(carried);
+            if let Some(checksum) = checksum.as_ref().filter(|_| !keeps) {
+                self.keep_checksum(&routed.route, key, etag_of(&answer), length, checksum).await;
+            }
+            Ok((answer, checksum))
+        };
+        let (answer, checksum) =
+            self.write_lending(admitted, key, &plan.conditions, write, etag_of_copy, Some(&tags)).await?;
         Ok(Copied {
-            result: copied(etag_of(&answer), SystemTime::now()),
+            result: copied(etag_of(&answer), SystemTime::now(), checksum),
             version: self.shown_version(routed, answer.header(VERSION_ID.as_str())).await,
             source_version: source.version.clone(),
         })
     }
+}
+
+fn etag_of_copy((answer, _): &(UpstreamAnswer, Option<Checksum>)) -> &str {
+    etag_of(answer)
 }
 
 const DELETED_SOURCE: &str =
@@ -342,12 +393,12 @@ pub(super) fn check_size(bytes: u64) -> Result<(), S3Error> {
 }
 
 /// The answer of a copy; a backend that does not say when it was made has made it now.
-fn copied(etag: &str, last_modified: SystemTime) -> CopyObjectResult {
+fn copied(etag: &str, last_modified: SystemTime, checksum: Option<Checksum>) -> CopyObjectResult {
     CopyObjectResult {
         etag: quoted(etag),
         last_modified: or_now(last_modified),
-        checksums: Vec::new(),
-        checksum_type: None,
+        checksum_type: checksum.as_ref().map(|checksum| checksum.kind.name().to_owned()),
+        checksums: checksum.into_iter().map(|checksum| (checksum.algorithm, checksum.value)).collect(),
     }
 }
 

@@ -15,6 +15,7 @@ use crate::{
 use bytes::Bytes;
 use http::{HeaderMap, Method};
 use s3gateway_s3::{S3Code, S3Error, S3Request, etag::quoted, xml::CopyPartResult};
+use s3gateway_store::UploadedPart;
 use std::time::SystemTime;
 
 /// Bytes of the source, first and last, both included.
@@ -74,12 +75,17 @@ impl Gateway {
             .request(Method::PUT, &routed.route, key)?
             .query("partNumber", &number.to_string())
             .query("uploadId", &upload.backend_upload_id);
-        let (etag, last_modified) = match source.is_copied_by(&upload.home) {
-            true => self.copy_part_inside(request, &mut source, &upload, bounds, part).await?,
-            false => self.copy_part_through(request, &mut source, &upload, bounds, part).await?,
-        };
-        let result =
-            CopyPartResult { etag: quoted(&etag), last_modified: or_now(last_modified), checksums: Vec::new() };
+        // Only the bytes can tell the checksum that the upload was begun with.
+        if upload.checksum.is_none() && source.is_copied_by(&upload.home) {
+            let (etag, last_modified) = self.copy_part_inside(request, &mut source, &upload, bounds, part).await?;
+            let last_modified = or_now(last_modified);
+            let result = CopyPartResult { etag: quoted(&etag), last_modified, checksums: Vec::new() };
+            return Ok(Answer::xml(result.render()).with_some(SOURCE_VERSION_ID, source.version));
+        }
+        let copied = self.copy_part_through(request, &mut source, &upload, bounds, part, number).await?;
+        self.keep_part(&routed.route, &upload.backend_upload_id, &copied).await;
+        let checksums = upload.checksum.map(|asked| (asked.algorithm, copied.value)).into_iter().collect();
+        let result = CopyPartResult { etag: quoted(&copied.etag), last_modified: SystemTime::now(), checksums };
         Ok(Answer::xml(result.render()).with_some(SOURCE_VERSION_ID, source.version))
     }
 
@@ -115,7 +121,8 @@ impl Gateway {
         upload: &OpenedUpload,
         bounds: Option<Bounds>,
         part: UpstreamRequest,
-    ) -> Result<(String, SystemTime), Refusal> {
+        number: u32,
+    ) -> Result<UploadedPart, Refusal> {
         let request = source.request(Method::GET)?;
         let request = match bounds {
             Some(bounds) => request.header("range", bounds.render()),
@@ -137,10 +144,13 @@ impl Gateway {
         if let Some(bounds) = bounds {
             verify_content_range(&download.headers, bounds)?;
         }
-        let length = download.content_length()?;
-        check_size(length)?;
-        let answer = self.client.upload(&upload.home, part, length, &mut download).await.map_err(explain)?;
-        Ok((etag_of(&answer).to_owned(), SystemTime::now()))
+        let size = download.content_length()?;
+        check_size(size)?;
+        let hash = Some(upload.algorithm());
+        let uploaded = self.client.upload(&upload.home, part, size, &mut download, hash, false).await;
+        let (answer, checksum) = uploaded.map_err(explain)?;
+        let value = checksum.map(|checksum| checksum.value).unwrap_or_default();
+        Ok(UploadedPart { number, etag: etag_of(&answer).to_owned(), size, value })
     }
 }
 

@@ -110,7 +110,11 @@ impl Gateway {
         }
         let request = routed.request(Method::DELETE, Some(key))?.version(version);
         let request = conditions.put_on(routed.home.capabilities(), request);
-        let write = self.delete_at_home(routed, version, request);
+        let write = async {
+            let deleted = self.delete_at_home(routed, version, request).await?;
+            self.forget_checksum(&routed.route, key).await;
+            Ok(deleted)
+        };
         self.write_lending(admitted, key, conditions, write, |_| "", None).await
     }
 

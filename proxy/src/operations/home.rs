@@ -70,7 +70,7 @@ impl Gateway {
     ///
     /// # Errors
     /// `NoSuchKey`, `NoSuchVersion`, `MethodNotAllowed` for a delete marker, an outage of the home.
-    pub(super) async fn head_at_home(
+    pub(crate) async fn head_at_home(
         &self,
         routed: &Routed,
         key: &ObjectKey,

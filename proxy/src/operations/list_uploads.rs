@@ -6,6 +6,7 @@ use super::{
     buckets::{from_millis, owner},
     home::unreadable,
     parameters::{PAGE, invalid, parse_count, parse_encoding_type, parse_text},
+    upload_checksum::UploadChecksum,
     upload_id::{open, seal},
 };
 use crate::{
@@ -21,7 +22,11 @@ use s3gateway_s3::{
     xml::{ListMultipartUploadsResult, UploadEntry},
 };
 use s3gateway_store::OpenUpload;
-use std::{cmp::Ordering, collections::BTreeSet, time::SystemTime};
+use std::{
+    cmp::Ordering,
+    collections::{BTreeSet, HashMap},
+    time::SystemTime,
+};
 
 /// What a client asks for.
 #[derive(Debug, Default)]
@@ -143,7 +148,11 @@ impl Gateway {
             None => None,
             Some(sealed) => {
                 let opened = open(&self.sealer, route, asked.key_marker, sealed);
-                Some(opened.ok_or_else(|| invalid("upload-id-marker", sealed, "Invalid uploadId marker"))?.1)
+                Some(
+                    opened
+                        .ok_or_else(|| invalid("upload-id-marker", sealed, "Invalid uploadId marker"))?
+                        .backend_upload_id,
+                )
             }
         };
         let mut gathering = Gathering::new(&asked, marker.as_deref());
@@ -156,8 +165,14 @@ impl Gateway {
                 }
             }
         }
-        let result = render(admitted.bucket()?.as_str(), &asked, gathering.finish(), |key, id| {
-            seal(&self.sealer, route, key, routed.home.id(), id)
+        let page = gathering.finish();
+        let asked_for = match page.entries.is_empty() {
+            true => HashMap::new(),
+            false => self.kept_upload_checksums(route).await,
+        };
+        let result = render(admitted.bucket()?.as_str(), &asked, page, |key, id| {
+            let checksum = asked_for.get(id).copied();
+            (seal(&self.sealer, route, key, routed.home.id(), id, checksum), checksum)
         });
         Ok(Answer::xml(ListMultipartUploadsResult { owner: Some(owner(&admitted.tenant)), ..result }.render()))
     }
@@ -190,12 +205,12 @@ impl Gateway {
     }
 }
 
-/// The client's document. `seal`: an upload's id as clients carry it, from key and backend's id.
+/// The client's document. `seal`: an upload's id as clients carry it and its checksum, from key and backend's id.
 fn render(
     bucket: &str,
     asked: &Asked<'_>,
     page: Page,
-    seal: impl Fn(&str, &str) -> String,
+    seal: impl Fn(&str, &str) -> (String, Option<UploadChecksum>),
 ) -> ListMultipartUploadsResult {
     let next = page.entries.last().filter(|_| page.is_truncated);
     let mut result = ListMultipartUploadsResult {
@@ -203,7 +218,7 @@ fn render(
         key_marker: asked.key_marker.to_owned(),
         upload_id_marker: asked.upload_id_marker.unwrap_or_default().to_owned(),
         next_key_marker: next.map(|last| last.name.clone()),
-        next_upload_id_marker: next.and_then(|last| Some(seal(&last.name, &last.upload.as_ref()?.id))),
+        next_upload_id_marker: next.and_then(|last| Some(seal(&last.name, &last.upload.as_ref()?.id).0)),
         prefix: asked.prefix.to_owned(),
         delimiter: asked.delimiter.map(str::to_owned),
         max_uploads: asked.max_uploads,
@@ -214,14 +229,17 @@ fn render(
     for Entry { name, upload } in page.entries {
         match upload {
             None => result.common_prefixes.push(name),
-            Some(Begun { at, id }) => result.uploads.push(UploadEntry {
-                upload_id: seal(&name, &id),
-                key: name,
-                initiated: at,
-                storage_class: "STANDARD".to_owned(),
-                checksum_algorithm: None,
-                checksum_type: None,
-            }),
+            Some(Begun { at, id }) => {
+                let (upload_id, checksum) = seal(&name, &id);
+                result.uploads.push(UploadEntry {
+                    upload_id,
+                    key: name,
+                    initiated: at,
+                    storage_class: "STANDARD".to_owned(),
+                    checksum_algorithm: checksum.map(|checksum| checksum.algorithm.name().to_owned()),
+                    checksum_type: checksum.map(|checksum| checksum.kind.name().to_owned()),
+                });
+            }
         }
     }
     result
@@ -249,7 +267,7 @@ mod tests {
         for (key, at, id) in uploads {
             gathering.take(key, from_millis(i64::try_from(*at).expect("a time")), (*id).to_owned());
         }
-        render("mine", asked, gathering.finish(), |_, id| id.to_owned())
+        render("mine", asked, gathering.finish(), |_, id| (id.to_owned(), None))
     }
 
     /// Walks all pages and gives what they list, uploads as `key#id`. `ends`: each upload ends once it has been listed.

@@ -2,6 +2,8 @@
 mod attributes;
 mod bucket_tagging;
 mod buckets;
+mod checksums;
+mod completion;
 mod conditions;
 mod copy;
 mod copy_part;
@@ -16,6 +18,7 @@ mod multipart;
 mod parameters;
 mod parts;
 mod tagging;
+mod upload_checksum;
 mod upload_id;
 mod versioning;
 mod versions;
@@ -25,6 +28,7 @@ use bytes::Bytes;
 use s3gateway_s3::{Operation, S3Code};
 use std::{future::Future, time::Duration};
 
+pub(crate) use checksums::Patience;
 pub(crate) use conditions::WriteConditions;
 pub(crate) use create_bucket::Made;
 pub(crate) use home::explain;

@@ -1,10 +1,12 @@
 //! CreateMultipartUpload, CompleteMultipartUpload and AbortMultipartUpload.
 //! Invariant: only the completion makes an object, so only it is marked.
 use super::{
+    completion::judge,
     conditions::WriteConditions,
     home::{done, etag_of, explain, physical_on, unreadable},
     parts::composed_etag,
     tagging::{parse_put_tags, put_request},
+    upload_checksum::UploadChecksum,
     upload_id::{OpenedUpload, seal},
 };
 use crate::{
@@ -16,7 +18,7 @@ use crate::{
     version::VERSION_ID,
 };
 use bytes::Bytes;
-use http::{HeaderMap, Method, StatusCode, header};
+use http::{HeaderMap, HeaderName, Method, StatusCode, header};
 use s3gateway_filters::{headers, keys};
 use s3gateway_s3::{
     Addressing, ObjectKey, Operation, S3Code, S3Error, S3Request, VersionId,
@@ -43,6 +45,7 @@ impl Gateway {
         let (route, home) = (&routed.route, &routed.home);
         keys::check(home.capabilities().keys, key)?;
         let tags = parse_put_tags(&admitted.request, route)?.unwrap_or_default();
+        let checksum = UploadChecksum::parse(&admitted.request)?;
         let request = routed.request(Method::POST, Some(key))?.query("uploads", "");
         let request = with_stored_headers(request, &admitted.request.headers)?;
         let answer = self.ask_home(routed, request, Bytes::new()).await?;
@@ -68,7 +71,10 @@ impl Gateway {
             }
             return Err(refusal);
         }
-        let upload_id = seal(&self.sealer, route, key.as_str(), home.id(), &upload_id);
+        if let Some(checksum) = checksum {
+            self.keep_upload_checksum(route, &upload_id, checksum).await;
+        }
+        let upload_id = seal(&self.sealer, route, key.as_str(), home.id(), &upload_id, checksum);
         if upload_id.is_empty() {
             return Err(S3Code::ServiceUnavailable.into());
         }
@@ -77,7 +83,13 @@ impl Gateway {
             key: key.as_str().to_owned(),
             upload_id,
         };
-        Ok(Answer::xml(result.render()))
+        let answer = Answer::xml(result.render());
+        Ok(match checksum {
+            Some(UploadChecksum { algorithm, kind }) => answer
+                .with(HeaderName::from_static("x-amz-checksum-algorithm"), algorithm.name())
+                .with(HeaderName::from_static("x-amz-checksum-type"), kind.name()),
+            None => answer,
+        })
     }
 
     /// Makes the object of an upload's parts.
@@ -89,14 +101,19 @@ impl Gateway {
         let upload = self.open_upload_id(admitted)?;
         let complete = CompleteMultipartUpload::parse(body)?;
         let conditions = WriteConditions::parse(&admitted.request)?;
-        let is_open =
-            self.is_open(route, &upload).await? && self.check_parts(route, key, &upload, &complete.parts).await?;
+        let stored = match self.is_open(route, &upload).await? {
+            true => self.check_parts(route, key, &upload, &complete.parts).await?,
+            false => None,
+        };
+        let is_open = stored.is_some();
         let standing = if is_open { None } else { self.etag_at_home(routed, key).await? };
         let is_made = standing.is_some() && standing == composed_etag(&complete.parts);
         // Where neither the upload nor its object is there, a backend that keeps its own uploads still has the last word.
         if !is_open && (standing.is_none() || !(is_made || upload.home.capabilities().list_uploads)) {
             return Err(S3Code::NoSuchUpload.into());
         }
+        let kept = self.kept_parts(route, &upload.backend_upload_id).await;
+        let completion = judge(&admitted.request, upload.checksum, &complete.parts, stored.as_ref(), &kept)?;
         let request = upload.request(Method::POST, route, key)?.query("uploadId", &upload.backend_upload_id);
         let request = conditions.put_on(upload.home.capabilities(), request).header("content-type", "application/xml");
         let document = Bytes::from(plain(&complete).render());
@@ -110,7 +127,12 @@ impl Gateway {
             true => Some(put_request(upload.request(Method::PUT, route, key)?, &tags)),
             false => None,
         };
-        let write = self.make_whole(routed, key, &upload, (!is_made).then_some((request, document)), set_tags);
+        let write = async {
+            let to_do = (!is_made).then_some((request, document));
+            let made = self.make_whole(routed, key, &upload, to_do, set_tags).await?;
+            self.keep_completion(route, key, &made.etag, &completion, upload.algorithm()).await;
+            Ok(made)
+        };
         let Made { etag, version } =
             self.write_lending(admitted, key, &conditions, write, |made: &Made| &made.etag, Some(&tags)).await?;
         if let Err(error) = self.forget_upload(route, &upload).await {
@@ -122,7 +144,8 @@ impl Gateway {
             bucket: admitted.bucket()?.as_str().to_owned(),
             key: key.as_str().to_owned(),
             etag: Some(quoted(&etag)).filter(|_| !etag.is_empty()),
-            ..CompleteMultipartUploadResult::default()
+            checksum_type: completion.checksum.as_ref().map(|checksum| checksum.kind.name().to_owned()),
+            checksums: completion.checksum.into_iter().map(|checksum| (checksum.algorithm, checksum.value)).collect(),
         };
         Ok(Answer::xml(result.render()).with_some(VERSION_ID, version))
     }
@@ -190,6 +213,7 @@ impl Gateway {
 
     /// Forgets what was kept of an upload that has ended.
     async fn forget_upload(&self, route: &Route, upload: &OpenedUpload) -> Result<(), Refusal> {
+        self.forget_upload_checksums(route, &upload.backend_upload_id).await;
         self.forget_upload_tags(route, &upload.backend_upload_id).await?;
         if !upload.home.capabilities().list_uploads {
             self.metadata.delete_upload(&route.bucket, &upload.backend_upload_id).await?;
@@ -198,7 +222,7 @@ impl Gateway {
     }
 }
 
-/// Part numbers and ETags alone: checksums were verified here, part by part, and the backend has none to compare.
+/// Part numbers and ETags alone: checksums are compared and kept here, and the backend has none.
 fn plain(complete: &CompleteMultipartUpload) -> CompleteMultipartUpload {
     let parts = complete.parts.iter().map(|part| CompletedPart {
         part_number: part.part_number,

@@ -36,7 +36,14 @@ impl Gateway {
             Refusal::Upstream(UpstreamError::Refused(refused)) if refused.status == 404 => S3Code::NoSuchUpload.into(),
             other => other,
         })?;
-        let (parts, is_truncated) = cut(page, marker, max_parts);
+        let (mut parts, is_truncated) = cut(page, marker, max_parts);
+        if let Some(asked) = upload.checksum {
+            let kept = self.kept_parts(&routed.route, &upload.backend_upload_id).await;
+            for part in &mut parts {
+                let of_part = kept.get(&part.part_number).filter(|kept| kept.etag == unquoted(&part.etag));
+                part.checksums = of_part.map(|kept| (asked.algorithm, kept.value.clone())).into_iter().collect();
+            }
+        }
         let result = ListPartsResult {
             bucket: admitted.bucket()?.as_str().to_owned(),
             key: key.as_str().to_owned(),
@@ -48,8 +55,8 @@ impl Gateway {
             is_truncated,
             owner: Some(owner(&admitted.tenant)),
             storage_class: Some("STANDARD".to_owned()),
-            checksum_algorithm: None,
-            checksum_type: None,
+            checksum_algorithm: upload.checksum.map(|asked| asked.algorithm.name().to_owned()),
+            checksum_type: upload.checksum.map(|asked| asked.kind.name().to_owned()),
             parts,
         };
         Ok(Answer::xml(result.render()))
@@ -73,8 +80,8 @@ impl Gateway {
     }
 
     /// Checks the parts that a client wants to complete an upload with, because not every backend does: one takes parts
-    /// that are too small, another has dropped the upload by the time it finds fault with them. `false`: the backend does not
-    /// know the upload any more, which may have been completed already.
+    /// that are too small, another has dropped the upload by the time it finds fault with them. Gives what is stored; `None`:
+    /// the backend does not know the upload any more, which may have been completed already.
     ///
     /// # Errors
     /// `InvalidPart`, `EntityTooSmall`.
@@ -84,14 +91,14 @@ impl Gateway {
         key: &ObjectKey,
         upload: &OpenedUpload,
         asked: &[CompletedPart],
-    ) -> Result<bool, Refusal> {
+    ) -> Result<Option<HashMap<u32, PartEntry>>, Refusal> {
         let mut stored: HashMap<u32, PartEntry> = HashMap::new();
         let mut marker = 0;
         for _ in 0..MAX_PAGES {
             let page = match self.page_of_parts(route, key, upload, marker, PAGE).await {
                 Ok(page) => page,
                 // Completed already, perhaps: the backend knows what to answer to a repeated completion.
-                Err(Refusal::Upstream(UpstreamError::Refused(refused))) if refused.status == 404 => return Ok(false),
+                Err(Refusal::Upstream(UpstreamError::Refused(refused))) if refused.status == 404 => return Ok(None),
                 Err(refusal) => return Err(refusal),
             };
             let next = page.next_part_number_marker.filter(|next| page.is_truncated && *next > marker);
@@ -102,7 +109,7 @@ impl Gateway {
             }
         }
         verify_parts(asked, &stored)?;
-        Ok(true)
+        Ok(Some(stored))
     }
 }
 

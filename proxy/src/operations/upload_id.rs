@@ -1,5 +1,5 @@
 //! Upload ids as clients carry them: sealed for tenant, bucket and key, with the home that the upload began on.
-use super::home::physical_on;
+use super::{home::physical_on, upload_checksum::UploadChecksum};
 use crate::{
     admit::Admitted,
     gateway::Gateway,
@@ -9,7 +9,7 @@ use crate::{
 use http::Method;
 use s3gateway_config::BackendId;
 use s3gateway_filters::residency;
-use s3gateway_s3::{ObjectKey, Operation, S3Code};
+use s3gateway_s3::{ObjectKey, Operation, S3Code, S3Error, checksum::Algorithm};
 use s3gateway_store::{Route, secrets::Sealer};
 use std::sync::Arc;
 
@@ -19,6 +19,8 @@ pub(crate) struct OpenedUpload {
     pub(crate) backend_upload_id: String,
     /// Where it began and where it stays.
     pub(crate) home: Arc<UpstreamBackend>,
+    /// What it was asked for when it was begun.
+    pub(crate) checksum: Option<UploadChecksum>,
 }
 
 /// What a sealed upload id is bound to. The bucket's id is one tenant's only.
@@ -27,15 +29,33 @@ fn context<'c>(route: &'c Route, key: &'c str) -> [&'c str; 4] {
 }
 
 /// Seals a backend's upload id. The same upload always gets the same text, for clients compare them.
-pub(super) fn seal(sealer: &Sealer, route: &Route, key: &str, home: &BackendId, backend_upload_id: &str) -> String {
-    sealer.seal_alike(&context(route, key), &format!("{home}\n{backend_upload_id}"))
+pub(super) fn seal(
+    sealer: &Sealer,
+    route: &Route,
+    key: &str,
+    home: &BackendId,
+    backend_upload_id: &str,
+    checksum: Option<UploadChecksum>,
+) -> String {
+    let checksum = checksum.map(|checksum| format!("\n{}", checksum.render())).unwrap_or_default();
+    sealer.seal_alike(&context(route, key), &format!("{home}\n{backend_upload_id}{checksum}"))
 }
 
-/// The home and the backend's upload id; `None` for whatever was not sealed for this bucket and key.
-pub(super) fn open(sealer: &Sealer, route: &Route, key: &str, sealed: &str) -> Option<(BackendId, String)> {
+/// What is sealed in an upload id.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Unsealed {
+    home: BackendId,
+    pub(super) backend_upload_id: String,
+    checksum: Option<UploadChecksum>,
+}
+
+/// Opens an upload id; `None` for whatever was not sealed for this bucket and key.
+pub(super) fn open(sealer: &Sealer, route: &Route, key: &str, sealed: &str) -> Option<Unsealed> {
     let plain = sealer.open(&context(route, key), sealed)?;
-    let (home, backend_upload_id) = plain.split_once('\n')?;
-    Some((BackendId::parse(home).ok()?, backend_upload_id.to_owned()))
+    let mut lines = plain.splitn(3, '\n');
+    let home = BackendId::parse(lines.next()?).ok()?;
+    let backend_upload_id = lines.next()?.to_owned();
+    Some(Unsealed { home, backend_upload_id, checksum: lines.next().and_then(UploadChecksum::read) })
 }
 
 /// Whether an upload that began on `began_on` may be used so while the bucket's home is `home`. Completed where the bucket
@@ -55,7 +75,7 @@ impl Gateway {
         let route = &admitted.routed()?.route;
         let sealed = admitted.request.query.get("uploadId").unwrap_or_default();
         let opened = open(&self.sealer, route, admitted.key()?.as_str(), sealed);
-        let (home, backend_upload_id) = opened.ok_or(Refusal::from(S3Code::NoSuchUpload))?;
+        let Unsealed { home, backend_upload_id, checksum } = opened.ok_or(Refusal::from(S3Code::NoSuchUpload))?;
         if route.physical_on(&home).is_none() {
             return Err(S3Code::NoSuchUpload.into());
         }
@@ -64,7 +84,7 @@ impl Gateway {
         }
         let home = self.backends.get(&home).ok_or(UpstreamError::OutOfService)?;
         residency::decide(&route.tenant_policy, &route.bucket_policy, home.place())?;
-        Ok(OpenedUpload { backend_upload_id, home })
+        Ok(OpenedUpload { backend_upload_id, home, checksum })
     }
 
     /// Whether an upload is still open, as far as the gateway keeps the list; other backends say so themselves.
@@ -86,6 +106,28 @@ impl Gateway {
 }
 
 impl OpenedUpload {
+    /// By which its parts' checksums are made.
+    pub(crate) fn algorithm(&self) -> Algorithm {
+        self.checksum.unwrap_or(UploadChecksum::DEFAULT).algorithm
+    }
+
+    /// Passes a part whose checksum the upload can use.
+    ///
+    /// # Errors
+    /// `InvalidRequest` for one by another algorithm than the upload was begun with.
+    pub(crate) fn check_algorithm(&self, declared: Option<Algorithm>) -> Result<(), S3Error> {
+        match (self.checksum, declared) {
+            (Some(asked), Some(declared)) if asked.algorithm != declared => {
+                Err(S3Code::InvalidRequest.because(format!(
+                    "Checksum Type mismatch occurred, expected checksum Type: {}, actual checksum Type: {}",
+                    asked.algorithm.name().to_ascii_lowercase(),
+                    declared.name().to_ascii_lowercase()
+                )))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// A request on the upload where it began.
     pub(super) fn request(&self, method: Method, route: &Route, key: &ObjectKey) -> Result<UpstreamRequest, Refusal> {
         Ok(UpstreamRequest::new(method, physical_on(route, &self.home)?, Some(key)))
@@ -96,7 +138,7 @@ impl OpenedUpload {
 mod tests {
     use super::*;
     use s3gateway_config::ResidencyPolicy;
-    use s3gateway_s3::LogicalBucket;
+    use s3gateway_s3::{LogicalBucket, checksum::ChecksumType};
     use s3gateway_store::{BucketId, KeyProvider, LocalKey, TenantId};
 
     fn route(tenant: &str, bucket: &str) -> Route {
@@ -137,9 +179,14 @@ mod tests {
     async fn tr_11_an_upload_id_opens_for_its_tenant_bucket_and_key_alone() {
         let sealer = LocalKey::from_hex(&"a1".repeat(32)).expect("a key").sealer().await.expect("a sealer");
         let (mine, home) = (route("t", "b"), BackendId::parse("fi-hel").expect("an id"));
-        let sealed = seal(&sealer, &mine, "k", &home, "2~secret");
-        assert_eq!(open(&sealer, &mine, "k", &sealed), Some((home.clone(), "2~secret".to_owned())));
-        assert_eq!(sealed, seal(&sealer, &mine, "k", &home, "2~secret"), "clients compare upload ids");
+        let asked = Some(UploadChecksum { algorithm: Algorithm::Crc32, kind: ChecksumType::Composite });
+        for checksum in [None, asked] {
+            let sealed = seal(&sealer, &mine, "k", &home, "2~secret", checksum);
+            let want = Unsealed { home: home.clone(), backend_upload_id: "2~secret".to_owned(), checksum };
+            assert_eq!(open(&sealer, &mine, "k", &sealed), Some(want));
+            assert_eq!(sealed, seal(&sealer, &mine, "k", &home, "2~secret", checksum), "clients compare upload ids");
+        }
+        let sealed = seal(&sealer, &mine, "k", &home, "2~secret", asked);
         assert!(!sealed.contains("secret"));
         for (route, key, text) in [
             (route("u", "b"), "k", sealed.clone()),

@@ -1,4 +1,5 @@
 //! Heads of streamed requests and answers: what of the client's goes up, what of the backend's comes down.
+use super::checksums;
 use crate::{
     answer::response_head,
     refusal::Refusal,
@@ -54,6 +55,16 @@ pub(super) fn range(request: &S3Request) -> Result<Option<Range>, Refusal> {
 }
 
 impl Range {
+    /// From `first` to `last`, both included.
+    pub(super) fn closed(first: u64, last: u64) -> Self {
+        Self(format!("bytes={first}-{last}"))
+    }
+
+    /// As the header has it.
+    pub(super) fn render(self) -> String {
+        self.0
+    }
+
     /// Whether an answer's Content-Range (RFC 9110 14.4) and length are those of this range: a client takes for it whatever comes.
     pub(super) fn is_answered_by(&self, upstream: &ResponseHeader) -> bool {
         let found = text(upstream, header::CONTENT_RANGE).and_then(content_range);
@@ -78,8 +89,9 @@ fn content_range(value: &str) -> Option<(u64, u64, u64)> {
 
 /// Refuses parameters of GET and HEAD that would be served wrongly.
 pub(super) fn refuse_unserved_parameters(request: &S3Request) -> Result<(), Refusal> {
-    if request.query.has("partNumber") {
-        return Err(S3Code::NotImplemented.because("Reading a part by its number is not implemented.").into());
+    if request.part_number()?.is_some() && request.headers.contains_key(header::RANGE) {
+        let message = "Cannot specify both Range header and partNumber query parameter";
+        return Err(S3Code::InvalidRequest.because(message).into());
     }
     for (parameter, _) in &OVERRIDES {
         if request.query.get(parameter).is_some_and(|value| HeaderValue::from_str(value).is_err()) {
@@ -94,6 +106,7 @@ pub(super) fn refuse_unserved_parameters(request: &S3Request) -> Result<(), Refu
 pub(super) fn put_download_headers(
     mut request: UpstreamRequest,
     client: &S3Request,
+    range: Option<Range>,
     copy: Option<&ObjectCopy>,
 ) -> Result<UpstreamRequest, Refusal> {
     let other_etag = copy.is_some_and(|copy| copy.etag != copy.home_etag);
@@ -104,8 +117,11 @@ pub(super) fn put_download_headers(
             request = request.header_as_sent(name.clone(), value.clone());
         }
     }
-    if let Some(Range(range)) = range(client)? {
-        request = request.header("range", range);
+    if checksums::are_asked_for(client) {
+        request = request.header("x-amz-checksum-mode", "ENABLED");
+    }
+    if let Some(range) = range {
+        request = request.header("range", range.render());
     }
     Ok(request)
 }
@@ -179,12 +195,26 @@ pub(super) fn render_object_head(
     version: Option<&VersionId>,
 ) -> Result<Parts, Refusal> {
     let forwarded = headers::forwarded_response_headers(request.operation);
+    let with_checksums = checksums::are_shown(request, upstream);
+    let mut is_framed = false;
     let mut sent = HeaderMap::with_capacity(upstream.headers.len() + 5);
     for (name, value) in &upstream.headers {
-        // The backend's framing stays, since its body passes as it is.
-        if forwarded.allows(name.as_str()) || name == header::TRANSFER_ENCODING {
+        if name == header::CONTENT_ENCODING && headers::is_aws_chunked(value) {
+            is_framed = true;
+        } else if !with_checksums && name.as_str().starts_with(checksums::PREFIX) {
+            // Some backends show them to everybody, and with ranges that they are not of.
+        } else if forwarded.allows(name.as_str()) || name == header::TRANSFER_ENCODING {
+            // The backend's framing stays, since its body passes as it is.
             sent.append(name, value.clone());
         }
+    }
+    if with_checksums {
+        checksums::put_type(&mut sent);
+    }
+    if is_framed && let Some(coding) = headers::content_encoding(&upstream.headers) {
+        // Without the `aws-chunked` of its upload, which some backends keep.
+        let coding = HeaderValue::try_from(coding).map_err(|_| UpstreamError::Malformed("content encoding"))?;
+        sent.insert(header::CONTENT_ENCODING, coding);
     }
     sent.entry(header::ACCEPT_RANGES).or_insert(HeaderValue::from_static("bytes"));
     if let Some(copy) = copy {

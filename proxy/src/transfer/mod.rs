@@ -1,7 +1,9 @@
 //! The streamed operations: GetObject, HeadObject, PutObject and UploadPart, from the judged head to the last byte.
 //! Invariant: the last bytes of an upload leave only after its payload has proven true and its key is marked; its
 //! success goes down only after the mark is committed.
+mod checksums;
 mod head;
+mod part;
 mod receive;
 mod upload;
 
@@ -15,6 +17,7 @@ use crate::{
 };
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header, response::Parts};
+use part::PartRead;
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::Session;
@@ -46,6 +49,8 @@ pub(crate) struct Transfer {
     upload: Option<Upload>,
     /// The version that is to be read, which only the home has; `None`: the current object.
     version: Option<VersionId>,
+    /// The part that a read is of.
+    part: Option<PartRead>,
     serving: Option<Arc<UpstreamBackend>>,
     /// Why the home does not serve this read any more.
     home_lost: Option<UpstreamError>,
@@ -70,7 +75,14 @@ pub(crate) async fn begin(
     let tls = session.as_downstream().digest().is_some_and(|digest| digest.ssl_digest.is_some());
     let admitted = gateway.admit(request, request_id, tls, SystemTime::now()).await?;
     match admitted.request.operation {
-        Operation::GetObject | Operation::HeadObject => Ok(Verdict::Forward(Transfer::download(admitted, framing)?)),
+        Operation::GetObject | Operation::HeadObject => {
+            let mut transfer = Transfer::download(admitted, framing)?;
+            if let Some(number) = transfer.admitted.request.part_number()? {
+                let found = PartRead::locate(gateway, &transfer.admitted, transfer.version.as_ref(), number);
+                transfer.part = Some(Box::pin(found).await?);
+            }
+            Ok(Verdict::Forward(transfer))
+        }
         Operation::PutObject | Operation::UploadPart => {
             let plan = payload::plan(&admitted.request, &admitted.verified, framing)?;
             let upload = Upload::prepare(gateway, &admitted, plan)?;
@@ -80,8 +92,8 @@ pub(crate) async fn begin(
                 return Ok(Verdict::Forward(Transfer::upload(gateway, admitted, upload)));
             }
             // With no byte to hold back, the head alone would complete the object: so the proof comes first.
-            read_whole(session, &admitted, upload.plan()).await?;
-            Ok(Verdict::Answer(Box::pin(upload.put_empty(gateway, &admitted)).await?))
+            let proven = read_whole(session, &admitted, upload.plan()).await?;
+            Ok(Verdict::Answer(Box::pin(upload.put_empty(gateway, &admitted, proven)).await?))
         }
         _ => {
             let body = read_document(session, &admitted, framing).await?;
@@ -97,6 +109,7 @@ impl Transfer {
             admitted,
             upload,
             version,
+            part: None,
             serving: None,
             home_lost: None,
             replicas: None,
@@ -203,7 +216,15 @@ impl Transfer {
         let physical = routed.route.physical_on(backend.id()).ok_or(UpstreamError::OutOfService)?;
         let request = UpstreamRequest::new(self.admitted.request.method.clone(), physical, Some(self.admitted.key()?));
         let request = request.version(self.version.as_ref());
-        head::put_download_headers(request, &self.admitted.request, self.copy.as_ref())
+        head::put_download_headers(request, &self.admitted.request, self.range()?, self.copy.as_ref())
+    }
+
+    /// The range to ask the backend for.
+    fn range(&self) -> Result<Option<head::Range>, Refusal> {
+        match &self.part {
+            Some(part) => Ok(part.range(&self.admitted.request.method)),
+            None => head::range(&self.admitted.request),
+        }
     }
 
     /// Passes a piece of the request's body on, as far as it may leave.
@@ -232,7 +253,11 @@ impl Transfer {
                 Some(upload) => Box::pin(upload.succeed(gateway, &self.admitted, upstream)).await,
                 None => {
                     let version = self.shown_version(gateway, upstream).await?;
-                    self.render_download(upstream, version.as_ref())
+                    let head = self.render_download(upstream, version.as_ref())?;
+                    if !checksums::are_asked_for(&self.admitted.request) {
+                        return Ok(head);
+                    }
+                    Box::pin(self.with_kept_checksum(gateway, upstream, head)).await
                 }
             };
         }
@@ -304,9 +329,10 @@ impl Transfer {
     }
 
     fn render_download(&mut self, upstream: &ResponseHeader, version: Option<&VersionId>) -> Result<Parts, Refusal> {
-        let range = head::range(&self.admitted.request)?;
+        let range = self.range()?;
         let fits = match upstream.status {
-            StatusCode::OK => true,
+            // Several backends do not know some ranges; but the whole is no part.
+            StatusCode::OK => self.part.is_none() || range.is_none(),
             StatusCode::PARTIAL_CONTENT => range.is_some_and(|range| range.is_answered_by(upstream)),
             _ => false,
         };
@@ -318,7 +344,11 @@ impl Transfer {
         }
         self.require_known_copy(upstream)?;
         head::check_conditions(&self.admitted.request, upstream, self.copy.as_ref())?;
-        head::render_object_head(&self.admitted.request, upstream, self.copy.as_ref(), version)
+        let head = head::render_object_head(&self.admitted.request, upstream, self.copy.as_ref(), version)?;
+        match &self.part {
+            Some(part) => part.render(&self.admitted.request.method, head),
+            None => Ok(head),
+        }
     }
 
     /// A replica's answer must be of the copy that was proven current: the key may have been written and converged since.

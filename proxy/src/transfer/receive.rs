@@ -4,7 +4,7 @@ use bytes::{Bytes, BytesMut};
 use http::header;
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
-use s3gateway_filters::payload::{self, BodyPlan, BodyVerifier, Framing};
+use s3gateway_filters::payload::{self, BodyPlan, BodyVerifier, Finished, Framing};
 use s3gateway_s3::{S3Code, S3Request, xml};
 
 /// S3's limit for all headers of a request together (Amazon S3 API Reference, `RequestHeaderSectionTooLarge`).
@@ -78,11 +78,15 @@ pub(super) async fn read_document(
     if framing.content_length != Some(0) {
         expect(session).await?;
     }
-    read_whole(session, admitted, &plan).await
+    Ok(read_whole(session, admitted, &plan).await?.tail)
 }
 
-/// Reads a body that the plan has bounded, and proves it.
-pub(super) async fn read_whole(session: &mut Session, admitted: &Admitted, plan: &BodyPlan) -> Result<Bytes, Refusal> {
+/// Reads a body that the plan has bounded, and proves it; all of it is in the tail.
+pub(super) async fn read_whole(
+    session: &mut Session,
+    admitted: &Admitted,
+    plan: &BodyPlan,
+) -> Result<Finished, Refusal> {
     let mut verifier = BodyVerifier::new(plan, &admitted.verified);
     let mut whole = BytesMut::new();
     loop {
@@ -95,6 +99,7 @@ pub(super) async fn read_whole(session: &mut Session, admitted: &Admitted, plan:
             whole.extend_from_slice(&released);
         }
     }
-    whole.extend_from_slice(&verifier.finish()?.tail);
-    Ok(whole.freeze())
+    let finished = verifier.finish()?;
+    whole.extend_from_slice(&finished.tail);
+    Ok(Finished { tail: whole.freeze(), ..finished })
 }

@@ -12,9 +12,9 @@ use crate::{
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header, response::Parts};
 use pingora_http::ResponseHeader;
-use s3gateway_filters::payload::{BodyPlan, BodyVerifier};
-use s3gateway_s3::{Operation, S3Code, VersionId, checksum::Algorithm, tagging::TagSet};
-use s3gateway_store::{DirtyKey, queue::Mark};
+use s3gateway_filters::payload::{BodyPlan, BodyVerifier, ChunkedEncoder, Finished};
+use s3gateway_s3::{Operation, S3Code, VersionId, checksum::Checksum, tagging::TagSet};
+use s3gateway_store::{DirtyKey, UploadedPart, queue::Mark};
 use std::{sync::Arc, time::Instant};
 use tokio::task::JoinHandle;
 
@@ -22,6 +22,8 @@ use tokio::task::JoinHandle;
 pub(super) struct Upload {
     plan: BodyPlan,
     verifier: Option<BodyVerifier>,
+    /// Where the backend gets the body with its checksum behind it.
+    encoder: Option<ChunkedEncoder>,
     tags: Option<TagSet>,
     /// The backend's upload id and the part number, for UploadPart.
     part: Option<(String, u32)>,
@@ -31,7 +33,10 @@ pub(super) struct Upload {
     released: bool,
     /// The same in any attempt.
     ever_released: bool,
-    checksum: Option<(Algorithm, String)>,
+    /// What the client has declared, proven true.
+    checksum: Option<Checksum>,
+    /// Of a part, by the algorithm of its upload.
+    computed: Option<Checksum>,
     conditions: WriteConditions,
     /// The backend has said no while the body was still coming.
     refused: bool,
@@ -57,16 +62,20 @@ impl Upload {
             Operation::PutObject => WriteConditions::parse(request)?,
             _ => WriteConditions::default(),
         };
-        let (part, tags) = match request.operation {
+        let (part, tags, plan) = match request.operation {
             Operation::UploadPart => {
                 let number = request.part_number()?.ok_or_else(|| S3Code::InvalidArgument.error())?;
-                (Some((gateway.open_upload_id(admitted)?.backend_upload_id, number)), None)
+                let upload = gateway.open_upload_id(admitted)?;
+                upload.check_algorithm(plan.checksum_algorithm())?;
+                let plan = plan.and_compute(upload.algorithm());
+                (Some((upload.backend_upload_id, number)), None, plan)
             }
-            _ => (None, crate::operations::parse_put_tags(request, &routed.route)?),
+            _ => (None, crate::operations::parse_put_tags(request, &routed.route)?, plan),
         };
         Ok(Self {
             plan,
             verifier: None,
+            encoder: None,
             tags,
             marking: if part.is_some() { Marking::NotNeeded } else { Marking::Settled },
             part,
@@ -74,6 +83,7 @@ impl Upload {
             released: false,
             ever_released: false,
             checksum: None,
+            computed: None,
             conditions,
             refused: false,
         })
@@ -122,7 +132,15 @@ impl Upload {
     pub(super) fn start(&mut self, admitted: &Admitted, backend: &UpstreamBackend) -> Result<UpstreamRequest, Refusal> {
         self.verifier = Some(BodyVerifier::new(&self.plan, &admitted.verified));
         self.released = false;
-        Ok(self.request(admitted, backend)?.content_length(self.plan.decoded_length))
+        let (request, length) = (self.request(admitted, backend)?, self.plan.decoded_length);
+        let trailing = self.plan.trailing_algorithm();
+        // The parts of an upload are kept without: its backend was not told to expect any.
+        let trailing = trailing.filter(|_| self.part.is_none() && backend.capabilities().trailing_checksums);
+        self.encoder = trailing.map(|_| ChunkedEncoder::new(length));
+        Ok(match trailing {
+            Some(algorithm) => request.trailing_checksum(algorithm, length),
+            None => request.content_length(length),
+        })
     }
 
     fn request(&self, admitted: &Admitted, backend: &UpstreamBackend) -> Result<UpstreamRequest, Refusal> {
@@ -159,20 +177,30 @@ impl Upload {
             None => None,
         };
         if !end {
-            return Ok(Some(out.unwrap_or_default()));
+            let out = out.unwrap_or_default();
+            return Ok(Some(match &mut self.encoder {
+                Some(encoder) => encoder.push(out),
+                None => out,
+            }));
         }
         let finished = verifier.finish()?;
         self.verifier = None;
-        self.checksum = finished.checksum;
+        (self.checksum, self.computed) = (finished.checksum, finished.computed);
         self.await_mark(gateway, admitted).await?;
         (self.released, self.ever_released) = (true, true);
-        if let Some(first) = out.take() {
-            let mut both = BytesMut::with_capacity(first.len() + finished.tail.len());
-            both.extend_from_slice(&first);
-            both.extend_from_slice(&finished.tail);
-            return Ok(Some(both.freeze()));
-        }
-        Ok(Some(finished.tail))
+        let last = match out.take() {
+            Some(first) => {
+                let mut both = BytesMut::with_capacity(first.len() + finished.tail.len());
+                both.extend_from_slice(&first);
+                both.extend_from_slice(&finished.tail);
+                both.freeze()
+            }
+            None => finished.tail,
+        };
+        Ok(Some(match (self.encoder.take(), &self.checksum) {
+            (Some(encoder), Some(checksum)) => encoder.finish(last, checksum.algorithm, &checksum.value),
+            _ => last,
+        }))
     }
 
     /// Waits until the key is marked, with enough of the lease left for the backend's answer, and decides the conditions.
@@ -206,7 +234,7 @@ impl Upload {
         Ok(())
     }
 
-    /// The backend has the object: keeps lent tags, commits the mark, and only then makes the client's answer.
+    /// The backend has the object: keeps lent tags and checksums, commits the mark, and only then makes the client's answer.
     pub(super) async fn succeed(
         &mut self,
         gateway: &Gateway,
@@ -233,7 +261,7 @@ impl Upload {
     async fn commit(&mut self, gateway: &Gateway, admitted: &Admitted, etag: &str) -> Result<(), Refusal> {
         let mark = match std::mem::replace(&mut self.marking, Marking::Settled) {
             Marking::Made(mark, _) => mark,
-            Marking::NotNeeded => return Ok(()),
+            Marking::NotNeeded => return self.keep_part(gateway, admitted, etag).await,
             Marking::Asked(..) | Marking::Settled => {
                 return Err(UpstreamError::Malformed("a success without a mark").into());
             }
@@ -242,7 +270,20 @@ impl Upload {
         if !routed.home.capabilities().tagging {
             gateway.store_lent_tags(&routed.route, &self.dirty.key, etag, self.tags.as_ref()).await?;
         }
+        if let Some(checksum) = self.checksum.as_ref().filter(|_| !routed.home.capabilities().trailing_checksums) {
+            let size = self.plan.decoded_length;
+            gateway.keep_checksum(&routed.route, &self.dirty.key, etag, size, checksum).await;
+        }
         gateway.queue.commit(&self.dirty, &mark, &admitted.request_id.to_string()).await?;
+        Ok(())
+    }
+
+    async fn keep_part(&self, gateway: &Gateway, admitted: &Admitted, etag: &str) -> Result<(), Refusal> {
+        if let (Some((upload_id, number)), Some(checksum)) = (&self.part, &self.computed) {
+            let (etag, size, value) = (etag.to_owned(), self.plan.decoded_length, checksum.value.clone());
+            let part = UploadedPart { number: *number, etag, size, value };
+            gateway.keep_part(&admitted.routed()?.route, upload_id, &part).await;
+        }
         Ok(())
     }
 
@@ -263,9 +304,21 @@ impl Upload {
     }
 
     /// Stores an object or part of no bytes, whose payload has proven true.
-    pub(super) async fn put_empty(mut self, gateway: &Gateway, admitted: &Admitted) -> Result<Answer, Refusal> {
+    pub(super) async fn put_empty(
+        mut self,
+        gateway: &Gateway,
+        admitted: &Admitted,
+        proven: Finished,
+    ) -> Result<Answer, Refusal> {
         let home = admitted.routed()?.home.clone();
-        let request = self.request(admitted, &home)?;
+        let mut request = self.request(admitted, &home)?;
+        (self.checksum, self.computed) = (proven.checksum, proven.computed);
+        if let Some(checksum) = self.checksum.as_ref().filter(|_| self.part.is_none())
+            && self.plan.trailing_algorithm().is_some()
+        {
+            // What came as a trailer is known before anything is sent, so a header will do.
+            request = request.header(checksum.algorithm.header(), checksum.value.clone());
+        }
         if let Err(refusal) = self.await_mark(gateway, admitted).await {
             self.settle_refused(gateway, true).await;
             return Err(refusal);
@@ -310,10 +363,10 @@ impl Upload {
         if let Some(etag) = upstream("etag") {
             headers.push((header::ETAG, etag.to_owned()));
         }
-        if let Some((algorithm, value)) = &self.checksum {
-            headers.push((HeaderName::from_static(algorithm.header()), value.clone()));
+        if let Some(checksum) = &self.checksum {
+            headers.push((HeaderName::from_static(checksum.algorithm.header()), checksum.value.clone()));
             if self.part.is_none() {
-                headers.push((HeaderName::from_static("x-amz-checksum-type"), "FULL_OBJECT".to_owned()));
+                headers.push((HeaderName::from_static("x-amz-checksum-type"), checksum.kind.name().to_owned()));
             }
         }
         headers

@@ -10,7 +10,12 @@ use pingora_core::protocols::http::client::HttpSession;
 use pingora_core::upstreams::peer::{HttpPeer, Peer};
 use pingora_http::RequestHeader;
 use s3gateway_config::BackendId;
-use s3gateway_s3::{PhysicalBucket, xml::VersioningConfiguration};
+use s3gateway_filters::payload::ChunkedEncoder;
+use s3gateway_s3::{
+    PhysicalBucket,
+    checksum::{Algorithm, Checksum, Hasher, render_value},
+    xml::VersioningConfiguration,
+};
 use std::{
     future::Future,
     time::{Duration, Instant, SystemTime},
@@ -226,7 +231,8 @@ impl Client {
         (head.map(|headers| Download { headers, client: self, session: Some(session), peer }), reused)
     }
 
-    /// Uploads exactly `length` bytes from `source`, piece by piece, without holding more than one.
+    /// Uploads exactly `length` bytes from `source`, piece by piece, without holding more than one. `hash`: makes the
+    /// checksum of what passes, which goes up behind it where `trailing` says so.
     ///
     /// # Errors
     /// As [`Client::send`]; [`UpstreamError::Broken`] where the source ends early or fails: the object is then not stored,
@@ -237,12 +243,21 @@ impl Client {
         request: UpstreamRequest,
         length: u64,
         source: &mut Download<'_>,
-    ) -> Result<UpstreamAnswer, UpstreamError> {
+        hash: Option<Algorithm>,
+        trailing: bool,
+    ) -> Result<(UpstreamAnswer, Option<Checksum>), UpstreamError> {
         let (mut session, peer, reused) = self.connect(backend).await?;
+        let trailing = hash.filter(|_| trailing);
+        let request = match trailing {
+            Some(algorithm) => request.trailing_checksum(algorithm, length),
+            None => request.content_length(length),
+        };
+        let mut encoder = trailing.map(|_| ChunkedEncoder::new(length));
+        let mut hashing = hash.map(|algorithm| (algorithm, Hasher::new(algorithm)));
         let mut source_failed = false;
         let result = async {
-            session.write_request_header(sign(backend, request.content_length(length), None)?).await.map_err(broken)?;
-            within(self.answer_timeout + Duration::from_secs(length / SLOWEST_COPY), async {
+            session.write_request_header(sign(backend, request, None)?).await.map_err(broken)?;
+            let checksum = within(self.answer_timeout + Duration::from_secs(length / SLOWEST_COPY), async {
                 let mut left = length;
                 while left > 0 {
                     // Also where time runs out while it is waited for.
@@ -253,12 +268,28 @@ impl Client {
                     left = left
                         .checked_sub(piece.len() as u64)
                         .ok_or(UpstreamError::Malformed("source is longer than announced"))?;
-                    session.write_request_body(piece, left == 0).await.map_err(broken)?;
+                    if let Some((_, hasher)) = &mut hashing {
+                        hasher.update(&piece);
+                    }
+                    let (piece, end) = match &mut encoder {
+                        Some(encoder) => (encoder.push(piece), false),
+                        None => (piece, left == 0),
+                    };
+                    session.write_request_body(piece, end).await.map_err(broken)?;
                 }
-                session.finish_request_body().await.map_err(broken)
+                let checksum = hashing
+                    .take()
+                    .map(|(algorithm, hasher)| Checksum::full_object(algorithm, render_value(&hasher.finalize())));
+                if let (Some(encoder), Some(checksum)) = (encoder.take(), &checksum) {
+                    let end = encoder.finish(Bytes::new(), checksum.algorithm, &checksum.value);
+                    session.write_request_body(end, true).await.map_err(broken)?;
+                }
+                session.finish_request_body().await.map_err(broken)?;
+                Ok(checksum)
             })
             .await?;
-            within(self.answer_timeout, read_answer(&mut session, false)).await
+            let answer = within(self.answer_timeout, read_answer(&mut session, false)).await?;
+            Ok::<_, UpstreamError>((answer, checksum))
         }
         .await;
         // Neither the source's failure nor an idle connection's end says anything about this backend's health.

@@ -3,8 +3,8 @@ use super::{UpstreamBackend, signer::Signable};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header, uri::PathAndQuery};
 use pingora_http::RequestHeader;
-use s3gateway_filters::sigv4::hex64;
-use s3gateway_s3::{ObjectKey, PhysicalBucket, VersionId, uri};
+use s3gateway_filters::{payload::encoded_length, sigv4::hex64};
+use s3gateway_s3::{ObjectKey, PhysicalBucket, VersionId, checksum::Algorithm, uri};
 use sha2::{Digest, Sha256};
 use std::time::SystemTime;
 
@@ -17,6 +17,8 @@ pub struct UpstreamRequest {
     query: Vec<(String, String)>,
     headers: Vec<(HeaderName, HeaderValue)>,
     content_length: Option<u64>,
+    /// The body is `aws-chunked` with a trailing checksum.
+    trailing: bool,
     /// A header was added that HTTP cannot carry.
     unsendable: bool,
 }
@@ -24,6 +26,7 @@ pub struct UpstreamRequest {
 const CONTENT_SHA256: HeaderName = HeaderName::from_static("x-amz-content-sha256");
 const DATE: HeaderName = HeaderName::from_static("x-amz-date");
 const UNSIGNED: HeaderValue = HeaderValue::from_static("UNSIGNED-PAYLOAD");
+const UNSIGNED_TRAILER: HeaderValue = HeaderValue::from_static("STREAMING-UNSIGNED-PAYLOAD-TRAILER");
 const EMPTY: HeaderValue = HeaderValue::from_static("e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
 
 impl UpstreamRequest {
@@ -37,7 +40,7 @@ impl UpstreamRequest {
             uri::push_encoded_path(&mut path, key.as_str());
         }
         let headers = Vec::with_capacity(8);
-        Self { method, path, query: Vec::new(), headers, content_length: None, unsendable: false }
+        Self { method, path, query: Vec::new(), headers, content_length: None, trailing: false, unsendable: false }
     }
 
     /// Adds a query parameter, encoded here.
@@ -75,6 +78,24 @@ impl UpstreamRequest {
         self
     }
 
+    /// The body is `decoded_length` bytes of data in `aws-chunked`, with a checksum behind them.
+    pub fn trailing_checksum(mut self, algorithm: Algorithm, decoded_length: u64) -> Self {
+        // The MD5 of the data, which has been compared, is not that of what goes over the wire.
+        self.headers.retain(|(name, _)| name != "content-md5");
+        let coding = self.headers.iter().position(|(name, _)| *name == header::CONTENT_ENCODING);
+        let coding = coding.map(|at| self.headers.remove(at).1);
+        let coding = match coding.as_ref().and_then(|own| own.to_str().ok()) {
+            Some(own) => format!("aws-chunked,{own}"),
+            None => "aws-chunked".to_owned(),
+        };
+        self.trailing = true;
+        self.header("content-encoding", coding)
+            .header("x-amz-decoded-content-length", decoded_length.to_string())
+            .header("x-amz-sdk-checksum-algorithm", algorithm.name())
+            .header("x-amz-trailer", algorithm.header())
+            .content_length(encoded_length(decoded_length, algorithm))
+    }
+
     /// The HTTP method.
     pub fn method(&self) -> &Method {
         &self.method
@@ -87,8 +108,8 @@ impl UpstreamRequest {
         self.method.is_safe() || (self.method.is_idempotent() && !conditional())
     }
 
-    /// Signs for `backend`. `body`: the bytes where they are at hand; `None` signs `UNSIGNED-PAYLOAD`, whose integrity
-    /// the gateway has checked itself.
+    /// Signs for `backend`. `body`: the bytes where they are at hand; `None` signs `UNSIGNED-PAYLOAD`, or its form with a
+    /// trailer, whose integrity the gateway has checked itself.
     ///
     /// # Errors
     /// A text for the log where a value cannot be carried by HTTP.
@@ -103,6 +124,7 @@ impl UpstreamRequest {
         }
         let moment = backend.signer().moment(now).ok_or("a time that cannot be written")?;
         let payload = match body {
+            None if self.trailing => UNSIGNED_TRAILER,
             None => UNSIGNED,
             Some([]) => EMPTY,
             Some(bytes) => value(&hex64(&Sha256::digest(bytes).into()))?,
@@ -161,4 +183,32 @@ impl UpstreamRequest {
 
 fn value(bytes: &[u8]) -> Result<HeaderValue, String> {
     HeaderValue::from_bytes(bytes).map_err(|e| e.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trailing_checksum_is_announced_and_framed() {
+        let physical = PhysicalBucket::parse("s3gw-0").expect("a name");
+        for (own, want) in [(None, "aws-chunked"), (Some("gzip"), "aws-chunked,gzip")] {
+            let mut request = UpstreamRequest::new(Method::PUT, &physical, None).header("content-md5", "x");
+            if let Some(own) = own {
+                request = request.header("content-encoding", own);
+            }
+            let request = request.trailing_checksum(Algorithm::Crc32, 12);
+            let value = |name: &str| {
+                let mut found =
+                    request.headers.iter().filter(|(n, _)| n == name).map(|(_, v)| v.to_str().expect("text"));
+                (found.next(), found.next())
+            };
+            assert_eq!(value("content-encoding"), (Some(want), None));
+            assert_eq!(value("x-amz-decoded-content-length"), (Some("12"), None));
+            assert_eq!(value("x-amz-trailer"), (Some("x-amz-checksum-crc32"), None));
+            assert_eq!(value("content-md5"), (None, None));
+            // "c\r\n" + 12 + "\r\n" + "0\r\n" + "x-amz-checksum-crc32:" + 8 + "\r\n\r\n"
+            assert_eq!(request.content_length, Some(3 + 12 + 2 + 3 + 21 + 8 + 4));
+        }
+    }
 }

@@ -111,6 +111,10 @@ impl Metadata {
             sqlx::query(sql::MAPPING_RETIRE).bind(id).execute(&mut *tx).await?;
             sqlx::query(sql::BUCKET_SET_STATE).bind(id).bind("retired").bind(now()).execute(&mut *tx).await?;
             sqlx::query(sql::TAGS_DELETE_ALL).bind(id).execute(&mut *tx).await?;
+            sqlx::query(sql::CHECKSUMS_DELETE_ALL).bind(id).execute(&mut *tx).await?;
+            sqlx::query(sql::OBJECT_PARTS_DELETE_ALL).bind(id).execute(&mut *tx).await?;
+            sqlx::query(sql::UPLOAD_CHECKSUMS_DELETE_ALL).bind(id).execute(&mut *tx).await?;
+            sqlx::query(sql::UPLOAD_PARTS_DELETE_ALL).bind(id).execute(&mut *tx).await?;
             sqlx::query(sql::UPLOADS_DELETE_ALL).bind(id).execute(&mut *tx).await?;
             sqlx::query(sql::COPIES_DELETE_ON).bind(id).bind(home).execute(&mut *tx).await?;
             sqlx::query(sql::BUCKET_DELETE_IF_UNMAPPED).bind(id).execute(&mut *tx).await?;

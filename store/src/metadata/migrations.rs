@@ -11,12 +11,14 @@ const POSTGRES: &Files = &[
     (1, "foundation", include_str!("../../../migrations/postgres/0001_foundation.sql")),
     (3, "bucket_tags", include_str!("../../../migrations/postgres/0003_bucket_tags.sql")),
     (4, "versioning", include_str!("../../../migrations/postgres/0004_versioning.sql")),
+    (5, "checksums", include_str!("../../../migrations/postgres/0005_checksums.sql")),
     (6, "backend_probe", include_str!("../../../migrations/postgres/0006_backend_probe.sql")),
 ];
 const SQLITE: &Files = &[
     (1, "foundation", include_str!("../../../migrations/sqlite/0001_foundation.sql")),
     (3, "bucket_tags", include_str!("../../../migrations/sqlite/0003_bucket_tags.sql")),
     (4, "versioning", include_str!("../../../migrations/sqlite/0004_versioning.sql")),
+    (5, "checksums", include_str!("../../../migrations/sqlite/0005_checksums.sql")),
     (6, "backend_probe", include_str!("../../../migrations/sqlite/0006_backend_probe.sql")),
 ];
 

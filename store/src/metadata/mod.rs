@@ -3,6 +3,7 @@
 //! the ids of changes follow the order of commits without gaps; secrets are sealed before they reach a row.
 mod backends;
 mod buckets;
+mod checksums;
 pub(crate) mod db;
 mod feed;
 mod migrations;

@@ -37,6 +37,10 @@ statements! {
     BUCKET_STATE_BY_NAME = "bucket_state_by_name.sql";
     BUCKET_TAGS = "bucket_tags.sql";
     BUCKETS_LISTED = "buckets_listed.sql";
+    CHECKSUM = "checksum.sql";
+    CHECKSUM_DELETE = "checksum_delete.sql";
+    CHECKSUM_PUT = "checksum_put.sql";
+    CHECKSUMS_DELETE_ALL = "checksums_delete_all.sql";
     COPIES = "copies.sql";
     COPIES_DELETE_ON = "copies_delete_on.sql";
     COPY_DELETE = "copy_delete.sql";
@@ -59,6 +63,10 @@ statements! {
     MAPPING_RETIRE = "mapping_retire.sql";
     MAPPING_TAKEN = "mapping_taken.sql";
     MAPPINGS_RETIRING = "mappings_retiring.sql";
+    OBJECT_PARTS = "object_parts.sql";
+    OBJECT_PARTS_DELETE = "object_parts_delete.sql";
+    OBJECT_PARTS_DELETE_ALL = "object_parts_delete_all.sql";
+    OBJECT_PARTS_PUT = "object_parts_put.sql";
     QUEUE_BUCKET_IS_DIRTY = "queue_bucket_is_dirty.sql";
     QUEUE_BURY = "queue_bury.sql";
     QUEUE_CLAIM_POSTGRES = "queue_claim.postgres.sql";
@@ -102,7 +110,15 @@ statements! {
     TENANT_SET_DEFAULTS = "tenant_set_defaults.sql";
     TENANT_SET_POLICY = "tenant_set_policy.sql";
     TENANTS = "tenants.sql";
+    UPLOAD_CHECKSUM_DELETE = "upload_checksum_delete.sql";
+    UPLOAD_CHECKSUM_PUT = "upload_checksum_put.sql";
+    UPLOAD_CHECKSUMS = "upload_checksums.sql";
+    UPLOAD_CHECKSUMS_DELETE_ALL = "upload_checksums_delete_all.sql";
     UPLOAD_DELETE = "upload_delete.sql";
+    UPLOAD_PART_PUT = "upload_part_put.sql";
+    UPLOAD_PARTS = "upload_parts.sql";
+    UPLOAD_PARTS_DELETE = "upload_parts_delete.sql";
+    UPLOAD_PARTS_DELETE_ALL = "upload_parts_delete_all.sql";
     UPLOAD_PUT = "upload_put.sql";
     UPLOADS = "uploads.sql";
     UPLOADS_DELETE_ALL = "uploads_delete_all.sql";

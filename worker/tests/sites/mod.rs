@@ -41,6 +41,7 @@ impl Site {
             tagging: false,
             list_uploads: false,
             refuses_nonempty_delete: false,
+            trailing_checksums: true,
             keys: KeyRule::FilePath,
             ..Capabilities::default()
         };

@@ -7,7 +7,7 @@ mod properties;
 use super::*;
 use crate::sigv4::signer::{Chain, Draft, Wire};
 use bytes::Bytes;
-use s3gateway_s3::checksum::{Algorithm, Hasher, render_value};
+use s3gateway_s3::checksum::{Algorithm, Checksum, Hasher, render_value};
 use s3gateway_s3::{S3Code, S3Error};
 use sha2::{Digest, Sha256};
 

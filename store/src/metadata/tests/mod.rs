@@ -1,6 +1,7 @@
 //! One suite that both databases pass. Each case gets a database of its own; PostgreSQL is skipped, and says so, where
 //! neither `S3GATEWAY_TEST_POSTGRES` (a URL whose user may create databases) nor its programs are found.
 mod buckets;
+mod checksums;
 mod concurrency;
 mod control;
 mod objects;
@@ -185,6 +186,8 @@ suite! {
     buckets::policy_and_count_change,
     buckets::tags_go_with_the_bucket,
     buckets::versioning_goes_with_the_bucket,
+    checksums::checksums_are_kept_replaced_and_forgotten,
+    checksums::parts_of_uploads_become_those_of_objects,
     objects::tags_uploads_and_copies_are_kept_by_bytes,
     objects::what_a_deleted_bucket_leaves_behind,
     objects::job_history_is_newest_first,
