@@ -3,10 +3,12 @@ use super::scratch::{Answer, Ask, Scratch};
 use crate::upstream::UpstreamError;
 use http::Method;
 use s3gateway_s3::{
+    Versioning,
+    checksum::{Algorithm, Hasher, render_value},
     etag::unquoted,
     xml::{
         self, CompleteMultipartUpload, CompleteMultipartUploadResult, CompletedPart, ListMultipartUploadsResult,
-        Tagging,
+        Tagging, VersioningConfiguration,
     },
 };
 use s3gateway_store::Finding;
@@ -73,6 +75,70 @@ async fn read_tags(scratch: &Scratch<'_>) -> Result<Option<Vec<(String, String)>
         Err(UpstreamError::Refused(_)) => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// In a bucket of its own: an overwritten version is still read by its id, and goes by its id.
+pub(super) async fn versioning(scratch: &Scratch<'_>) -> Finding {
+    let seen = async {
+        let document = VersioningConfiguration(Versioning::Enabled).render();
+        let query = [("versioning", "")];
+        let enabled = scratch.ask(Ask { body: document.as_bytes(), ..Ask::of_bucket(Method::PUT, &query) }).await;
+        let status = said(&enabled)?;
+        if enabled.is_err() {
+            return Ok((false, format!("PutBucketVersioning: {status}")));
+        }
+        let mut ids = Vec::new();
+        for body in [b"1", b"2"] {
+            ids.push(scratch.put("kept", body, &[]).await?.header("x-amz-version-id").to_owned());
+        }
+        let (mut read, mut gone) = (Vec::new(), true);
+        for id in &ids {
+            let query = [("versionId", id.as_str())];
+            let ask = || Ask { query: &query, ..Ask::of(Method::GET, "kept") };
+            read.push(scratch.ask(ask()).await.map(|answer| answer.body).unwrap_or_default());
+            scratch.ask(Ask { method: Method::DELETE, ..ask() }).await?;
+            gone &= scratch.ask(ask()).await.is_err();
+        }
+        let told_apart = ids.iter().all(|id| !id.is_empty()) && ids.first() != ids.last();
+        let kept = read == [&b"1"[..], b"2"];
+        let evidence = format!(
+            "PutBucketVersioning: {status}; two versions {}, {}, {}",
+            if told_apart { "with ids" } else { "without ids" },
+            if kept { "read by id" } else { "not read by id" },
+            if gone { "gone by id" } else { "there still" }
+        );
+        Ok((told_apart && kept && gone, evidence))
+    };
+    finding("versioning", seen.await)
+}
+
+/// Checksums that come as a header and as a trailer are shown in checksum mode, and the framing is no part of the object.
+pub(super) async fn trailing_checksums(scratch: &Scratch<'_>) -> Finding {
+    let body = b"with a checksum";
+    let mut hasher = Hasher::new(Algorithm::Crc32);
+    hasher.update(body);
+    let value = render_value(&hasher.finalize());
+    let seen = async {
+        let name = Algorithm::Crc32.header();
+        let by_header = scratch.put("checked-header", body, &[(name, &value)]).await;
+        let by_trailer = scratch.put_trailing("checked-trailer", body, Algorithm::Crc32, &value).await;
+        let mut shown = Vec::new();
+        for key in ["checked-header", "checked-trailer"] {
+            let mode = [("x-amz-checksum-mode", "ENABLED")];
+            let got = scratch.ask(Ask { headers: &mode, ..Ask::of(Method::GET, key) }).await;
+            shown.push(got.is_ok_and(|got| got.header(name) == value && *got.body == *body));
+        }
+        let word = |at: usize| if shown.get(at) == Some(&true) { "shown" } else { "not shown" };
+        let evidence = format!(
+            "CRC32 as a header: {}, {}; as a trailer: {}, {}",
+            said(&by_header)?,
+            word(0),
+            said(&by_trailer)?,
+            word(1)
+        );
+        Ok((shown == [true, true], evidence))
+    };
+    finding("trailing_checksums", seen.await)
 }
 
 /// An open upload is listed.

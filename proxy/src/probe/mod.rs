@@ -4,10 +4,14 @@
 mod checks;
 mod scratch;
 
-use crate::{gateway::Gateway, upstream::UpstreamError};
+use crate::{
+    gateway::Gateway,
+    upstream::{UpstreamBackend, UpstreamError},
+};
 use s3gateway_config::{BackendId, Capabilities, KeyRule};
 use s3gateway_store::Finding;
 use scratch::Scratch;
+use std::sync::Arc;
 
 /// Why a backend could not be probed at all.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +37,8 @@ impl Gateway {
         let mut scratch = Scratch::make(self, &backend).await?;
         let mut findings = vec![
             checks::tagging(&scratch).await,
+            self.probe_versioning(&backend).await?,
+            checks::trailing_checksums(&scratch).await,
             checks::list_uploads(&scratch).await,
             checks::conditional_writes(&scratch).await,
             checks::quoted_if_match(&scratch).await,
@@ -43,10 +49,18 @@ impl Gateway {
         ];
         // The last, since one answer to it is that the bucket is gone.
         findings.push(checks::refuses_nonempty_delete(&mut scratch).await);
-        if let Err(error) = scratch.drop().await {
-            tracing::warn!(backend = %id, bucket = scratch.name(), %error, "a probe's scratch bucket is left behind");
-        }
+        scratch.leave().await;
         Ok(findings)
+    }
+}
+
+impl Gateway {
+    /// In a bucket of its own, since one that has kept versions never stops.
+    async fn probe_versioning(&self, backend: &Arc<UpstreamBackend>) -> Result<Finding, ProbeError> {
+        let scratch = Scratch::make(self, backend).await?;
+        let finding = checks::versioning(&scratch).await;
+        scratch.leave().await;
+        Ok(finding)
     }
 }
 
@@ -57,6 +71,8 @@ pub(crate) fn measured(findings: &[Finding], declared: &Capabilities) -> Capabil
         let Some(holds) = finding.measured else { continue };
         match finding.capability.as_str() {
             "tagging" => capabilities.tagging = holds,
+            "versioning" => capabilities.versioning = holds,
+            "trailing_checksums" => capabilities.trailing_checksums = holds,
             "list_uploads" => capabilities.list_uploads = holds,
             "conditional_writes" => capabilities.conditional_writes = holds,
             "quoted_if_match" => capabilities.quoted_if_match = holds,
@@ -75,6 +91,8 @@ pub(crate) fn measured(findings: &[Finding], declared: &Capabilities) -> Capabil
 pub(crate) fn declared(capability: &str, capabilities: &Capabilities) -> Option<bool> {
     Some(match capability {
         "tagging" => capabilities.tagging,
+        "versioning" => capabilities.versioning,
+        "trailing_checksums" => capabilities.trailing_checksums,
         "list_uploads" => capabilities.list_uploads,
         "conditional_writes" => capabilities.conditional_writes,
         "quoted_if_match" => capabilities.quoted_if_match,
@@ -95,6 +113,8 @@ mod tests {
     fn what_was_measured_replaces_what_was_declared() {
         let all = [
             "tagging",
+            "versioning",
+            "trailing_checksums",
             "list_uploads",
             "conditional_writes",
             "quoted_if_match",

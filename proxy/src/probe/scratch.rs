@@ -7,8 +7,10 @@ use crate::{
 };
 use bytes::Bytes;
 use http::Method;
+use s3gateway_filters::payload::ChunkedEncoder;
 use s3gateway_s3::{
     ObjectKey, PhysicalBucket,
+    checksum::Algorithm,
     xml::{InitiateMultipartUploadResult, ListBucketResult, ListVersion},
 };
 use std::sync::Arc;
@@ -80,6 +82,15 @@ impl<'g> Scratch<'g> {
         self.gateway.client.send(&self.backend, request, Bytes::copy_from_slice(ask.body)).await
     }
 
+    /// Puts an object whose checksum comes behind its bytes.
+    pub(super) async fn put_trailing(&self, key: &str, body: &[u8], algorithm: Algorithm, value: &str) -> Answer {
+        let key = ObjectKey::parse(key).map_err(|_| UpstreamError::Malformed("no key"))?;
+        let length = body.len() as u64;
+        let framed = ChunkedEncoder::new(length).finish(Bytes::copy_from_slice(body), algorithm, value);
+        let request = UpstreamRequest::new(Method::PUT, &self.bucket, Some(&key));
+        self.gateway.client.send(&self.backend, request.trailing_checksum(algorithm, length), framed).await
+    }
+
     pub(super) async fn put(&self, key: &str, body: &[u8], headers: &[(&str, &str)]) -> Answer {
         self.ask(Ask { headers, body, ..Ask::of(Method::PUT, key) }).await
     }
@@ -108,8 +119,16 @@ impl<'g> Scratch<'g> {
             .map_err(|_| UpstreamError::Malformed("no such document was asked for"))
     }
 
+    /// Ends the bucket's use: it is dropped, or named in the log.
+    pub(super) async fn leave(&self) {
+        if let Err(error) = self.drop().await {
+            let (backend, bucket) = (self.backend.id(), self.name());
+            tracing::warn!(%backend, bucket, %error, "a probe's scratch bucket is left behind");
+        }
+    }
+
     /// Empties the bucket and drops it.
-    pub(super) async fn drop(&self) -> Result<(), UpstreamError> {
+    async fn drop(&self) -> Result<(), UpstreamError> {
         for _ in 0..MOST_PAGES {
             if !self.stands {
                 break;

@@ -108,8 +108,8 @@ impl UpstreamRequest {
         self.method.is_safe() || (self.method.is_idempotent() && !conditional())
     }
 
-    /// Signs for `backend`. `body`: the bytes where they are at hand; `None` signs `UNSIGNED-PAYLOAD`, or its form with a
-    /// trailer, whose integrity the gateway has checked itself.
+    /// Signs for `backend`. `body`: the bytes where they are at hand; `None` signs `UNSIGNED-PAYLOAD`, whose integrity the
+    /// gateway has checked itself, and so does any body with a trailing checksum.
     ///
     /// # Errors
     /// A text for the log where a value cannot be carried by HTTP.
@@ -124,7 +124,7 @@ impl UpstreamRequest {
         }
         let moment = backend.signer().moment(now).ok_or("a time that cannot be written")?;
         let payload = match body {
-            None if self.trailing => UNSIGNED_TRAILER,
+            _ if self.trailing => UNSIGNED_TRAILER,
             None => UNSIGNED,
             Some([]) => EMPTY,
             Some(bytes) => value(&hex64(&Sha256::digest(bytes).into()))?,
