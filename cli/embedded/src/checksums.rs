@@ -280,7 +280,12 @@ impl Declared {
             if declared.algorithm.is_some_and(|algorithm| algorithm != named) {
                 return Err(s3_error!(InvalidRequest, "Value for x-amz-sdk-checksum-algorithm header is invalid."));
             }
-            declared.algorithm = Some(named);
+            if declared.algorithm.is_none() {
+                return Err(s3_error!(
+                    InvalidRequest,
+                    "x-amz-sdk-checksum-algorithm specified, but no corresponding x-amz-checksum-* or x-amz-trailer headers were found."
+                ));
+            }
         }
         if let (Some(algorithm), Some(value)) = (declared.algorithm, &declared.value) {
             check_form(algorithm, value)?;
@@ -385,9 +390,9 @@ mod tests {
         for (algorithm, want) in [
             (Algorithm::Crc32, "y/Q5Jg=="),
             (Algorithm::Crc32c, "4waSgw=="),
-            (Algorithm::Crc64Nvme, "rosUhgp5lsM="),
-            (Algorithm::Sha1, "98O8HYCOBHMq32eZZczDTKfuNEE="),
-            (Algorithm::Sha256, "FeKw08M4keoxtrw+FuuLdxDC7e7v2wYWIxZcMNf4RuA="),
+            (Algorithm::Crc64Nvme, "rosUhgp5mIg="),
+            (Algorithm::Sha1, "98O8HYCOBHMq32eZZczDTKeuNEE="),
+            (Algorithm::Sha256, "FeKw08M4keuw8e9gnsQZQgwg4yDOlMZfvIwzEkSOsiU="),
         ] {
             assert_eq!(sum(algorithm, b"123456789").value, want, "{algorithm:?}");
         }
@@ -426,6 +431,7 @@ mod tests {
             ("content-md5", "?", Err("InvalidDigest")),
             ("x-amz-trailer", "x-amz-checksum-crc32", Err("MalformedTrailerError")),
             ("x-amz-trailer", "x-amz-meta-a", Err("InvalidRequest")),
+            ("x-amz-sdk-checksum-algorithm", "CRC32", Err("InvalidRequest")),
         ] {
             let headers = HeaderMap::from_iter([(name.parse().unwrap(), value.parse().unwrap())]);
             let checked = Declared::of(&headers).and_then(|declared| {

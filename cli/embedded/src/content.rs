@@ -24,7 +24,7 @@ use tokio::{
 };
 
 /// The most that PutObject and UploadPart take (User Guide, "Uploading objects").
-const MAX_SIZE: u64 = 5 << 30;
+pub const MAX_SIZE: u64 = 5 << 30;
 const BLOCK: usize = 256 << 10;
 /// Blocks that are read ahead of a slow client.
 const READ_AHEAD: usize = 2;

@@ -1,13 +1,16 @@
 //! The outer of two layers of s3s: it has verified the signature; here requests are cleaned for the inner one, which
 //! parses them, and is stricter than S3 about some headers. What a broken body means is told here as well.
-use super::request::{Original, refuse_protection};
+use super::{
+    answers::escaped,
+    request::{Original, check_length, refuse_protection},
+};
 use crate::{
     checksums::{Declared, Hashes},
     error::{Internal, refusal},
 };
 use bytes::Bytes;
 use futures::Stream;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use parking_lot::Mutex;
 use s3s::{
     Body, S3Error, S3Request, S3Response, S3Result, StdError, TrailingHeaders,
@@ -63,12 +66,33 @@ impl S3Route for Front {
     }
 
     async fn call(&self, req: S3Request<Body>) -> S3Result<S3Response<Body>> {
+        let (seen, resource) = (req.method.clone(), req.uri.path().to_owned());
+        let mut answered = match self.pass(req).await {
+            Ok(answered) => answered,
+            Err(error) => error.to_http_response()?,
+        };
+        let id = uuid::Uuid::new_v4().simple().to_string();
+        if !answered.status().is_success() {
+            let resource = escaped(&resource);
+            let place = format!("<Resource>{resource}</Resource><RequestId>{id}</RequestId><HostId>{id}</HostId>");
+            answered.extensions_mut().insert(Elements(place));
+        }
+        for name in ["x-amz-request-id", "x-amz-id-2"] {
+            answered.headers_mut().insert(name, HeaderValue::from_str(&id).internal()?);
+        }
+        answered.headers_mut().insert(header::SERVER, HeaderValue::from_static("s3gateway-embedded"));
+        Ok(finished(&seen, answered))
+    }
+}
+
+impl Front {
+    /// Hands a cleaned request on, and tells why its body broke where it did.
+    async fn pass(&self, req: S3Request<Body>) -> S3Result<http::Response<Body>> {
         refuse_protection(&req.headers)?;
         let (original, query) = Original::of(&req)?;
         let proof = proof_of_document(&req, &query)?;
         let broken = Arc::new(Mutex::new(None));
-        let (body, seen) = (Watched { body: req.input, proof, broken: broken.clone() }, req.method.clone());
-        let body: DynByteStream = Box::pin(body);
+        let body: DynByteStream = Box::pin(Watched { body: req.input, proof, broken: broken.clone() });
         let mut inner = http::Request::new(Body::from(body));
         *inner.uri_mut() = Uri::builder().path_and_query(path_and_query(&req.uri, &query)).build().internal()?;
         *inner.headers_mut() = cleaned(&req.headers)?;
@@ -82,7 +106,7 @@ impl S3Route for Front {
         let broken = broken.lock().take();
         match broken.filter(|_| answered.status().is_client_error() || answered.status().is_server_error()) {
             Some(error) => Err(error),
-            None => finished(&seen, answered),
+            None => Ok(answered),
         }
     }
 }
@@ -109,9 +133,9 @@ fn cleaned(headers: &HeaderMap) -> S3Result<HeaderMap> {
     Ok(clean)
 }
 
-fn finished(method: &Method, answered: http::Response<Body>) -> S3Result<S3Response<Body>> {
+fn finished(method: &Method, answered: http::Response<Body>) -> S3Response<Body> {
     let (mut parts, mut body) = answered.into_parts();
-    if method == Method::HEAD && parts.headers.contains_key(header::CONTENT_RANGE) {
+    if method == Method::HEAD && parts.status == StatusCode::OK && parts.headers.contains_key(header::CONTENT_RANGE) {
         parts.status = StatusCode::PARTIAL_CONTENT;
     }
     if parts.status == StatusCode::NOT_MODIFIED {
@@ -121,12 +145,10 @@ fn finished(method: &Method, answered: http::Response<Body>) -> S3Result<S3Respo
     if let (Some(Elements(elements)), Some(document)) = (parts.extensions.remove(), body.bytes()) {
         body = Body::from(with_elements(&String::from_utf8_lossy(&document), &elements));
     }
-    let id = uuid::Uuid::new_v4().simple().to_string();
-    parts.headers.insert(HeaderName::from_static("x-amz-request-id"), HeaderValue::from_str(&id).internal()?);
     let mut answer = S3Response::new(body);
     answer.status = Some(parts.status);
     answer.headers = parts.headers;
-    Ok(answer)
+    answer
 }
 
 /// Elements before the end tag of a document.
@@ -150,6 +172,9 @@ fn proof_of_document(req: &S3Request<Body>, query: &str) -> S3Result<Option<Proo
     let has = |name: &str| names.contains(&name);
     let of_object = req.uri.path().trim_start_matches('/').split_once('/').is_some_and(|(_, key)| !key.is_empty());
     if req.method == Method::PUT && of_object && !has("tagging") {
+        if !req.headers.contains_key("x-amz-copy-source") {
+            check_length(&req.headers)?;
+        }
         return Ok(None);
     }
     // The checksum headers of CompleteMultipartUpload are about the object.

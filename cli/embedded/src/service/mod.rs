@@ -13,8 +13,9 @@ use crate::{error::Internal, store::Store};
 use async_trait::async_trait;
 use s3s::{
     S3, S3Request, S3Response, S3Result,
-    auth::SimpleAuth,
+    auth::{S3Auth, SecretKey},
     dto::*,
+    s3_error,
     service::{S3Service, S3ServiceBuilder},
 };
 
@@ -25,9 +26,25 @@ const REGION: &str = "us-east-1";
 pub fn serve(store: Store, access_key: String, secret_key: String) -> S3Service {
     let inner = S3ServiceBuilder::new(Api { store: store.clone() }).build();
     let mut outer = S3ServiceBuilder::new(Api { store });
-    outer.set_auth(SimpleAuth::from_single(access_key, secret_key));
+    outer.set_auth(Key { access_key, secret_key: secret_key.into() });
     outer.set_route(front::Front::new(inner));
     outer.build()
+}
+
+/// The one key that there is.
+struct Key {
+    access_key: String,
+    secret_key: SecretKey,
+}
+
+#[async_trait]
+impl S3Auth for Key {
+    async fn get_secret_key(&self, access_key: &str) -> S3Result<SecretKey> {
+        if access_key == self.access_key {
+            return Ok(self.secret_key.clone());
+        }
+        Err(s3_error!(InvalidAccessKeyId, "The AWS access key ID you provided does not exist in our records."))
+    }
 }
 
 #[derive(Clone)]

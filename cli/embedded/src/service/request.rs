@@ -1,6 +1,7 @@
 //! What operations read from a request as it came, beside what s3s has parsed of it.
 use crate::{
     checksums::Declared,
+    content::MAX_SIZE,
     objects::Meta,
     tags::{self, Tags},
 };
@@ -101,6 +102,9 @@ pub(super) fn refuse_protection(headers: &HeaderMap) -> S3Result<()> {
     if headers.keys().any(|name| PROTECTION.iter().any(|asked| name.as_str().starts_with(asked))) {
         return Err(s3_error!(NotImplemented, "A header you provided implies functionality that is not implemented"));
     }
+    if headers.get("x-amz-object-ownership").is_some_and(|ownership| ownership != "BucketOwnerEnforced") {
+        return Err(s3_error!(NotImplemented, "Everything belongs to the owner of its bucket"));
+    }
     match headers.get("x-amz-acl").map(HeaderValue::as_bytes) {
         None | Some(b"private" | b"bucket-owner-full-control" | b"bucket-owner-read") => {}
         Some(_) => return Err(s3_error!(NotImplemented, "Only ACLs that open nothing are implemented")),
@@ -109,6 +113,18 @@ pub(super) fn refuse_protection(headers: &HeaderMap) -> S3Result<()> {
     match owners.iter().filter_map(|name| headers.get(*name)).all(|owner| owner.as_bytes() == OWNER.as_bytes()) {
         true => Ok(()),
         false => Err(s3_error!(AccessDenied, "Access Denied")),
+    }
+}
+
+/// A body of an object has a length, and no more than S3 takes.
+pub(super) fn check_length(headers: &HeaderMap) -> S3Result<()> {
+    let number = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    match number("x-amz-decoded-content-length").or_else(|| number("content-length")) {
+        None => Err(s3_error!(MissingContentLength, "You must provide the Content-Length HTTP header.")),
+        Some(length) if length > MAX_SIZE => {
+            Err(s3_error!(EntityTooLarge, "Your proposed upload exceeds the maximum allowed size"))
+        }
+        Some(_) => Ok(()),
     }
 }
 
