@@ -14,6 +14,8 @@ from raw import exchange, host_of
 from sigv4 import Request, authorise, encode_key
 from test_tls import secure  # noqa: F401 - a fixture
 
+pytestmark = pytest.mark.lent
+
 PART = payload(5 * MIB, "part")
 
 

@@ -12,6 +12,8 @@ from processes import run
 from sigv4 import Request, authorise, encode_key
 from raw import exchange, host_of
 
+pytestmark = pytest.mark.lent
+
 PART = 5 * MIB
 
 

@@ -5,7 +5,8 @@ use crate::{
     conditions::WriteConditions,
     content::Slice,
     error::Internal,
-    objects::{self, Meta, NewVersion, Part, Stored},
+    objects,
+    rows::{Meta, NewVersion, Part, Stored},
     store::{Bucket, Store, Write, bucket, json, now, signed},
     tags::Tags,
 };

@@ -3,7 +3,7 @@ use crate::{
     error::Internal,
     listing::{Page, Query, Verdict, successor},
     multipart::Upload,
-    objects::Version,
+    rows::Version,
     store::{Bucket, Store},
 };
 use s3s::S3Result;

@@ -3,7 +3,7 @@ use super::request::OWNER;
 use crate::{
     checksums::{Algorithm, Checksum},
     error::Internal,
-    objects::{Found, Version},
+    rows::{Found, Version},
     store::time,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, header};

@@ -12,8 +12,8 @@ use crate::{
     content::{Slice, cut},
     error::Internal,
     multipart::NewPart,
-    objects::{NewVersion, Opened},
     ranges,
+    rows::{NewVersion, Opened},
     store::Store,
 };
 use futures::StreamExt;

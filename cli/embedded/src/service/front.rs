@@ -3,9 +3,11 @@
 use super::{
     answers::escaped,
     request::{Original, check_length, refuse_protection},
+    signing,
 };
 use crate::{
-    checksums::{Declared, Hashes},
+    checksums::Hashes,
+    declared::Declared,
     error::{Internal, refusal},
 };
 use bytes::Bytes;
@@ -88,6 +90,7 @@ impl S3Route for Front {
 impl Front {
     /// Hands a cleaned request on, and tells why its body broke where it did.
     async fn pass(&self, req: S3Request<Body>) -> S3Result<http::Response<Body>> {
+        signing::check(&req.uri, &req.headers)?;
         refuse_protection(&req.headers)?;
         let (original, query) = Original::of(&req)?;
         let proof = proof_of_document(&req, &query)?;

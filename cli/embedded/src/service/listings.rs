@@ -7,8 +7,9 @@ use super::{
 };
 use crate::{
     listing::Query,
-    objects::{Version, seq_of},
+    objects::seq_of,
     pages::{Entry, Listed, Position},
+    rows::{NULL, Version},
     store::Store,
 };
 use s3s::{S3Request, S3Response, S3Result, dto::*, s3_error};
@@ -204,7 +205,7 @@ async fn place(store: &Store, bucket: &str, key: &str, id: &str) -> S3Result<i64
     }
     match store.find(bucket, key, Some(id)).await {
         Ok(found) => Ok(found.version.seq),
-        Err(_) if id == crate::objects::NULL => Ok(i64::MAX),
+        Err(_) if id == NULL => Ok(i64::MAX),
         Err(_) => Err(s3_error!(InvalidArgument, "Invalid version id specified")),
     }
 }

@@ -7,6 +7,7 @@ mod listings;
 mod multipart;
 mod objects;
 mod request;
+mod signing;
 mod tagging;
 
 use crate::{error::Internal, store::Store};

@@ -11,8 +11,9 @@ use crate::{
     conditions::{Outcome, ReadConditions, WriteConditions, failed},
     content::cut,
     error::with_status,
-    objects::{Doomed, Found, NewVersion, Part, refuse_marker},
+    objects::refuse_marker,
     ranges::{self, Ranged},
+    rows::{Doomed, Found, NewVersion, Part},
     store::Store,
 };
 use http::{HeaderMap, StatusCode};

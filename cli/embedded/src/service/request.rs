@@ -1,8 +1,8 @@
 //! What operations read from a request as it came, beside what s3s has parsed of it.
 use crate::{
-    checksums::Declared,
     content::MAX_SIZE,
-    objects::Meta,
+    declared::Declared,
+    rows::Meta,
     tags::{self, Tags},
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
