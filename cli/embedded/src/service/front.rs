@@ -48,7 +48,7 @@ const OURS: [&str; 16] = [
 ];
 
 /// Elements for the end of a document, in a form or an order that s3s does not write.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub(super) struct Elements(pub(super) String);
 
 pub(super) struct Front {
@@ -145,8 +145,10 @@ fn finished(method: &Method, answered: http::Response<Body>) -> S3Response<Body>
         parts.headers.remove(header::CONTENT_TYPE);
         body = Body::empty();
     }
-    if let (Some(Elements(elements)), Some(document)) = (parts.extensions.remove(), body.bytes()) {
-        body = Body::from(with_elements(&String::from_utf8_lossy(&document), &elements));
+    let is_document = parts.headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind == "application/xml");
+    if let Some(document) = body.bytes().filter(|document| is_document && !document.is_empty()) {
+        let Elements(elements) = parts.extensions.remove().unwrap_or_default();
+        body = Body::from(document_of(&String::from_utf8_lossy(&document), &elements));
     }
     let mut answer = S3Response::new(body);
     answer.status = Some(parts.status);
@@ -154,11 +156,19 @@ fn finished(method: &Method, answered: http::Response<Body>) -> S3Response<Body>
     answer
 }
 
-/// Elements before the end tag of a document.
-fn with_elements(document: &str, elements: &str) -> String {
+/// A document of s3s with elements before its end tag, and with references for control characters: a carriage return
+/// that stands for itself would be read as a line feed (XML 1.0, 2.11).
+fn document_of(document: &str, elements: &str) -> String {
     let at = document.rfind("</").unwrap_or(document.len());
     let (before, end) = document.split_at_checked(at).unwrap_or((document, ""));
-    format!("{before}{elements}{end}")
+    let mut text = String::with_capacity(document.len() + elements.len());
+    for c in before.chars() {
+        match c {
+            c if c.is_control() => text.push_str(&format!("&#x{:X};", u32::from(c))),
+            c => text.push(c),
+        }
+    }
+    text + elements + end
 }
 
 /// What a request with a document must prove to be; PutObject and UploadPart compare their bodies themselves.
@@ -246,5 +256,35 @@ fn meaning(error: &str) -> S3Error {
             IncompleteBody,
             "You did not provide the number of bytes specified by the Content-Length HTTP header."
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn documents_take_elements_and_keep_control_characters() {
+        for (document, elements, want) in [
+            ("<A><B>b</B></A>", "<C/>", "<A><B>b</B><C/></A>"),
+            ("<A></A>", "", "<A></A>"),
+            ("<A>a\r\nb\u{1}\t</A>", "", "<A>a&#xD;&#xA;b&#x1;&#x9;</A>"),
+        ] {
+            assert_eq!(document_of(document, elements), want);
+        }
+    }
+
+    #[test]
+    fn a_broken_body_means_what_s3_says_of_it() {
+        for (error, want) in [
+            ("UploadStreamError: Sha256Mismatch", "XAmzContentSHA256Mismatch"),
+            ("AwsChunkedStreamError: SignatureMismatch", "SignatureDoesNotMatch"),
+            ("AwsChunkedStreamError: FormatError", "InvalidRequest"),
+            ("AwsChunkedStreamError: TrailersTooLarge: size 2 exceeds limit 1", "InvalidRequest"),
+            ("AwsChunkedStreamError: Incomplete", "IncompleteBody"),
+            ("connection reset", "IncompleteBody"),
+        ] {
+            assert_eq!(meaning(error).code().as_str(), want, "{error}");
+        }
     }
 }
