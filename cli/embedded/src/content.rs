@@ -292,9 +292,10 @@ mod tests {
             let bytes = |slices: &[Slice]| -> Vec<(String, u64)> {
                 slices.iter().flat_map(|s| (s.start..s.start + s.length).map(|at| (s.content.clone(), at))).collect()
             };
+            let to_usize = |n: u64| usize::try_from(n).unwrap();
             let slices: Vec<Slice> =
                 (0..).zip(slices).map(|(n, (start, length))| Slice { content: format!("{n}"), start, length }).collect();
-            let want: Vec<_> = bytes(&slices).into_iter().skip(start as usize).take(length as usize).collect();
+            let want: Vec<_> = bytes(&slices).into_iter().skip(to_usize(start)).take(to_usize(length)).collect();
             prop_assert_eq!(bytes(&cut(slices, start, length)), want);
         }
     }

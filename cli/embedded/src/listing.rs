@@ -43,10 +43,10 @@ impl Page {
     /// Judges the next key. Keys without the prefix must not be offered.
     pub fn offer(&mut self, key: &[u8]) -> Verdict {
         let group = group_of(key, &self.query);
-        if let Some(group) = group {
-            if self.group.as_deref() == Some(group) || group <= self.query.after.as_slice() {
-                return Verdict::Skip(successor(group));
-            }
+        if let Some(group) = group
+            && (self.group.as_deref() == Some(group) || group <= self.query.after.as_slice())
+        {
+            return Verdict::Skip(successor(group));
         }
         if self.count == self.query.limit {
             return Verdict::Full;

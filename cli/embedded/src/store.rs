@@ -87,7 +87,9 @@ impl Store {
         let mut tx = writer.begin_with("BEGIN IMMEDIATE").await?;
         let found: i64 = sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut *tx).await?;
         match found {
-            0 => drop(sqlx::raw_sql(SCHEMA).execute(&mut *tx).await?),
+            0 => {
+                sqlx::raw_sql(SCHEMA).execute(&mut *tx).await?;
+            }
             SCHEMA_VERSION => {}
             _ => return Err(OpenError::Newer),
         }
