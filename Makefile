@@ -27,7 +27,7 @@ test: build-needs
 # S3's documented behaviour at each backend and through the gateway in front of it. ARGS="--backend rgw --only listing" narrows it.
 conformance: build-needs
 	e2e/setup.sh
-	cargo build -p s3gateway-cli
+	cargo build -p s3gateway-cli -p s3gateway-e2e
 	cd e2e && .venv/bin/python -m conformance $(ARGS)
 
 bench: build-needs

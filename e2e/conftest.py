@@ -1,4 +1,4 @@
-"""Fixtures: the gateway in both shapes, or (S3GATEWAY_E2E_SHAPES=direct) one RGW alone, to try the tours themselves."""
+"""Fixtures: the gateway in its shapes, or (S3GATEWAY_E2E_SHAPES=direct) one RGW alone, to try the tours themselves."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ for name in os.environ.keys() - processes.clean_environment().keys():
     if not name.startswith("S3GATEWAY_"):
         del os.environ[name]
 
-NAMES = (os.environ.get("S3GATEWAY_E2E_SHAPES") or "embedded,production").split(",")
+NAMES = (os.environ.get("S3GATEWAY_E2E_SHAPES") or "embedded,production,plain").split(",")
 STARTED = time.monotonic()
 
 
@@ -49,7 +49,8 @@ class Direct:
 def pytest_generate_tests(metafunc):
     if "shape" in metafunc.fixturenames:
         marker = metafunc.definition.get_closest_marker("shape")
-        names = [n for n in NAMES if marker is None or n in marker.args]
+        lent = metafunc.definition.get_closest_marker("lent")
+        names = [n for n in NAMES if (n in marker.args if marker else n != "plain" or lent)]
         metafunc.parametrize("shape", names, indirect=True, scope="session")
 
 

@@ -1,6 +1,7 @@
-"""The real binary in its two shapes: `embedded` (one `dev` process) and `production` (proxies and workers on PostgreSQL and Redis before RGW).
+"""The real binary in its shapes: `embedded` (one `dev` process), `production` (proxies and workers on PostgreSQL and Redis before RGW), and
+`plain` (a proxy and a worker on SQLite before s3s-fs) for what the gateway lends to a weak backend.
 
-Both give the tests the same things to hold: endpoints, tenants, backends to read directly, and switches that kill and revive each part.
+All give the tests the same things to hold: endpoints, tenants, backends to read directly, and switches that kill and revive each part.
 """
 
 from __future__ import annotations
@@ -262,7 +263,7 @@ class Embedded(Gateway):
     """`s3gateway dev`: everything in one process, on one state folder."""
 
     name = "embedded"
-    any_key = False
+    any_key = True
 
     def __init__(self):
         super().__init__()
@@ -535,4 +536,52 @@ class Solo(Gateway):
         super().close()
 
 
-SHAPES = {"embedded": Embedded, "production": Production}
+PLAIN = {
+    "tagging": False, "versioning": False, "list_uploads": False, "conditional_writes": False, "server_side_copy": False,
+    "refuses_nonempty_delete": False, "exact_listing": False, "keys": "file-path",
+}
+"""What s3s-fs cannot do, as seen in its source and in tests."""
+
+
+class Plain(Solo):
+    """One proxy and one worker on SQLite before three s3s-fs servers as they are: the weak backend, for what the gateway lends."""
+
+    name = "plain"
+
+    def __init__(self):
+        super().__init__()
+        self.work: Process | None = None
+        self.sites: dict[str, Process] = {}
+
+    def start(self) -> "Plain":
+        super().start()
+        for place in PLACES:
+            backend = Backend(place, f"http://127.0.0.1:{pick_port()}", f"{place}-access", f"{place}-{secrets.token_hex(16)}")
+            env = {"AWS_ACCESS_KEY_ID": backend.access_key, "AWS_SECRET_ACCESS_KEY": backend.secret_key}
+            argv = [TARGET / "debug/plain_backend", self.folder.path / f"site-{place}", host_of(backend.endpoint)]
+            self.sites[place] = Process(f"plain-{place}", argv, self.folder.path, env)
+            self.add_backend(backend, place, **PLAIN)
+            self.switch_backend(place, True)
+        placement = ("--placement", f"{HOME},{REPLICA}", "--replica-count", "2")
+        self.add_tenant("acme", *placement, "--allow-jurisdictions", "EU")
+        self.add_tenant("globex", *placement)
+        self.work = self.worker().start()
+        self.start_tap(self.proxy_endpoints(), [w for b in self.backends.values() for w in (host_of(b.endpoint), b.access_key)])
+        until(self.can_write, "a first write goes through the proxy", 30)
+        return self
+
+    def switch_backend(self, backend: str, on: bool):
+        site = self.sites[backend]
+        if not on:
+            site.stop(signal.SIGKILL)
+            return
+        site.start()
+        until(lambda: site.must_live() and listens(self.backends[backend].endpoint), f"{site.name} listens", 30)
+
+    def close(self):
+        for process in (*self.sites.values(), *([self.work] if self.work else [])):
+            process.stop(signal.SIGKILL)
+        super().close()
+
+
+SHAPES = {"embedded": Embedded, "production": Production, "plain": Plain}

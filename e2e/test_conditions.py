@@ -1,4 +1,4 @@
-"""Conditions on writes hold among all proxies: of many clients that race for one key, as many win as may."""
+"""Conditions on writes hold among all proxies, also where the backend has none: of many clients that race for one key, as many win as may."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ import pytest
 from botocore.exceptions import ClientError
 
 from clients import MIB, fails, read
-from gateway import HOME, Solo
-from processes import until
 
 RACERS = 64
+pytestmark = pytest.mark.lent
 
 
 @pytest.fixture
@@ -114,32 +113,3 @@ def test_a_batch_deletes_what_has_the_entity_tag(target, bucket):
     assert [d["Key"] for d in got["Deleted"]] == ["a", "c"]
     assert [(e["Key"], e["Code"]) for e in got["Errors"]] == [("b", "PreconditionFailed")]
     assert read(s3, bucket, "b") == b"b"
-
-
-@pytest.mark.shape("production")
-def test_conditions_are_lent_to_a_backend_without_any(shape):
-    """Told that the backend has none, the gateway sends it none: what holds, it has decided itself."""
-    gateway = Solo().start()
-    try:
-        gateway.add_backend(shape.backends[HOME], HOME, conditional_writes=False)
-        gateway.add_tenant("acme", "--placement", HOME, "--replica-count", "1")
-        target = gateway.target()
-        s3 = target.s3()
-        bucket = until(lambda: target.make_bucket("lent", HOME, s3=s3), "a first bucket is made", 20)
-        with ThreadPoolExecutor(16) as pool:
-            def put(n):
-                try:
-                    return s3.put_object(Bucket=bucket, Key="k", Body=f"{n}".encode(), IfNoneMatch="*")["ResponseMetadata"]["HTTPStatusCode"]
-                except ClientError as error:
-                    return error.response["ResponseMetadata"]["HTTPStatusCode"]
-            only_one_won(list(pool.map(put, range(16))), {412})
-        etag = s3.head_object(Bucket=bucket, Key="k")["ETag"]
-        wrong = '"00000000000000000000000000000000"'
-        assert fails(s3.put_object, Bucket=bucket, Key="k", Body=b"", IfMatch=wrong) == (412, "PreconditionFailed")
-        assert fails(s3.put_object, Bucket=bucket, Key="none", Body=b"1", IfMatch=wrong) == (404, "NoSuchKey")
-        assert fails(s3.delete_object, Bucket=bucket, Key="k", IfMatch=wrong) == (412, "PreconditionFailed")
-        etag = s3.put_object(Bucket=bucket, Key="k", Body=b"x" * (2 * MIB), IfMatch=etag)["ETag"]
-        s3.delete_object(Bucket=bucket, Key="k", IfMatch=etag)
-        assert fails(s3.head_object, Bucket=bucket, Key="k")[0] == 404
-    finally:
-        gateway.close()

@@ -138,3 +138,13 @@ def test_dev_refuses_to_be_reached_from_outside(dev):
     embedded_only()
     done = subprocess.run([str(BINARY), "dev", "--state", str(dev.state), "--host", "0.0.0.0", "--port", "0"], capture_output=True, text=True, timeout=20)
     assert done.returncode != 0 and "loopback" in (done.stdout + done.stderr).lower()
+
+
+def test_a_state_folder_of_the_first_versions_is_refused(dev):
+    """Its backends kept objects as files under their keys: one line names the folder and what to do."""
+    embedded_only()
+    backend = dev.state / "backends" / HOME
+    (backend / "spool").mkdir(parents=True)
+    done = subprocess.run([str(BINARY), "dev", "--state", str(dev.state), "--port", "0"], capture_output=True, text=True, timeout=20)
+    assert done.returncode == 2 and len(done.stderr.strip().splitlines()) == 1, done.stderr
+    assert str(backend) in done.stderr and "--state" in done.stderr

@@ -14,6 +14,8 @@ from raw import exchange, host_of
 from sigv4 import Request, authorise, encode_key
 from test_tls import secure  # noqa: F401 - a fixture
 
+pytestmark = pytest.mark.lent
+
 PART = payload(5 * MIB, "part")
 
 
@@ -159,6 +161,7 @@ def test_uploads_of_keys_that_xml_cannot_hold_are_listed(gateway, target, s3, bu
     assert not s3.list_multipart_uploads(Bucket=bucket).get("Uploads")
 
 
+@pytest.mark.shape("embedded", "production")
 def test_a_home_that_has_lost_its_bucket_is_an_outage(gateway, s3):
     bucket = gateway.target().make_bucket("lost", HOME, s3=s3)
     key = f"k-{uuid.uuid4().hex}"

@@ -16,6 +16,7 @@ def findings(probe: dict) -> dict[str, bool | None]:
     return {f["capability"]: f["measured"] for f in probe["findings"]}
 
 
+@pytest.mark.lent
 @pytest.mark.names_physical
 def test_a_probe_measures_what_is_known_of_the_server(gateway):
     before = gateway.backends[HOME].buckets()
@@ -26,7 +27,7 @@ def test_a_probe_measures_what_is_known_of_the_server(gateway):
     assert json.loads(gateway.admin("--json", "backend", "probe", HOME, "--last")) == probe
 
 
-@pytest.mark.shape("production")
+@pytest.mark.shape("embedded", "production")
 def test_a_probe_is_shown_as_a_table_and_can_be_applied(gateway):
     """What is declared of this one is what it does, so that applying it changes nothing for the tests that follow."""
     text = gateway.admin("backend", "probe", HOME, "--apply")

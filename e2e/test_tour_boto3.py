@@ -117,6 +117,7 @@ def test_conditional_reads(s3, bucket):
         assert fails(call, **k, IfNoneMatch=etag, IfModifiedSince=before)[0] == 304
 
 
+@pytest.mark.lent
 def test_conditional_writes(target, s3, bucket):
     k = {"Bucket": bucket, "Key": "if-new"}
     etag = s3.put_object(**k, Body=b"first", IfNoneMatch="*")["ETag"]
@@ -191,6 +192,7 @@ def test_part_copy(s3, target, bucket):
         assert sha256(read(s3, other, "part-copied")) == sha256(data)
 
 
+@pytest.mark.lent
 def test_copy(s3, target, bucket):
     data = payload(1_500_000, "copy")
     s3.put_object(Bucket=bucket, Key="copy source+ü", Body=data, ContentType="text/x-copy", Metadata={"a": "1"})
@@ -237,6 +239,7 @@ def test_presigned_by_curl(s3, bucket, tmp_path):
     assert fails(s3.head_object, **k)[0] == 404
 
 
+@pytest.mark.lent
 def test_tagging(target, s3, bucket):
     k = {"Bucket": bucket, "Key": "tagged"}
     s3.put_object(**k, Body=b"1", Tagging="team=blue%20%2B%20green&empty=")
@@ -268,6 +271,7 @@ def tags(s3, k) -> dict[str, str]:
     return {t["Key"]: t["Value"] for t in s3.get_object_tagging(**k).get("TagSet", [])}
 
 
+@pytest.mark.lent
 def test_delete_objects(s3, bucket):
     for n in range(12):
         s3.put_object(Bucket=bucket, Key=f"many/{n}&<ü", Body=b"x")
@@ -280,6 +284,7 @@ def test_delete_objects(s3, bucket):
     assert left == ["many/10&<ü", "many/11&<ü"]
 
 
+@pytest.mark.lent
 def test_object_attributes(s3, target, bucket):
     if target.name == "direct":
         pytest.skip("radosgw serves GetObjectAttributes as a plain GET")
@@ -303,6 +308,7 @@ def test_odd_keys_are_byte_exact(s3, bucket, key):
     check_odd_key(s3, bucket, key)
 
 
+@pytest.mark.lent
 @pytest.mark.parametrize("key", HARD_KEYS, ids=lambda k: ascii(k[:20]))
 def test_keys_that_a_file_system_may_not_hold(target, s3, bucket, key):
     if target.any_key:

@@ -11,6 +11,8 @@ from clients import aws, empty_bucket, md5, rclone, sdk_tour
 from raw import exchange, host_of
 from sigv4 import Request, authorise
 
+pytestmark = pytest.mark.lent
+
 
 @pytest.fixture(scope="module")
 def s3(target):

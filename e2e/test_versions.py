@@ -12,7 +12,7 @@ from gateway import HOME, REPLICA
 from processes import until
 from test_placement import held
 
-production = pytest.mark.shape("production")
+keeps_versions = pytest.mark.shape("embedded", "production")
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def destroy(s3, bucket: str):
     s3.delete_bucket(Bucket=bucket)
 
 
-@pytest.mark.shape("embedded")
+@pytest.mark.shape("plain")
 def test_a_home_that_keeps_no_versions_says_so(gateway, s3):
     bucket = gateway.target().make_bucket(s3=s3)
     s3.put_object(Bucket=bucket, Key="k", Body=b"x")
@@ -62,7 +62,7 @@ def test_a_home_that_keeps_no_versions_says_so(gateway, s3):
     assert read(s3, bucket, "k") == b"x"
 
 
-@production
+@keeps_versions
 def test_mfa_delete_is_refused_by_name(s3):
     bucket = versioned(s3)
     with pytest.raises(ClientError, match="MfaDelete"):
@@ -70,7 +70,7 @@ def test_mfa_delete_is_refused_by_name(s3):
     destroy(s3, bucket)
 
 
-@production
+@keeps_versions
 def test_the_tour_of_versions(s3):
     bucket, key, big = versioned(s3), "a/b ä+%&", payload(6 * MIB, "version")
     first = put(s3, bucket, key, b"one", Metadata={"n": "1"}, Tagging="n=1")
@@ -120,7 +120,7 @@ def test_the_tour_of_versions(s3):
     destroy(s3, away)
 
 
-@production
+@keeps_versions
 def test_a_suspended_bucket_writes_the_null_version(s3):
     bucket = versioned(s3)
     kept = put(s3, bucket, "k", b"kept")
@@ -140,7 +140,7 @@ def test_a_suspended_bucket_writes_the_null_version(s3):
     destroy(s3, bucket)
 
 
-@production
+@keeps_versions
 def test_many_versions_in_pages(s3):
     bucket, keys = versioned(s3), ["a", "a b+c", "d/e", "d/f", "z", "é\x01"]
     made = {key: [put(s3, bucket, key, str(n).encode()) for n in range(3)][::-1] for key in keys}
@@ -156,7 +156,7 @@ def test_many_versions_in_pages(s3):
     destroy(s3, bucket)
 
 
-@production
+@keeps_versions
 def test_the_replica_follows_what_is_current_and_never_answers_for_a_version(gateway, s3):
     bucket, key = versioned(s3), f"object-{uuid.uuid4().hex}"
     converged = lambda body: until(lambda: list(held(gateway, REPLICA, key).values()) == ([body] if body is not None else []) and gateway.idle(bucket), f"the replica holds {body}", 40)  # noqa: E731
@@ -187,7 +187,7 @@ def test_the_replica_follows_what_is_current_and_never_answers_for_a_version(gat
     destroy(s3, bucket)
 
 
-@production
+@keeps_versions
 def test_a_home_that_has_forgotten_is_not_written_to(gateway, s3):
     """Its bucket was made anew behind our back: a write there would not be kept as a version."""
     bucket, key = versioned(s3, HOME), f"object-{uuid.uuid4().hex}"

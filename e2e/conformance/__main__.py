@@ -1,6 +1,6 @@
 """Runs every case directly at each backend and through the gateway in front of it, and prints transparency and lending.
 
-    python -m conformance [--backend embedded|rgw] [--endpoint URL] [--only WORDS] [--verbose] [--json FILE]
+    python -m conformance [--backend embedded|rgw|plain] [--endpoint URL] [--only WORDS] [--verbose] [--json FILE]
 
 Ends with 1 where a case passes directly and fails through the gateway.
 """
@@ -26,7 +26,7 @@ from conformance.case import CASES, SEEN, Case
 from conformance.s3 import Bucket
 from gateway import HOME, SHAPES
 
-BACKENDS = {"embedded": "embedded", "rgw": "production"}
+BACKENDS = {"embedded": "embedded", "rgw": "production", "plain": "plain"}
 """Which shape of the end-to-end tests has the gateway in front of that backend."""
 WORKERS = 8
 

@@ -1,39 +1,17 @@
-//! The backends inside `dev`: s3s-fs behind a listener of its own each, which can be taken off the air and put back.
-use super::{
-    state::{DevFile, Folder},
-    storage::Storage,
-};
+//! The backends inside `dev`: a store behind a listener of its own each, which can be taken off the air and put back.
+//! Invariant: the gateway reaches them over the wire only, as it would any other S3 server.
+use super::state::{DevFile, Folder};
 use crate::failure::{During, Failure};
 use async_trait::async_trait;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use parking_lot::Mutex;
-use s3gateway_config::{BackendId, Capabilities, KeyRule};
+use s3gateway_config::BackendId;
+use s3gateway_embedded::{S3Service, Store};
 use s3gateway_proxy::admin::{BackendSwitch, SwitchError};
-use s3s::{
-    auth::SimpleAuth,
-    service::{S3Service, S3ServiceBuilder},
-};
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, path::Path, time::Duration};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-
-/// What s3s-fs 0.14 does, as read in its source and seen in tests; `storage` makes good what it can.
-pub const CAPABILITIES: Capabilities = Capabilities {
-    tagging: false,
-    versioning: false,
-    list_uploads: false,
-    conditional_writes: true,
-    quoted_if_match: true,
-    // It truncates the target before copying onto it: a kill in between would lose an acknowledged object.
-    server_side_copy: false,
-    refuses_nonempty_delete: true,
-    // Start-after inside a common prefix drops the prefix; delimiters of more than a byte are cut.
-    exact_listing: false,
-    multipart_etag: true,
-    trailing_checksums: true,
-    keys: KeyRule::FilePath,
-};
 
 /// A port that was just left may not be free again at once.
 const BIND_TRIES: u32 = 40;
@@ -45,7 +23,7 @@ pub struct EmbeddedBackends(Vec<Embedded>);
 struct Embedded {
     id: String,
     address: SocketAddr,
-    /// Made once: two of them over one folder would use the same names for their temporary files.
+    /// Made once: one store holds a folder.
     service: S3Service,
     on_air: Mutex<Option<OnAir>>,
 }
@@ -67,12 +45,13 @@ impl EmbeddedBackends {
     ) -> Result<Self, Failure> {
         let mut backends = Vec::new();
         for (key, listener) in known.backends.iter().zip(listeners) {
-            let storage = Storage::open(&folder.path("backends").join(&key.id)).await?;
-            let mut builder = S3ServiceBuilder::new(storage);
-            builder.set_auth(SimpleAuth::from_single(key.access_key.clone(), key.secret_key.clone()));
+            let path = folder.path("backends").join(&key.id);
+            refuse_former(&path, folder.as_given())?;
+            let store = Store::open(&path).await.during(&format!("opening {}", path.display()))?;
+            let service = s3gateway_embedded::serve(store, key.access_key.clone(), key.secret_key.clone());
             let address = listener.local_addr().during("a backend's port")?;
             let listener = TcpListener::from_std(listener).during("a backend's port")?;
-            let embedded = Embedded { id: key.id.clone(), address, service: builder.build(), on_air: Mutex::new(None) };
+            let embedded = Embedded { id: key.id.clone(), address, service, on_air: Mutex::new(None) };
             embedded.serve(listener);
             backends.push(embedded);
         }
@@ -149,6 +128,18 @@ impl Embedded {
     }
 }
 
+/// Backends of the first versions kept objects as files under their keys, which the store does not read.
+fn refuse_former(backend: &Path, state: &Path) -> Result<(), Failure> {
+    if !backend.join("spool").exists() {
+        return Ok(());
+    }
+    Err(Failure::of_input(format!(
+        "s3gateway: {} holds objects in the form of an earlier version; choose another folder with --state, or remove {} to begin anew",
+        backend.display(),
+        state.display()
+    )))
+}
+
 async fn accept(listener: TcpListener, service: S3Service, stop: CancellationToken, tasks: TaskTracker) {
     loop {
         let accepted = tokio::select! { accepted = listener.accept() => accepted, () = stop.cancelled() => return };
@@ -173,5 +164,20 @@ async fn converse(stream: TcpStream, service: S3Service, stop: CancellationToken
             tracing::debug!(%error, "a connection to an embedded backend ended early");
         },
         () = stop.cancelled() => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_of_the_first_versions_is_refused_by_name() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(refuse_former(folder.path(), Path::new("state")).is_ok());
+        std::fs::create_dir(folder.path().join("spool")).unwrap();
+        let refused = refuse_former(folder.path(), Path::new("state")).unwrap_err();
+        assert!(refused.message.contains(&folder.path().display().to_string()) && refused.message.contains("--state"));
+        assert_eq!(refused.message.lines().count(), 1);
     }
 }

@@ -2,14 +2,12 @@
 //! develop. Invariant: nothing in it listens beyond loopback, because its keys stand in files and on the screen.
 mod credentials;
 mod embedded;
-mod layout;
 mod options;
 mod places;
 mod ports;
 mod probe;
 mod setup;
 mod state;
-mod storage;
 mod welcome;
 
 use crate::{

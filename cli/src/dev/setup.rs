@@ -1,11 +1,11 @@
 //! What the first start makes and every start checks: backends in the metadata, two tenants with keys.
 use super::{
-    embedded::{CAPABILITIES, EmbeddedBackends},
+    embedded::EmbeddedBackends,
     places,
     state::{DevFile, Folder, TenantKey},
 };
 use crate::failure::{During, Failure};
-use s3gateway_config::{BackendId, PlaceRule, ResidencyPolicy, Secret};
+use s3gateway_config::{BackendId, Capabilities, PlaceRule, ResidencyPolicy, Secret};
 use s3gateway_store::{Backend, Metadata, StoreError, Tenant};
 use std::sync::Arc;
 
@@ -29,7 +29,7 @@ pub async fn store_backends(metadata: &Metadata, known: &DevFile, running: &Embe
             region: "us-east-1".into(),
             access_key: key.access_key.clone(),
             secret_key: Arc::new(Secret::new(key.secret_key.clone())),
-            capabilities: CAPABILITIES,
+            capabilities: Capabilities { trailing_checksums: true, ..Capabilities::default() },
             position,
         };
         metadata.put_backend(&backend).await.during(&format!("storing backend {id}"))?;
