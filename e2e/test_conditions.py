@@ -61,6 +61,8 @@ def test_one_of_many_replaces_the_object(race, target, bucket):
 
 
 def test_a_counter_loses_no_step(race, target, bucket):
+    if target.name == "plain":
+        pytest.skip("s3s-fs replaces bytes and checksum one after the other: a reader may see both halves")
     target.s3().put_object(Bucket=bucket, Key="counter", Body=b"0")
     steps = 4
 

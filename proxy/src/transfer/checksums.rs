@@ -63,7 +63,7 @@ fn put(sent: &mut HeaderMap, checksum: &Checksum) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Puts the checksum of a part in the place of whatever is shown.
+/// Puts a checksum, or none, in the place of whatever is shown.
 pub(super) fn replace(sent: &mut HeaderMap, checksum: Option<&Checksum>) -> Result<(), Refusal> {
     for algorithm in Algorithm::ALL {
         sent.remove(algorithm.header());
@@ -73,27 +73,29 @@ pub(super) fn replace(sent: &mut HeaderMap, checksum: Option<&Checksum>) -> Resu
 }
 
 impl Transfer {
-    /// Adds the checksum that the gateway keeps, where one is to be shown and the backend has none. A read that does not ask
-    /// for checksums never asks the metadata.
+    /// Puts in the checksum that the gateway keeps, where one is to be shown: of a multipart object in the place of the
+    /// backend's own, which has never heard of what the client asked for, else where the backend has none. A read that does
+    /// not ask for checksums never asks the metadata.
     pub(super) async fn with_kept_checksum(
         &self,
         gateway: &Gateway,
         upstream: &ResponseHeader,
         mut head: Parts,
     ) -> Result<Parts, Refusal> {
-        if self.part.is_some() || !are_shown(&self.admitted.request, upstream) || shown_value(&head.headers).is_some() {
+        if self.part.is_some() || !are_shown(&self.admitted.request, upstream) {
             return Ok(head);
         }
         let etag = head.headers.get(header::ETAG).and_then(|etag| etag.to_str().ok()).map(unquoted).unwrap_or_default();
         let routed = self.admitted.routed()?;
         // What a home keeps itself is not kept here, the checksums of multipart uploads excepted.
-        if routed.home.capabilities().trailing_checksums && multipart_parts(etag).is_none() {
+        let is_the_homes = routed.home.capabilities().trailing_checksums || shown_value(&head.headers).is_some();
+        if is_the_homes && multipart_parts(etag).is_none() {
             return Ok(head);
         }
         if let Some(length) = whole_length(upstream) {
             let kept = gateway.kept_checksum(&routed.route, self.admitted.key()?, etag, length).await;
             if let Some(checksum) = kept {
-                put(&mut head.headers, &checksum)?;
+                replace(&mut head.headers, Some(&checksum))?;
             }
         }
         Ok(head)
