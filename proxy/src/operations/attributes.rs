@@ -1,8 +1,8 @@
 //! GetObjectAttributes, answered from HEAD: several servers take the request for a plain GET.
 use super::{
-    copy::content_length,
     home::etag_of,
     parameters::{PAGE, parse_number},
+    source::content_length,
 };
 use crate::{
     admit::Admitted,

@@ -1,7 +1,8 @@
 //! UploadPartCopy: a part of a multipart upload from an object, inside a backend or streamed through.
 use super::{
-    copy::{SOURCE_VERSION_ID, Source, check_size, content_length, header_once, judge_source, or_now, pin_source},
+    copy::or_now,
     home::{done, etag_of, explain},
+    source::{SOURCE_VERSION_ID, Source, check_size, content_length, header_once, judge_source, pin_source},
     upload_id::OpenedUpload,
 };
 use crate::{

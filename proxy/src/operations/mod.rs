@@ -17,6 +17,7 @@ mod listing_lent;
 mod multipart;
 mod parameters;
 mod parts;
+mod source;
 mod tagging;
 mod upload_checksum;
 mod upload_id;

@@ -14,7 +14,6 @@ use s3gateway_filters::payload::ChunkedEncoder;
 use s3gateway_s3::{
     PhysicalBucket,
     checksum::{Algorithm, Checksum, Hasher, render_value},
-    xml::VersioningConfiguration,
 };
 use std::{
     future::Future,
@@ -34,8 +33,9 @@ const SLOWEST_COPY: u64 = 64 << 10;
 /// A pooled HTTP client for all backends.
 pub struct Client {
     connector: Connector,
-    seen: Cache<(BackendId, PhysicalBucket), ()>,
-    versioned: Cache<(BackendId, PhysicalBucket), ()>,
+    /// Buckets seen lately at their backends, and those seen to keep versions there.
+    pub(super) seen: Cache<(BackendId, PhysicalBucket), ()>,
+    pub(super) versioned: Cache<(BackendId, PhysicalBucket), ()>,
     /// For a whole answer, from the request sent to its last byte: the read timeout bounds two reads only, and an answer
     /// that drips never runs into it.
     answer_timeout: Duration,
@@ -78,56 +78,6 @@ impl Client {
             versioned: seen(),
             answer_timeout: settings.read_timeout * 2,
         }
-    }
-
-    /// Passes a bucket that its backend knows. Asks at most once in a while for each bucket, whoever wants to know.
-    ///
-    /// # Errors
-    /// [`UpstreamError::Malformed`] for a bucket that the backend has lost; as [`Client::send`].
-    pub async fn require_bucket(
-        &self,
-        backend: &UpstreamBackend,
-        bucket: &PhysicalBucket,
-    ) -> Result<(), UpstreamError> {
-        let look = async {
-            match self.send(backend, UpstreamRequest::new(Method::HEAD, bucket, None), Bytes::new()).await {
-                Err(UpstreamError::Refused(refused)) if refused.status == 404 => Err(UpstreamError::LOST_BUCKET),
-                other => other.map(|_| ()),
-            }
-        };
-        let seen = self.seen.try_get_with((backend.id().clone(), bucket.clone()), look);
-        Box::pin(seen).await.map_err(|error| (*error).clone())
-    }
-
-    /// Whether the backend refuses the gateway itself: a HeadBucket asks for nothing that a client could have got wrong.
-    /// To be asked where a 400 does not say yet whom it means.
-    pub async fn is_refused(&self, backend: &UpstreamBackend, bucket: &PhysicalBucket) -> bool {
-        match self.send(backend, UpstreamRequest::new(Method::HEAD, bucket, None), Bytes::new()).await {
-            Err(UpstreamError::OurCredentials(_)) => true,
-            Err(UpstreamError::Refused(refused)) => refused.status == StatusCode::BAD_REQUEST.as_u16(),
-            _ => false,
-        }
-    }
-
-    /// Passes a bucket of which its backend keeps versions, or has kept some. Asks at most once in a while for each bucket.
-    ///
-    /// # Errors
-    /// [`UpstreamError::LOST_VERSIONS`]; as [`Client::send`].
-    pub async fn require_versions(
-        &self,
-        backend: &UpstreamBackend,
-        bucket: &PhysicalBucket,
-    ) -> Result<(), UpstreamError> {
-        let look = async {
-            let answer = self.send(backend, versioning_question(bucket), Bytes::new()).await?;
-            match VersioningConfiguration::parse(&answer.body) {
-                Ok(VersioningConfiguration(state)) if state.is_set() => Ok(()),
-                Ok(_) => Err(UpstreamError::LOST_VERSIONS),
-                Err(_) => Err(UpstreamError::Malformed("no state of versioning")),
-            }
-        };
-        let seen = self.versioned.try_get_with((backend.id().clone(), bucket.clone()), look);
-        Box::pin(seen).await.map_err(|error| (*error).clone())
     }
 
     /// Sends a request with a small body and takes the whole answer. A request that failed on a pooled connection
@@ -352,11 +302,6 @@ impl Download<'_> {
         }
         Ok(piece)
     }
-}
-
-/// Asks a backend whether it keeps versions of a bucket.
-pub(crate) fn versioning_question(bucket: &PhysicalBucket) -> UpstreamRequest {
-    UpstreamRequest::new(Method::GET, bucket, None).query("versioning", "")
 }
 
 fn sign(

@@ -6,10 +6,11 @@ mod discovery;
 mod error;
 mod request;
 mod signer;
+mod standing;
 
 pub use backend::{Backends, UpstreamBackend};
 pub use breaker::{Breaker, BreakerState, Outcome};
-pub(crate) use client::versioning_question;
 pub use client::{Client, Download, UpstreamAnswer};
 pub use error::{BackendError, UpstreamError, error_code};
 pub use request::UpstreamRequest;
+pub(crate) use standing::versioning_question;

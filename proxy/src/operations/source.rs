@@ -1,0 +1,239 @@
+//! What a copy reads: finding it, judging the conditions on it, and what is carried over from it.
+use super::{checksums::shown_checksum, home::physical_on};
+use crate::{
+    admit::{Admitted, Routed},
+    gateway::Gateway,
+    refusal::Refusal,
+    upstream::{UpstreamAnswer, UpstreamBackend, UpstreamError, UpstreamRequest},
+    version::{VERSION_ID, of_version},
+};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, Method};
+use s3gateway_filters::{
+    conditions::{Decision, decide_copy_source},
+    residency,
+};
+use s3gateway_s3::{
+    ObjectKey, S3Code, S3Error, S3Request, VersionId,
+    checksum::{Checksum, ChecksumType},
+    copy_source,
+    etag::quoted,
+    uri,
+};
+use s3gateway_store::Route;
+use std::time::{Duration, SystemTime};
+
+/// Largest object that one copy takes (Amazon S3 API Reference, CopyObject).
+pub(super) const MAX_COPY: u64 = 5 << 30;
+/// Headers that put a copy under conditions on its source.
+const SOURCE_CONDITIONS: [&str; 4] = [
+    "x-amz-copy-source-if-match",
+    "x-amz-copy-source-if-none-match",
+    "x-amz-copy-source-if-modified-since",
+    "x-amz-copy-source-if-unmodified-since",
+];
+pub(super) const SOURCE_VERSION_ID: HeaderName = HeaderName::from_static("x-amz-copy-source-version-id");
+
+/// What a copy reads: a key of the same tenant, whose policy allows the copy to be where it goes.
+pub(super) struct Source {
+    pub(super) routed: Routed,
+    pub(super) key: ObjectKey,
+    /// The version that is named, or that was found to be the current one.
+    pub(super) version: Option<VersionId>,
+}
+
+impl Source {
+    /// Its name on the backend that both ends share, for `x-amz-copy-source`.
+    pub(super) fn header(&self) -> Result<String, Refusal> {
+        let physical = physical_on(&self.routed.route, &self.routed.home)?;
+        let object = format!("/{}/{}", physical.for_upstream(), uri::encode_path(self.key.as_str()));
+        Ok(match &self.version {
+            Some(version) => format!("{object}?versionId={}", uri::encode(version.as_str().as_bytes())),
+            None => object,
+        })
+    }
+
+    /// A request for it to its home.
+    pub(super) fn request(&self, method: Method) -> Result<UpstreamRequest, Refusal> {
+        Ok(self.routed.request(method, Some(&self.key))?.version(self.version.as_ref()))
+    }
+
+    /// Whether `backend` can copy it by itself.
+    pub(super) fn is_copied_by(&self, backend: &UpstreamBackend) -> bool {
+        self.routed.home.id() == backend.id() && backend.capabilities().server_side_copy
+    }
+}
+
+impl Gateway {
+    /// Finds the source and asks both policies. `also`: a place that the bytes go to besides the bucket's placement.
+    pub(super) async fn resolve_source(
+        &self,
+        admitted: &Admitted,
+        destination: &Routed,
+        also: Option<&UpstreamBackend>,
+    ) -> Result<Source, Refusal> {
+        let parsed = copy_source::parse(header_once(&admitted.request, "x-amz-copy-source")?)?;
+        let routed = self.resolve(&admitted.tenant, &parsed.bucket).await?;
+        let version = routed.version(parsed.version_id).map_err(|_| S3Code::NoSuchVersion.error())?;
+        let route: &Route = &routed.route;
+        for id in &destination.route.placement {
+            let backend = self.backends.get(id).ok_or(UpstreamError::OutOfService)?;
+            residency::decide(&route.tenant_policy, &route.bucket_policy, backend.place())?;
+        }
+        if let Some(backend) = also {
+            residency::decide(&route.tenant_policy, &route.bucket_policy, backend.place())?;
+        }
+        routed.require_held(&parsed.key)?;
+        Ok(Source { routed, key: parsed.key, version })
+    }
+
+    /// HEAD of the source at its home. Where it is one of several versions, what is copied later is held to that one.
+    pub(super) async fn head_source(&self, source: &mut Source) -> Result<UpstreamAnswer, Refusal> {
+        let request = source.request(Method::HEAD)?;
+        let head = match self.ask_home(&source.routed, request, Bytes::new()).await {
+            Ok(head) => head,
+            Err(error) => return Err(self.explain_source(source, error).await),
+        };
+        if source.version.is_none() && source.routed.route.versioning.is_set() {
+            source.version = self.shown_version(&source.routed, head.header(VERSION_ID.as_str())).await;
+        }
+        Ok(head)
+    }
+
+    /// What it means for a copy that the source's home refuses it: a delete marker has nothing that could be copied (Amazon
+    /// S3 API Reference, CopyObject, `x-amz-copy-source`).
+    pub(super) async fn explain_source(&self, source: &Source, error: UpstreamError) -> Refusal {
+        let missed = matches!(&error, UpstreamError::Refused(refused) if matches!(refused.status, 404 | 405));
+        if let (true, Some(version)) = (missed, &source.version) {
+            match self.find_delete_marker(&source.routed, &source.key, Some(version)).await {
+                Ok(Some(_)) => return S3Code::InvalidRequest.because(DELETED_SOURCE).into(),
+                Ok(None) => {}
+                Err(refusal) => return refusal,
+            }
+        }
+        of_version(error, source.version.as_ref())
+    }
+
+    /// The checksum that the copy takes over: that of the source's bytes. A composite one is of parts, which a copy has not.
+    pub(super) async fn checksum_to_carry(
+        &self,
+        source: &Source,
+        shown: &HeaderMap,
+        etag: &str,
+        size: u64,
+    ) -> Option<Checksum> {
+        let kept = match shown_checksum(shown) {
+            Some(checksum) => Some(checksum),
+            None => self.kept_checksum(&source.routed.route, &source.key, etag, size).await,
+        };
+        kept.filter(|checksum| checksum.kind == ChecksumType::FullObject)
+    }
+}
+
+const DELETED_SOURCE: &str =
+    "The source of a copy request may not specifically refer to a delete marker by version id.";
+
+/// A header that must be there exactly once.
+pub(super) fn header_once<'r>(request: &'r S3Request, name: &'static str) -> Result<&'r str, S3Error> {
+    let mut values = request.headers.get_all(name).iter();
+    let value = match (values.next(), values.next()) {
+        (Some(value), None) => std::str::from_utf8(value.as_bytes()).ok(),
+        _ => None,
+    };
+    value.ok_or_else(|| {
+        S3Code::InvalidArgument
+            .because(format!("The header {name} must be given once, in UTF-8."))
+            .with("ArgumentName", name)
+    })
+}
+
+/// Decides the conditions on the source by what its home says of it, whatever that home makes of conditions.
+///
+/// # Errors
+/// `PreconditionFailed`.
+pub(super) fn judge_source(request: &S3Request, source: &HeaderMap, etag: &str) -> Result<(), S3Error> {
+    let modified = source.get(http::header::LAST_MODIFIED).and_then(|v| v.to_str().ok()).and_then(parse_http_date);
+    match decide_copy_source(&request.headers, etag, modified) {
+        Decision::Proceed => Ok(()),
+        Decision::NotModified | Decision::PreconditionFailed => {
+            Err(S3Code::PreconditionFailed.error().with("Condition", "x-amz-copy-source-If-Match"))
+        }
+    }
+}
+
+/// Holds the backend to the source that was judged, where the copy is under conditions.
+pub(super) fn pin_source(request: UpstreamRequest, client: &S3Request, etag: &str) -> UpstreamRequest {
+    match SOURCE_CONDITIONS.iter().any(|name| client.headers.contains_key(*name)) && !etag.is_empty() {
+        true => request.header("x-amz-copy-source-if-match", quoted(etag)),
+        false => request,
+    }
+}
+
+fn parse_http_date(text: &str) -> Option<SystemTime> {
+    let format = time::macros::format_description!(
+        "[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT"
+    );
+    let seconds = time::PrimitiveDateTime::parse(text, format).ok()?.assume_utc().unix_timestamp();
+    Some(SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(seconds).ok()?))
+}
+
+/// The object's size in an answer to HEAD; one that says none is taken for small.
+pub(super) fn content_length(head: &UpstreamAnswer) -> u64 {
+    head.header("content-length").parse().unwrap_or_default()
+}
+
+/// # Errors
+/// `InvalidRequest` for more than one copy takes.
+pub(super) fn check_size(bytes: u64) -> Result<(), S3Error> {
+    match bytes {
+        0..=MAX_COPY => Ok(()),
+        _ => Err(S3Code::InvalidRequest.because(format!(
+            "The specified copy source is larger than the maximum allowable size for a copy source: {MAX_COPY}"
+        ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+
+    fn request(headers: &[(&'static str, &'static str)]) -> S3Request {
+        let mut map = HeaderMap::new();
+        map.insert("host", HeaderValue::from_static("localhost"));
+        for (name, value) in headers {
+            map.append(HeaderName::from_static(name), HeaderValue::from_static(value));
+        }
+        S3Request::parse(&Method::PUT, "/mine/k", map.clone(), &[]).expect("a request")
+    }
+
+    #[test]
+    fn the_source_is_judged_here() {
+        let mut source = HeaderMap::new();
+        source.insert("last-modified", HeaderValue::from_static("Fri, 02 Jan 2026 03:04:05 GMT"));
+        for (condition, ok) in [
+            (("x-amz-copy-source-if-match", "\"a\""), true),
+            (("x-amz-copy-source-if-match", "\"b\""), false),
+            (("x-amz-copy-source-if-none-match", "\"a\""), false),
+            (("x-amz-copy-source-if-modified-since", "Fri, 02 Jan 2026 03:04:04 GMT"), true),
+            (("x-amz-copy-source-if-modified-since", "Fri, 02 Jan 2026 03:04:05 GMT"), false),
+            (("x-amz-copy-source-if-unmodified-since", "Fri, 02 Jan 2026 03:04:05 GMT"), true),
+            (("x-amz-copy-source-if-unmodified-since", "Fri, 02 Jan 2026 03:04:04 GMT"), false),
+        ] {
+            assert_eq!(judge_source(&request(&[condition]), &source, "\"a\"").is_ok(), ok, "{condition:?}");
+        }
+    }
+
+    #[test]
+    fn sizes_and_dates() {
+        assert!(check_size(MAX_COPY).is_ok());
+        assert_eq!(check_size(MAX_COPY + 1).map_err(|e| e.code), Err(S3Code::InvalidRequest));
+        assert_eq!(
+            parse_http_date("Thu, 01 Jan 1970 00:01:00 GMT"),
+            Some(SystemTime::UNIX_EPOCH + Duration::from_secs(60))
+        );
+        for text in ["", "yesterday", "2026-01-02T03:04:05Z"] {
+            assert_eq!(parse_http_date(text), None, "{text}");
+        }
+    }
+}
