@@ -16,7 +16,8 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 use http::Method;
 use s3gateway_s3::{
     ObjectKey, Operation, S3Code, S3Error, S3Request,
-    etag::{quoted, unquoted},
+    checksum::{Algorithm, ChecksumType},
+    etag::{multipart_parts, quoted, unquoted},
     xml::{ListBucketResult, ListVersion, ObjectEntry},
 };
 
@@ -197,18 +198,28 @@ fn last_name(contents: &[ObjectEntry], common_prefixes: &[String]) -> Option<Str
     object.max(common_prefixes.last().map(String::as_str)).map(str::to_owned)
 }
 
+/// Algorithm and type of the checksum that the home keeps of an object; of one that was made of parts it has never heard
+/// what the client asked for.
+fn shown_checksum(object: &ObjectEntry) -> (Vec<String>, Option<String>) {
+    let known = |name: &&String| Algorithm::from_name(name).is_some();
+    let algorithms: Vec<String> = object.checksum_algorithms.iter().filter(known).cloned().collect();
+    if algorithms.is_empty() || multipart_parts(unquoted(&object.etag)).is_some() {
+        return (Vec::new(), None);
+    }
+    let kind = object.checksum_type.as_deref().and_then(ChecksumType::from_name);
+    (algorithms, kind.map(|kind| kind.name().to_owned()))
+}
+
 /// The client's document: its own bucket name, its own parameters, and of the objects only what is theirs.
 fn render(bucket: &str, asked: &ListParameters, page: Page, seal: impl FnOnce(&str) -> String) -> ListBucketResult {
     let is_v1 = asked.version == ListVersion::V1;
     let contents: Vec<ObjectEntry> = page
         .contents
         .into_iter()
-        .map(|object| ObjectEntry {
-            etag: quoted(&object.etag),
-            checksum_algorithms: Vec::new(),
-            checksum_type: None,
-            storage_class: "STANDARD".to_owned(),
-            ..object
+        .map(|object| {
+            let (checksum_algorithms, checksum_type) = shown_checksum(&object);
+            let storage_class = "STANDARD".to_owned();
+            ObjectEntry { etag: quoted(&object.etag), checksum_algorithms, checksum_type, storage_class, ..object }
         })
         .collect();
     ListBucketResult {
@@ -306,6 +317,29 @@ mod tests {
         assert_eq!(next, "continuation-token=plain&encoding-type=url&list-type=2&max-keys=1000");
         let v1 = upstream("/mine?marker=m&delimiter=%2F", None);
         assert_eq!(v1, "delimiter=%2F&encoding-type=url&marker=m&max-keys=1000");
+    }
+
+    #[test]
+    fn checksums_are_the_homes_own_or_none() {
+        for (etag, algorithm, kind, want) in [
+            ("abc", "CRC32", Some("FULL_OBJECT"), (vec!["CRC32"], Some("FULL_OBJECT"))),
+            ("abc", "CRC32", Some("evil"), (vec!["CRC32"], None)),
+            ("abc", "evil", Some("FULL_OBJECT"), (vec![], None)),
+            ("\"0123456789abcdef0123456789abcdef-2\"", "CRC64NVME", Some("FULL_OBJECT"), (vec![], None)),
+        ] {
+            let object = ObjectEntry {
+                key: "a".to_owned(),
+                last_modified: SystemTime::UNIX_EPOCH,
+                etag: etag.to_owned(),
+                checksum_algorithms: vec![algorithm.to_owned()],
+                checksum_type: kind.map(str::to_owned),
+                size: 1,
+                storage_class: String::new(),
+            };
+            let (algorithms, shown) = shown_checksum(&object);
+            let algorithms: Vec<&str> = algorithms.iter().map(String::as_str).collect();
+            assert_eq!((algorithms, shown.as_deref()), want, "{etag} {algorithm} {kind:?}");
+        }
     }
 
     #[test]
