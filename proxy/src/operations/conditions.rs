@@ -1,12 +1,13 @@
 //! Conditions on writes, on every backend: decided here by what stands at the home, while no other write of the key is
 //! in flight through any gateway, and left to the backend to hold as well where it can.
 use super::home::etag_of;
-use crate::{admit::Routed, gateway::Gateway, refusal::Refusal, upstream::UpstreamRequest};
+use crate::{admit::Routed, answer::RequestId, gateway::Gateway, refusal::Refusal, upstream::UpstreamRequest};
 use s3gateway_config::Capabilities;
 use s3gateway_s3::{
     ObjectKey, S3Code, S3Error, S3Request, VersionId,
     etag::{ETag, ETagCondition, unquoted},
 };
+use s3gateway_store::{DirtyKey, queue::Mark};
 
 /// The conditions that a write is under.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -115,6 +116,30 @@ fn not_implemented(what: &str) -> S3Error {
 }
 
 impl Gateway {
+    /// Marks a key for a write under these conditions, maybe none; where there are some, they hold until it is settled.
+    ///
+    /// # Errors
+    /// As [`Gateway::intent`] or [`Gateway::intent_alone`], and [`Gateway::decide_conditions`]: then no mark is left.
+    pub(crate) async fn intent_under(
+        &self,
+        conditions: &WriteConditions,
+        routed: &Routed,
+        dirty: &DirtyKey,
+        request_id: RequestId,
+    ) -> Result<Mark, Refusal> {
+        if conditions.is_empty() {
+            return self.intent(dirty, request_id).await;
+        }
+        let mark = self.intent_alone(dirty, request_id).await?;
+        match self.decide_conditions(routed, &dirty.key, conditions).await {
+            Ok(()) => Ok(mark),
+            Err(refusal) => {
+                self.release(dirty, &mark).await;
+                Err(refusal)
+            }
+        }
+    }
+
     /// Decides conditions by what stands at the key now. They hold from then on only under a lease that is alone.
     ///
     /// # Errors
@@ -140,15 +165,10 @@ impl Gateway {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::{HeaderMap, HeaderName, HeaderValue, Method};
+    use http::Method;
 
     fn parse(headers: &[(&'static str, &'static str)]) -> Result<WriteConditions, S3Code> {
-        let mut map = HeaderMap::new();
-        map.insert("host", HeaderValue::from_static("localhost"));
-        for (name, value) in headers {
-            map.append(HeaderName::from_static(name), HeaderValue::from_static(value));
-        }
-        let request = S3Request::parse(&Method::DELETE, "/mine/k", map.clone(), &[]).expect("a request");
+        let request = super::super::testing::request(Method::DELETE, "/mine/k", headers);
         WriteConditions::parse(&request).map_err(|e| e.code)
     }
 

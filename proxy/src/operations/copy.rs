@@ -240,16 +240,11 @@ pub(super) fn or_now(time: SystemTime) -> SystemTime {
 
 #[cfg(test)]
 mod tests {
+    use super::super::testing;
     use super::*;
-    use http::{HeaderMap, HeaderName, HeaderValue};
 
     fn request(headers: &[(&'static str, &'static str)]) -> S3Request {
-        let mut map = HeaderMap::new();
-        map.insert("host", HeaderValue::from_static("localhost"));
-        for (name, value) in headers {
-            map.append(HeaderName::from_static(name), HeaderValue::from_static(value));
-        }
-        S3Request::parse(&Method::PUT, "/mine/k", map.clone(), &[]).expect("a request")
+        testing::request(Method::PUT, "/mine/k", headers)
     }
 
     #[test]

@@ -202,16 +202,11 @@ fn render_outcomes(keeps_versions: bool, delete: &Delete, outcomes: &Outcomes<'_
 
 #[cfg(test)]
 mod tests {
+    use super::super::testing;
     use super::*;
-    use http::{HeaderMap, HeaderName, HeaderValue};
 
     fn request(headers: &[(&'static str, &'static str)]) -> S3Request {
-        let mut map = HeaderMap::new();
-        map.insert("host", HeaderValue::from_static("localhost"));
-        for (name, value) in headers {
-            map.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
-        }
-        S3Request::parse(&Method::POST, "/mine?delete", map.clone(), &[]).expect("a request")
+        testing::request(Method::POST, "/mine?delete", headers)
     }
 
     #[test]

@@ -94,14 +94,7 @@ impl Gateway {
         let (routed, request_id) = (admitted.routed()?, admitted.request_id);
         let route = &routed.route;
         let dirty = DirtyKey { bucket: route.bucket.clone(), key: key.clone() };
-        let mark = match conditions.is_empty() {
-            true => self.intent(&dirty, request_id).await?,
-            false => self.intent_alone(&dirty, request_id).await?,
-        };
-        if let Err(refusal) = self.decide_conditions(routed, key, conditions).await {
-            self.release(&dirty, &mark).await;
-            return Err(refusal);
-        }
+        let mark = self.intent_under(conditions, routed, &dirty, request_id).await?;
         let result = self.while_marked(&dirty, &mark, write).await;
         if let Ok(value) = &result {
             self.store_lent_tags(route, key, etag(value), tags).await?;

@@ -19,6 +19,8 @@ mod parameters;
 mod parts;
 mod source;
 mod tagging;
+#[cfg(test)]
+mod testing;
 mod upload_checksum;
 mod upload_id;
 mod versioning;

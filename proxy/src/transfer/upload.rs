@@ -205,13 +205,8 @@ impl Upload {
 
     /// Waits until the key is marked, with enough of the lease left for the backend's answer, and decides the conditions.
     async fn await_mark(&mut self, gateway: &Gateway, admitted: &Admitted) -> Result<(), Refusal> {
-        let request_id = admitted.request_id;
-        if !self.conditions.is_empty() {
-            // Not repeated, so that there is no mark yet.
-            let mark = gateway.intent_alone(&self.dirty, request_id).await?;
-            self.marking = Marking::Made(mark, Instant::now());
-            return gateway.decide_conditions(admitted.routed()?, &self.dirty.key, &self.conditions).await;
-        }
+        let routed = admitted.routed()?;
+        let intent = || gateway.intent_under(&self.conditions, routed, &self.dirty, admitted.request_id);
         let (mark, since) = match std::mem::replace(&mut self.marking, Marking::Settled) {
             Marking::NotNeeded => {
                 self.marking = Marking::NotNeeded;
@@ -220,9 +215,9 @@ impl Upload {
             Marking::Made(mark, since) => (mark, since),
             Marking::Asked(asked, since) => match asked.await {
                 Ok(mark) => (mark?, since),
-                Err(_) => (gateway.intent(&self.dirty, request_id).await?, Instant::now()),
+                Err(_) => (intent().await?, Instant::now()),
             },
-            Marking::Settled => (gateway.intent(&self.dirty, request_id).await?, Instant::now()),
+            Marking::Settled => (intent().await?, Instant::now()),
         };
         let since = if since.elapsed() > LEASE_AGE {
             gateway.queue.renew(&self.dirty, &mark, gateway.lease()).await?;
@@ -319,10 +314,7 @@ impl Upload {
             // What came as a trailer is known before anything is sent, so a header will do.
             request = request.header(checksum.algorithm.header(), checksum.value.clone());
         }
-        if let Err(refusal) = self.await_mark(gateway, admitted).await {
-            self.settle_refused(gateway, true).await;
-            return Err(refusal);
-        }
+        self.await_mark(gateway, admitted).await?;
         let answer: UpstreamAnswer = match gateway.client.send(&home, request, Bytes::new()).await {
             Ok(answer) => answer,
             Err(error) => {

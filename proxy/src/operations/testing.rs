@@ -1,0 +1,13 @@
+//! Requests for the tests of operations.
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use s3gateway_s3::S3Request;
+
+/// A request with these headers and a host.
+pub(super) fn request(method: Method, target: &str, headers: &[(&'static str, &'static str)]) -> S3Request {
+    let mut map = HeaderMap::new();
+    map.insert("host", HeaderValue::from_static("localhost"));
+    for (name, value) in headers {
+        map.append(HeaderName::from_static(name), HeaderValue::from_static(value));
+    }
+    S3Request::parse(&method, target, map, &[]).expect("a request")
+}
