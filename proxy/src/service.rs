@@ -5,7 +5,7 @@ use crate::{
     gateway::Gateway,
     metrics::RequestOutcome,
     refusal::Refusal,
-    transfer::{self, Transfer, Verdict},
+    transfer::{self, MAX_ATTEMPTS, ObjectRead, Transfer, Unserved, Verdict},
     upstream::UpstreamError,
 };
 use async_trait::async_trait;
@@ -81,9 +81,6 @@ fn check_certificate(certificate: &str, key: &str) -> Result<(), String> {
     let config = ServerConfig::builder().with_no_client_auth().with_single_cert(chain, private);
     config.map(|_| ()).map_err(|error| unusable(&error.to_string()))
 }
-
-/// A home, its replicas, and one more try of each on a fresh connection.
-const MAX_ATTEMPTS: usize = 12;
 
 /// Tells Pingora to stop once the stop is asked for and requests in flight are done, or the grace is over.
 struct Drained {
@@ -181,6 +178,7 @@ impl ProxyHttp for S3Service {
                 ctx.transfer = Some(transfer);
                 return Ok(false);
             }
+            Ok(Verdict::Read(read)) => return self.serve(session, read, ctx).await.map(|()| true),
             Ok(Verdict::Answer(answer)) => answer,
             Err(refusal) => self.render_refusal(session, &refusal, ctx),
         };
@@ -190,7 +188,7 @@ impl ProxyHttp for S3Service {
 
     async fn upstream_peer(&self, _: &mut Session, ctx: &mut Context) -> Result<Box<HttpPeer>> {
         ctx.attempt_started = Instant::now();
-        ctx.transfer()?.choose(&self.gateway).await.map_err(|refusal| ctx.refuse(refusal))
+        ctx.transfer()?.choose().map_err(|refusal| ctx.refuse(refusal))
     }
 
     async fn upstream_request_filter(
@@ -271,8 +269,9 @@ impl ProxyHttp for S3Service {
 
     fn fail_to_connect(&self, _: &mut Session, _: &HttpPeer, ctx: &mut Context, mut error: Box<Error>) -> Box<Error> {
         if let Some(transfer) = ctx.transfer.as_deref_mut() {
-            error.set_retry(transfer.lost_before_request(error.etype().as_str()));
+            transfer.lost_before_request(error.etype().as_str());
         }
+        error.set_retry(false);
         error
     }
 
@@ -296,12 +295,8 @@ impl ProxyHttp for S3Service {
         let retry = match (ctx.transfer.as_deref_mut(), &ctx.refusal) {
             _ if answered || from_client => false,
             (Some(transfer), None) => transfer.lost_in_flight(error.etype().as_str(), reused, replayable),
-            (Some(transfer), Some(Refusal::Upstream(cause))) => transfer.may_fail_over(cause),
             _ => false,
         };
-        if retry {
-            ctx.refusal = None;
-        }
         error.set_retry(retry);
         error
     }
@@ -360,6 +355,19 @@ impl ProxyHttp for S3Service {
 }
 
 impl S3Service {
+    /// Streams an object down, or answers why not.
+    async fn serve(&self, session: &mut Session, mut read: Box<ObjectRead>, ctx: &mut Context) -> Result<()> {
+        let (refusal, headers) = match read.serve(&self.gateway, session, ctx.request_id).await {
+            Ok(()) => return Ok(()),
+            Err(Unserved::Broken(error)) => return Err(error),
+            Err(Unserved::Refused(Refusal::ClientGone, _)) => return Err(ctx.refuse(Refusal::ClientGone)),
+            Err(Unserved::Refused(refusal, headers)) => (refusal, headers),
+        };
+        let mut answer = self.render_refusal(session, &refusal, ctx);
+        answer.headers.extend(headers);
+        self.write(session, answer, ctx).await
+    }
+
     fn render_refusal(&self, session: &Session, refusal: &Refusal, ctx: &mut Context) -> Answer {
         let error = refusal.to_s3();
         self.gateway.metrics.observe_error(error.code);

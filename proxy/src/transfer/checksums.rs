@@ -1,7 +1,7 @@
 //! Which checksum the head of an object shows.
 //! Source: Amazon S3 API Reference, GetObject and HeadObject (`x-amz-checksum-mode`, `x-amz-checksum-type`); Amazon S3 User
 //! Guide, "Checking object integrity in Amazon S3".
-use super::Transfer;
+use super::ObjectRead;
 use crate::{gateway::Gateway, refusal::Refusal};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, response::Parts};
 use pingora_http::ResponseHeader;
@@ -72,7 +72,7 @@ pub(super) fn replace(sent: &mut HeaderMap, checksum: Option<&Checksum>) -> Resu
     checksum.map_or(Ok(()), |checksum| put(sent, checksum))
 }
 
-impl Transfer {
+impl ObjectRead {
     /// Puts in the checksum that the gateway keeps, where one is to be shown: of a multipart object in the place of the
     /// backend's own, which has never heard of what the client asked for, else where the backend has none. A read that does
     /// not ask for checksums never asks the metadata.

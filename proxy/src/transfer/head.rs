@@ -237,14 +237,13 @@ pub(super) fn render_object_head(
 
 /// What S3 says of the delete marker that a read has met (Amazon S3 User Guide, "Working with delete markers"). `named`:
 /// the read was of the marker itself, which nothing but a delete is allowed on.
-pub(super) fn put_delete_marker(headers: &mut HeaderMap, marker: &VersionEntry, named: bool) -> Result<(), Refusal> {
-    headers.insert(DELETE_MARKER, HeaderValue::from_static("true"));
-    headers.insert(VERSION_ID, header_value(&marker.version_id)?);
+pub(super) fn delete_marker_headers(marker: &VersionEntry, named: bool) -> Vec<(HeaderName, String)> {
+    let mut headers = vec![(DELETE_MARKER, "true".to_owned()), (VERSION_ID, marker.version_id.clone())];
     if named {
-        headers.insert(header::ALLOW, HeaderValue::from_static("DELETE"));
-        headers.insert(header::LAST_MODIFIED, header_value(&httpdate::fmt_http_date(marker.object.last_modified))?);
+        headers.push((header::ALLOW, "DELETE".to_owned()));
+        headers.push((header::LAST_MODIFIED, httpdate::fmt_http_date(marker.object.last_modified)));
     }
-    Ok(())
+    headers
 }
 
 fn header_value(text: &str) -> Result<HeaderValue, Refusal> {

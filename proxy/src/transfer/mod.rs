@@ -4,6 +4,7 @@
 mod checksums;
 mod head;
 mod part;
+mod read;
 mod receive;
 mod upload;
 
@@ -12,54 +13,47 @@ use crate::{
     answer::{Answer, RequestId, response_head},
     gateway::Gateway,
     refusal::{Refusal, by_status},
-    upstream::{BackendError, Outcome, UpstreamBackend, UpstreamError, UpstreamRequest, error_code},
-    version::VERSION_ID,
+    upstream::{BackendError, MAX_ERROR_DOCUMENT, Outcome, UpstreamBackend, UpstreamError, error_code},
 };
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header, response::Parts};
-use part::PartRead;
-use pingora_core::upstreams::peer::HttpPeer;
+use http::{HeaderMap, HeaderValue, StatusCode, header, response::Parts};
+use pingora_core::{ErrorType, upstreams::peer::HttpPeer};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::Session;
 use receive::{expect, parse, read_document, read_whole};
-use s3gateway_filters::payload::{self, Framing};
-use s3gateway_s3::{Operation, S3Code, S3Error, VersionId, etag, xml::VersionEntry};
-use s3gateway_store::{DirtyKey, ObjectCopy};
+use s3gateway_filters::payload;
+use s3gateway_s3::{Operation, S3Code, S3Error, etag};
 use std::{
-    collections::VecDeque,
     sync::Arc,
     time::{Instant, SystemTime},
 };
 use upload::Upload;
 
+pub(crate) use read::{ObjectRead, Unserved};
+
 /// Pooled connections that turned out to be closed before a request is given up on that account.
-const MAX_STALE: u32 = 3;
+const MAX_STALE: usize = 3;
+/// Attempts of one upload.
+pub(crate) const MAX_ATTEMPTS: usize = 1 + MAX_STALE;
 
 /// What the head of a request leads to.
 pub(crate) enum Verdict {
-    /// Stream it between client and backend.
+    /// Stream it down.
+    Read(Box<ObjectRead>),
+    /// Stream it up.
     Forward(Box<Transfer>),
     /// Answered here.
     Answer(Answer),
 }
 
-/// A streamed request between Pingora's hooks.
+/// A streamed upload between Pingora's hooks.
 pub(crate) struct Transfer {
     admitted: Admitted,
-    upload: Option<Upload>,
-    /// The version that is to be read, which only the home has; `None`: the current object.
-    version: Option<VersionId>,
-    /// The part that a read is of.
-    part: Option<PartRead>,
-    serving: Option<Arc<UpstreamBackend>>,
-    /// Why the home does not serve this read any more.
-    home_lost: Option<UpstreamError>,
-    /// Replicas proven to hold the current object, once asked for.
-    replicas: Option<VecDeque<(Arc<UpstreamBackend>, ObjectCopy)>>,
-    /// The copy that is being served instead of the home's.
-    copy: Option<ObjectCopy>,
-    stale: u32,
-    /// A backend's error document, collected to be replaced, and the status it came with.
+    upload: Upload,
+    /// Why the home did not take it.
+    lost: Option<UpstreamError>,
+    stale: usize,
+    /// The backend's error document, collected to be replaced, and the status it came with.
     error_document: Option<(u16, BytesMut)>,
 }
 
@@ -76,12 +70,7 @@ pub(crate) async fn begin(
     let admitted = gateway.admit(request, request_id, tls, SystemTime::now()).await?;
     match admitted.request.operation {
         Operation::GetObject | Operation::HeadObject => {
-            let mut transfer = Transfer::download(admitted, framing)?;
-            if let Some(number) = transfer.admitted.request.part_number()? {
-                let found = PartRead::locate(gateway, &transfer.admitted, transfer.version.as_ref(), number);
-                transfer.part = Some(Box::pin(found).await?);
-            }
-            Ok(Verdict::Forward(transfer))
+            Ok(Verdict::Read(ObjectRead::prepare(gateway, admitted, framing).await?))
         }
         Operation::PutObject | Operation::UploadPart => {
             let plan = payload::plan(&admitted.request, &admitted.verified, framing)?;
@@ -104,127 +93,24 @@ pub(crate) async fn begin(
 }
 
 impl Transfer {
-    fn new(admitted: Admitted, upload: Option<Upload>, version: Option<VersionId>) -> Self {
-        Self {
-            admitted,
-            upload,
-            version,
-            part: None,
-            serving: None,
-            home_lost: None,
-            replicas: None,
-            copy: None,
-            stale: 0,
-            error_document: None,
-        }
-    }
-
-    fn download(admitted: Admitted, framing: Framing) -> Result<Box<Self>, Refusal> {
-        if framing.chunked || framing.content_length.is_some_and(|length| length > 0) {
-            return Err(S3Code::InvalidRequest.because("This operation takes no request body.").into());
-        }
-        head::refuse_unserved_parameters(&admitted.request)?;
-        let version = admitted.routed()?.version(admitted.request.version_id()?)?;
-        let rule = admitted.routed()?.home.capabilities().keys;
-        if s3gateway_filters::keys::check(rule, admitted.key()?).is_err() {
-            return Err(S3Code::NoSuchKey.into());
-        }
-        Ok(Box::new(Self::new(admitted, None, version)))
-    }
-
     fn upload(gateway: &Arc<Gateway>, admitted: Admitted, mut upload: Upload) -> Box<Self> {
         upload.ask_for_mark(gateway, &admitted);
-        Box::new(Self::new(admitted, Some(upload), None))
+        Box::new(Self { admitted, upload, lost: None, stale: 0, error_document: None })
     }
 
-    /// Chooses who serves this attempt: the home, or for reads a replica that is proven to be current.
-    pub(crate) async fn choose(&mut self, gateway: &Gateway) -> Result<Box<HttpPeer>, Refusal> {
-        let routed = self.admitted.routed()?;
-        if self.home_lost.is_none() {
-            if let Some(peer) = routed.home.peer(Instant::now()) {
-                self.serving = Some(routed.home.clone());
-                return Ok(peer);
-            }
-            self.home_lost = Some(UpstreamError::OutOfService);
+    /// Where the home is to be reached.
+    pub(crate) fn choose(&mut self) -> Result<Box<HttpPeer>, Refusal> {
+        if let Some(error) = &self.lost {
+            return Err(error.clone().into());
         }
-        if self.upload.is_some() || self.version.is_some() {
-            return Err(self.home_loss());
-        }
-        if self.replicas.is_none() {
-            let found = Box::pin(self.current_replicas(gateway)).await;
-            gateway.metrics.observe_failover(found.is_ok());
-            self.replicas = Some(found?);
-        }
-        while let Some((backend, copy)) = self.replicas.as_mut().and_then(VecDeque::pop_front) {
-            if let Some(peer) = backend.peer(Instant::now()) {
-                self.serving = Some(backend);
-                self.copy = Some(copy);
-                return Ok(peer);
-            }
-        }
-        Err(self.home_loss())
+        Ok(self.admitted.routed()?.home.peer(Instant::now()).ok_or(UpstreamError::OutOfService)?)
     }
 
-    /// Replicas that hold the object as it is at home: the key is clean, and a worker has verified their copy.
-    async fn current_replicas(
-        &self,
-        gateway: &Gateway,
-    ) -> Result<VecDeque<(Arc<UpstreamBackend>, ObjectCopy)>, Refusal> {
-        let routed = self.admitted.routed()?;
-        let replicas: Vec<_> = gateway.replicas(&routed.route).collect();
-        if replicas.is_empty() {
-            return Err(self.home_loss());
-        }
-        let key = self.admitted.key()?;
-        let dirty = DirtyKey { bucket: routed.route.bucket.clone(), key: key.clone() };
-        if !gateway.queue.is_clean(&dirty).await.unwrap_or(false) {
-            return Err(Refusal::NotProvenClean);
-        }
-        let mut copies = gateway.metadata.copies(&routed.route.bucket, key).await?;
-        if copies.is_empty() {
-            // Clean and without any copy: the last thing converged was its absence.
-            return Err(S3Code::NoSuchKey.into());
-        }
-        // One that a worker has only begun is none.
-        copies.retain(|copy| copy.verified_at > 0);
-        let copy_on = |backend: Arc<UpstreamBackend>| {
-            let copy = copies.iter().find(|c| c.backend == *backend.id())?.clone();
-            Some((backend, copy))
-        };
-        Ok(replicas.into_iter().filter_map(copy_on).collect())
-    }
-
-    fn home_loss(&self) -> Refusal {
-        self.home_lost.clone().unwrap_or(UpstreamError::OutOfService).into()
-    }
-
-    /// Builds the request for the chosen backend from nothing, and starts the body's proof anew.
+    /// Builds the request from nothing, and starts the body's proof anew.
     pub(crate) fn build_request(&mut self) -> Result<RequestHeader, Refusal> {
-        let backend = self.serving.clone().ok_or(UpstreamError::OutOfService)?;
-        let request = match &mut self.upload {
-            Some(upload) => upload.start(&self.admitted, &backend)?,
-            None => self.download_request(&backend)?,
-        };
-        let body: Option<&[u8]> = if self.upload.is_some() { None } else { Some(&[]) };
-        request
-            .sign(&backend, body, SystemTime::now())
-            .map_err(|_| UpstreamError::Malformed("request cannot be signed").into())
-    }
-
-    fn download_request(&self, backend: &UpstreamBackend) -> Result<UpstreamRequest, Refusal> {
-        let routed = self.admitted.routed()?;
-        let physical = routed.route.physical_on(backend.id()).ok_or(UpstreamError::OutOfService)?;
-        let request = UpstreamRequest::new(self.admitted.request.method.clone(), physical, Some(self.admitted.key()?));
-        let request = request.version(self.version.as_ref());
-        head::put_download_headers(request, &self.admitted.request, self.range()?, self.copy.as_ref())
-    }
-
-    /// The range to ask the backend for.
-    fn range(&self) -> Result<Option<head::Range>, Refusal> {
-        match &self.part {
-            Some(part) => Ok(part.range(&self.admitted.request.method)),
-            None => head::range(&self.admitted.request),
-        }
+        let home = &self.admitted.routed()?.home;
+        let signed = self.upload.start(&self.admitted, home)?.sign(home, None, SystemTime::now());
+        signed.map_err(|_| UpstreamError::Malformed("request cannot be signed").into())
     }
 
     /// Passes a piece of the request's body on, as far as it may leave.
@@ -234,148 +120,45 @@ impl Transfer {
         piece: Option<Bytes>,
         end: bool,
     ) -> Result<Option<Bytes>, Refusal> {
-        match &mut self.upload {
-            Some(upload) => upload.pass(gateway, piece, end, &self.admitted).await,
-            None => Ok(None),
-        }
+        self.upload.pass(gateway, piece, end, &self.admitted).await
     }
 
-    /// Takes the backend's head and makes the client's from it; settles the mark of an upload.
+    /// Takes the backend's head, settles the mark, and makes the client's head.
     pub(crate) async fn take_head(&mut self, gateway: &Gateway, upstream: &ResponseHeader) -> Result<Parts, Refusal> {
         let status = upstream.status;
-        if let Some(backend) = &self.serving {
-            // A single request's 500 or a throttled 503 is no outage; a backend that is ill fails its probes, too.
-            let failed = matches!(status, StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT);
-            backend.report(if failed { Outcome::Failed } else { Outcome::Answered }, Instant::now());
-        }
+        // A single request's 500 or a throttled 503 is no outage; a backend that is ill fails its probes, too.
+        let failed = matches!(status, StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT);
+        self.report(if failed { Outcome::Failed } else { Outcome::Answered });
         if status.is_success() {
-            return match &mut self.upload {
-                Some(upload) => Box::pin(upload.succeed(gateway, &self.admitted, upstream)).await,
-                None => {
-                    let version = self.shown_version(gateway, upstream).await?;
-                    let head = self.render_download(upstream, version.as_ref())?;
-                    if !checksums::are_asked_for(&self.admitted.request) {
-                        return Ok(head);
-                    }
-                    Box::pin(self.with_kept_checksum(gateway, upstream, head)).await
-                }
-            };
+            return Box::pin(self.upload.succeed(gateway, &self.admitted, upstream)).await;
         }
         if status == StatusCode::NOT_MODIFIED {
-            if self.upload.is_some() || !head::may_be_not_modified(&self.admitted.request) {
-                return Err(UpstreamError::Malformed("not modified where nothing was asked about it").into());
-            }
-            self.require_known_copy(upstream)?;
-            let version = self.shown_version(gateway, upstream).await?;
-            return head::render_object_head(&self.admitted.request, upstream, self.copy.as_ref(), version.as_ref());
+            return Err(UpstreamError::Malformed("not modified where nothing was asked about it").into());
         }
-        if status == StatusCode::NOT_FOUND && self.copy.is_none() && self.upload.is_none() {
-            // It does not say yet whether it misses the object or the bucket.
-            Box::pin(gateway.require_bucket_at_home(self.admitted.routed()?)).await?;
-        }
-        let error = self.meaning_of(gateway, status).await?;
-        let gone_behind_our_back = status == StatusCode::NOT_FOUND
-            && (self.copy.is_some() || self.admitted.request.operation == Operation::PutObject);
-        if gone_behind_our_back {
+        let home = self.admitted.routed()?.home.clone();
+        let error = meaning_of(gateway, &self.admitted, Some(&home), status).await?;
+        if status == StatusCode::NOT_FOUND && self.admitted.request.operation == Operation::PutObject {
             return Err(UpstreamError::Malformed("what must be there is not").into());
         }
-        if let Some(upload) = &mut self.upload {
-            upload.settle_refused(gateway, error.is_definite()).await;
-        }
+        self.upload.settle_refused(gateway, error.is_definite()).await;
         if error.is_outage() {
             return Err(error.into());
         }
-        let is_head = self.admitted.request.method == Method::HEAD;
-        if !is_head && upstream.headers.get(header::CONTENT_LENGTH).is_some_and(|length| length == "0") {
+        if upstream.headers.get(header::CONTENT_LENGTH).is_some_and(|length| length == "0") {
             // No document follows that could be replaced.
             return Err(self.error_from_document(status.as_u16(), &[]).into());
         }
-        let marker = Box::pin(self.delete_marker(gateway, status)).await?;
-        self.render_error_head(status, marker.as_ref())
-    }
-
-    /// Sorts an error by its status, the only thing known before the client's head must go down. A 400 may be about the
-    /// gateway's own credentials, which no client is to blame for.
-    async fn meaning_of(&self, gateway: &Gateway, status: StatusCode) -> Result<UpstreamError, Refusal> {
-        if let (StatusCode::BAD_REQUEST, Some(backend)) = (status, &self.serving) {
-            let route = &self.admitted.routed()?.route;
-            let physical = route.physical_on(backend.id()).ok_or(UpstreamError::OutOfService)?;
-            if Box::pin(gateway.client.is_refused(backend, physical)).await {
-                let refused = BackendError { status: status.as_u16(), code: String::new() };
-                return Ok(UpstreamError::OurCredentials(refused));
-            }
-        }
-        Ok(UpstreamError::from_answer(status.as_u16(), ""))
-    }
-
-    /// The version of the object that is served, as the home names it.
-    async fn shown_version(&self, gateway: &Gateway, upstream: &ResponseHeader) -> Result<Option<VersionId>, Refusal> {
-        if self.copy.is_some() {
-            return Ok(None);
-        }
-        let answered = upstream.headers.get(VERSION_ID).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        Ok(gateway.shown_version(self.admitted.routed()?, answered).await)
-    }
-
-    /// The delete marker that a read was refused for; asked for, since not every backend tells it with the refusal.
-    async fn delete_marker(&self, gateway: &Gateway, status: StatusCode) -> Result<Option<VersionEntry>, Refusal> {
-        let routed = self.admitted.routed()?;
-        let refused = matches!(status, StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED);
-        let from_home = self.upload.is_none() && self.copy.is_none();
-        if !(refused && from_home && (self.version.is_some() || routed.route.versioning.is_set())) {
-            return Ok(None);
-        }
-        gateway.find_delete_marker(routed, self.admitted.key()?, self.version.as_ref()).await
-    }
-
-    fn render_download(&mut self, upstream: &ResponseHeader, version: Option<&VersionId>) -> Result<Parts, Refusal> {
-        let range = self.range()?;
-        let fits = match upstream.status {
-            // Several backends do not know some ranges; but the whole is no part.
-            StatusCode::OK => self.part.is_none() || range.is_none(),
-            StatusCode::PARTIAL_CONTENT => range.is_some_and(|range| range.is_answered_by(upstream)),
-            _ => false,
-        };
-        if !fits {
-            return Err(UpstreamError::Malformed("neither the object nor the range that was asked for").into());
-        }
-        if self.admitted.request.method != Method::HEAD && !head::is_framed(upstream) {
-            return Err(UpstreamError::Malformed("an object that could be cut short unseen").into());
-        }
-        self.require_known_copy(upstream)?;
-        head::check_conditions(&self.admitted.request, upstream, self.copy.as_ref())?;
-        let head = head::render_object_head(&self.admitted.request, upstream, self.copy.as_ref(), version)?;
-        match &self.part {
-            Some(part) => part.render(&self.admitted.request.method, head),
-            None => Ok(head),
-        }
-    }
-
-    /// A replica's answer must be of the copy that was proven current: the key may have been written and converged since.
-    fn require_known_copy(&self, upstream: &ResponseHeader) -> Result<(), Refusal> {
-        let Some(copy) = &self.copy else { return Ok(()) };
-        let etag = etag_of(upstream);
-        if !etag.is_empty() && etag != copy.etag && etag != copy.home_etag {
-            return Err(UpstreamError::Malformed("another copy than the one that was verified").into());
-        }
-        Ok(())
+        self.render_error_head(status)
     }
 
     /// The status is known now, the code only with the body: so the client's document follows, chunked.
-    fn render_error_head(&mut self, status: StatusCode, marker: Option<&VersionEntry>) -> Result<Parts, Refusal> {
-        let named = self.version.is_some();
-        let status = if marker.is_some() && named { StatusCode::METHOD_NOT_ALLOWED } else { status };
+    fn render_error_head(&mut self, status: StatusCode) -> Result<Parts, Refusal> {
         let ours =
             StatusCode::from_u16(by_status(status.as_u16()).status()).map_err(|_| S3Code::InternalError.error())?;
-        let mut headers = HeaderMap::with_capacity(10);
-        if let Some(marker) = marker {
-            head::put_delete_marker(&mut headers, marker, named)?;
-        }
-        if self.admitted.request.method != Method::HEAD {
-            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/xml"));
-            headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
-            self.error_document = Some((status.as_u16(), BytesMut::new()));
-        }
+        let mut headers = HeaderMap::with_capacity(8);
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/xml"));
+        headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        self.error_document = Some((status.as_u16(), BytesMut::new()));
         Ok(response_head(ours, headers))
     }
 
@@ -395,90 +178,88 @@ impl Transfer {
         *body = Some(Bytes::from(error.render_xml(resource, &request_id.to_string())));
     }
 
-    /// Our error for a backend's document: its code where it fits the status that the client has already seen.
     fn error_from_document(&self, status: u16, document: &[u8]) -> S3Error {
-        // What is missing is known by what was asked for; some backends say that it is the key.
         match (status, self.admitted.request.operation) {
-            (404, Operation::UploadPart) => return S3Code::NoSuchUpload.error(),
-            (404, _) if self.version.is_some() => return S3Code::NoSuchVersion.error(),
-            _ => {}
-        }
-        let ours = by_status(status);
-        match UpstreamError::from_answer(status, &error_code(document)) {
-            refused @ UpstreamError::Refused(_) => {
-                let error = Refusal::from(refused).to_s3();
-                if error.code.status() == ours.status() { error } else { ours.error() }
-            }
-            _ => ours.error(),
+            // What is missing is known by what was asked for; some backends say that it is the key.
+            (404, Operation::UploadPart) => S3Code::NoSuchUpload.error(),
+            _ => error_of_document(status, document),
         }
     }
 
-    /// A connection could not be made. Whether to try again, with whomever [`Transfer::choose`] names.
-    pub(crate) fn lost_before_request(&mut self, kind: &str) -> bool {
-        self.lose(UpstreamError::Unreachable(kind.to_owned()))
+    /// A connection could not be made: there is no other home to try.
+    pub(crate) fn lost_before_request(&mut self, kind: &str) {
+        self.lose(UpstreamError::Unreachable(kind.to_owned()));
     }
 
     /// The exchange broke before an answer. Whether to try again.
     pub(crate) fn lost_in_flight(&mut self, kind: &str, reused: bool, replayable: bool) -> bool {
         let error = UpstreamError::Broken(kind.to_owned());
-        let is_silent = kind == pingora_core::ErrorType::ReadTimedout.as_str();
-        if is_silent && self.upload.as_ref().is_some_and(|upload| !upload.is_complete()) {
+        if kind == ErrorType::ReadTimedout.as_str() && !self.upload.is_complete() {
             // The backend waited for a body that the client does not send; that says nothing about the backend's health.
             return false;
         }
-        let repeatable = self.upload.as_ref().is_none_or(|upload| replayable && upload.is_repeatable());
+        let repeatable = replayable && self.upload.is_repeatable();
         if reused && repeatable && error.may_be_stale() && self.stale < MAX_STALE {
             // The pool held a connection that the backend had closed; that says nothing about its health.
             self.stale += 1;
-            if let (Some(copy), Some(backend), Some(replicas)) = (self.copy.take(), &self.serving, &mut self.replicas) {
-                replicas.push_front((backend.clone(), copy));
-            }
             return true;
         }
-        self.lose(error)
+        self.lose(error);
+        false
     }
 
     /// The backend broke off in the middle of its answer.
-    pub(crate) fn report_cut_short(&mut self) {
-        if let Some(backend) = &self.serving {
-            backend.report(Outcome::Failed, Instant::now());
-        }
+    pub(crate) fn report_cut_short(&self) {
+        self.report(Outcome::Failed);
     }
 
-    fn lose(&mut self, error: UpstreamError) -> bool {
-        if let Some(backend) = &self.serving {
-            backend.report(Outcome::Failed, Instant::now());
-        }
-        if self.home_lost.is_none() {
-            self.home_lost = Some(error);
-        }
-        self.upload.is_none()
+    fn lose(&mut self, error: UpstreamError) {
+        self.report(Outcome::Failed);
+        self.lost = Some(error);
     }
 
-    /// Whether a read that was refused for this reason may go to another backend.
-    pub(crate) fn may_fail_over(&mut self, cause: &UpstreamError) -> bool {
-        if self.upload.is_some() || !cause.is_outage() {
-            return false;
+    fn report(&self, outcome: Outcome) {
+        if let Ok(routed) = self.admitted.routed() {
+            routed.home.report(outcome, Instant::now());
         }
-        if self.home_lost.is_none() {
-            self.home_lost = Some(cause.clone());
-            return true;
-        }
-        // The choice among replicas has come to its end where none was being served.
-        self.copy.take().is_some()
     }
 
     /// The request fails: drops the lease of a write that certainly was not carried out.
     pub(crate) async fn give_up(&mut self, gateway: &Gateway) {
-        if let Some(upload) = &mut self.upload {
-            let certain = !upload.was_released();
-            upload.settle_refused(gateway, certain).await;
-        }
+        let certain = !self.upload.was_released();
+        self.upload.settle_refused(gateway, certain).await;
     }
 }
 
-/// Enough for any S3 error; the rest is dropped.
-const MAX_ERROR_DOCUMENT: usize = 64 << 10;
+/// Sorts an error by its status, the only thing known before the document. A 400 may be about the gateway's own
+/// credentials, which no client is to blame for.
+async fn meaning_of(
+    gateway: &Gateway,
+    admitted: &Admitted,
+    serving: Option<&UpstreamBackend>,
+    status: StatusCode,
+) -> Result<UpstreamError, Refusal> {
+    if let (StatusCode::BAD_REQUEST, Some(backend)) = (status, serving) {
+        let physical = admitted.routed()?.route.physical_on(backend.id()).ok_or(UpstreamError::OutOfService)?;
+        if Box::pin(gateway.client.is_refused(backend, physical)).await {
+            let refused = BackendError { status: status.as_u16(), code: String::new() };
+            return Ok(UpstreamError::OurCredentials(refused));
+        }
+    }
+    Ok(UpstreamError::from_answer(status.as_u16(), ""))
+}
+
+/// Our error for a backend's document: its code where it fits the status.
+fn error_of_document(status: u16, document: &[u8]) -> S3Error {
+    let ours = by_status(status);
+    match UpstreamError::from_answer(status, &error_code(document)) {
+        refused @ UpstreamError::Refused(_) => {
+            let error = Refusal::from(refused).to_s3();
+            if error.code.status() == ours.status() { error } else { ours.error() }
+        }
+        _ => ours.error(),
+    }
+}
 
 /// Bare ETag of a head, without quotes.
 fn etag_of(head: &ResponseHeader) -> String {

@@ -1,13 +1,14 @@
 //! Sends the gateway's own requests to backends: whole small answers, and streams from one backend to another.
-use super::{Outcome, UpstreamBackend, UpstreamError, UpstreamRequest};
+use super::{
+    Outcome, UpstreamBackend, UpstreamError, UpstreamRequest,
+    exchange::{Exchange, broken, read_head, within},
+};
 use crate::settings::UpstreamSettings;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Method, StatusCode};
 use moka::future::Cache;
-use pingora_core::ErrorType;
-use pingora_core::connectors::{ConnectorOptions, http::Connector};
-use pingora_core::protocols::http::client::HttpSession;
-use pingora_core::upstreams::peer::{HttpPeer, Peer};
+use pingora_core::connectors::{ConnectorOptions, http::v1::Connector};
+use pingora_core::protocols::http::v1::client::HttpSession;
 use pingora_http::RequestHeader;
 use s3gateway_config::BackendId;
 use s3gateway_filters::payload::ChunkedEncoder;
@@ -15,11 +16,10 @@ use s3gateway_s3::{
     PhysicalBucket,
     checksum::{Algorithm, Checksum, Hasher, render_value},
 };
-use std::{
-    future::Future,
-    time::{Duration, Instant, SystemTime},
-};
+use std::time::{Duration, Instant, SystemTime};
 
+/// Enough for any S3 error; what is longer is not read.
+pub const MAX_ERROR_DOCUMENT: usize = 64 << 10;
 /// Largest answer taken whole: a listing of 1,000 keys of 1,024 bytes, each byte escaped to six, with room to spare.
 const MAX_ANSWER: usize = 16 << 20;
 
@@ -32,13 +32,13 @@ const SLOWEST_COPY: u64 = 64 << 10;
 
 /// A pooled HTTP client for all backends.
 pub struct Client {
-    connector: Connector,
+    pub(super) connector: Connector,
     /// Buckets seen lately at their backends, and those seen to keep versions there.
     pub(super) seen: Cache<(BackendId, PhysicalBucket), ()>,
     pub(super) versioned: Cache<(BackendId, PhysicalBucket), ()>,
     /// For a whole answer, from the request sent to its last byte: the read timeout bounds two reads only, and an answer
     /// that drips never runs into it.
-    answer_timeout: Duration,
+    pub(super) answer_timeout: Duration,
 }
 
 /// A whole answer with a success status, or 304.
@@ -56,9 +56,7 @@ pub struct UpstreamAnswer {
 pub struct Download<'c> {
     /// As the backend sent them; never passed on unfiltered.
     pub headers: HeaderMap,
-    client: &'c Client,
-    session: Option<HttpSession>,
-    peer: Box<HttpPeer>,
+    exchange: Option<Exchange<'c>>,
 }
 
 impl UpstreamAnswer {
@@ -116,24 +114,26 @@ impl Client {
         let is_head = request.method() == Method::HEAD;
         let wants_length = !body.is_empty() || matches!(*request.method(), Method::PUT | Method::POST);
         let request = if wants_length { request.content_length(body.len() as u64) } else { request };
-        let (mut session, peer, reused) = match self.connect(backend).await {
-            Ok(connected) => connected,
+        let mut exchange = match self.connect(backend).await {
+            Ok(exchange) => exchange,
             Err(error) => return (Err(error), false),
         };
         let result = async {
+            let session = exchange.session();
             session.write_request_header(sign(backend, request, Some(&body))?).await.map_err(broken)?;
             if !body.is_empty() {
-                session.write_request_body(body, true).await.map_err(broken)?;
+                session.write_body(&body).await.map_err(broken)?;
             }
-            session.finish_request_body().await.map_err(broken)?;
-            within(self.answer_timeout, read_answer(&mut session, is_head)).await
+            session.finish_body().await.map_err(broken)?;
+            within(self.answer_timeout, read_answer(session, is_head)).await
         }
         .await;
+        let reused = exchange.is_reused();
         // An idle connection that the backend had closed says nothing about its health.
         if !(reused && matches!(&result, Err(error) if error.may_be_stale())) {
             judge(backend, &result);
         }
-        self.give_back(session, &peer, &result).await;
+        give_back(exchange, &result).await;
         (result, reused)
     }
 
@@ -157,28 +157,26 @@ impl Client {
         backend: &UpstreamBackend,
         request: UpstreamRequest,
     ) -> (Result<Download<'_>, UpstreamError>, bool) {
-        let (mut session, peer, reused) = match self.connect(backend).await {
-            Ok(connected) => connected,
+        let mut exchange = match self.connect(backend).await {
+            Ok(exchange) => exchange,
             Err(error) => return (Err(error), false),
         };
-        let head = async {
-            session.write_request_header(sign(backend, request, Some(&Bytes::new()))?).await.map_err(broken)?;
-            session.finish_request_body().await.map_err(broken)?;
-            within(self.answer_timeout, async {
-                let (status, headers) = read_head(&mut session).await?;
-                if status.is_success() {
-                    return Ok(headers);
-                }
-                let body = read_bounded(&mut session).await?;
-                Err(UpstreamError::from_answer(status.as_u16(), &super::error_code(&body)))
-            })
-            .await
+        let headers = async {
+            exchange.ask(sign(backend, request, Some(&Bytes::new()))?).await?;
+            let head = exchange.head()?;
+            let status = head.status;
+            if status.is_success() {
+                return Ok(head.headers.clone());
+            }
+            let document = exchange.document(MAX_ERROR_DOCUMENT).await?;
+            Err(UpstreamError::from_answer(status.as_u16(), &super::error_code(&document)))
         }
         .await;
-        if !(reused && matches!(&head, Err(error) if error.may_be_stale())) {
-            judge(backend, &head);
+        let reused = exchange.is_reused();
+        if !(reused && matches!(&headers, Err(error) if error.may_be_stale())) {
+            judge(backend, &headers);
         }
-        (head.map(|headers| Download { headers, client: self, session: Some(session), peer }), reused)
+        (headers.map(|headers| Download { headers, exchange: Some(exchange) }), reused)
     }
 
     /// Uploads exactly `length` bytes from `source`, piece by piece, without holding more than one. `hash`: makes the
@@ -196,7 +194,7 @@ impl Client {
         hash: Option<Algorithm>,
         trailing: bool,
     ) -> Result<(UpstreamAnswer, Option<Checksum>), UpstreamError> {
-        let (mut session, peer, reused) = self.connect(backend).await?;
+        let mut exchange = self.connect(backend).await?;
         let trailing = hash.filter(|_| trailing);
         let request = match trailing {
             Some(algorithm) => request.trailing_checksum(algorithm, length),
@@ -206,6 +204,7 @@ impl Client {
         let mut hashing = hash.map(|algorithm| (algorithm, Hasher::new(algorithm)));
         let mut source_failed = false;
         let result = async {
+            let session = exchange.session();
             session.write_request_header(sign(backend, request, None)?).await.map_err(broken)?;
             let checksum = within(self.answer_timeout + Duration::from_secs(length / SLOWEST_COPY), async {
                 let mut left = length;
@@ -221,56 +220,50 @@ impl Client {
                     if let Some((_, hasher)) = &mut hashing {
                         hasher.update(&piece);
                     }
-                    let (piece, end) = match &mut encoder {
-                        Some(encoder) => (encoder.push(piece), false),
-                        None => (piece, left == 0),
+                    let piece = match &mut encoder {
+                        Some(encoder) => encoder.push(piece),
+                        None => piece,
                     };
-                    session.write_request_body(piece, end).await.map_err(broken)?;
+                    session.write_body(&piece).await.map_err(broken)?;
                 }
                 let checksum = hashing
                     .take()
                     .map(|(algorithm, hasher)| Checksum::full_object(algorithm, render_value(&hasher.finalize())));
                 if let (Some(encoder), Some(checksum)) = (encoder.take(), &checksum) {
                     let end = encoder.finish(Bytes::new(), checksum.algorithm, &checksum.value);
-                    session.write_request_body(end, true).await.map_err(broken)?;
+                    session.write_body(&end).await.map_err(broken)?;
                 }
-                session.finish_request_body().await.map_err(broken)?;
+                session.finish_body().await.map_err(broken)?;
                 Ok(checksum)
             })
             .await?;
-            let answer = within(self.answer_timeout, read_answer(&mut session, false)).await?;
+            let answer = within(self.answer_timeout, read_answer(session, false)).await?;
             Ok::<_, UpstreamError>((answer, checksum))
         }
         .await;
         // Neither the source's failure nor an idle connection's end says anything about this backend's health.
-        if !(source_failed || (reused && matches!(&result, Err(error) if error.may_be_stale()))) {
+        if !(source_failed || (exchange.is_reused() && matches!(&result, Err(error) if error.may_be_stale()))) {
             judge(backend, &result);
         }
-        self.give_back(session, &peer, &result).await;
+        give_back(exchange, &result).await;
         result
     }
 
-    async fn connect(&self, backend: &UpstreamBackend) -> Result<(HttpSession, Box<HttpPeer>, bool), UpstreamError> {
+    async fn connect(&self, backend: &UpstreamBackend) -> Result<Exchange<'_>, UpstreamError> {
         let peer = backend.peer(Instant::now()).ok_or(UpstreamError::OutOfService)?;
-        let connected = self.connector.get_http_session(&*peer).await;
-        let (mut session, reused) = connected.map_err(|e| {
-            backend.report(Outcome::Failed, Instant::now());
-            UpstreamError::Unreachable(e.etype().as_str().to_owned())
-        })?;
-        session.set_read_timeout(peer.options.read_timeout);
-        session.set_write_timeout(peer.options.write_timeout);
-        Ok((session, peer, reused))
+        let connected = self.exchange(peer).await;
+        connected.inspect_err(|_| backend.report(Outcome::Failed, Instant::now()))
     }
+}
 
-    /// Pools the connection again where its answer was read to the end.
-    async fn give_back<T>(&self, mut session: HttpSession, peer: &HttpPeer, result: &Result<T, UpstreamError>) {
-        let whole = matches!(
-            result,
-            Ok(_) | Err(UpstreamError::Refused(_) | UpstreamError::OurCredentials(_) | UpstreamError::SlowDown)
-        );
-        if whole && session.response_done() {
-            self.connector.release_http_session(session, peer, peer.idle_timeout()).await;
-        }
+/// Pools the connection again, where the backend is not in doubt.
+async fn give_back<T>(exchange: Exchange<'_>, result: &Result<T, UpstreamError>) {
+    let whole = matches!(
+        result,
+        Ok(_) | Err(UpstreamError::Refused(_) | UpstreamError::OurCredentials(_) | UpstreamError::SlowDown)
+    );
+    if whole {
+        exchange.end().await;
     }
 }
 
@@ -293,12 +286,12 @@ impl Download<'_> {
     /// # Errors
     /// [`UpstreamError::Broken`] where the body is cut short.
     pub async fn next(&mut self) -> Result<Option<Bytes>, UpstreamError> {
-        let Some(session) = self.session.as_mut() else { return Ok(None) };
-        let piece = session.read_response_body().await.map_err(broken)?;
+        let Some(exchange) = self.exchange.as_mut() else { return Ok(None) };
+        let piece = exchange.next().await?;
         if piece.is_none()
-            && let Some(session) = self.session.take()
+            && let Some(exchange) = self.exchange.take()
         {
-            self.client.connector.release_http_session(session, &*self.peer, self.peer.idle_timeout()).await;
+            exchange.end().await;
         }
         Ok(piece)
     }
@@ -323,14 +316,10 @@ fn judge<T>(backend: &UpstreamBackend, result: &Result<T, UpstreamError>) {
     backend.report(outcome, Instant::now());
 }
 
-/// Gives up after `limit`; a write that it stood for may have happened.
-async fn within<T>(limit: Duration, work: impl Future<Output = Result<T, UpstreamError>>) -> Result<T, UpstreamError> {
-    let ran_out = |_| Err(UpstreamError::Broken(ErrorType::ReadTimedout.as_str().to_owned()));
-    tokio::time::timeout(limit, work).await.unwrap_or_else(ran_out)
-}
-
 async fn read_answer(session: &mut HttpSession, is_head: bool) -> Result<UpstreamAnswer, UpstreamError> {
-    let (status, headers) = read_head(session).await?;
+    read_head(session).await?;
+    let head = session.resp_header().ok_or(UpstreamError::Malformed("answer without a head"))?;
+    let (status, headers) = (head.status, head.headers.clone());
     let body = read_bounded(session).await?;
     if status.is_success() || status == StatusCode::NOT_MODIFIED {
         return Ok(UpstreamAnswer { status, headers, body });
@@ -339,24 +328,10 @@ async fn read_answer(session: &mut HttpSession, is_head: bool) -> Result<Upstrea
     Err(UpstreamError::from_answer(status.as_u16(), &code))
 }
 
-/// Informational answers taken before the real one.
-const MAX_INFORMATIONAL: usize = 8;
-
-async fn read_head(session: &mut HttpSession) -> Result<(StatusCode, HeaderMap), UpstreamError> {
-    for _ in 0..=MAX_INFORMATIONAL {
-        session.read_response_header().await.map_err(broken)?;
-        let head = session.response_header().ok_or(UpstreamError::Malformed("answer without a head"))?;
-        if !head.status.is_informational() {
-            return Ok((head.status, head.headers.clone()));
-        }
-    }
-    Err(UpstreamError::Malformed("informational answers without end"))
-}
-
 async fn read_bounded(session: &mut HttpSession) -> Result<Bytes, UpstreamError> {
-    let Some(first) = session.read_response_body().await.map_err(broken)? else { return Ok(Bytes::new()) };
+    let Some(first) = session.read_body_bytes().await.map_err(broken)? else { return Ok(Bytes::new()) };
     let mut whole = BytesMut::from(first.as_ref());
-    while let Some(piece) = session.read_response_body().await.map_err(broken)? {
+    while let Some(piece) = session.read_body_bytes().await.map_err(broken)? {
         if whole.len() + piece.len() > MAX_ANSWER {
             return Err(UpstreamError::Malformed("answer is too large"));
         }
@@ -365,15 +340,11 @@ async fn read_bounded(session: &mut HttpSession) -> Result<Bytes, UpstreamError>
     Ok(whole.freeze())
 }
 
-#[allow(clippy::boxed_local)] // as Pingora hands its errors out
-fn broken(error: Box<pingora_core::Error>) -> UpstreamError {
-    UpstreamError::Broken(error.etype().as_str().to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{settings::ProxySettings, upstream::Backends};
+    use pingora_core::ErrorType;
     use s3gateway_config::{Capabilities, Place, Secret};
     use s3gateway_store::Backend;
     use std::sync::Arc;

@@ -4,13 +4,15 @@ mod breaker;
 mod client;
 mod discovery;
 mod error;
+mod exchange;
 mod request;
 mod signer;
 mod standing;
 
 pub use backend::{Backends, UpstreamBackend};
 pub use breaker::{Breaker, BreakerState, Outcome};
-pub use client::{Client, Download, UpstreamAnswer};
+pub use client::{Client, Download, MAX_ERROR_DOCUMENT, UpstreamAnswer};
 pub use error::{BackendError, UpstreamError, error_code};
+pub use exchange::Exchange;
 pub use request::UpstreamRequest;
 pub(crate) use standing::versioning_question;

@@ -1,0 +1,412 @@
+//! GetObject and HeadObject, from the judged head to the last byte: home or proven replica, conditions, range, body down.
+//! A request without a body needs nothing of Pingora's two-way machinery: one loop asks, judges and passes on.
+use super::{checksums, error_of_document, etag_of, head, meaning_of, part::PartRead};
+use crate::{
+    admit::Admitted,
+    answer::{RequestId, put_common},
+    gateway::Gateway,
+    refusal::Refusal,
+    upstream::{Exchange, MAX_ERROR_DOCUMENT, Outcome, UpstreamBackend, UpstreamError, UpstreamRequest},
+    version::VERSION_ID,
+};
+use http::{HeaderName, Method, StatusCode, response::Parts};
+use pingora_core::{Error, ErrorType, upstreams::peer::HttpPeer};
+use pingora_http::{RequestHeader, ResponseHeader};
+use pingora_proxy::Session;
+use s3gateway_filters::payload::Framing;
+use s3gateway_s3::{S3Code, VersionId, xml::VersionEntry};
+use s3gateway_store::{DirtyKey, ObjectCopy};
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
+
+/// Pooled connections that turned out to be closed before a request is given up on that account.
+const MAX_STALE: u32 = 3;
+
+/// A read of an object that may be served.
+pub(crate) struct ObjectRead {
+    pub(super) admitted: Admitted,
+    /// The version that is to be read, which only the home has; `None`: the current object.
+    version: Option<VersionId>,
+    /// The part that the read is of.
+    pub(super) part: Option<PartRead>,
+    serving: Option<Arc<UpstreamBackend>>,
+    /// Why the home does not serve this read any more.
+    home_lost: Option<UpstreamError>,
+    /// Replicas proven to hold the current object, once asked for.
+    replicas: Option<VecDeque<(Arc<UpstreamBackend>, ObjectCopy)>>,
+    /// The copy that is being served instead of the home's.
+    copy: Option<ObjectCopy>,
+    stale: u32,
+}
+
+/// Why a read was not served to its end.
+pub(crate) enum Unserved {
+    /// Nothing has gone down: the client gets this, with these headers.
+    Refused(Refusal, Vec<(HeaderName, String)>),
+    /// The client has the head already.
+    Broken(Box<Error>),
+}
+
+impl From<Refusal> for Unserved {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal, Vec::new())
+    }
+}
+
+impl From<UpstreamError> for Unserved {
+    fn from(error: UpstreamError) -> Self {
+        Refusal::from(error).into()
+    }
+}
+
+impl ObjectRead {
+    pub(super) async fn prepare(gateway: &Gateway, admitted: Admitted, framing: Framing) -> Result<Box<Self>, Refusal> {
+        if framing.chunked || framing.content_length.is_some_and(|length| length > 0) {
+            return Err(S3Code::InvalidRequest.because("This operation takes no request body.").into());
+        }
+        head::refuse_unserved_parameters(&admitted.request)?;
+        let version = admitted.routed()?.version(admitted.request.version_id()?)?;
+        let rule = admitted.routed()?.home.capabilities().keys;
+        if s3gateway_filters::keys::check(rule, admitted.key()?).is_err() {
+            return Err(S3Code::NoSuchKey.into());
+        }
+        let part = match admitted.request.part_number()? {
+            Some(number) => Some(Box::pin(PartRead::locate(gateway, &admitted, version.as_ref(), number)).await?),
+            None => None,
+        };
+        Ok(Box::new(Self {
+            admitted,
+            version,
+            part,
+            serving: None,
+            home_lost: None,
+            replicas: None,
+            copy: None,
+            stale: 0,
+        }))
+    }
+
+    /// Serves it from the first backend that can.
+    ///
+    /// # Errors
+    /// [`Unserved`]; [`Refusal::ClientGone`] where there is no one to answer.
+    pub(crate) async fn serve(
+        &mut self,
+        gateway: &Gateway,
+        session: &mut Session,
+        request_id: RequestId,
+    ) -> Result<(), Unserved> {
+        loop {
+            let peer = self.choose(gateway).await?;
+            let mut exchange = match gateway.client.exchange(peer).await {
+                Ok(exchange) => exchange,
+                Err(error) => {
+                    self.lose(error);
+                    continue;
+                }
+            };
+            let began = Instant::now();
+            let request = self.build_request()?;
+            let asked = tokio::select! {
+                biased;
+                asked = exchange.ask(Box::new(request)) => asked,
+                () = client_gone(session) => return Err(Refusal::ClientGone.into()),
+            };
+            if let Err(error) = asked {
+                self.lose_in_flight(error, exchange.is_reused());
+                continue;
+            }
+            gateway.metrics.observe_first_byte(began.elapsed());
+            match self.take_head(gateway, &mut exchange).await {
+                Ok(mut head) => {
+                    put_common(&mut head.headers, request_id);
+                    let passed = pass_down(gateway, session, head, &mut exchange).await;
+                    exchange.end().await;
+                    return passed.map_err(|error| self.blame(error));
+                }
+                Err(Unserved::Refused(Refusal::Upstream(cause), _)) if self.may_fail_over(&cause) => {}
+                Err(unserved) => {
+                    exchange.end().await;
+                    return Err(unserved);
+                }
+            }
+        }
+    }
+
+    /// Chooses who serves this attempt: the home, or a replica that is proven to be current.
+    async fn choose(&mut self, gateway: &Gateway) -> Result<Box<HttpPeer>, Refusal> {
+        let routed = self.admitted.routed()?;
+        if self.home_lost.is_none() {
+            if let Some(peer) = routed.home.peer(Instant::now()) {
+                self.serving = Some(routed.home.clone());
+                return Ok(peer);
+            }
+            self.home_lost = Some(UpstreamError::OutOfService);
+        }
+        if self.version.is_some() {
+            return Err(self.home_loss());
+        }
+        if self.replicas.is_none() {
+            let found = Box::pin(self.current_replicas(gateway)).await;
+            gateway.metrics.observe_failover(found.is_ok());
+            self.replicas = Some(found?);
+        }
+        while let Some((backend, copy)) = self.replicas.as_mut().and_then(VecDeque::pop_front) {
+            if let Some(peer) = backend.peer(Instant::now()) {
+                self.serving = Some(backend);
+                self.copy = Some(copy);
+                return Ok(peer);
+            }
+        }
+        Err(self.home_loss())
+    }
+
+    /// Replicas that hold the object as it is at home: the key is clean, and a worker has verified their copy.
+    async fn current_replicas(
+        &self,
+        gateway: &Gateway,
+    ) -> Result<VecDeque<(Arc<UpstreamBackend>, ObjectCopy)>, Refusal> {
+        let routed = self.admitted.routed()?;
+        let replicas: Vec<_> = gateway.replicas(&routed.route).collect();
+        if replicas.is_empty() {
+            return Err(self.home_loss());
+        }
+        let key = self.admitted.key()?;
+        let dirty = DirtyKey { bucket: routed.route.bucket.clone(), key: key.clone() };
+        if !gateway.queue.is_clean(&dirty).await.unwrap_or(false) {
+            return Err(Refusal::NotProvenClean);
+        }
+        let mut copies = gateway.metadata.copies(&routed.route.bucket, key).await?;
+        if copies.is_empty() {
+            // Clean and without any copy: the last thing converged was its absence.
+            return Err(S3Code::NoSuchKey.into());
+        }
+        // One that a worker has only begun is none.
+        copies.retain(|copy| copy.verified_at > 0);
+        let copy_on = |backend: Arc<UpstreamBackend>| {
+            let copy = copies.iter().find(|c| c.backend == *backend.id())?.clone();
+            Some((backend, copy))
+        };
+        Ok(replicas.into_iter().filter_map(copy_on).collect())
+    }
+
+    fn home_loss(&self) -> Refusal {
+        self.home_lost.clone().unwrap_or(UpstreamError::OutOfService).into()
+    }
+
+    /// Builds the request for the chosen backend from nothing.
+    fn build_request(&self) -> Result<RequestHeader, Refusal> {
+        let backend = self.serving.as_ref().ok_or(UpstreamError::OutOfService)?;
+        let routed = self.admitted.routed()?;
+        let physical = routed.route.physical_on(backend.id()).ok_or(UpstreamError::OutOfService)?;
+        let request = UpstreamRequest::new(self.admitted.request.method.clone(), physical, Some(self.admitted.key()?));
+        let request = request.version(self.version.as_ref());
+        let request = head::put_download_headers(request, &self.admitted.request, self.range()?, self.copy.as_ref())?;
+        let signed = request.sign(backend, Some(&[]), SystemTime::now());
+        signed.map_err(|_| UpstreamError::Malformed("request cannot be signed").into())
+    }
+
+    /// The range to ask the backend for.
+    fn range(&self) -> Result<Option<head::Range>, Refusal> {
+        match &self.part {
+            Some(part) => Ok(part.range(&self.admitted.request.method)),
+            None => head::range(&self.admitted.request),
+        }
+    }
+
+    /// Takes the backend's head and makes the client's from it.
+    async fn take_head(&mut self, gateway: &Gateway, exchange: &mut Exchange<'_>) -> Result<Parts, Unserved> {
+        let upstream = exchange.head()?;
+        let status = upstream.status;
+        if let Some(backend) = &self.serving {
+            // A single request's 500 or a throttled 503 is no outage; a backend that is ill fails its probes, too.
+            let failed = matches!(status, StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT);
+            backend.report(if failed { Outcome::Failed } else { Outcome::Answered }, Instant::now());
+        }
+        if status.is_success() {
+            let version = self.shown_version(gateway, upstream).await?;
+            let head = self.render(upstream, version.as_ref())?;
+            if !checksums::are_asked_for(&self.admitted.request) {
+                return Ok(head);
+            }
+            return Ok(Box::pin(self.with_kept_checksum(gateway, upstream, head)).await?);
+        }
+        if status == StatusCode::NOT_MODIFIED {
+            if !head::may_be_not_modified(&self.admitted.request) {
+                return Err(UpstreamError::Malformed("not modified where nothing was asked about it").into());
+            }
+            self.require_known_copy(upstream)?;
+            let version = self.shown_version(gateway, upstream).await?;
+            let request = &self.admitted.request;
+            return Ok(head::render_object_head(request, upstream, self.copy.as_ref(), version.as_ref())?);
+        }
+        Err(Box::pin(self.explain(gateway, exchange, status)).await)
+    }
+
+    /// What the client gets in the place of a backend's error.
+    async fn explain(&self, gateway: &Gateway, exchange: &mut Exchange<'_>, status: StatusCode) -> Unserved {
+        let explained = async {
+            if status == StatusCode::NOT_FOUND && self.copy.is_none() {
+                // It does not say yet whether it misses the object or the bucket.
+                gateway.require_bucket_at_home(self.admitted.routed()?).await?;
+            }
+            let error = meaning_of(gateway, &self.admitted, self.serving.as_deref(), status).await?;
+            if status == StatusCode::NOT_FOUND && self.copy.is_some() {
+                return Err(UpstreamError::Malformed("what must be there is not").into());
+            }
+            if error.is_outage() {
+                return Err(error.into());
+            }
+            let marker = self.delete_marker(gateway, status).await?;
+            let named = self.version.is_some();
+            let status = if marker.is_some() && named { StatusCode::METHOD_NOT_ALLOWED } else { status };
+            let document = exchange.document(MAX_ERROR_DOCUMENT).await?;
+            let headers = marker.map(|marker| head::delete_marker_headers(&marker, named)).unwrap_or_default();
+            let error = match status {
+                // What is missing is known by what was asked for; some backends say that it is the key.
+                StatusCode::NOT_FOUND if named => S3Code::NoSuchVersion.error(),
+                status => error_of_document(status.as_u16(), &document),
+            };
+            Ok::<_, Refusal>(Unserved::Refused(error.into(), headers))
+        };
+        explained.await.unwrap_or_else(Into::into)
+    }
+
+    /// The version of the object that is served, as the home names it.
+    async fn shown_version(&self, gateway: &Gateway, upstream: &ResponseHeader) -> Result<Option<VersionId>, Refusal> {
+        if self.copy.is_some() {
+            return Ok(None);
+        }
+        let answered = upstream.headers.get(VERSION_ID).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        Ok(gateway.shown_version(self.admitted.routed()?, answered).await)
+    }
+
+    /// The delete marker that the read was refused for; asked for, since not every backend tells it with the refusal.
+    async fn delete_marker(&self, gateway: &Gateway, status: StatusCode) -> Result<Option<VersionEntry>, Refusal> {
+        let routed = self.admitted.routed()?;
+        let refused = matches!(status, StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED);
+        let is_versioned = self.version.is_some() || routed.route.versioning.is_set();
+        if !(refused && self.copy.is_none() && is_versioned) {
+            return Ok(None);
+        }
+        gateway.find_delete_marker(routed, self.admitted.key()?, self.version.as_ref()).await
+    }
+
+    fn render(&self, upstream: &ResponseHeader, version: Option<&VersionId>) -> Result<Parts, Refusal> {
+        let range = self.range()?;
+        let fits = match upstream.status {
+            // Several backends do not know some ranges; but the whole is no part.
+            StatusCode::OK => self.part.is_none() || range.is_none(),
+            StatusCode::PARTIAL_CONTENT => range.is_some_and(|range| range.is_answered_by(upstream)),
+            _ => false,
+        };
+        if !fits {
+            return Err(UpstreamError::Malformed("neither the object nor the range that was asked for").into());
+        }
+        if self.admitted.request.method != Method::HEAD && !head::is_framed(upstream) {
+            return Err(UpstreamError::Malformed("an object that could be cut short unseen").into());
+        }
+        self.require_known_copy(upstream)?;
+        head::check_conditions(&self.admitted.request, upstream, self.copy.as_ref())?;
+        let head = head::render_object_head(&self.admitted.request, upstream, self.copy.as_ref(), version)?;
+        match &self.part {
+            Some(part) => part.render(&self.admitted.request.method, head),
+            None => Ok(head),
+        }
+    }
+
+    /// A replica's answer must be of the copy that was proven current: the key may have been written and converged since.
+    fn require_known_copy(&self, upstream: &ResponseHeader) -> Result<(), Refusal> {
+        let Some(copy) = &self.copy else { return Ok(()) };
+        let etag = etag_of(upstream);
+        if !etag.is_empty() && etag != copy.etag && etag != copy.home_etag {
+            return Err(UpstreamError::Malformed("another copy than the one that was verified").into());
+        }
+        Ok(())
+    }
+
+    /// The exchange broke before an answer. The next attempt goes to whomever [`ObjectRead::choose`] names.
+    fn lose_in_flight(&mut self, error: UpstreamError, reused: bool) {
+        if reused && error.may_be_stale() && self.stale < MAX_STALE {
+            // The pool held a connection that the backend had closed; that says nothing about its health.
+            self.stale += 1;
+            if let (Some(copy), Some(backend), Some(replicas)) = (self.copy.take(), &self.serving, &mut self.replicas) {
+                replicas.push_front((backend.clone(), copy));
+            }
+            return;
+        }
+        self.lose(error);
+    }
+
+    fn lose(&mut self, error: UpstreamError) {
+        self.report_failed();
+        if self.home_lost.is_none() {
+            self.home_lost = Some(error);
+        }
+    }
+
+    fn report_failed(&self) {
+        if let Some(backend) = &self.serving {
+            backend.report(Outcome::Failed, Instant::now());
+        }
+    }
+
+    /// Whether a read that was refused for this reason may go to another backend.
+    fn may_fail_over(&mut self, cause: &UpstreamError) -> bool {
+        if !cause.is_outage() {
+            return false;
+        }
+        if self.home_lost.is_none() {
+            self.home_lost = Some(cause.clone());
+            return true;
+        }
+        self.copy.take().is_some()
+    }
+
+    /// What broke off after the head had gone down.
+    fn blame(&self, side: Side) -> Unserved {
+        match side {
+            Side::Client(error) => Unserved::Broken(error.into_down()),
+            Side::Backend(error) => {
+                self.report_failed();
+                let kind = ErrorType::new("backend broke off its answer");
+                Unserved::Broken(Error::because(kind, "body", error).into_up())
+            }
+        }
+    }
+}
+
+/// Where a stream broke.
+enum Side {
+    Client(Box<Error>),
+    Backend(UpstreamError),
+}
+
+/// Sends the head and then each piece of the body as it comes.
+async fn pass_down(
+    gateway: &Gateway,
+    session: &mut Session,
+    head: Parts,
+    exchange: &mut Exchange<'_>,
+) -> Result<(), Side> {
+    let downstream = session.as_downstream_mut();
+    downstream.write_response_header(Box::new(head.into())).await.map_err(Side::Client)?;
+    while let Some(piece) = exchange.next().await.map_err(Side::Backend)? {
+        gateway.metrics.bytes_down.inc_by(piece.len() as u64);
+        downstream.write_response_body(piece, false).await.map_err(Side::Client)?;
+    }
+    downstream.finish_body().await.map_err(Side::Client)
+}
+
+/// Comes back when the client has closed its connection, or reset its stream.
+async fn client_gone(session: &mut Session) {
+    let gone = session.as_downstream_mut().read_body_or_idle(true).await;
+    if gone.map_or_else(|error| *error.etype() == ErrorType::ConnectError, |_| true) {
+        // Not gone: it has sent the next request already, of which a byte is lost now. It gets its answer, and asks again.
+        session.set_keepalive(None);
+        std::future::pending::<()>().await;
+    }
+}

@@ -1,0 +1,140 @@
+//! One request without a body and its answer as it streams in, on a pooled connection.
+use super::{Client, UpstreamError};
+use bytes::{Bytes, BytesMut};
+use http::StatusCode;
+use pingora_core::{
+    ErrorType,
+    protocols::http::v1::client::HttpSession,
+    upstreams::peer::{HttpPeer, Peer},
+};
+use pingora_http::{RequestHeader, ResponseHeader};
+use std::{future::Future, time::Duration};
+
+/// Informational answers taken before the real one.
+const MAX_INFORMATIONAL: usize = 8;
+
+/// A connection that carries one request. Dropped before [`Exchange::end`], it is closed.
+pub struct Exchange<'c> {
+    client: &'c Client,
+    session: HttpSession,
+    peer: Box<HttpPeer>,
+    reused: bool,
+}
+
+impl Client {
+    /// Connects, or takes a connection from the pool.
+    ///
+    /// # Errors
+    /// [`UpstreamError::Unreachable`].
+    pub async fn exchange(&self, peer: Box<HttpPeer>) -> Result<Exchange<'_>, UpstreamError> {
+        let (mut session, reused) = match self.connector.reused_http_session(&*peer).await {
+            Some(session) => (session, true),
+            None => {
+                // On the heap, so that not every request's future is as large as a TLS handshake.
+                let connected = Box::pin(self.connector.get_http_session(&*peer)).await;
+                connected.map_err(|error| UpstreamError::Unreachable(error.etype().as_str().to_owned()))?
+            }
+        };
+        (session.read_timeout, session.write_timeout) = (peer.options.read_timeout, peer.options.write_timeout);
+        Ok(Exchange { client: self, session, peer, reused })
+    }
+}
+
+impl Exchange<'_> {
+    /// The connection itself, for a request with a body.
+    pub(super) fn session(&mut self) -> &mut HttpSession {
+        &mut self.session
+    }
+
+    /// Whether the connection has carried others before, so that the backend may have closed it meanwhile.
+    pub fn is_reused(&self) -> bool {
+        self.reused
+    }
+
+    /// Sends the request and takes the head of the answer, all of it within the read timeout: one that drips runs into
+    /// that, too.
+    ///
+    /// # Errors
+    /// [`UpstreamError::Broken`], [`UpstreamError::Malformed`].
+    pub async fn ask(&mut self, request: Box<RequestHeader>) -> Result<(), UpstreamError> {
+        let session = &mut self.session;
+        session.write_request_header(request).await.map_err(broken)?;
+        session.finish_body().await.map_err(broken)?;
+        let Some(limit) = self.peer.options.read_timeout else { return read_head(session).await };
+        // One timer for all of the head in the place of one for each read.
+        session.read_timeout = None;
+        within(limit, read_head(session)).await?;
+        session.read_timeout = Some(limit);
+        Ok(())
+    }
+
+    /// The answer's head.
+    ///
+    /// # Errors
+    /// [`UpstreamError::Malformed`] where none has come.
+    pub fn head(&self) -> Result<&ResponseHeader, UpstreamError> {
+        self.session.resp_header().ok_or(UpstreamError::Malformed("answer without a head"))
+    }
+
+    /// The next piece of the answer's body, `None` at its proper end.
+    ///
+    /// # Errors
+    /// [`UpstreamError::Broken`] where the body is cut short.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, UpstreamError> {
+        self.session.read_body_bytes().await.map_err(broken)
+    }
+
+    /// An answer's small document: no more than about `limit` bytes of it.
+    ///
+    /// # Errors
+    /// As [`Exchange::next`], and where it takes too long as a whole.
+    pub async fn document(&mut self, limit: usize) -> Result<Bytes, UpstreamError> {
+        within(self.client.answer_timeout, async {
+            let mut whole = BytesMut::new();
+            while let Some(piece) = self.next().await? {
+                whole.extend_from_slice(&piece);
+                if whole.len() > limit {
+                    break;
+                }
+            }
+            Ok(whole.freeze())
+        })
+        .await
+    }
+
+    /// Pools the connection again, where its answer was read to the end.
+    pub async fn end(mut self) {
+        if self.session.is_body_done() {
+            self.client.connector.release_http_session(self.session, &*self.peer, self.peer.idle_timeout()).await;
+        }
+    }
+}
+
+/// Takes the head of the answer, past informational ones.
+pub(super) async fn read_head(session: &mut HttpSession) -> Result<(), UpstreamError> {
+    for _ in 0..=MAX_INFORMATIONAL {
+        session.read_response().await.map_err(broken)?;
+        let head = session.resp_header().ok_or(UpstreamError::Malformed("answer without a head"))?;
+        if head.status == StatusCode::SWITCHING_PROTOCOLS {
+            return Err(UpstreamError::Malformed("switching protocols"));
+        }
+        if !head.status.is_informational() {
+            return Ok(());
+        }
+    }
+    Err(UpstreamError::Malformed("informational answers without end"))
+}
+
+/// Gives up after `limit`; a write that it stood for may have happened.
+pub(super) async fn within<T>(
+    limit: Duration,
+    work: impl Future<Output = Result<T, UpstreamError>>,
+) -> Result<T, UpstreamError> {
+    let ran_out = |_| Err(UpstreamError::Broken(ErrorType::ReadTimedout.as_str().to_owned()));
+    tokio::time::timeout(limit, work).await.unwrap_or_else(ran_out)
+}
+
+#[allow(clippy::boxed_local)] // as Pingora hands its errors out
+pub(super) fn broken(error: Box<pingora_core::Error>) -> UpstreamError {
+    UpstreamError::Broken(error.etype().as_str().to_owned())
+}
