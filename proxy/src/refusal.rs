@@ -19,8 +19,8 @@ pub enum Refusal {
     /// A store cannot be asked.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A replica exists, but the key is not proven clean, so nothing current can be served.
-    #[error("the key is not proven to be current on a replica")]
+    /// Replicas exist, but none is proven to hold what the home holds, so nothing current can be served.
+    #[error("nothing is proven to be current on a replica")]
     NotProvenClean,
     /// The view of the control plane is older than its lease.
     #[error("the view of the control plane is too old for writes")]
@@ -56,7 +56,7 @@ impl Refusal {
             Self::Store(StoreError::Unavailable(_)) => S3Code::ServiceUnavailable.error(),
             Self::Store(StoreError::Corrupt(_)) => S3Code::InternalError.error(),
             Self::NotProvenClean => S3Code::ServiceUnavailable.because(
-                "The object's home is out of service and its replica is not proven to be current. Please try again.",
+                "The bucket's home is out of service and no replica is proven to be current. Please try again.",
             ),
             Self::ViewExpired | Self::ClientGone => S3Code::ServiceUnavailable.error(),
         }

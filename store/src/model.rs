@@ -214,6 +214,19 @@ pub struct ObjectCopy {
     pub verified_at: Millis,
 }
 
+/// What a listing needs to know of one object on one backend.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyCopy {
+    /// Which object.
+    pub key: ObjectKey,
+    /// Where.
+    pub backend: BackendId,
+    /// The home's ETag when it was verified, without quotes.
+    pub home_etag: String,
+    /// When it was verified; 0 for one that was only begun.
+    pub verified_at: Millis,
+}
+
 /// The checksum that the gateway keeps of an object. It counts only for the object with this ETag and size.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ObjectChecksum {

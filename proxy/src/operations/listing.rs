@@ -20,6 +20,7 @@ use s3gateway_s3::{
     etag::{multipart_parts, quoted, unquoted},
     xml::{ListBucketResult, ListVersion, ObjectEntry},
 };
+use s3gateway_store::Route;
 
 /// HEADs in flight for a page whose backend lists no ETags.
 const CONCURRENT_HEADS: usize = 16;
@@ -81,6 +82,28 @@ pub(super) struct Page {
     pub(super) common_prefixes: Vec<String>,
     /// Where the next page begins, if there is one; what it holds depends on who made the page.
     pub(super) next: Option<String>,
+    pub(super) made_by: Maker,
+}
+
+/// Who made a page, and reads the token that leads on from it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Maker {
+    /// The home, by tokens of its own.
+    Home,
+    /// The gateway, by positions that any backend's keys can be held against.
+    #[default]
+    Gateway,
+}
+
+impl Maker {
+    /// What a token of such a page is bound to.
+    fn context(self, route: &Route) -> [&str; 4] {
+        let name = match self {
+            Self::Home => route.home.as_str(),
+            Self::Gateway => "",
+        };
+        ["list", route.tenant.as_str(), route.bucket.as_str(), name]
+    }
 }
 
 pub(super) fn incorrect_token() -> S3Error {
@@ -92,13 +115,21 @@ pub(super) fn incorrect_token() -> S3Error {
 impl Gateway {
     pub(super) async fn list_objects(&self, admitted: &Admitted) -> Result<Answer, Refusal> {
         let (routed, asked) = (admitted.routed()?, ListParameters::parse(&admitted.request)?);
-        let (route, home) = (&routed.route, &routed.home);
-        let context = ["list", route.tenant.as_str(), route.bucket.as_str(), home.id().as_str()];
-        let token = match &asked.continuation_token {
-            None => None,
-            Some(sealed) => Some(self.sealer.open(&context, sealed).ok_or_else(incorrect_token)?),
+        let route = &routed.route;
+        let open = |sealed: &String| {
+            let opened = |maker: Maker| Some((maker, self.sealer.open(&maker.context(route), sealed)?));
+            opened(Maker::Home).or_else(|| opened(Maker::Gateway)).ok_or_else(incorrect_token)
         };
-        let page = self.list_page(routed, &asked, token.as_deref()).await?;
+        let token = asked.continuation_token.as_ref().map(open).transpose()?;
+        let page = match self.list_page(routed, &asked, token.as_ref()).await {
+            // The home's own tokens lead nowhere else.
+            Err(Refusal::Upstream(loss)) if loss.is_outage() && !matches!(token, Some((Maker::Home, _))) => {
+                let position = token.as_ref().map(|(_, text)| text.as_str());
+                Box::pin(self.list_at_replica(routed, &asked, position, loss)).await?
+            }
+            page => page?,
+        };
+        let context = page.made_by.context(route);
         let result = render(admitted.bucket()?.as_str(), &asked, page, |next| self.sealer.seal(&context, next));
         let shows_owner = asked.version == ListVersion::V1 || asked.fetch_owner;
         Ok(Answer::xml(ListBucketResult { owner: shows_owner.then(|| owner(&admitted.tenant)), ..result }.render()))
@@ -109,12 +140,18 @@ impl Gateway {
         &self,
         routed: &Routed,
         asked: &ListParameters,
-        token: Option<&str>,
+        token: Option<&(Maker, String)>,
     ) -> Result<Page, Refusal> {
-        let page = match (asked.max_keys, routed.home.capabilities().exact_listing) {
+        let text = token.map(|(_, text)| text.as_str());
+        let maker = match (routed.home.capabilities().exact_listing, token) {
+            (true, None) => Maker::Home,
+            (_, Some((maker, _))) => *maker,
+            (false, None) => Maker::Gateway,
+        };
+        let page = match (asked.max_keys, maker) {
             (0, _) => Page::default(),
-            (_, true) => self.list_at_home(routed, asked, token).await?,
-            (_, false) => self.list_lent(routed, asked, token).await?,
+            (_, Maker::Home) => self.list_at_home(routed, asked, text).await?,
+            (_, Maker::Gateway) => self.list_lent(&routed.route, &routed.home, asked, text).await?,
         };
         self.fill_etags(routed, page).await
     }
@@ -140,6 +177,7 @@ impl Gateway {
             contents: got.contents,
             common_prefixes: got.common_prefixes,
             next: next.filter(|_| got.is_truncated),
+            made_by: Maker::Home,
         })
     }
 
@@ -357,6 +395,7 @@ mod tests {
             contents: vec![object("a"), object("c")],
             common_prefixes: vec!["b/".to_owned()],
             next: Some("c".to_owned()),
+            made_by: Maker::Home,
         };
         let seal = |next: &str| format!("sealed {next}");
         let v1 = render("mine", &parse("/mine?delimiter=%2F&marker=0").expect("v1"), page(), seal);

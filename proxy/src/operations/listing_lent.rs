@@ -1,17 +1,22 @@
-//! Exact listings from a backend whose own paging is not: it is asked for flat pages after a key of the gateway's choice,
-//! and grouping, order and page ends are made here.
+//! Exact listings from a backend whose own paging is not, or from a replica: it is asked for flat pages after a key of the
+//! gateway's choice, and grouping, order and page ends are made here.
 //! Source: Amazon S3 API Reference, "ListObjectsV2"; a common prefix counts as one entry of the page.
 use super::{
-    home::unreadable,
+    home::{explain, physical_on, unreadable},
     listing::{ListParameters, Page, incorrect_token},
 };
-use crate::{admit::Routed, gateway::Gateway, refusal::Refusal};
+use crate::{
+    gateway::Gateway,
+    refusal::Refusal,
+    upstream::{UpstreamBackend, UpstreamRequest},
+};
 use bytes::Bytes;
 use http::Method;
 use s3gateway_s3::{
     S3Error,
     xml::{ListBucketResult, ListVersion, ObjectEntry},
 };
+use s3gateway_store::Route;
 use std::time::{Duration, Instant};
 
 /// Keys asked for at once.
@@ -133,20 +138,26 @@ impl<'a> Filling<'a> {
 }
 
 impl Gateway {
+    /// A page of the bucket as `backend` holds it: its home, or a replica that is proven to hold the same.
     pub(super) async fn list_lent(
         &self,
-        routed: &Routed,
+        route: &Route,
+        backend: &UpstreamBackend,
         asked: &ListParameters,
-        token: Option<&str>,
+        position: Option<&str>,
     ) -> Result<Page, Refusal> {
-        let mut filling = Filling::new(asked, Position::parse(asked, token)?);
+        let mut filling = Filling::new(asked, Position::parse(asked, position)?);
         // Where the backend is asked next; differs from the page's position where keys were passed over.
         let mut start_after = filling.position.start_after();
         let began = Instant::now();
         loop {
-            let batch = self.flat_batch(routed, &asked.prefix, start_after.as_deref()).await?;
+            let (prefix, after) = (&asked.prefix, start_after.as_deref());
+            let mut batch = self.flat_batch(route, backend, prefix, after).await?;
             let is_last = !batch.is_truncated;
             let last = batch.contents.last().map(|object| object.key.clone());
+            if *backend.id() != route.home {
+                batch = self.prove_batch(route, backend, prefix, after, batch).await?;
+            }
             let mut contents = batch.contents;
             contents.sort_unstable_by(|a, b| a.key.cmp(&b.key));
             contents.into_iter().for_each(|object| filling.take(object));
@@ -165,18 +176,20 @@ impl Gateway {
     /// Keys without grouping and without URL encoding, which such a backend may announce and not do.
     async fn flat_batch(
         &self,
-        routed: &Routed,
+        route: &Route,
+        backend: &UpstreamBackend,
         prefix: &str,
         start_after: Option<&str>,
     ) -> Result<ListBucketResult, Refusal> {
-        let mut request = routed.request(Method::GET, None)?.query("list-type", "2").query("max-keys", BATCH);
+        let request = UpstreamRequest::new(Method::GET, physical_on(route, backend)?, None);
+        let mut request = request.query("list-type", "2").query("max-keys", BATCH);
         if !prefix.is_empty() {
             request = request.query("prefix", prefix);
         }
         if let Some(start_after) = start_after {
             request = request.query("start-after", start_after);
         }
-        let answer = self.ask_home(routed, request, Bytes::new()).await?;
+        let answer = self.client.send(backend, request, Bytes::new()).await.map_err(explain)?;
         Ok(ListBucketResult::parse(ListVersion::V2, &answer.body).map_err(unreadable)?)
     }
 }

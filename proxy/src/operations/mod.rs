@@ -14,6 +14,7 @@ mod lending;
 mod list_uploads;
 mod listing;
 mod listing_lent;
+mod listing_replica;
 mod multipart;
 mod parameters;
 mod parts;

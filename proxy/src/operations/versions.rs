@@ -326,6 +326,7 @@ mod tests {
             contents: vec![object("a")],
             common_prefixes: vec!["b/".to_owned()],
             next: next.map(str::to_owned),
+            ..Page::default()
         };
         for (next, version) in [(Some("a"), Some("null")), (Some("b/"), None), (None, None)] {
             let asked = parse("&delimiter=/", false).expect("parameters");

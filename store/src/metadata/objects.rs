@@ -1,7 +1,7 @@
 //! What is known of objects: tags and open uploads lent to backends that keep none, verified copies, job history.
 use super::Metadata;
 use super::db::{Columns, render_json, write};
-use crate::{BucketId, JobRecord, Millis, ObjectCopy, OpenUpload, StoreError, sql};
+use crate::{BucketId, JobRecord, KeyCopy, Millis, ObjectCopy, OpenUpload, StoreError, sql};
 use s3gateway_config::BackendId;
 use s3gateway_s3::ObjectKey;
 use sqlx::any::AnyRow;
@@ -148,6 +148,32 @@ impl Metadata {
                     home_etag: row.text("home_etag")?,
                     size: row.int("size")?,
                     verified_how: row.text("verified_how")?,
+                    verified_at: row.int("verified_at")?,
+                })
+            })
+            .collect()
+    }
+
+    /// What is known of the copies of all keys from `first` to `last`, by key in byte order; at most `limit` rows.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn copies_between(
+        &self,
+        bucket: &BucketId,
+        first: &[u8],
+        last: &[u8],
+        limit: usize,
+    ) -> Result<Vec<KeyCopy>, StoreError> {
+        let query = sqlx::query(sql::COPIES_BETWEEN).bind(bucket.as_str()).bind(first).bind(last);
+        let query = query.bind(i64::try_from(limit).unwrap_or(i64::MAX));
+        let rows = self.db.read(query.fetch_all(self.db.pool())).await?;
+        rows.iter()
+            .map(|row| {
+                Ok(KeyCopy {
+                    key: row.key()?,
+                    backend: row.backend("backend")?,
+                    home_etag: row.text("home_etag")?,
                     verified_at: row.int("verified_at")?,
                 })
             })

@@ -42,6 +42,7 @@ statements! {
     CHECKSUM_PUT = "checksum_put.sql";
     CHECKSUMS_DELETE_ALL = "checksums_delete_all.sql";
     COPIES = "copies.sql";
+    COPIES_BETWEEN = "copies_between.sql";
     COPIES_DELETE_ON = "copies_delete_on.sql";
     COPY_DELETE = "copy_delete.sql";
     COPY_PUT = "copy_put.sql";

@@ -48,6 +48,15 @@ pub(super) async fn tags_uploads_and_copies_are_kept_by_bytes(f: Fixture) {
     m.record_copies(&bucket, &object("ä"), &[copy(0), copy(1)]).await.unwrap();
     assert_eq!(m.copies(&bucket, &object("ä")).await.unwrap(), [copy(1), copy(0)], "by backend");
     assert!(m.copies(&bucket, &object("a\u{308}")).await.unwrap().is_empty(), "another key");
+    let between = async |first: &str, last: &[u8], limit| {
+        let rows = m.copies_between(&bucket, first.as_bytes(), last, limit).await.unwrap();
+        rows.into_iter().map(|row| (row.key.as_str().to_owned(), row.backend, row.home_etag)).collect::<Vec<_>>()
+    };
+    let row = |key: &str, n: usize| (key.to_owned(), route.placement[n].clone(), "e0".to_owned());
+    m.record_copies(&bucket, &object("a"), &[copy(0)]).await.unwrap();
+    assert_eq!(between("", b"\xff", 10).await, [row("a", 0), row("ä", 1), row("ä", 0)], "by key, then by backend");
+    assert_eq!(between("a\0", "ä".as_bytes(), 1).await, [row("ä", 1)], "a range, and no more than asked for");
+    assert_eq!(between("b", b"c\xff", 10).await, []);
     m.record_copies(&bucket, &object("ä"), &[copy(1)]).await.unwrap();
     assert_eq!(m.copies(&bucket, &object("ä")).await.unwrap(), [copy(1)]);
     m.record_copies(&bucket, &object("ä"), &[]).await.unwrap();
