@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway import HOME
+from gateway import HOME, PLACES
 
 KNOWN = json.loads(Path(__file__).with_name("capabilities.json").read_text())
 
@@ -34,6 +34,21 @@ def test_a_probe_is_shown_as_a_table_and_can_be_applied(gateway):
     assert "CAPABILITY" in text and "server_side_copy" in text
     shown = gateway.call("GET", f"/v1/backends/{HOME}")["capabilities"]
     assert {name: shown[name] for name in KNOWN[gateway.name] if name in shown} == {n: m for n, m in KNOWN[gateway.name].items() if n in shown}
+
+
+def test_a_backend_is_measured_before_it_is_used(gateway):
+    """The same server once more, without a word on what it can do."""
+    home = gateway.backends[HOME]
+    place = [f"--{part}={value}" for part, value in PLACES[HOME].items()]
+    env = {"S3GATEWAY_BACKEND_SECRET_KEY": home.secret_key}
+    gateway.admin("backend", "add", "measured", "--url", home.endpoint, "--access-key", home.access_key, *place, env=env)
+    try:
+        shown = gateway.call("GET", "/v1/backends/measured")["capabilities"]
+        known = KNOWN[gateway.name]
+        assert {name: shown[name] for name in known if name in shown} == {n: m for n, m in known.items() if n in shown}
+        assert findings(json.loads(gateway.admin("--json", "backend", "probe", "measured", "--last"))) == known
+    finally:
+        gateway.api("DELETE", "/v1/backends/measured")
 
 
 def test_a_backend_that_is_away_cannot_be_probed(gateway):

@@ -159,7 +159,7 @@ pub enum Key {
 /// `admin backend …`
 #[derive(Debug, Subcommand)]
 pub enum Backend {
-    /// Add a backend; its secret key is read from S3GATEWAY_BACKEND_SECRET_KEY or --secret-key-file
+    /// Measure a backend and add it; its secret key is read from S3GATEWAY_BACKEND_SECRET_KEY or --secret-key-file
     Add(Box<NewBackend>),
     /// All backends, in the order in which placements expand to them
     List,
@@ -234,7 +234,7 @@ pub struct NewBackend {
     /// Its secret key, from the environment only: arguments can be seen by other users
     #[arg(env = "S3GATEWAY_BACKEND_SECRET_KEY", hide = true, hide_env_values = true, long, value_parser = super::secret)]
     pub secret_key: Option<Secret<String>>,
-    /// JSON file with the capabilities that differ from S3's
+    /// JSON file with the capabilities that differ from S3's, in the place of measuring them: {} is S3 itself
     #[arg(long, value_name = "FILE")]
     pub capabilities_file: Option<PathBuf>,
     /// Replace a backend that exists: credentials, endpoint, capabilities

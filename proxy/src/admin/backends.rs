@@ -3,6 +3,7 @@ use super::{
     SwitchError,
     endpoint::check_endpoint,
     input::{Body, Segment, Shared},
+    probe,
     problem::Problem,
 };
 use crate::upstream::BreakerState;
@@ -22,8 +23,9 @@ pub(super) struct NewBackend {
     region: Option<String>,
     access_key: String,
     secret_key: String,
+    /// What differs from S3's own; a new backend that comes without is measured.
     #[serde(default)]
-    capabilities: Capabilities,
+    capabilities: Option<Capabilities>,
 }
 
 #[derive(Serialize)]
@@ -68,9 +70,19 @@ pub(super) async fn add(
     if find(&state, &new.id).await?.is_some() {
         return Err(Problem::new(StatusCode::CONFLICT, "a backend of that id exists already; PUT replaces it"));
     }
-    let id = new.id.clone();
-    put(&state, new).await?;
-    let backend = find(&state, &id).await?.ok_or_else(|| Problem::missing("backend"))?;
+    let is_measured = new.capabilities.is_none();
+    let backend = check(&state, new).await?;
+    let (id, probe) = match is_measured {
+        true => {
+            let (backend, probe) = probe::try_out(&state, backend).await?;
+            (put(&state, backend).await?, Some(probe))
+        }
+        false => (put(&state, backend).await?, None),
+    };
+    if let Some(probe) = probe {
+        state.metadata.put_probe(&id, &probe).await?;
+    }
+    let backend = find(&state, id.as_str()).await?.ok_or_else(|| Problem::missing("backend"))?;
     Ok((StatusCode::CREATED, Json(view(&state, backend))))
 }
 
@@ -90,7 +102,8 @@ pub(super) async fn replace(
             return Err(Problem::field("place", "cannot change while buckets are there: add a backend of another id"));
         }
     }
-    put(&state, new).await?;
+    let new = NewBackend { capabilities: new.capabilities.or(Some(before.capabilities)), ..new };
+    put(&state, check(&state, new).await?).await?;
     let backend = find(&state, &id).await?.ok_or_else(|| Problem::missing("backend"))?;
     Ok(Json(view(&state, backend)))
 }
@@ -131,7 +144,7 @@ async fn switch(state: &Shared, id: &str, on: bool) -> Result<Json<BackendView>,
     Ok(Json(view(state, backend)))
 }
 
-async fn put(state: &Shared, new: NewBackend) -> Result<(), Problem> {
+async fn check(state: &Shared, new: NewBackend) -> Result<Backend, Problem> {
     let id = BackendId::parse(&new.id).map_err(|error| Problem::field("id", error.to_string()))?;
     let endpoint = check_endpoint(&new.endpoint, &state.allow_networks).await?;
     check_place(&new.place)?;
@@ -139,19 +152,22 @@ async fn put(state: &Shared, new: NewBackend) -> Result<(), Problem> {
     check_word("secret_key", &new.secret_key, 256)?;
     let region = new.region.unwrap_or_else(|| "us-east-1".into());
     check_word("region", &region, 64)?;
-    let backend = Backend {
+    Ok(Backend {
         id,
         place: new.place,
         endpoint,
         region,
         access_key: new.access_key,
         secret_key: Arc::new(Secret::new(new.secret_key)),
-        capabilities: new.capabilities,
+        capabilities: new.capabilities.unwrap_or_default(),
         position: 0,
-    };
+    })
+}
+
+async fn put(state: &Shared, backend: Backend) -> Result<BackendId, Problem> {
     state.metadata.put_backend(&backend).await?;
     tracing::info!(backend = %backend.id, endpoint = %backend.endpoint, place = ?backend.place, "backend stored");
-    Ok(())
+    Ok(backend.id)
 }
 
 fn check_place(place: &Place) -> Result<(), Problem> {

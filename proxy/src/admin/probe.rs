@@ -43,13 +43,7 @@ pub(super) async fn run(
     Params(options): Params<Options>,
 ) -> Result<Json<ProbeView>, Problem> {
     let backend = find(&state, &id).await?.ok_or_else(|| Problem::missing("backend"))?;
-    let findings = state.gateway.probe(&backend.id).await.map_err(|error| {
-        let status = match error {
-            ProbeError::Unknown => StatusCode::CONFLICT,
-            ProbeError::NoBucket(_) => StatusCode::BAD_GATEWAY,
-        };
-        Problem::new(status, error.to_string())
-    })?;
+    let findings = state.gateway.probe(&backend.id).await.map_err(refuse)?;
     let backend = match options.apply {
         true => {
             let capabilities = probe::measured(&findings, &backend.capabilities);
@@ -60,9 +54,33 @@ pub(super) async fn run(
         }
         false => backend,
     };
-    let probe = BackendProbe { probed_at: crate::operations::to_millis(SystemTime::now()), findings };
+    let probe = dated(findings);
     state.metadata.put_probe(&backend.id, &probe).await?;
     Ok(Json(view(&id, probe, &backend.capabilities)))
+}
+
+/// Measures a backend that is about to be added, so that it is used from the first request as it is.
+///
+/// # Errors
+/// 502 where it lets nothing be measured.
+pub(super) async fn try_out(state: &Shared, backend: Backend) -> Result<(Backend, BackendProbe), Problem> {
+    let findings = state.gateway.try_out(backend.clone()).await.map_err(refuse)?;
+    let capabilities = probe::measured(&findings, &backend.capabilities);
+    Ok((Backend { capabilities, ..backend }, dated(findings)))
+}
+
+fn dated(findings: Vec<Finding>) -> BackendProbe {
+    BackendProbe { probed_at: crate::operations::to_millis(SystemTime::now()), findings }
+}
+
+fn refuse(error: ProbeError) -> Problem {
+    match error {
+        ProbeError::Unknown => Problem::new(StatusCode::CONFLICT, error.to_string()),
+        ProbeError::NoBucket(_) => {
+            let remedy = "check endpoint, region and keys, or name its capabilities to add it unmeasured";
+            Problem::new(StatusCode::BAD_GATEWAY, format!("{error}; {remedy}"))
+        }
+    }
 }
 
 /// What was measured last.

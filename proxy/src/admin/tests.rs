@@ -115,7 +115,7 @@ impl Drop for Api {
 
 fn backend(id: &str, country: &str, jurisdiction: &str) -> Value {
     json!({
-        "id": id, "endpoint": "http://127.0.0.1:1", "access_key": "AK", "secret_key": SECRET,
+        "id": id, "endpoint": "http://127.0.0.1:1", "access_key": "AK", "secret_key": SECRET, "capabilities": {},
         "place": {"zone": format!("{id}-1"), "region": id, "country": country, "jurisdiction": jurisdiction, "provider": "p"},
     })
 }
@@ -373,6 +373,12 @@ async fn an_operators_tour() {
         api.add_backend(id, country, jurisdiction).await;
     }
     api.call("POST", "/v1/backends", &backend("fi-hel", "FI", "EU")).await.is_problem(409);
+    let mut unmeasured = backend("nobody-there", "FI", "EU");
+    unmeasured.as_object_mut().unwrap().remove("capabilities");
+    let refused = api.call("POST", "/v1/backends", &unmeasured).await;
+    refused.is_problem(502);
+    assert!(refused.body.contains("capabilities"), "{}", refused.body);
+    assert_eq!(api.get("/v1/backends").await.json()["backends"].as_array().map(Vec::len), Some(3), "not stored");
     let tenant = json!({"name": "acme", "policy": {"allow": {"jurisdictions": ["EU"]}}, "default_placement": ["eu"], "default_replica_count": 2});
     let created = api.call("POST", "/v1/tenants", &tenant).await;
     assert_eq!(created.status, 201, "{}", created.body);

@@ -9,7 +9,7 @@ use crate::{
     upstream::{UpstreamBackend, UpstreamError},
 };
 use s3gateway_config::{BackendId, Capabilities, KeyRule};
-use s3gateway_store::Finding;
+use s3gateway_store::{Backend, Finding};
 use scratch::Scratch;
 use std::sync::Arc;
 
@@ -25,19 +25,33 @@ pub(crate) enum ProbeError {
 }
 
 impl Gateway {
-    /// Measures every capability of a backend. Takes some fifty small requests; the scratch bucket's name begins with
-    /// `s3gw-probe-`.
-    ///
-    /// Cancel: the scratch bucket may stay.
+    /// Measures every capability of a backend that is in use, as [`Gateway::probe_backend`] does.
     ///
     /// # Errors
     /// [`ProbeError`] where nothing could be measured.
     pub(crate) async fn probe(&self, id: &BackendId) -> Result<Vec<Finding>, ProbeError> {
         let backend = self.backends.get(id).ok_or(ProbeError::Unknown)?;
-        let mut scratch = Scratch::make(self, &backend).await?;
+        self.probe_backend(&backend).await
+    }
+
+    /// Measures a backend before it is in use.
+    ///
+    /// # Errors
+    /// [`ProbeError`] where nothing could be measured.
+    pub(crate) async fn try_out(&self, record: Backend) -> Result<Vec<Finding>, ProbeError> {
+        let unusable = ProbeError::NoBucket(UpstreamError::Malformed("the endpoint is no usable URL"));
+        let backend = self.backends.try_out(record).await.ok_or(unusable)?;
+        self.probe_backend(&backend).await
+    }
+
+    /// Takes some fifty small requests; the scratch bucket's name begins with `s3gw-probe-`.
+    ///
+    /// Cancel: the scratch bucket may stay.
+    async fn probe_backend(&self, backend: &Arc<UpstreamBackend>) -> Result<Vec<Finding>, ProbeError> {
+        let mut scratch = Scratch::make(self, backend).await?;
         let mut findings = vec![
             checks::tagging(&scratch).await,
-            self.probe_versioning(&backend).await?,
+            self.probe_versioning(backend).await?,
             checks::trailing_checksums(&scratch).await,
             checks::list_uploads(&scratch).await,
             checks::conditional_writes(&scratch).await,

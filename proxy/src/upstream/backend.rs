@@ -231,6 +231,11 @@ impl Backends {
         self.snapshot.store(Arc::new(next));
     }
 
+    /// A backend as it would be used, without taking it in. `None` where its endpoint is no usable URL.
+    pub(crate) async fn try_out(&self, record: Backend) -> Option<Arc<UpstreamBackend>> {
+        UpstreamBackend::connect(record, &self.settings).await.map(Arc::new)
+    }
+
     /// Probes every backend once, at the same time.
     pub async fn probe(&self) {
         let backends = self.all();
