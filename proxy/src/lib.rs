@@ -5,6 +5,7 @@ mod admit;
 mod answer;
 mod cache;
 mod feed;
+mod front;
 mod gateway;
 mod keys;
 mod marks;

@@ -2,6 +2,7 @@
 //! `transfer` and `operations`.
 use crate::{
     answer::{Answer, RequestId},
+    front::{Front, head_is_awaited, head_is_read},
     gateway::Gateway,
     metrics::RequestOutcome,
     refusal::Refusal,
@@ -16,10 +17,11 @@ use pingora_core::{
     listeners::tls::TlsSettings,
     server::{RunArgs, Server, ShutdownSignal, ShutdownSignalWatch, configuration::ServerConf},
     tls::{ServerConfig, install_default_crypto_provider, load_certs_and_key_files},
+    services::listening::Service,
     upstreams::peer::HttpPeer,
 };
 use pingora_http::{RequestHeader, ResponseHeader};
-use pingora_proxy::{FailToProxy, ProxyHttp, Session, http_proxy_service};
+use pingora_proxy::{FailToProxy, ProxyHttp, Session, http_proxy};
 use s3gateway_s3::{Operation, S3Code};
 use std::{
     net::SocketAddr,
@@ -56,14 +58,17 @@ pub fn serve(gateway: Arc<Gateway>, listeners: Listeners, stop: CancellationToke
     };
     let mut server = Server::new_with_opt_and_conf(None, conf);
     server.bootstrap();
-    let mut service = http_proxy_service(&server.configuration, S3Service { gateway: gateway.clone() });
+    let proxy = http_proxy(&server.configuration, S3Service { gateway: gateway.clone() });
+    let front = Front::new(proxy, settings.downstream_idle, settings.downstream_keepalive);
+    let mut service = Service::new("S3".to_owned(), front);
     for address in &listeners.plain {
         service.add_tcp(&address.to_string());
     }
     for (address, certificate, key) in &listeners.tls {
         let (certificate, key) = (certificate.to_string_lossy(), key.to_string_lossy());
         check_certificate(&certificate, &key)?;
-        let tls = TlsSettings::intermediate(&certificate, &key).map_err(|e| e.to_string())?;
+        let mut tls = TlsSettings::intermediate(&certificate, &key).map_err(|e| e.to_string())?;
+        tls.enable_h2();
         service.add_tls_with_settings(&address.to_string(), None, tls);
     }
     server.add_service(service);
@@ -168,6 +173,7 @@ impl ProxyHttp for S3Service {
 
     async fn request_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<bool> {
         self.gateway.metrics.in_flight.inc();
+        head_is_read();
         // Where Pingora has decided to close, the framing was in doubt: that stays.
         if session.get_keepalive().is_some() {
             let stopping = self.gateway.is_stopping();
@@ -369,6 +375,7 @@ impl S3Service {
         }
         let head = session.req_header();
         let resource = head.uri.path();
+        head_is_awaited(self.gateway.settings.downstream_keepalive);
         Answer::error(&error, resource, ctx.request_id, head.method == Method::HEAD)
     }
 

@@ -1,11 +1,11 @@
 //! From Pingora's session to a parsed request and, where it carries one, its document proven true.
 use crate::{admit::Admitted, gateway::Gateway, refusal::Refusal};
 use bytes::{Bytes, BytesMut};
-use http::header;
+use http::{Version, header};
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 use s3gateway_filters::payload::{self, BodyPlan, BodyVerifier, Finished, Framing};
-use s3gateway_s3::{S3Code, S3Request, xml};
+use s3gateway_s3::{S3Code, S3Request, adopt_authority, xml};
 
 /// S3's limit for all headers of a request together (Amazon S3 API Reference, `RequestHeaderSectionTooLarge`).
 const MAX_HEADER_BYTES: usize = 8 << 10;
@@ -30,10 +30,15 @@ pub(super) fn parse(gateway: &Gateway, session: &mut Session) -> Result<(S3Reque
         }
         None => None,
     };
-    let chunked = content_length.is_none() && has_body && head.headers.contains_key(header::TRANSFER_ENCODING);
+    // An HTTP/2 body without a length ends with its stream.
+    let delimited = head.version == Version::HTTP_2 || head.headers.contains_key(header::TRANSFER_ENCODING);
+    let chunked = content_length.is_none() && has_body && delimited;
     let head = detach_head(session);
     let target = std::str::from_utf8(head.raw_path()).map_err(|_| S3Code::InvalidURI.error())?.to_owned();
-    let head = http::request::Parts::from(head);
+    let mut head = http::request::Parts::from(head);
+    if head.version == Version::HTTP_2 {
+        adopt_authority(&mut head.headers, head.uri.authority())?;
+    }
     let request = S3Request::parse(&head.method, &target, head.headers, &gateway.settings.domains)?;
     Ok((request, Framing { content_length, chunked }))
 }
