@@ -12,6 +12,7 @@ mod marks;
 mod metrics;
 mod operations;
 mod probe;
+mod progress;
 mod refusal;
 mod routes;
 mod service;

@@ -5,6 +5,7 @@ use crate::{
     front::{Front, head_is_awaited, head_is_read},
     gateway::Gateway,
     metrics::RequestOutcome,
+    progress::{Ended, carry_out, without_declaration},
     refusal::Refusal,
     transfer::{self, Transfer, Verdict},
     upstream::UpstreamError,
@@ -187,9 +188,19 @@ impl ProxyHttp for S3Service {
                 ctx.transfer = Some(transfer);
                 return Ok(false);
             }
-            Ok(Verdict::Answer(answer)) => answer,
-            Err(refusal) => self.render_refusal(session, &refusal, ctx),
+            Ok(Verdict::Answer(answer)) => Ok(answer),
+            Ok(Verdict::Eventually(work)) => {
+                match carry_out(session, ctx.request_id, self.gateway.settings.downstream_progress, work).await? {
+                    Ended::InTime(answer) => answer,
+                    Ended::Late(answer, sent) => {
+                        self.write_late(session, answer, sent, ctx).await?;
+                        return Ok(true);
+                    }
+                }
+            }
+            Err(refusal) => Err(refusal),
         };
+        let answer = answer.unwrap_or_else(|refusal| self.render_refusal(session, &refusal, ctx));
         self.write(session, answer, ctx).await?;
         Ok(true)
     }
@@ -336,8 +347,10 @@ impl ProxyHttp for S3Service {
 
     async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut Context) {
         self.gateway.metrics.in_flight.dec();
-        if let Some(head) = session.response_written() {
-            ctx.status = head.status.as_u16();
+        match session.response_written() {
+            // An error that came behind its head counts as what it is.
+            Some(head) if ctx.error_code.is_none() || !head.status.is_success() => ctx.status = head.status.as_u16(),
+            _ => {}
         }
         let outcome = match (error, ctx.status) {
             (Some(error), 200..=299) if *error.esource() == ErrorSource::Upstream => RequestOutcome::Failed,
@@ -377,6 +390,20 @@ impl S3Service {
         let resource = head.uri.path();
         head_is_awaited(self.gateway.settings.downstream_keepalive);
         Answer::error(&error, resource, ctx.request_id, head.method == Method::HEAD)
+    }
+
+    /// Writes the document of an answer whose head is out. `sent`: how that went.
+    async fn write_late(
+        &self,
+        session: &mut Session,
+        answer: std::result::Result<Answer, Refusal>,
+        sent: Result<()>,
+        ctx: &mut Context,
+    ) -> Result<()> {
+        let answer = answer.unwrap_or_else(|refusal| self.render_refusal(session, &refusal, ctx));
+        ctx.status = answer.status.as_u16();
+        sent?;
+        session.write_response_body(Some(without_declaration(&answer.body)), true).await
     }
 
     /// Writes a whole answer. What the client still sends is read for a moment, so that it sees the answer before a reset.

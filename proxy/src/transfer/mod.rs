@@ -11,6 +11,7 @@ use crate::{
     admit::Admitted,
     answer::{Answer, RequestId, response_head},
     gateway::Gateway,
+    progress::Work,
     refusal::{Refusal, by_status},
     upstream::{BackendError, Outcome, UpstreamBackend, UpstreamError, UpstreamRequest, error_code},
     version::VERSION_ID,
@@ -41,6 +42,8 @@ pub(crate) enum Verdict {
     Forward(Box<Transfer>),
     /// Answered here.
     Answer(Answer),
+    /// Answered here, and it may take long.
+    Eventually(Work),
 }
 
 /// A streamed request between Pingora's hooks.
@@ -94,6 +97,11 @@ pub(crate) async fn begin(
             // With no byte to hold back, the head alone would complete the object: so the proof comes first.
             let proven = read_whole(session, &admitted, upload.plan()).await?;
             Ok(Verdict::Answer(Box::pin(upload.put_empty(gateway, &admitted, proven)).await?))
+        }
+        Operation::CopyObject | Operation::UploadPartCopy | Operation::CompleteMultipartUpload => {
+            let body = read_document(session, &admitted, framing).await?;
+            let gateway = gateway.clone();
+            Ok(Verdict::Eventually(Box::pin(async move { gateway.answer(&admitted, body).await })))
         }
         _ => {
             let body = read_document(session, &admitted, framing).await?;
