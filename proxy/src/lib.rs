@@ -11,6 +11,7 @@ mod keys;
 mod marks;
 mod metrics;
 mod operations;
+mod pace;
 mod probe;
 mod progress;
 mod refusal;

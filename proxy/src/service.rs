@@ -5,20 +5,22 @@ use crate::{
     front::{Front, head_is_awaited, head_is_read},
     gateway::Gateway,
     metrics::RequestOutcome,
+    pace::Pace,
     progress::{Ended, carry_out, without_declaration},
     refusal::Refusal,
     transfer::{self, Transfer, Verdict},
-    upstream::UpstreamError,
+    upstream::{UpstreamError, Watched},
 };
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::{Method, StatusCode};
+use http::{Method, StatusCode, Version};
 use pingora_core::{
     Error, ErrorSource, ErrorType, Result,
     listeners::tls::TlsSettings,
+    protocols::Digest,
     server::{RunArgs, Server, ShutdownSignal, ShutdownSignalWatch, configuration::ServerConf},
-    tls::{ServerConfig, install_default_crypto_provider, load_certs_and_key_files},
     services::listening::Service,
+    tls::{ServerConfig, install_default_crypto_provider, load_certs_and_key_files},
     upstreams::peer::HttpPeer,
 };
 use pingora_http::{RequestHeader, ResponseHeader};
@@ -26,6 +28,7 @@ use pingora_proxy::{FailToProxy, ProxyHttp, Session, http_proxy};
 use s3gateway_s3::{Operation, S3Code};
 use std::{
     net::SocketAddr,
+    os::fd::RawFd,
     path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
@@ -133,6 +136,11 @@ pub struct Context {
     error_code: Option<S3Code>,
     status: u16,
 }
+    /// The attempt at a backend, until its head is there.
+    watched: Option<Watched>,
+    pace: Pace,
+    /// The answer has begun before the request's body has ended: what still comes of it is not waited for.
+    answered_early: bool,
 
 /// Informational answers taken from a backend in one request.
 const MAX_INFORMATIONAL: u32 = 16;
@@ -169,17 +177,20 @@ impl ProxyHttp for S3Service {
             status: 0,
         }
     }
+            watched: None,
+            pace: Pace::new(now),
+            answered_early: false,
 
     fn init_downstream_modules(&self, _: &mut pingora_core::modules::http::HttpModules) {}
 
     async fn request_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<bool> {
-        self.gateway.metrics.in_flight.inc();
         head_is_read();
         // Where Pingora has decided to close, the framing was in doubt: that stays.
         if session.get_keepalive().is_some() {
             let stopping = self.gateway.is_stopping();
             session.set_keepalive((!stopping).then_some(self.gateway.settings.downstream_keepalive.as_secs()));
         }
+        self.gateway.metrics.in_flight.inc();
         session.set_ignore_info_resp(true);
         session.set_read_timeout(Some(self.gateway.settings.downstream_idle));
         session.set_write_timeout(Some(self.gateway.settings.downstream_idle));
@@ -215,6 +226,21 @@ impl ProxyHttp for S3Service {
         _: &mut Session,
         request: &mut RequestHeader,
         ctx: &mut Context,
+    async fn connected_to_upstream(
+        &self,
+        _: &mut Session,
+        _: bool,
+        _: &HttpPeer,
+        fd: RawFd,
+        digest: Option<&Digest>,
+        ctx: &mut Context,
+    ) -> Result<()> {
+        let sends_body = ctx.transfer()?.is_upload();
+        let head_within = (!sends_body).then(|| self.gateway.settings.upstream.head_timeout());
+        ctx.watched = self.gateway.watch.begin(fd, digest, head_within);
+        Ok(())
+    }
+
     ) -> Result<()> {
         match ctx.transfer()?.build_request() {
             Ok(built) => *request = built,
@@ -233,15 +259,32 @@ impl ProxyHttp for S3Service {
         if let Some(piece) = body.as_ref() {
             self.gateway.metrics.bytes_up.inc_by(piece.len() as u64);
         }
-        match ctx.transfer()?.pass_up(&self.gateway, body.take(), end).await {
+        let transfer = ctx.transfer()?;
+        let passed = transfer.pass_up(&self.gateway, body.take(), end).await;
+        let is_complete = transfer.is_complete_upload();
+        match passed {
             Ok(released) => *body = released,
+        if ctx.answered_early && ctx.transfer()?.is_answered() {
+            return Err(ctx.refuse(Refusal::ClientGone));
+        }
             Err(refusal) => return Err(ctx.refuse(refusal)),
         }
+            if !ctx.pace.keeps_up(piece.len(), self.gateway.settings.downstream_idle, Instant::now()) {
+                return Err(ctx.refuse(S3Code::RequestTimeout));
+            }
         Ok(())
     }
 
     async fn upstream_response_filter(
         &self,
+        if let Some(watched) = &ctx.watched {
+            watched.passes();
+            if is_complete {
+                // What Pingora holds of it has still to be written.
+                let upstream = &self.gateway.settings.upstream;
+                watched.expects_head(upstream.write_timeout + upstream.head_timeout());
+            }
+        }
         _: &mut Session,
         head: &mut ResponseHeader,
         ctx: &mut Context,
@@ -264,7 +307,9 @@ impl ProxyHttp for S3Service {
             Ok(mut rendered) => {
                 crate::answer::put_common(&mut rendered.headers, request_id);
                 *head = rendered.into();
+        ctx.watched = None;
                 Ok(())
+        ctx.answered_early = ctx.transfer()?.is_upload() && !ctx.transfer()?.is_complete_upload();
             }
             Err(refusal) => Err(ctx.refuse(refusal)),
         }
@@ -309,12 +354,19 @@ impl ProxyHttp for S3Service {
             && let Some(transfer) = ctx.transfer.as_deref_mut()
         {
             transfer.report_cut_short();
+        let is_cut = ctx.watched.take().is_some_and(|watched| watched.was_cut());
+        let kind = if is_cut { ErrorType::ReadTimedout } else { error.etype().clone() };
         }
         let retry = match (ctx.transfer.as_deref_mut(), &ctx.refusal) {
             _ if answered || from_client => false,
-            (Some(transfer), None) => transfer.lost_in_flight(error.etype().as_str(), reused, replayable),
+            (Some(transfer), None) => transfer.lost_in_flight(kind.as_str(), reused, replayable),
             (Some(transfer), Some(Refusal::Upstream(cause))) => transfer.may_fail_over(cause),
             _ => false,
+        let waits_for_client = ctx.transfer.as_deref().is_some_and(|t| t.is_upload() && !t.is_complete_upload());
+        if *error.esource() == ErrorSource::Upstream && kind == ErrorType::ReadTimedout && waits_for_client {
+            // The backend waited for a body that the client does not send; over HTTP/2 nothing else notices.
+            ctx.refusal.get_or_insert_with(|| S3Code::RequestTimeout.into());
+        }
         };
         if retry {
             ctx.refusal = None;
@@ -380,6 +432,10 @@ impl ProxyHttp for S3Service {
 
 impl S3Service {
     fn render_refusal(&self, session: &Session, refusal: &Refusal, ctx: &mut Context) -> Answer {
+        if ctx.answered_early {
+            linger(session).await;
+        }
+        head_is_awaited(self.gateway.settings.downstream_keepalive);
         let error = refusal.to_s3();
         self.gateway.metrics.observe_error(error.code);
         ctx.error_code = Some(error.code);
@@ -388,7 +444,6 @@ impl S3Service {
         }
         let head = session.req_header();
         let resource = head.uri.path();
-        head_is_awaited(self.gateway.settings.downstream_keepalive);
         Answer::error(&error, resource, ctx.request_id, head.method == Method::HEAD)
     }
 
@@ -428,16 +483,21 @@ impl S3Service {
 }
 
 /// Bytes and time spent on reading what a refused client is still sending.
-const LINGER_BYTES: usize = 1 << 20;
-const LINGER: Duration = Duration::from_secs(1);
+        ctx.answered_early = false;
+const LINGER_BYTES: usize = 16 << 20;
+const LINGER: Duration = Duration::from_secs(2);
 
-/// Reads on for a moment: closing with unread bytes would reset the connection and could take the answer with it.
+/// Reads on for a moment: closing with unread bytes would reset the connection and could take the answer with it. HTTP/2
+/// has a reset of its own, which comes behind the answer.
 async fn linger(session: &mut Session) {
     let drained = async {
         let mut left = LINGER_BYTES;
         while let Ok(Some(piece)) = session.read_request_body().await {
             left = left.saturating_sub(piece.len());
             if left == 0 {
+    if session.req_header().version == Version::HTTP_2 || session.as_downstream_mut().is_body_done() {
+        return;
+    }
                 break;
             }
         }

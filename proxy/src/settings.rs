@@ -54,6 +54,13 @@ pub struct UpstreamSettings {
     pub allow_networks: Vec<IpNet>,
 }
 
+impl UpstreamSettings {
+    /// From a request that is sent to the end of the answer's head, which may come in several pieces.
+    pub fn head_timeout(&self) -> Duration {
+        self.read_timeout * 2
+    }
+}
+
 /// When a breaker opens.
 #[derive(Clone, Debug)]
 pub struct BreakerSettings {

@@ -95,16 +95,16 @@ pub(crate) async fn begin(
                 return Ok(Verdict::Forward(Transfer::upload(gateway, admitted, upload)));
             }
             // With no byte to hold back, the head alone would complete the object: so the proof comes first.
-            let proven = read_whole(session, &admitted, upload.plan()).await?;
+            let proven = read_whole(gateway.settings.downstream_idle, session, &admitted, upload.plan()).await?;
             Ok(Verdict::Answer(Box::pin(upload.put_empty(gateway, &admitted, proven)).await?))
         }
         Operation::CopyObject | Operation::UploadPartCopy | Operation::CompleteMultipartUpload => {
-            let body = read_document(session, &admitted, framing).await?;
+            let body = read_document(gateway, session, &admitted, framing).await?;
             let gateway = gateway.clone();
             Ok(Verdict::Eventually(Box::pin(async move { gateway.answer(&admitted, body).await })))
         }
         _ => {
-            let body = read_document(session, &admitted, framing).await?;
+            let body = read_document(gateway, session, &admitted, framing).await?;
             // On the heap, so that the future of a streamed request, which is moved about, stays small.
             Ok(Verdict::Answer(Box::pin(gateway.answer(&admitted, body)).await?))
         }
@@ -233,6 +233,21 @@ impl Transfer {
             Some(part) => Ok(part.range(&self.admitted.request.method)),
             None => head::range(&self.admitted.request),
         }
+    }
+
+    /// Whether the request has a body that is passed on.
+    pub(crate) fn is_upload(&self) -> bool {
+        self.upload.is_some()
+    }
+
+    /// Whether all of it has been passed on, so that it is the backend's turn.
+    pub(crate) fn is_complete_upload(&self) -> bool {
+        self.upload.as_ref().is_some_and(Upload::is_complete)
+    }
+
+    /// Whether the backend's refusal has been passed on whole.
+    pub(crate) fn is_answered(&self) -> bool {
+        self.upload.as_ref().is_some_and(Upload::is_refused) && self.error_document.is_none()
     }
 
     /// Passes a piece of the request's body on, as far as it may leave.
@@ -429,11 +444,6 @@ impl Transfer {
     /// The exchange broke before an answer. Whether to try again.
     pub(crate) fn lost_in_flight(&mut self, kind: &str, reused: bool, replayable: bool) -> bool {
         let error = UpstreamError::Broken(kind.to_owned());
-        let is_silent = kind == pingora_core::ErrorType::ReadTimedout.as_str();
-        if is_silent && self.upload.as_ref().is_some_and(|upload| !upload.is_complete()) {
-            // The backend waited for a body that the client does not send; that says nothing about the backend's health.
-            return false;
-        }
         let repeatable = self.upload.as_ref().is_none_or(|upload| replayable && upload.is_repeatable());
         if reused && repeatable && error.may_be_stale() && self.stale < MAX_STALE {
             // The pool held a connection that the backend had closed; that says nothing about its health.

@@ -1,11 +1,12 @@
 //! From Pingora's session to a parsed request and, where it carries one, its document proven true.
-use crate::{admit::Admitted, gateway::Gateway, refusal::Refusal};
+use crate::{admit::Admitted, gateway::Gateway, pace::Pace, refusal::Refusal};
 use bytes::{Bytes, BytesMut};
 use http::{Version, header};
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 use s3gateway_filters::payload::{self, BodyPlan, BodyVerifier, Finished, Framing};
 use s3gateway_s3::{S3Code, S3Request, adopt_authority, xml};
+use std::time::{Duration, Instant};
 
 /// S3's limit for all headers of a request together (Amazon S3 API Reference, `RequestHeaderSectionTooLarge`).
 const MAX_HEADER_BYTES: usize = 8 << 10;
@@ -67,6 +68,7 @@ pub(super) async fn expect(session: &mut Session) -> Result<(), Refusal> {
 
 /// Takes the document of an operation that is answered here, proven true.
 pub(super) async fn read_document(
+    gateway: &Gateway,
     session: &mut Session,
     admitted: &Admitted,
     framing: Framing,
@@ -83,23 +85,30 @@ pub(super) async fn read_document(
     if framing.content_length != Some(0) {
         expect(session).await?;
     }
-    Ok(read_whole(session, admitted, &plan).await?.tail)
+    Ok(read_whole(gateway.settings.downstream_idle, session, admitted, &plan).await?.tail)
 }
 
-/// Reads a body that the plan has bounded, and proves it; all of it is in the tail.
+/// Reads a body that the plan has bounded, and proves it; all of it is in the tail. `idle`: how long the client may take
+/// between two pieces, which Pingora does not watch over HTTP/2.
 pub(super) async fn read_whole(
+    idle: Duration,
     session: &mut Session,
     admitted: &Admitted,
     plan: &BodyPlan,
 ) -> Result<Finished, Refusal> {
     let mut verifier = BodyVerifier::new(plan, &admitted.verified);
     let mut whole = BytesMut::new();
+    let mut pace = Pace::new(Instant::now());
     loop {
-        let piece = session.as_downstream_mut().read_request_body().await.map_err(|e| match e.etype() {
+        let next = tokio::time::timeout(idle, session.as_downstream_mut().read_request_body()).await;
+        let piece = next.map_err(|_| S3Code::RequestTimeout)?.map_err(|e| match e.etype() {
             pingora_core::ErrorType::ReadTimedout => Refusal::from(S3Code::RequestTimeout),
             _ => Refusal::from(S3Code::IncompleteBody),
         })?;
         let Some(piece) = piece else { break };
+        if !pace.keeps_up(piece.len(), idle, Instant::now()) {
+            return Err(S3Code::RequestTimeout.into());
+        }
         if let Some(released) = verifier.push(piece)? {
             whole.extend_from_slice(&released);
         }

@@ -7,6 +7,7 @@ mod error;
 mod request;
 mod signer;
 mod standing;
+mod watch;
 
 pub use backend::{Backends, UpstreamBackend};
 pub use breaker::{Breaker, BreakerState, Outcome};
@@ -14,3 +15,4 @@ pub use client::{Client, Download, UpstreamAnswer};
 pub use error::{BackendError, UpstreamError, error_code};
 pub use request::UpstreamRequest;
 pub(crate) use standing::versioning_question;
+pub(crate) use watch::{INTERVAL as WATCH_INTERVAL, Watch, Watched};
