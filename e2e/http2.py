@@ -17,6 +17,7 @@ import h2.exceptions
 from raw import Answer, address_of
 from sigv4 import Request
 
+GOAWAY = 7
 Headers = list[tuple[str | bytes, str | bytes]]
 
 
@@ -67,6 +68,8 @@ class Http2:
         self.take = True
         """Whether windows are opened again for what has come."""
         self.goaway: int | None = None
+        """The error of the last GOAWAY; 0 for none."""
+        self.unread = b""
         self.closed = False
         self.h2.initiate_connection()
         if window is not None:
@@ -119,7 +122,7 @@ class Http2:
             self.closed = True
             return False
         try:
-            events = self.h2.receive_data(data)
+            events = self.h2.receive_data(self._without_goaway(data))
         except h2.exceptions.ProtocolError:
             self.closed = True
             raise
@@ -127,6 +130,18 @@ class Http2:
             self._take(event)
         self.flush()
         return True
+
+    def _without_goaway(self, data: bytes) -> bytes:
+        """Whole frames; one that says GOAWAY is noted here, as the library would take the connection for closed, which it is not."""
+        self.unread += data
+        frames = b""
+        while len(self.unread) >= 9 and len(self.unread) >= (size := 9 + int.from_bytes(self.unread[:3], "big")):
+            frame, self.unread = self.unread[:size], self.unread[size:]
+            if frame[3] == GOAWAY:
+                self.goaway = int.from_bytes(frame[13:17], "big")
+            else:
+                frames += frame
+        return frames
 
     def _take(self, event):
         stream = self.streams.get(getattr(event, "stream_id", None) or 0, Stream())
@@ -144,8 +159,6 @@ class Http2:
                 stream.ended = True
             case h2.events.StreamReset():
                 stream.reset = int(event.error_code)
-            case h2.events.ConnectionTerminated():
-                self.goaway = int(event.error_code)
 
     def answer(self, number: int) -> Answer:
         """Waits until a stream is over."""

@@ -33,6 +33,7 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 /// Where the proxy listens.
@@ -63,7 +64,8 @@ pub fn serve(gateway: Arc<Gateway>, listeners: Listeners, stop: CancellationToke
     let mut server = Server::new_with_opt_and_conf(None, conf);
     server.bootstrap();
     let proxy = http_proxy(&server.configuration, S3Service { gateway: gateway.clone() });
-    let front = Front::new(proxy, settings.downstream_idle, settings.downstream_keepalive);
+    let (stopping, is_stopping) = watch::channel(false);
+    let front = Front::new(proxy, settings.downstream_idle, settings.downstream_keepalive, is_stopping);
     let mut service = Service::new("S3".to_owned(), front);
     for address in &listeners.plain {
         service.add_tcp(&address.to_string());
@@ -76,7 +78,7 @@ pub fn serve(gateway: Arc<Gateway>, listeners: Listeners, stop: CancellationToke
         service.add_tls_with_settings(&address.to_string(), None, tls);
     }
     server.add_service(service);
-    server.run(RunArgs { shutdown_signal: Box::new(Drained { gateway, stop, grace: settings.grace }) });
+    server.run(RunArgs { shutdown_signal: Box::new(Drained { gateway, stop, stopping, grace: settings.grace }) });
     Ok(())
 }
 
@@ -98,6 +100,8 @@ const MAX_ATTEMPTS: usize = 12;
 struct Drained {
     gateway: Arc<Gateway>,
     stop: CancellationToken,
+    /// Has HTTP/2 clients told that their connections take no more requests.
+    stopping: watch::Sender<bool>,
     grace: Duration,
 }
 
@@ -106,6 +110,7 @@ impl ShutdownSignalWatch for Drained {
     async fn recv(&self) -> ShutdownSignal {
         self.stop.cancelled().await;
         self.gateway.begin_stop();
+        self.stopping.send_replace(true);
         let deadline = Instant::now() + self.grace;
         let mut tick = tokio::time::interval(Duration::from_millis(20));
         while self.gateway.metrics.in_flight.get() > 0 && Instant::now() < deadline {
@@ -131,16 +136,16 @@ pub struct Context {
     operation: Option<Operation>,
     informational: u32,
     transfer: Option<Box<Transfer>>,
-    /// Why the request fails, kept for the answer while Pingora's own error unwinds.
-    refusal: Option<Refusal>,
-    error_code: Option<S3Code>,
-    status: u16,
-}
     /// The attempt at a backend, until its head is there.
     watched: Option<Watched>,
     pace: Pace,
     /// The answer has begun before the request's body has ended: what still comes of it is not waited for.
     answered_early: bool,
+    /// Why the request fails, kept for the answer while Pingora's own error unwinds.
+    refusal: Option<Refusal>,
+    error_code: Option<S3Code>,
+    status: u16,
+}
 
 /// Informational answers taken from a backend in one request.
 const MAX_INFORMATIONAL: u32 = 16;
@@ -172,25 +177,25 @@ impl ProxyHttp for S3Service {
             operation: None,
             informational: 0,
             transfer: None,
+            watched: None,
+            pace: Pace::new(now),
+            answered_early: false,
             refusal: None,
             error_code: None,
             status: 0,
         }
     }
-            watched: None,
-            pace: Pace::new(now),
-            answered_early: false,
 
     fn init_downstream_modules(&self, _: &mut pingora_core::modules::http::HttpModules) {}
 
     async fn request_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<bool> {
         head_is_read();
+        self.gateway.metrics.in_flight.inc();
         // Where Pingora has decided to close, the framing was in doubt: that stays.
         if session.get_keepalive().is_some() {
             let stopping = self.gateway.is_stopping();
             session.set_keepalive((!stopping).then_some(self.gateway.settings.downstream_keepalive.as_secs()));
         }
-        self.gateway.metrics.in_flight.inc();
         session.set_ignore_info_resp(true);
         session.set_read_timeout(Some(self.gateway.settings.downstream_idle));
         session.set_write_timeout(Some(self.gateway.settings.downstream_idle));
@@ -221,11 +226,6 @@ impl ProxyHttp for S3Service {
         ctx.transfer()?.choose(&self.gateway).await.map_err(|refusal| ctx.refuse(refusal))
     }
 
-    async fn upstream_request_filter(
-        &self,
-        _: &mut Session,
-        request: &mut RequestHeader,
-        ctx: &mut Context,
     async fn connected_to_upstream(
         &self,
         _: &mut Session,
@@ -241,6 +241,11 @@ impl ProxyHttp for S3Service {
         Ok(())
     }
 
+    async fn upstream_request_filter(
+        &self,
+        _: &mut Session,
+        request: &mut RequestHeader,
+        ctx: &mut Context,
     ) -> Result<()> {
         match ctx.transfer()?.build_request() {
             Ok(built) => *request = built,
@@ -256,27 +261,22 @@ impl ProxyHttp for S3Service {
         end: bool,
         ctx: &mut Context,
     ) -> Result<()> {
+        if ctx.answered_early && ctx.transfer()?.is_answered() {
+            return Err(ctx.refuse(Refusal::ClientGone));
+        }
         if let Some(piece) = body.as_ref() {
             self.gateway.metrics.bytes_up.inc_by(piece.len() as u64);
+            if !ctx.pace.keeps_up(piece.len(), self.gateway.settings.downstream_idle, Instant::now()) {
+                return Err(ctx.refuse(S3Code::RequestTimeout));
+            }
         }
         let transfer = ctx.transfer()?;
         let passed = transfer.pass_up(&self.gateway, body.take(), end).await;
         let is_complete = transfer.is_complete_upload();
         match passed {
             Ok(released) => *body = released,
-        if ctx.answered_early && ctx.transfer()?.is_answered() {
-            return Err(ctx.refuse(Refusal::ClientGone));
-        }
             Err(refusal) => return Err(ctx.refuse(refusal)),
         }
-            if !ctx.pace.keeps_up(piece.len(), self.gateway.settings.downstream_idle, Instant::now()) {
-                return Err(ctx.refuse(S3Code::RequestTimeout));
-            }
-        Ok(())
-    }
-
-    async fn upstream_response_filter(
-        &self,
         if let Some(watched) = &ctx.watched {
             watched.passes();
             if is_complete {
@@ -285,6 +285,11 @@ impl ProxyHttp for S3Service {
                 watched.expects_head(upstream.write_timeout + upstream.head_timeout());
             }
         }
+        Ok(())
+    }
+
+    async fn upstream_response_filter(
+        &self,
         _: &mut Session,
         head: &mut ResponseHeader,
         ctx: &mut Context,
@@ -302,14 +307,14 @@ impl ProxyHttp for S3Service {
             return Ok(());
         }
         self.gateway.metrics.observe_first_byte(ctx.attempt_started.elapsed());
+        ctx.watched = None;
         let request_id = ctx.request_id;
+        ctx.answered_early = ctx.transfer()?.is_upload() && !ctx.transfer()?.is_complete_upload();
         match ctx.transfer()?.take_head(&self.gateway, head).await {
             Ok(mut rendered) => {
                 crate::answer::put_common(&mut rendered.headers, request_id);
                 *head = rendered.into();
-        ctx.watched = None;
                 Ok(())
-        ctx.answered_early = ctx.transfer()?.is_upload() && !ctx.transfer()?.is_complete_upload();
             }
             Err(refusal) => Err(ctx.refuse(refusal)),
         }
@@ -349,24 +354,24 @@ impl ProxyHttp for S3Service {
         let answered = session.response_written().is_some_and(|head| !head.status.is_informational());
         let replayable = !session.as_ref().retry_buffer_truncated();
         let from_client = *error.esource() == ErrorSource::Downstream;
+        let is_cut = ctx.watched.take().is_some_and(|watched| watched.was_cut());
+        let kind = if is_cut { ErrorType::ReadTimedout } else { error.etype().clone() };
         if answered
             && *error.esource() == ErrorSource::Upstream
             && let Some(transfer) = ctx.transfer.as_deref_mut()
         {
             transfer.report_cut_short();
-        let is_cut = ctx.watched.take().is_some_and(|watched| watched.was_cut());
-        let kind = if is_cut { ErrorType::ReadTimedout } else { error.etype().clone() };
+        }
+        let waits_for_client = ctx.transfer.as_deref().is_some_and(|t| t.is_upload() && !t.is_complete_upload());
+        if *error.esource() == ErrorSource::Upstream && kind == ErrorType::ReadTimedout && waits_for_client {
+            // The backend waited for a body that the client does not send; over HTTP/2 nothing else notices.
+            ctx.refusal.get_or_insert_with(|| S3Code::RequestTimeout.into());
         }
         let retry = match (ctx.transfer.as_deref_mut(), &ctx.refusal) {
             _ if answered || from_client => false,
             (Some(transfer), None) => transfer.lost_in_flight(kind.as_str(), reused, replayable),
             (Some(transfer), Some(Refusal::Upstream(cause))) => transfer.may_fail_over(cause),
             _ => false,
-        let waits_for_client = ctx.transfer.as_deref().is_some_and(|t| t.is_upload() && !t.is_complete_upload());
-        if *error.esource() == ErrorSource::Upstream && kind == ErrorType::ReadTimedout && waits_for_client {
-            // The backend waited for a body that the client does not send; over HTTP/2 nothing else notices.
-            ctx.refusal.get_or_insert_with(|| S3Code::RequestTimeout.into());
-        }
         };
         if retry {
             ctx.refusal = None;
@@ -427,15 +432,15 @@ impl ProxyHttp for S3Service {
             upstream_error = error.map(|e| e.etype().as_str()),
             "request"
         );
+        if ctx.answered_early {
+            linger(session).await;
+        }
+        head_is_awaited(self.gateway.settings.downstream_keepalive);
     }
 }
 
 impl S3Service {
     fn render_refusal(&self, session: &Session, refusal: &Refusal, ctx: &mut Context) -> Answer {
-        if ctx.answered_early {
-            linger(session).await;
-        }
-        head_is_awaited(self.gateway.settings.downstream_keepalive);
         let error = refusal.to_s3();
         self.gateway.metrics.observe_error(error.code);
         ctx.error_code = Some(error.code);
@@ -478,26 +483,26 @@ impl S3Service {
         if unread && session.get_header(http::header::EXPECT).is_none() {
             linger(session).await;
         }
+        ctx.answered_early = false;
         Ok(())
     }
 }
 
 /// Bytes and time spent on reading what a refused client is still sending.
-        ctx.answered_early = false;
 const LINGER_BYTES: usize = 16 << 20;
 const LINGER: Duration = Duration::from_secs(2);
 
 /// Reads on for a moment: closing with unread bytes would reset the connection and could take the answer with it. HTTP/2
 /// has a reset of its own, which comes behind the answer.
 async fn linger(session: &mut Session) {
+    if session.req_header().version == Version::HTTP_2 || session.as_downstream_mut().is_body_done() {
+        return;
+    }
     let drained = async {
         let mut left = LINGER_BYTES;
         while let Ok(Some(piece)) = session.read_request_body().await {
             left = left.saturating_sub(piece.len());
             if left == 0 {
-    if session.req_header().version == Version::HTTP_2 || session.as_downstream_mut().is_body_done() {
-        return;
-    }
                 break;
             }
         }

@@ -40,17 +40,19 @@ pub(crate) struct Front<P> {
     http2: Arc<Spoken<P>>,
     /// Within this a client must have sent the head of its request.
     head_limit: Duration,
+    /// Turns true once no new requests are wanted. Pingora's own comes only when those in flight are done.
+    stopping: ShutdownWatch,
 }
 
 impl<P: HttpServerApp + Send + Sync + 'static> Front<P> {
     /// `keepalive`: how long a connection may be without a request.
-    pub(crate) fn new(proxy: P, head_limit: Duration, keepalive: Duration) -> Self {
+    pub(crate) fn new(proxy: P, head_limit: Duration, keepalive: Duration, stopping: ShutdownWatch) -> Self {
         let proxy = Arc::new(proxy);
         let mut options = HttpServerOptions::default();
         options.h2c = true;
         options.h2_idle_timeout = Some(keepalive);
         let spoken = |options| Arc::new(Spoken { proxy: proxy.clone(), options });
-        Self { http1: spoken(HttpServerOptions::default()), http2: spoken(options), head_limit }
+        Self { http1: spoken(HttpServerOptions::default()), http2: spoken(options), head_limit, stopping }
     }
 }
 
@@ -59,7 +61,7 @@ impl<P: HttpServerApp + Send + Sync + 'static> ServerApp for Front<P> {
     async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
         let (stream, speaks_http2) = timeout(self.head_limit, tell(stream)).await.ok()??;
         if speaks_http2 {
-            return self.http2.process_new(stream, shutdown).await;
+            return self.http2.process_new(stream, &self.stopping).await;
         }
         HeadClock::new(self.head_limit).watch(self.http1.process_new(stream, shutdown)).await?
     }
