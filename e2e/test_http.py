@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import os
+import signal
 import socket
 import ssl
 import threading
@@ -229,6 +231,40 @@ def test_a_slow_client_is_served_all_the_same(patient):
         assert connection.answer("PUT").status == 200
 
 
+# Limits of a head ---------------------------------------------------------------------------------------------------
+
+
+TOO_LARGE = (400, "RequestHeaderSectionTooLarge")
+HEADS = {
+    "headers within": ([("x-any", "a" * 7000)], "", (200, None)), "headers": ([("x-any", "a" * 8200)], "", TOO_LARGE), "many headers": ([(f"x-{n}", "a" * 60) for n in range(200)], "", TOO_LARGE),
+    "query within": ([], "x-any=" + "a" * 6000, (200, None)), "query": ([], "x-any=" + "a" * 8200, TOO_LARGE), "both": ([("x-any", "a" * 4500)], "x-any=" + "a" * 4500, TOO_LARGE),
+    "far too large": ([("x-any", "a" * 20_000)], "", TOO_LARGE), "a path": ([], None, (400, "KeyTooLongError")), "metadata within": ([("x-amz-meta-a", "a" * 2035)], "", (200, None)),
+    "metadata": ([("x-amz-meta-a", "a" * 2048)], "", (400, "MetadataTooLarge")),
+}
+
+
+@pytest.mark.parametrize("version", ["HTTP/1.1", "HTTP/2"])
+@pytest.mark.parametrize("what", HEADS)
+def test_limits_of_a_head(patient, what, version):
+    """S3's, not those of the framework, which are 256 headers and 1 MiB over HTTP/1.1, and 64 KiB over HTTP/2."""
+    headers, query, want = HEADS[what]
+    method, key = ("PUT", f"head{next(NUMBERS)}") if "metadata" in what else ("GET", "control")
+    target = f"/{patient.bucket}/{key}" + (f"?{query}" if query else "") if query is not None else f"/{patient.bucket}/" + "k" * 8000
+    request = patient.signed(Request(method, target, list(headers)))
+    if version == "HTTP/1.1":
+        with patient.open() as connection:
+            connection.send(request.to_bytes())
+            got = connection.answer(method)
+            assert (got.status, got.code) == want, str(got)
+            connection.send(patient.signed(Request("GET", f"/{patient.bucket}/control")).to_bytes())
+            assert connection.answer().body == b"control", "the connection goes on after an error"
+    else:
+        with Http2(patient.gateway.endpoint) as connection:
+            got = connection.request(request)
+            assert (got.status, got.code) == want, str(got)
+            assert connection.request(patient.signed(Request("GET", f"/{patient.bucket}/control"))).body == b"control"
+
+
 # Answers that come early ----------------------------------------------------------------------------------------------
 
 
@@ -323,3 +359,20 @@ def test_an_early_refusal_is_seen_by_who_sends_on(patient, size):
         assert uploading.sent == size or uploading.sent < SIZE / 4, f"{uploading.sent >> 20} MiB were taken"
         got = connection.answer("PUT")
     assert (got.status, got.code) == (403, "SignatureDoesNotMatch"), str(got)
+
+
+def test_a_stop_tells_HTTP2_clients(patient):
+    """What is in flight is served to its end, new requests go elsewhere; the last test of this file, as it ends the gateway."""
+    key, go = f"stop{next(NUMBERS)}", threading.Event()
+    patient.home.answers["PUT", key] = [READ, lambda _: (go.wait(20), answer(200, ("ETag", '"' + "0" * 32 + '"')))[1]]
+    with Http2(patient.gateway.endpoint) as connection:
+        number = connection.begin(heads(patient.put(key, 5), length=False) + [("content-length", "5")], end=False)
+        connection.send(number, b"12345")
+        until(lambda: patient.home.asked("PUT", key), "the upload is at the backend")
+        os.kill(patient.gateway.process.pid, signal.SIGTERM)
+        while connection.goaway is None:
+            assert connection.more(), "closed without a word"
+        assert connection.goaway == 0 and not connection.streams[number].over
+        go.set()
+        assert connection.answer(number).status == 200
+        assert connection.is_closed(10)

@@ -8,7 +8,8 @@ use s3gateway_filters::payload::{self, BodyPlan, BodyVerifier, Finished, Framing
 use s3gateway_s3::{S3Code, S3Request, adopt_authority, xml};
 use std::time::{Duration, Instant};
 
-/// S3's limit for all headers of a request together (Amazon S3 API Reference, `RequestHeaderSectionTooLarge`).
+/// S3's limit for all headers of a request and its query together (Amazon S3 API Reference, "Error responses",
+/// `RequestHeaderSectionTooLarge`); the path has that of the key.
 const MAX_HEADER_BYTES: usize = 8 << 10;
 /// Most bytes of a body that an operation takes and does not read.
 const MAX_UNREAD: usize = 64 << 10;
@@ -22,7 +23,7 @@ pub(super) fn parse(gateway: &Gateway, session: &mut Session) -> Result<(S3Reque
     let has_body = !session.as_downstream_mut().is_body_empty();
     let head = session.req_header();
     let size: usize = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
-    if size > MAX_HEADER_BYTES {
+    if size + head.uri.query().map_or(0, str::len) > MAX_HEADER_BYTES {
         return Err(S3Code::RequestHeaderSectionTooLarge.into());
     }
     let content_length = match head.headers.get(header::CONTENT_LENGTH) {
