@@ -107,7 +107,7 @@ class Hostile:
                     connection.sendall(last)
                     time.sleep(0.2)
             if piece is READ:
-                request.body = stream.read(int(request.headers.get("content-length", 0)))
+                take_body(request, stream)
                 continue
             last = piece(request) if callable(piece) else piece
             connection.sendall(last)
@@ -115,7 +115,7 @@ class Hostile:
 
     def _honest(self, request: Seen, stream) -> bytes:
         """What S3 would answer, as far as the gateway and its worker ask."""
-        request.body = stream.read(int(request.headers.get("content-length", 0)))
+        take_body(request, stream)
         where = (request.bucket, request.key)
         if not request.key:
             return ok() if request.method != "GET" else ok(b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>")
@@ -137,11 +137,19 @@ def read_request(stream, connection: int) -> Seen | None:
     lines = []
     while (line := stream.readline(65536)) not in (b"\r\n", b""):
         lines.append(line.decode("latin-1").rstrip("\r\n"))
-    if not lines:
-        return None
+    if not lines or lines[0].count(" ") != 2:
+        return None  # the end, or what is left of a body that was not read
     method, target, _ = lines[0].split(" ")
     headers = {n.lower(): v.strip() for n, _, v in (line.partition(":") for line in lines[1:])}
     return Seen(connection, method, target, headers)
+
+
+def take_body(request: Seen, stream):
+    """One that is cut off is none, as for any server."""
+    length = int(request.headers.get("content-length", 0))
+    request.body = stream.read(length)
+    if len(request.body) < length:
+        raise ConnectionError("the body was cut off")
 
 
 def etag(body: bytes) -> str:

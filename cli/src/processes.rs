@@ -228,6 +228,7 @@ fn proxy_settings(settings: &Settings) -> s3gateway_proxy::ProxySettings {
         cache_entries: u64::from(from.view.cache_entries.get()),
         downstream_keepalive: from.limits.keepalive,
         downstream_idle: from.limits.idle,
+        downstream_progress: from.limits.progress,
         grace: from.limits.grace,
         threads: from.limits.threads.map_or(defaults.threads, count),
     }

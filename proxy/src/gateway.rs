@@ -6,7 +6,7 @@ use crate::{
     operations::Patience,
     routes::Routes,
     settings::ProxySettings,
-    upstream::{Backends, Client},
+    upstream::{Backends, Client, WATCH_INTERVAL, Watch},
 };
 use s3gateway_store::{Metadata, Queue, StoreError, secrets::Sealer};
 use std::{
@@ -40,6 +40,8 @@ pub struct Gateway {
     pub metrics: Metrics,
     /// How fresh the view of the control plane is.
     pub view: feed::View,
+    /// Streamed requests at backends.
+    pub(crate) watch: Arc<Watch>,
     /// For reading kept checksums: one that is missing can be asked for again.
     pub(crate) checksum_reads: Patience,
     /// For keeping them: one that is left out is lost.
@@ -90,6 +92,7 @@ impl Gateway {
             client: Client::new(&settings.upstream),
             metrics: Metrics::register(&registry)?,
             view: feed::View::now(settings.view_lease),
+            watch: Watch::new(),
             checksum_reads: Patience::new(Duration::from_secs(2)),
             checksum_writes: Patience::new(Duration::from_secs(6)),
             tasks: TaskTracker::new(),
@@ -104,6 +107,7 @@ impl Gateway {
         gateway.tasks.spawn(feed::follow(gateway.clone(), head, gateway.stop.clone()));
         gateway.tasks.spawn(probe(gateway.clone(), gateway.stop.clone()));
         gateway.tasks.spawn(observe(gateway.clone(), gateway.stop.clone()));
+        gateway.tasks.spawn(watch(gateway.clone(), gateway.stop.clone()));
         Ok(gateway)
     }
 
@@ -145,5 +149,13 @@ async fn observe(gateway: Arc<Gateway>, stop: CancellationToken) {
         if let Ok(depth) = gateway.queue.depth().await {
             gateway.metrics.observe_queue(&depth);
         }
+    }
+}
+
+async fn watch(gateway: Arc<Gateway>, stop: CancellationToken) {
+    let mut interval = tokio::time::interval(WATCH_INTERVAL);
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    while tokio::select! { _ = interval.tick() => true, () = stop.cancelled() => false } {
+        gateway.watch.look();
     }
 }

@@ -2,31 +2,38 @@
 //! `transfer` and `operations`.
 use crate::{
     answer::{Answer, RequestId},
+    front::{Front, head_is_awaited, head_is_read},
     gateway::Gateway,
     metrics::RequestOutcome,
+    pace::Pace,
+    progress::{Ended, carry_out, without_declaration},
     refusal::Refusal,
     transfer::{self, MAX_ATTEMPTS, ObjectRead, Transfer, Unserved, Verdict},
-    upstream::UpstreamError,
+    upstream::{UpstreamError, Watched},
 };
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::{Method, StatusCode};
+use http::{Method, StatusCode, Version};
 use pingora_core::{
     Error, ErrorSource, ErrorType, Result,
     listeners::tls::TlsSettings,
+    protocols::Digest,
     server::{RunArgs, Server, ShutdownSignal, ShutdownSignalWatch, configuration::ServerConf},
+    services::listening::Service,
     tls::{ServerConfig, install_default_crypto_provider, load_certs_and_key_files},
     upstreams::peer::HttpPeer,
 };
 use pingora_http::{RequestHeader, ResponseHeader};
-use pingora_proxy::{FailToProxy, ProxyHttp, Session, http_proxy_service};
+use pingora_proxy::{FailToProxy, ProxyHttp, Session, http_proxy};
 use s3gateway_s3::{Operation, S3Code};
 use std::{
     net::SocketAddr,
+    os::fd::RawFd,
     path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
 };
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 /// Where the proxy listens.
@@ -56,18 +63,22 @@ pub fn serve(gateway: Arc<Gateway>, listeners: Listeners, stop: CancellationToke
     };
     let mut server = Server::new_with_opt_and_conf(None, conf);
     server.bootstrap();
-    let mut service = http_proxy_service(&server.configuration, S3Service { gateway: gateway.clone() });
+    let proxy = http_proxy(&server.configuration, S3Service { gateway: gateway.clone() });
+    let (stopping, is_stopping) = watch::channel(false);
+    let front = Front::new(proxy, settings.downstream_idle, settings.downstream_keepalive, is_stopping);
+    let mut service = Service::new("S3".to_owned(), front);
     for address in &listeners.plain {
         service.add_tcp(&address.to_string());
     }
     for (address, certificate, key) in &listeners.tls {
         let (certificate, key) = (certificate.to_string_lossy(), key.to_string_lossy());
         check_certificate(&certificate, &key)?;
-        let tls = TlsSettings::intermediate(&certificate, &key).map_err(|e| e.to_string())?;
+        let mut tls = TlsSettings::intermediate(&certificate, &key).map_err(|e| e.to_string())?;
+        tls.enable_h2();
         service.add_tls_with_settings(&address.to_string(), None, tls);
     }
     server.add_service(service);
-    server.run(RunArgs { shutdown_signal: Box::new(Drained { gateway, stop, grace: settings.grace }) });
+    server.run(RunArgs { shutdown_signal: Box::new(Drained { gateway, stop, stopping, grace: settings.grace }) });
     Ok(())
 }
 
@@ -86,6 +97,8 @@ fn check_certificate(certificate: &str, key: &str) -> Result<(), String> {
 struct Drained {
     gateway: Arc<Gateway>,
     stop: CancellationToken,
+    /// Has HTTP/2 clients told that their connections take no more requests.
+    stopping: watch::Sender<bool>,
     grace: Duration,
 }
 
@@ -94,6 +107,7 @@ impl ShutdownSignalWatch for Drained {
     async fn recv(&self) -> ShutdownSignal {
         self.stop.cancelled().await;
         self.gateway.begin_stop();
+        self.stopping.send_replace(true);
         let deadline = Instant::now() + self.grace;
         let mut tick = tokio::time::interval(Duration::from_millis(20));
         while self.gateway.metrics.in_flight.get() > 0 && Instant::now() < deadline {
@@ -119,6 +133,11 @@ pub struct Context {
     operation: Option<Operation>,
     informational: u32,
     transfer: Option<Box<Transfer>>,
+    /// The attempt at a backend, until its head is there.
+    watched: Option<Watched>,
+    pace: Pace,
+    /// The answer has begun before the request's body has ended: what still comes of it is not waited for.
+    answered_early: bool,
     /// Why the request fails, kept for the answer while Pingora's own error unwinds.
     refusal: Option<Refusal>,
     error_code: Option<S3Code>,
@@ -155,6 +174,9 @@ impl ProxyHttp for S3Service {
             operation: None,
             informational: 0,
             transfer: None,
+            watched: None,
+            pace: Pace::new(now),
+            answered_early: false,
             refusal: None,
             error_code: None,
             status: 0,
@@ -164,6 +186,7 @@ impl ProxyHttp for S3Service {
     fn init_downstream_modules(&self, _: &mut pingora_core::modules::http::HttpModules) {}
 
     async fn request_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<bool> {
+        head_is_read();
         self.gateway.metrics.in_flight.inc();
         // Where Pingora has decided to close, the framing was in doubt: that stays.
         if session.get_keepalive().is_some() {
@@ -179,9 +202,19 @@ impl ProxyHttp for S3Service {
                 return Ok(false);
             }
             Ok(Verdict::Read(read)) => return self.serve(session, read, ctx).await.map(|()| true),
-            Ok(Verdict::Answer(answer)) => answer,
-            Err(refusal) => self.render_refusal(session, &refusal, ctx),
+            Ok(Verdict::Answer(answer)) => Ok(answer),
+            Ok(Verdict::Eventually(work)) => {
+                match carry_out(session, ctx.request_id, self.gateway.settings.downstream_progress, work).await? {
+                    Ended::InTime(answer) => answer,
+                    Ended::Late(answer, sent) => {
+                        self.write_late(session, answer, sent, ctx).await?;
+                        return Ok(true);
+                    }
+                }
+            }
+            Err(refusal) => Err(refusal),
         };
+        let answer = answer.unwrap_or_else(|refusal| self.render_refusal(session, &refusal, ctx));
         self.write(session, answer, ctx).await?;
         Ok(true)
     }
@@ -189,6 +222,19 @@ impl ProxyHttp for S3Service {
     async fn upstream_peer(&self, _: &mut Session, ctx: &mut Context) -> Result<Box<HttpPeer>> {
         ctx.attempt_started = Instant::now();
         ctx.transfer()?.choose().map_err(|refusal| ctx.refuse(refusal))
+    }
+
+    async fn connected_to_upstream(
+        &self,
+        _: &mut Session,
+        _: bool,
+        _: &HttpPeer,
+        fd: RawFd,
+        digest: Option<&Digest>,
+        ctx: &mut Context,
+    ) -> Result<()> {
+        ctx.watched = self.gateway.watch.begin(fd, digest);
+        Ok(())
     }
 
     async fn upstream_request_filter(
@@ -211,12 +257,29 @@ impl ProxyHttp for S3Service {
         end: bool,
         ctx: &mut Context,
     ) -> Result<()> {
+        if ctx.answered_early && ctx.transfer()?.is_answered() {
+            return Err(ctx.refuse(Refusal::ClientGone));
+        }
         if let Some(piece) = body.as_ref() {
             self.gateway.metrics.bytes_up.inc_by(piece.len() as u64);
+            if !ctx.pace.keeps_up(piece.len(), self.gateway.settings.downstream_idle, Instant::now()) {
+                return Err(ctx.refuse(S3Code::RequestTimeout));
+            }
         }
-        match ctx.transfer()?.pass_up(&self.gateway, body.take(), end).await {
+        let transfer = ctx.transfer()?;
+        let passed = transfer.pass_up(&self.gateway, body.take(), end).await;
+        let is_complete = transfer.is_complete();
+        match passed {
             Ok(released) => *body = released,
             Err(refusal) => return Err(ctx.refuse(refusal)),
+        }
+        if let Some(watched) = &ctx.watched {
+            watched.passes();
+            if is_complete {
+                // What Pingora holds of it has still to be written.
+                let upstream = &self.gateway.settings.upstream;
+                watched.expects_head(upstream.write_timeout + upstream.head_timeout());
+            }
         }
         Ok(())
     }
@@ -240,7 +303,9 @@ impl ProxyHttp for S3Service {
             return Ok(());
         }
         self.gateway.metrics.observe_first_byte(ctx.attempt_started.elapsed());
+        ctx.watched = None;
         let request_id = ctx.request_id;
+        ctx.answered_early = !ctx.transfer()?.is_complete();
         match ctx.transfer()?.take_head(&self.gateway, head).await {
             Ok(mut rendered) => {
                 crate::answer::put_common(&mut rendered.headers, request_id);
@@ -286,15 +351,22 @@ impl ProxyHttp for S3Service {
         let answered = session.response_written().is_some_and(|head| !head.status.is_informational());
         let replayable = !session.as_ref().retry_buffer_truncated();
         let from_client = *error.esource() == ErrorSource::Downstream;
+        let is_cut = ctx.watched.take().is_some_and(|watched| watched.was_cut());
+        let kind = if is_cut { ErrorType::ReadTimedout } else { error.etype().clone() };
         if answered
             && *error.esource() == ErrorSource::Upstream
             && let Some(transfer) = ctx.transfer.as_deref_mut()
         {
             transfer.report_cut_short();
         }
+        let waits_for_client = ctx.transfer.as_deref().is_some_and(|transfer| !transfer.is_complete());
+        if *error.esource() == ErrorSource::Upstream && kind == ErrorType::ReadTimedout && waits_for_client {
+            // The backend waited for a body that the client does not send; over HTTP/2 nothing else notices.
+            ctx.refusal.get_or_insert_with(|| S3Code::RequestTimeout.into());
+        }
         let retry = match (ctx.transfer.as_deref_mut(), &ctx.refusal) {
             _ if answered || from_client => false,
-            (Some(transfer), None) => transfer.lost_in_flight(error.etype().as_str(), reused, replayable),
+            (Some(transfer), None) => transfer.lost_in_flight(kind.as_str(), reused, replayable),
             _ => false,
         };
         error.set_retry(retry);
@@ -325,8 +397,10 @@ impl ProxyHttp for S3Service {
 
     async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut Context) {
         self.gateway.metrics.in_flight.dec();
-        if let Some(head) = session.response_written() {
-            ctx.status = head.status.as_u16();
+        match session.response_written() {
+            // An error that came behind its head counts as what it is.
+            Some(head) if ctx.error_code.is_none() || !head.status.is_success() => ctx.status = head.status.as_u16(),
+            _ => {}
         }
         let outcome = match (error, ctx.status) {
             (Some(error), 200..=299) if *error.esource() == ErrorSource::Upstream => RequestOutcome::Failed,
@@ -351,6 +425,10 @@ impl ProxyHttp for S3Service {
             upstream_error = error.map(|e| e.etype().as_str()),
             "request"
         );
+        if ctx.answered_early {
+            linger(session).await;
+        }
+        head_is_awaited(self.gateway.settings.downstream_keepalive);
     }
 }
 
@@ -380,6 +458,20 @@ impl S3Service {
         Answer::error(&error, resource, ctx.request_id, head.method == Method::HEAD)
     }
 
+    /// Writes the document of an answer whose head is out. `sent`: how that went.
+    async fn write_late(
+        &self,
+        session: &mut Session,
+        answer: std::result::Result<Answer, Refusal>,
+        sent: Result<()>,
+        ctx: &mut Context,
+    ) -> Result<()> {
+        let answer = answer.unwrap_or_else(|refusal| self.render_refusal(session, &refusal, ctx));
+        ctx.status = answer.status.as_u16();
+        sent?;
+        session.write_response_body(Some(without_declaration(&answer.body)), true).await
+    }
+
     /// Writes a whole answer. What the client still sends is read for a moment, so that it sees the answer before a reset.
     async fn write(&self, session: &mut Session, answer: Answer, ctx: &mut Context) -> Result<()> {
         ctx.status = answer.status.as_u16();
@@ -397,16 +489,21 @@ impl S3Service {
         if unread && session.get_header(http::header::EXPECT).is_none() {
             linger(session).await;
         }
+        ctx.answered_early = false;
         Ok(())
     }
 }
 
 /// Bytes and time spent on reading what a refused client is still sending.
-const LINGER_BYTES: usize = 1 << 20;
-const LINGER: Duration = Duration::from_secs(1);
+const LINGER_BYTES: usize = 16 << 20;
+const LINGER: Duration = Duration::from_secs(2);
 
-/// Reads on for a moment: closing with unread bytes would reset the connection and could take the answer with it.
+/// Reads on for a moment: closing with unread bytes would reset the connection and could take the answer with it. HTTP/2
+/// has a reset of its own, which comes behind the answer.
 async fn linger(session: &mut Session) {
+    if session.req_header().version == Version::HTTP_2 || session.as_downstream_mut().is_body_done() {
+        return;
+    }
     let drained = async {
         let mut left = LINGER_BYTES;
         while let Ok(Some(piece)) = session.read_request_body().await {

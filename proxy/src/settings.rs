@@ -26,6 +26,8 @@ pub struct ProxySettings {
     pub downstream_keepalive: Duration,
     /// How long a client may take between two pieces of a request or an answer.
     pub downstream_idle: Duration,
+    /// After how long a copy or completion begins its answer, and how often it then shows that it goes on.
+    pub downstream_progress: Duration,
     /// How long in-flight requests get after a stop signal.
     pub grace: Duration,
     /// Threads that serve connections.
@@ -52,6 +54,13 @@ pub struct UpstreamSettings {
     pub allow_networks: Vec<IpNet>,
 }
 
+impl UpstreamSettings {
+    /// From a request that is sent to the end of the answer's head, which may come in several pieces.
+    pub fn head_timeout(&self) -> Duration {
+        self.read_timeout * 2
+    }
+}
+
 /// When a breaker opens.
 #[derive(Clone, Debug)]
 pub struct BreakerSettings {
@@ -76,6 +85,7 @@ impl Default for ProxySettings {
             cache_entries: 100_000,
             downstream_keepalive: Duration::from_secs(75),
             downstream_idle: Duration::from_secs(60),
+            downstream_progress: Duration::from_secs(5),
             grace: Duration::from_secs(30),
             threads: std::thread::available_parallelism().map_or(2, usize::from),
         }

@@ -1,10 +1,28 @@
 //! The `Host` header: its form, and the bucket that stands in it under one of the gateway's domains.
-//! Source: RFC 9112 3.2, RFC 3986 3.2.2; Amazon S3 User Guide, "Virtual hosting of general purpose buckets".
+//! Source: RFC 9112 3.2, RFC 9113 8.3.1, RFC 3986 3.2.2; Amazon S3 User Guide, "Virtual hosting of general purpose buckets".
 use crate::{S3Code, S3Error};
-use http::{HeaderMap, header};
+use http::{HeaderMap, HeaderValue, header, uri::Authority};
 
 /// Longest host name with its port.
 const MAX_HOST: usize = 255 + 6;
+
+/// Makes the `:authority` of an HTTP/2 request its `Host` header, which clients sign it as. One that came besides stays, in
+/// its own spelling.
+///
+/// # Errors
+/// `BadRequest` where the two name different hosts.
+pub fn adopt_authority(headers: &mut HeaderMap, authority: Option<&Authority>) -> Result<(), S3Error> {
+    let Some(authority) = authority.map(Authority::as_str) else { return Ok(()) };
+    if !headers.contains_key(header::HOST) {
+        let host = HeaderValue::from_str(authority);
+        headers.insert(header::HOST, host.map_err(|_| S3Code::BadRequest.because("The authority is not valid."))?);
+        return Ok(());
+    }
+    if headers.get_all(header::HOST).iter().any(|host| !host.as_bytes().eq_ignore_ascii_case(authority.as_bytes())) {
+        return Err(S3Code::BadRequest.because("The Host header is not the request's authority."));
+    }
+    Ok(())
+}
 
 /// The `Host` header, lower-case.
 pub(crate) fn parse(headers: &HeaderMap) -> Result<String, S3Error> {
@@ -74,7 +92,27 @@ fn is_host(host: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::HeaderValue;
+
+    #[test]
+    fn authorities() {
+        let adopt = |host: Option<&'static str>, authority: Option<&'static str>| {
+            let host = host.map(|host| (header::HOST, HeaderValue::from_static(host)));
+            let mut headers = HeaderMap::from_iter(host);
+            adopt_authority(&mut headers, authority.map(Authority::from_static).as_ref()).map_err(|e| e.code)?;
+            parse(&headers).map_err(|e| e.code)
+        };
+        assert_eq!(adopt(None, Some("S3.example:9000")), Ok("s3.example:9000".to_owned()));
+        assert_eq!(adopt(Some("s3.Example"), Some("S3.example")), Ok("s3.example".to_owned()));
+        assert_eq!(adopt(Some("s3.example"), None), Ok("s3.example".to_owned()));
+        for (host, authority) in [
+            (Some("other"), Some("s3.example")),
+            (Some("s3.example:80"), Some("s3.example")),
+            (None, Some("user@s3.example")),
+            (None, None),
+        ] {
+            assert_eq!(adopt(host, authority), Err(S3Code::BadRequest), "{host:?} {authority:?}");
+        }
+    }
 
     #[test]
     fn hosts() {

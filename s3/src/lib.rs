@@ -22,6 +22,7 @@ pub mod xml;
 pub use copy_source::CopySource;
 pub use error::{S3Code, S3Error};
 pub use etag::ETag;
+pub use host::adopt_authority;
 pub use names::{BucketNameError, KeyError, LogicalBucket, ObjectKey, PhysicalBucket};
 pub use operation::{Access, Operation};
 pub use query::Query;

@@ -157,6 +157,8 @@ pub struct LimitSettings {
     pub keepalive: Duration,
     /// How long a client may take between two pieces of a request or an answer. Default 60s.
     pub idle: Duration,
+    /// After how long a copy or completion begins its answer, and how often it then shows that it goes on. Default 5s.
+    pub progress: Duration,
     /// How long in-flight requests get after a stop signal. Default 30s.
     pub grace: Duration,
     /// Threads that serve connections. Default: one a core.

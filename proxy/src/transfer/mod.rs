@@ -12,12 +12,13 @@ use crate::{
     admit::Admitted,
     answer::{Answer, RequestId, response_head},
     gateway::Gateway,
+    progress::Work,
     refusal::{Refusal, by_status},
     upstream::{BackendError, MAX_ERROR_DOCUMENT, Outcome, UpstreamBackend, UpstreamError, error_code},
 };
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, StatusCode, header, response::Parts};
-use pingora_core::{ErrorType, upstreams::peer::HttpPeer};
+use pingora_core::upstreams::peer::HttpPeer;
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::Session;
 use receive::{expect, parse, read_document, read_whole};
@@ -44,6 +45,8 @@ pub(crate) enum Verdict {
     Forward(Box<Transfer>),
     /// Answered here.
     Answer(Answer),
+    /// Answered here, and it may take long.
+    Eventually(Work),
 }
 
 /// A streamed upload between Pingora's hooks.
@@ -81,11 +84,16 @@ pub(crate) async fn begin(
                 return Ok(Verdict::Forward(Transfer::upload(gateway, admitted, upload)));
             }
             // With no byte to hold back, the head alone would complete the object: so the proof comes first.
-            let proven = read_whole(session, &admitted, upload.plan()).await?;
+            let proven = read_whole(gateway.settings.downstream_idle, session, &admitted, upload.plan()).await?;
             Ok(Verdict::Answer(Box::pin(upload.put_empty(gateway, &admitted, proven)).await?))
         }
+        Operation::CopyObject | Operation::UploadPartCopy | Operation::CompleteMultipartUpload => {
+            let body = read_document(gateway, session, &admitted, framing).await?;
+            let gateway = gateway.clone();
+            Ok(Verdict::Eventually(Box::pin(async move { gateway.answer(&admitted, body).await })))
+        }
         _ => {
-            let body = read_document(session, &admitted, framing).await?;
+            let body = read_document(gateway, session, &admitted, framing).await?;
             // On the heap, so that the future of a streamed request, which is moved about, stays small.
             Ok(Verdict::Answer(Box::pin(gateway.answer(&admitted, body)).await?))
         }
@@ -111,6 +119,16 @@ impl Transfer {
         let home = &self.admitted.routed()?.home;
         let signed = self.upload.start(&self.admitted, home)?.sign(home, None, SystemTime::now());
         signed.map_err(|_| UpstreamError::Malformed("request cannot be signed").into())
+    }
+
+    /// Whether all of the body has been passed on, so that it is the backend's turn.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.upload.is_complete()
+    }
+
+    /// Whether the backend's refusal has been passed on whole.
+    pub(crate) fn is_answered(&self) -> bool {
+        self.upload.is_refused() && self.error_document.is_none()
     }
 
     /// Passes a piece of the request's body on, as far as it may leave.
@@ -194,10 +212,6 @@ impl Transfer {
     /// The exchange broke before an answer. Whether to try again.
     pub(crate) fn lost_in_flight(&mut self, kind: &str, reused: bool, replayable: bool) -> bool {
         let error = UpstreamError::Broken(kind.to_owned());
-        if kind == ErrorType::ReadTimedout.as_str() && !self.upload.is_complete() {
-            // The backend waited for a body that the client does not send; that says nothing about the backend's health.
-            return false;
-        }
         let repeatable = replayable && self.upload.is_repeatable();
         if reused && repeatable && error.may_be_stale() && self.stale < MAX_STALE {
             // The pool held a connection that the backend had closed; that says nothing about its health.

@@ -1,13 +1,15 @@
 //! From Pingora's session to a parsed request and, where it carries one, its document proven true.
-use crate::{admit::Admitted, gateway::Gateway, refusal::Refusal};
+use crate::{admit::Admitted, gateway::Gateway, pace::Pace, refusal::Refusal};
 use bytes::{Bytes, BytesMut};
-use http::header;
+use http::{Version, header};
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 use s3gateway_filters::payload::{self, BodyPlan, BodyVerifier, Finished, Framing};
-use s3gateway_s3::{S3Code, S3Request, xml};
+use s3gateway_s3::{S3Code, S3Request, adopt_authority, xml};
+use std::time::{Duration, Instant};
 
-/// S3's limit for all headers of a request together (Amazon S3 API Reference, `RequestHeaderSectionTooLarge`).
+/// S3's limit for all headers of a request and its query together (Amazon S3 API Reference, "Error responses",
+/// `RequestHeaderSectionTooLarge`); the path has that of the key.
 const MAX_HEADER_BYTES: usize = 8 << 10;
 /// Most bytes of a body that an operation takes and does not read.
 const MAX_UNREAD: usize = 64 << 10;
@@ -21,7 +23,7 @@ pub(super) fn parse(gateway: &Gateway, session: &mut Session) -> Result<(S3Reque
     let has_body = !session.as_downstream_mut().is_body_empty();
     let head = session.req_header();
     let size: usize = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
-    if size > MAX_HEADER_BYTES {
+    if size + head.uri.query().map_or(0, str::len) > MAX_HEADER_BYTES {
         return Err(S3Code::RequestHeaderSectionTooLarge.into());
     }
     let content_length = match head.headers.get(header::CONTENT_LENGTH) {
@@ -30,10 +32,15 @@ pub(super) fn parse(gateway: &Gateway, session: &mut Session) -> Result<(S3Reque
         }
         None => None,
     };
-    let chunked = content_length.is_none() && has_body && head.headers.contains_key(header::TRANSFER_ENCODING);
+    // An HTTP/2 body without a length ends with its stream.
+    let delimited = head.version == Version::HTTP_2 || head.headers.contains_key(header::TRANSFER_ENCODING);
+    let chunked = content_length.is_none() && has_body && delimited;
     let head = detach_head(session);
     let target = std::str::from_utf8(head.raw_path()).map_err(|_| S3Code::InvalidURI.error())?.to_owned();
-    let head = http::request::Parts::from(head);
+    let mut head = http::request::Parts::from(head);
+    if head.version == Version::HTTP_2 {
+        adopt_authority(&mut head.headers, head.uri.authority())?;
+    }
     let request = S3Request::parse(&head.method, &target, head.headers, &gateway.settings.domains)?;
     Ok((request, Framing { content_length, chunked }))
 }
@@ -62,6 +69,7 @@ pub(super) async fn expect(session: &mut Session) -> Result<(), Refusal> {
 
 /// Takes the document of an operation that is answered here, proven true.
 pub(super) async fn read_document(
+    gateway: &Gateway,
     session: &mut Session,
     admitted: &Admitted,
     framing: Framing,
@@ -78,23 +86,30 @@ pub(super) async fn read_document(
     if framing.content_length != Some(0) {
         expect(session).await?;
     }
-    Ok(read_whole(session, admitted, &plan).await?.tail)
+    Ok(read_whole(gateway.settings.downstream_idle, session, admitted, &plan).await?.tail)
 }
 
-/// Reads a body that the plan has bounded, and proves it; all of it is in the tail.
+/// Reads a body that the plan has bounded, and proves it; all of it is in the tail. `idle`: how long the client may take
+/// between two pieces, which Pingora does not watch over HTTP/2.
 pub(super) async fn read_whole(
+    idle: Duration,
     session: &mut Session,
     admitted: &Admitted,
     plan: &BodyPlan,
 ) -> Result<Finished, Refusal> {
     let mut verifier = BodyVerifier::new(plan, &admitted.verified);
     let mut whole = BytesMut::new();
+    let mut pace = Pace::new(Instant::now());
     loop {
-        let piece = session.as_downstream_mut().read_request_body().await.map_err(|e| match e.etype() {
+        let next = tokio::time::timeout(idle, session.as_downstream_mut().read_request_body()).await;
+        let piece = next.map_err(|_| S3Code::RequestTimeout)?.map_err(|e| match e.etype() {
             pingora_core::ErrorType::ReadTimedout => Refusal::from(S3Code::RequestTimeout),
             _ => Refusal::from(S3Code::IncompleteBody),
         })?;
         let Some(piece) = piece else { break };
+        if !pace.keeps_up(piece.len(), idle, Instant::now()) {
+            return Err(S3Code::RequestTimeout.into());
+        }
         if let Some(released) = verifier.push(piece)? {
             whole.extend_from_slice(&released);
         }

@@ -108,6 +108,11 @@ impl Upload {
         self.released
     }
 
+    /// Whether the backend has said no.
+    pub(super) fn is_refused(&self) -> bool {
+        self.refused
+    }
+
     /// Spares a client the sending of a large body that its conditions refuse as things stand.
     pub(super) async fn decide_early(&self, gateway: &Gateway, admitted: &Admitted) -> Result<(), Refusal> {
         match self.plan.decoded_length > LARGE {

@@ -8,6 +8,7 @@ mod exchange;
 mod request;
 mod signer;
 mod standing;
+mod watch;
 
 pub use backend::{Backends, UpstreamBackend};
 pub use breaker::{Breaker, BreakerState, Outcome};
@@ -16,3 +17,4 @@ pub use error::{BackendError, UpstreamError, error_code};
 pub use exchange::Exchange;
 pub use request::UpstreamRequest;
 pub(crate) use standing::versioning_question;
+pub(crate) use watch::{INTERVAL as WATCH_INTERVAL, Watch, Watched};

@@ -32,7 +32,7 @@ pub use time_text::{parse_timestamp, render_timestamp};
 pub use uploads::{ListMultipartUploadsResult, ListPartsResult, PartEntry, UploadEntry};
 pub use versioning::VersioningConfiguration;
 pub use versions::{ListVersionsResult, VersionEntry};
-pub use writer::Writer;
+pub use writer::{DECLARATION, Writer};
 
 /// Most bytes that the XML body of an operation may have, so that reading it can stop; `None` where it has no XML body.
 pub fn body_limit(operation: crate::Operation) -> Option<usize> {

@@ -4,6 +4,9 @@ use std::fmt::Write as _;
 /// The namespace of S3's documents.
 const NAMESPACE: &str = "http://s3.amazonaws.com/doc/2006-03-01/";
 
+/// What every document begins with.
+pub const DECLARATION: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n";
+
 /// A document in the making. Element names come from this crate, values from anywhere.
 #[derive(Debug, Default)]
 pub struct Writer {
@@ -14,7 +17,7 @@ impl Writer {
     /// Begins with the XML declaration.
     pub fn document() -> Self {
         let mut out = String::with_capacity(512);
-        out.push_str("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
+        out.push_str(DECLARATION);
         Self { out }
     }
 
