@@ -15,6 +15,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 from urllib.parse import unquote_to_bytes
 
+import xxhash
+
 ALGORITHM = "AWS4-HMAC-SHA256"
 EMPTY_SHA256 = hashlib.sha256(b"").hexdigest()
 UNSIGNED = "UNSIGNED-PAYLOAD"
@@ -68,12 +70,21 @@ def crc64nvme_base64(data: bytes) -> str:
     return base64.b64encode(_reflected_crc(data, 0x9A6C9329AC4BC9B5, 64).to_bytes(8, "big")).decode()
 
 
+def _base64_of(hasher):
+    return lambda data: base64.b64encode(hasher(data).digest()).decode()
+
+
 CHECKSUMS = {
     "crc32": crc32_base64,
     "crc32c": crc32c_base64,
     "crc64nvme": crc64nvme_base64,
-    "sha1": lambda data: base64.b64encode(hashlib.sha1(data).digest()).decode(),
-    "sha256": lambda data: base64.b64encode(hashlib.sha256(data).digest()).decode(),
+    "sha1": _base64_of(hashlib.sha1),
+    "sha256": _base64_of(hashlib.sha256),
+    "sha512": _base64_of(hashlib.sha512),
+    "md5": _base64_of(hashlib.md5),
+    "xxhash64": _base64_of(xxhash.xxh64),
+    "xxhash3": _base64_of(xxhash.xxh3_64),
+    "xxhash128": _base64_of(xxhash.xxh3_128),
 }
 
 

@@ -222,6 +222,7 @@ impl Remote {
                 Algorithm::Crc64Nvme => put.checksum_crc64_nvme(value),
                 Algorithm::Sha1 => put.checksum_sha1(value),
                 Algorithm::Sha256 => put.checksum_sha256(value),
+                _ => put,
             },
             None => put,
         };

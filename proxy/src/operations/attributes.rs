@@ -33,9 +33,6 @@ enum Attribute {
     ObjectSize,
 }
 
-const CHECKSUMS: [Algorithm; 5] =
-    [Algorithm::Crc32, Algorithm::Crc32c, Algorithm::Crc64Nvme, Algorithm::Sha1, Algorithm::Sha256];
-
 impl Gateway {
     pub(super) async fn object_attributes(&self, admitted: &Admitted) -> Result<Answer, Refusal> {
         let (routed, key) = (admitted.routed()?, admitted.key()?);
@@ -131,11 +128,11 @@ fn digest_of(value: &str) -> &str {
 fn describe(head: &UpstreamAnswer, asked: &[Attribute]) -> GetObjectAttributesResponse {
     let wants = |attribute| asked.contains(&attribute);
     let etag = etag_of(head);
-    let checksums = CHECKSUMS.into_iter().filter_map(|algorithm| {
+    let checksums = Algorithm::ALL.into_iter().filter_map(|algorithm| {
         let digest = digest_of(head.header(algorithm.header()));
         parse_value(algorithm, digest).map(|_| (algorithm, digest.to_owned()))
     });
-    let told = CHECKSUMS.iter().map(|algorithm| head.header(algorithm.header())).find(|value| !value.is_empty());
+    let told = Algorithm::ALL.iter().map(|algorithm| head.header(algorithm.header())).find(|value| !value.is_empty());
     let kind = ChecksumType::from_name(head.header("x-amz-checksum-type")).or(told.map(ChecksumType::of_value));
     let parts =
         multipart_parts(etag).map(|total_parts_count| ObjectParts { total_parts_count, ..ObjectParts::default() });

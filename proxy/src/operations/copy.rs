@@ -100,10 +100,8 @@ impl Gateway {
         let size = content_length(&head);
         check_size(size)?;
         let tags = self.tags_for(&plan, etag_of(&head)).await?;
-        let carried = match routed.home.capabilities().trailing_checksums {
-            true => None,
-            false => self.checksum_to_carry(source, &head.headers, etag_of(&head), size).await,
-        };
+        let carried = self.checksum_to_carry(source, &head.headers, etag_of(&head), size).await;
+        let carried = carried.filter(|carried| !routed.home.keeps_checksum(carried.algorithm));
         let keeps_tags = routed.home.capabilities().tagging;
         let request = routed.request(Method::PUT, Some(key))?.header("x-amz-copy-source", source.header()?);
         let request =
@@ -178,21 +176,21 @@ impl Gateway {
             Directive::Copy => with_stored_headers(request, &download.headers)?,
             Directive::Replace => with_stored_headers(request, &admitted.request.headers)?,
         };
-        let keeps = routed.home.capabilities().trailing_checksums;
+        let keeps = |algorithm| routed.home.keeps_checksum(algorithm);
         let mut request = with_tags(request, &tags, routed.home.capabilities().tagging);
         let carried = match plan.hash {
             Some(_) => None,
             None => self.checksum_to_carry(source, &download.headers, &etag, length).await,
         };
-        if let Some(checksum) = &carried {
+        if let Some(checksum) = carried.as_ref().filter(|carried| carried.algorithm.is_widespread()) {
             // So that the backend proves what it gets.
             request = request.header(checksum.algorithm.header(), checksum.value.clone());
         }
         let write = async {
-            let uploaded = self.client.upload(&routed.home, request, length, &mut download, plan.hash, keeps).await;
+            let uploaded = self.client.upload(&routed.home, request, length, &mut download, plan.hash, plan.hash.is_some_and(keeps)).await;
             let (answer, made) = uploaded.map_err(explain)?;
             let checksum = made.or(carried);
-            if let Some(checksum) = checksum.as_ref().filter(|_| !keeps) {
+            if let Some(checksum) = checksum.as_ref().filter(|made| !keeps(made.algorithm)) {
                 self.keep_checksum(&routed.route, key, etag_of(&answer), length, checksum).await;
             }
             Ok((answer, checksum))

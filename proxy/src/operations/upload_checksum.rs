@@ -46,8 +46,9 @@ impl UploadChecksum {
         });
         let fits = match algorithm {
             Algorithm::Crc64Nvme => kind == ChecksumType::FullObject,
-            Algorithm::Sha1 | Algorithm::Sha256 => kind == ChecksumType::Composite,
             Algorithm::Crc32 | Algorithm::Crc32c => true,
+            // Only a CRC of the whole can be made from those of its parts.
+            _ => kind == ChecksumType::Composite,
         };
         match fits {
             true => Ok(Some(Self { algorithm, kind })),

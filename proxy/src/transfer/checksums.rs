@@ -88,8 +88,7 @@ impl ObjectRead {
         let etag = head.headers.get(header::ETAG).and_then(|etag| etag.to_str().ok()).map(unquoted).unwrap_or_default();
         let routed = self.admitted.routed()?;
         // What a home keeps itself is not kept here, the checksums of multipart uploads excepted.
-        let is_the_homes = routed.home.capabilities().trailing_checksums || shown_value(&head.headers).is_some();
-        if is_the_homes && multipart_parts(etag).is_none() {
+        if shown_value(&head.headers).is_some() && multipart_parts(etag).is_none() {
             return Ok(head);
         }
         if let Some(length) = whole_length(upstream) {

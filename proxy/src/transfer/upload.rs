@@ -140,7 +140,7 @@ impl Upload {
         let (request, length) = (self.request(admitted, backend)?, self.plan.decoded_length);
         let trailing = self.plan.trailing_algorithm();
         // The parts of an upload are kept without: its backend was not told to expect any.
-        let trailing = trailing.filter(|_| self.part.is_none() && backend.capabilities().trailing_checksums);
+        let trailing = trailing.filter(|algorithm| self.part.is_none() && backend.keeps_checksum(*algorithm));
         self.encoder = trailing.map(|_| ChunkedEncoder::new(length));
         Ok(match trailing {
             Some(algorithm) => request.trailing_checksum(algorithm, length),
@@ -270,7 +270,7 @@ impl Upload {
         if !routed.home.capabilities().tagging {
             gateway.store_lent_tags(&routed.route, &self.dirty.key, etag, self.tags.as_ref()).await?;
         }
-        if let Some(checksum) = self.checksum.as_ref().filter(|_| !routed.home.capabilities().trailing_checksums) {
+        if let Some(checksum) = self.checksum.as_ref().filter(|made| !routed.home.keeps_checksum(made.algorithm)) {
             let size = self.plan.decoded_length;
             gateway.keep_checksum(&routed.route, &self.dirty.key, etag, size, checksum).await;
         }
@@ -313,7 +313,7 @@ impl Upload {
         let home = admitted.routed()?.home.clone();
         let mut request = self.request(admitted, &home)?;
         (self.checksum, self.computed) = (proven.checksum, proven.computed);
-        if let Some(checksum) = self.checksum.as_ref().filter(|_| self.part.is_none())
+        if let Some(checksum) = self.checksum.as_ref().filter(|made| self.part.is_none() && made.algorithm.is_widespread())
             && self.plan.trailing_algorithm().is_some()
         {
             // What came as a trailer is known before anything is sent, so a header will do.

@@ -9,6 +9,7 @@ use pingora_load_balancing::{
     Backends as Addresses, LoadBalancer, health_check::HttpHealthCheck, selection::RoundRobin,
 };
 use s3gateway_config::{BackendId, Capabilities, Place};
+use s3gateway_s3::checksum::Algorithm;
 use s3gateway_store::Backend;
 use std::{
     net::SocketAddr,
@@ -95,6 +96,10 @@ impl UpstreamBackend {
     /// What it does.
     pub fn capabilities(&self) -> &Capabilities {
         &self.record.capabilities
+    }
+    /// Whether it keeps a checksum of that kind itself; else the gateway keeps it.
+    pub(crate) fn keeps_checksum(&self, algorithm: Algorithm) -> bool {
+        self.record.capabilities.trailing_checksums && algorithm.is_widespread()
     }
     /// Value of the `Host` header.
     pub(super) fn host(&self) -> &HeaderValue {
