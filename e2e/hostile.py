@@ -115,7 +115,10 @@ class Hostile:
 
     def _honest(self, request: Seen, stream) -> bytes:
         """What S3 would answer, as far as the gateway and its worker ask."""
-        request.body = stream.read(int(request.headers.get("content-length", 0)))
+        length = int(request.headers.get("content-length", 0))
+        request.body = stream.read(length)
+        if len(request.body) < length:
+            raise OSError("a body that was cut is no object")
         where = (request.bucket, request.key)
         if not request.key:
             return ok() if request.method != "GET" else ok(b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>")
