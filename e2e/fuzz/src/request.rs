@@ -4,11 +4,12 @@ use crate::input::{Head, decode, encode};
 use s3gateway_s3::{Addressing, Operation, S3Error, S3Request, xml::ErrorDocument};
 
 /// Parameters that S3 gives a meaning of its own: a request with one is never the operation without it.
-const SUB_RESOURCES: [&str; 39] = [
+const SUB_RESOURCES: [&str; 41] = [
     "abac",
     "accelerate",
     "acl",
     "analytics",
+    "annotation",
     "attributes",
     "cors",
     "delete",
@@ -19,6 +20,7 @@ const SUB_RESOURCES: [&str; 39] = [
     "lifecycle",
     "location",
     "logging",
+    "metadataAnnotationTable",
     "metadataConfiguration",
     "metadataInventoryTable",
     "metadataJournalTable",
