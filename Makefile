@@ -1,6 +1,6 @@
 # `make dev` tries everything on this machine, `make test` proves it, `make conformance` holds it against S3's documentation, `make bench`
 # measures it, `make lint` reads it.
-.PHONY: dev build-needs test conformance bench lint
+.PHONY: dev build-needs test fuzz conformance bench lint
 
 dev: build-needs
 	cargo run --release -- dev
@@ -22,7 +22,13 @@ test: build-needs
 	e2e/setup.sh
 	cargo test --workspace
 	cargo build --workspace --bins
+	$(MAKE) fuzz
 	e2e/run
+
+# Parsers under strange input, each target for SECONDS; TARGETS="sigv4 request" names some of them.
+fuzz: SECONDS = 5
+fuzz: build-needs
+	SECONDS_EACH=$(SECONDS) e2e/fuzz/run $(TARGETS)
 
 # S3's documented behaviour at each backend and through the gateway in front of it. ARGS="--backend rgw --only listing" narrows it.
 conformance: build-needs

@@ -73,6 +73,15 @@ def test_AD_06_AD_12_the_admin_port_serves_nothing_else(gateway, path):
     assert status in (400, 404) and "root:" not in str(answer)
 
 
+@pytest.mark.parametrize("method,path", [("GET", "/v1/tenants"), ("OPTIONS", "/v1/tenants"), ("POST", "/v1/tenants"), ("GET", "/metrics"), ("GET", "/healthz")])
+def test_AD_09_no_page_of_another_origin_is_let_in(gateway, method, path):
+    """The token is a header that no browser adds by itself: no cookie is given, and no origin is told that it may ask."""
+    origin = "Origin: http://evil.test\r\nAccess-Control-Request-Method: POST\r\nAccess-Control-Request-Headers: authorization\r\nCookie: token=" + gateway.admin_token
+    answer = exchange(gateway.admin_endpoint, f"{method} {path} HTTP/1.1\r\nHost: admin\r\n{origin}\r\nContent-Length: 0\r\n\r\n".encode())
+    assert answer.status in ((401, 405) if path.startswith("/v1") else (200,)), str(answer)
+    assert not [n for n, _ in answer.headers if n.lower().startswith("access-control-") or n.lower() == "set-cookie"], answer.headers
+
+
 def test_a_tenants_life(gateway):
     name = f"t-{uuid.uuid4().hex[:8]}"
     gateway.admin("tenant", "create", name, "--placement", HOME, "--deny-countries", "US")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from urllib.parse import unquote_plus
+
 import pytest
 
 from attacks import ARGUMENT, NO_ANSWER, Arena, Table
 from clients import MIB
-from raw import Connection
-from sigv4 import CHECKSUMS, UNSIGNED, Request, md5_base64
+from gateway import HOME
+from raw import Connection, host_of
+from sigv4 import CHECKSUMS, UNSIGNED, Request, encode_key, md5_base64
 
 BAD = {400, NO_ANSWER}
 URI = (400, "InvalidURI")
@@ -124,6 +127,12 @@ def host_twice(a, key):
     return request.add("Host", "other.test")
 
 
+@HT.row("HT-15", {200}, "victim.s3.other.tld", "169.254.169.254", "[::1]:9000", "localhost", "s3.amazonaws.com", "the backend's", control=True)
+def host_of_others(a, key, host):
+    """Names nothing here: the bucket is the path's, and no such host is asked."""
+    return a.signed(a.get().add("Host", host_of(a.gateway.backends[HOME].endpoint) if host == "the backend's" else host))
+
+
 @HT.row("HT-16", {URI, NO_ANSWER, 400}, "%zz", "%", "%e", "a%2", "%u0041")
 def percent_encoding(a, key, text):
     request = a.put("x")
@@ -171,6 +180,16 @@ def method_override(a, key, name):
     return a.signed(a.get().add(name, "DELETE"))
 
 
+@HT.row("TR-22", {200}, "X-Forwarded-For", "Forwarded", "X-Real-IP", "X-Forwarded-Host", "X-Forwarded-Proto", "True-Client-IP", control=True)
+def forwarded_by_a_stranger(a, key, name):
+    return a.signed(a.get().add(name, "203.0.113.1" if name != "Forwarded" else "for=203.0.113.1;host=victim;proto=https"))
+
+
+@HT.row("TR-22-proxy-line", BAD, b"PROXY TCP4 203.0.113.1 192.0.2.1 56324 443\r\n", b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c" + b"\x01" * 12)
+def proxy_protocol(a, key, line):
+    return line + a.signed_put(key).to_bytes()
+
+
 @HT.row("HT-05", {200, 400, NO_ANSWER}, control=True)
 def upgrade(a, key):
     return a.signed(a.get().add("Upgrade", "foo").add("Connection", "Upgrade"))
@@ -198,6 +217,26 @@ def test_nothing_behind_doubtful_framing_is_answered(arena, name):
             closed = connection.is_closed(2)
             assert closed, f"{row.name}: {first}: the connection lives on"
             assert not connection.buffer, f"{row.name}: a second answer: {connection.buffer[:200]!r}"
+
+
+@pytest.mark.parametrize("key", ["ctl/a\r\nx-evil: 1", "ctl/\x1b[31mred", "ctl/\x7f", "ctl/\t", "ctl/\x01"], ids=ascii)
+def test_HT_18_control_characters_in_keys_are_only_characters(arena, key):
+    """Kept byte for byte, listed in a document that is XML, and never a header or a line of their own."""
+    answer = arena.send(arena.signed(arena.put(key)))
+    if (answer.status, answer.code) == ARGUMENT:
+        assert arena.stored(key) is None
+        return
+    assert answer.status == 200 and answer.get("x-evil") is None, str(answer)
+    assert arena.stored(key) == b"12345"
+    for query in ("list-type=2&prefix=ctl/", "prefix=ctl/", "versions&prefix=ctl/"):
+        listed = arena.send(arena.signed(Request("GET", f"/{arena.bucket}?{query}")))
+        root = listed.xml()
+        assert root is not None and listed.get("x-evil") is None, f"{query}: {listed}"
+        decode = unquote_plus if root.findtext("EncodingType") == "url" else str
+        assert key in [decode(k.text) for k in root.iter("Key")], listed.body
+    missing = arena.send(arena.signed(arena.get(key + "?")))
+    assert (missing.status, missing.code) == (404, "NoSuchKey") and missing.get("x-evil") is None
+    assert arena.send(arena.signed(Request("DELETE", f"/{arena.bucket}/{encode_key(key)}"))).status == 204
 
 
 def test_HT_13_absolute_form_of_our_own_host(arena):
@@ -289,6 +328,29 @@ def complete_out_of_order(a, key, numbers):
     return a.signed(Request("POST", f"/{a.bucket}/order?uploadId={upload}", body=f"<CompleteMultipartUpload>{parts}</CompleteMultipartUpload>".encode()))
 
 
+@XM.row("XM-11", {(400, "EntityTooSmall")})
+def small_part_that_is_not_the_last(a, key):
+    upload = a.begin_upload(key)
+    etags = [a.s3.upload_part(Bucket=a.bucket, Key=key, UploadId=upload, PartNumber=n, Body=b"x")["ETag"] for n in (1, 2)]
+    parts = "".join(f"<Part><PartNumber>{n}</PartNumber><ETag>{etag}</ETag></Part>" for n, etag in enumerate(etags, 1))
+    return a.signed(Request("POST", f"/{a.bucket}/{key}?uploadId={upload}", body=f"<CompleteMultipartUpload>{parts}</CompleteMultipartUpload>".encode()))
+
+
+TAG = "<Tag><Key>a</Key><Value>b</Value>{}</Tag>"
+
+
+@XM.row(
+    "XM-13", {XML, (400, "InvalidTag"), (400, "BadRequest")},
+    ("tagging", f"<Tagging><TagSet>{TAG.format('<Retain>1</Retain>')}</TagSet></Tagging>"), ("tagging", f"<Tagging><TagSet>{TAG.format('') * 2}</TagSet></Tagging>"),
+    ("tagging", f"<Tagging><TagSet>{TAG.format('')}</TagSet><TagSet/></Tagging>"), ("tagging", "<Tagging/>"), ("tagging", "<Tagging>" + "<a>" * 10_000 + "</a>" * 10_000 + "</Tagging>"),
+    ("versioning", "<VersioningConfiguration><Status>Enabled</Status><Days>-1</Days></VersioningConfiguration>"), ("versioning", "<VersioningConfiguration><Status>On</Status></VersioningConfiguration>"),
+    ("versioning", "<VersioningConfiguration><Status>Enabled</Status><Status>Suspended</Status></VersioningConfiguration>"),
+)
+def documents_that_do_not_fit(a, key, how):
+    query, body = how
+    return a.signed(Request("PUT", f"/{a.bucket}?{query}", [("Content-MD5", md5_base64(body.encode()))], body.encode()))
+
+
 @pytest.mark.parametrize("row", XM, ids=XM.ids())
 def test_documents(arena, row):
     answer = arena.check(row)
@@ -340,7 +402,7 @@ def test_HB_08_subresources_of_objects(arena, query):
     ],
     ids=lambda h: f"{h[0]}={h[1]}",
 )
-def test_HB_a_protection_that_is_not_given_is_refused(arena, header):
+def test_HB_03_HB_06_HB_07_a_protection_that_is_not_given_is_refused(arena, header):
     """Stored without it, the client would believe in a protection that does not exist."""
     key = arena.key()
     answer = arena.send(arena.signed_put(key, headers=[header]))

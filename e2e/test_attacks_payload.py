@@ -67,6 +67,11 @@ def valid_plain(w: Write, how):
     return w.plain(WHOLE, header)
 
 
+@PL.row("PL-27", {200}, control=True)
+def unsigned_over_plain_http(w):
+    return w.plain(WHOLE, payload=UNSIGNED)
+
+
 @PL.row("PL-00-stream", {200}, STREAMING, *[(m, c) for m in (STREAMING_TRAILER, STREAMING_UNSIGNED_TRAILER) for c in CHECKSUMS], control=True)
 def valid_stream(w, how):
     if how == STREAMING:

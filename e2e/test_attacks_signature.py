@@ -152,6 +152,12 @@ def unsigned_but_harmless(a, key, name):
     return a.signed_put(key).add(name, "Root=1-2-3")
 
 
+@SH.row("SH-23", {200}, "", "mine", control=True)
+def gateways_own_header(a, key, value):
+    """The gateway names each request itself; that is no part of what a client has signed, and a client's own name of it is."""
+    return a.signed_put(key, headers=[("x-amz-request-id", value)] if value else [])
+
+
 @SH.row("SH-24", {MISMATCH, MALFORMED, ARGUMENT}, "range", "x-amz-meta-absent")
 def signed_header_absent(a, key, name):
     return a.signed_put(key, also_sign=(name,))

@@ -133,8 +133,8 @@ def test_the_cli_finds_a_dev_by_its_state_folder(dev):
     assert refused.returncode != 0 and b"dev" in refused.stderr
 
 
-def test_dev_refuses_to_be_reached_from_outside(dev):
-    """AD-10: its keys are for one machine."""
+def test_AD_10_dev_refuses_to_be_reached_from_outside(dev):
+    """Its keys are for one machine."""
     embedded_only()
     done = subprocess.run([str(BINARY), "dev", "--state", str(dev.state), "--host", "0.0.0.0", "--port", "0"], capture_output=True, text=True, timeout=20)
     assert done.returncode != 0 and "loopback" in (done.stdout + done.stderr).lower()

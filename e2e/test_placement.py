@@ -213,6 +213,31 @@ def test_a_policy_that_tightens_stops_writes_soon(gateway, s3):
     until(lambda: all(outcome(p.put_object, Bucket=bucket, Key="after", Body=b"x") == denied for p in proxies), "every proxy refuses", 5)
 
 
+def test_RE_02_an_upload_ends_where_the_policy_tightens(gateway, s3):
+    """What was begun in a place that has been denied since neither grows nor is completed there."""
+    bucket = gateway.target().make_bucket("begun", HOME, s3=s3)
+    upload = {"Bucket": bucket, "Key": "begun", "UploadId": s3.create_multipart_upload(Bucket=bucket, Key="begun")["UploadId"]}
+    parts = [{"PartNumber": n, "ETag": s3.upload_part(**upload, PartNumber=n, Body=payload(5 * MIB, str(n)))["ETag"]} for n in (1, 2)]
+    gateway.call("PUT", f"/v1/tenants/acme/buckets/{bucket}/policy", {"deny": {"countries": ["FI"]}})
+    denied = (403, "AccessDenied")
+    proxies = gateway.through_each_proxy()
+    until(lambda: all(outcome(p.upload_part, **upload, PartNumber=3, Body=b"x") == denied for p in proxies), "every proxy refuses a part", 5)
+    assert all(outcome(p.complete_multipart_upload, **upload, MultipartUpload={"Parts": parts}) == denied for p in proxies)
+    gateway.call("PUT", f"/v1/tenants/acme/buckets/{bucket}/policy", {})
+    until(lambda: fails(s3.head_object, Bucket=bucket, Key="begun")[0] == 404, "nothing was completed", 5)
+
+
+def test_RE_08_no_words_of_a_client_move_an_object(gateway, s3):
+    """Metadata, tags and a second constraint say nothing about where an object may be."""
+    bucket, key = gateway.target().make_bucket("words", HOME, s3=s3), f"words-{uuid.uuid4().hex}"
+    s3.put_object(Bucket=bucket, Key=key, Body=b"x", Metadata={"residency": DENIED, "placement": DENIED}, Tagging=f"placement={DENIED}&residency={DENIED}&location={DENIED}")
+    assert fails(create_bucket, s3, bucket, DENIED)[1] in ("AccessDenied", "BucketAlreadyOwnedByYou")
+    s3.put_object(Bucket=bucket, Key=key, Body=b"y")
+    until(lambda: gateway.idle(bucket), "all is converged", 20)
+    assert held(gateway, HOME, key) and not held(gateway, DENIED, key)
+    assert s3.get_bucket_location(Bucket=bucket)["LocationConstraint"] == HOME
+
+
 def outcome(call, **kwargs):
     try:
         return call(**kwargs)["ResponseMetadata"]["HTTPStatusCode"]

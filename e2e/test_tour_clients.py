@@ -188,7 +188,7 @@ def test_rust_sdk(target, large):
 
 
 @pytest.mark.parametrize("style", ["path", "virtual"])
-def test_addressing(shape, target, style):
+def test_TR_04_addressing(shape, target, style):
     """Virtual-host style under a configured domain; the socket goes to the gateway, the name is in Host."""
     if shape.name != "production" and style == "virtual":
         pytest.skip("only the production shape has a domain configured")
@@ -204,7 +204,7 @@ def test_addressing(shape, target, style):
     answer = exchange(target.endpoint, listing)
     assert [e.text for e in answer.xml().findall("Contents/Key")] == ["a b/c"]
     if style == "virtual":
-        # TR-04: the host names the bucket, the path is only a key.
+        # The host names the bucket, the path is only a key.
         other = target.make_bucket("address-other")
         request = Request("PUT", f"/{other}/k", body=b"1")
         authorise(request, target.signer(), host)

@@ -1,7 +1,7 @@
 //! Which operation a request asks for: from method, what is named, sub-resources and a few headers.
-//! Invariant: a request with a sub-resource never becomes the operation without it.
+//! Invariant: a request with a sub-resource never becomes the operation without it, be it one that is not known here.
 //! Source: Amazon S3 API Reference, "Request Syntax" of each action.
-use crate::{Operation, Query, S3Code, S3Error};
+use crate::{Operation, Query, S3Code, S3Error, single};
 use Operation as O;
 use http::{HeaderMap, Method, header};
 
@@ -30,6 +30,7 @@ const SUB_RESOURCES: &[SubResource] = &[
     sub("accelerate", &[("GET", O::GetBucketAccelerateConfiguration), ("PUT", O::PutBucketAccelerateConfiguration)], &[]),
     sub("acl", &[("GET", O::GetBucketAcl), ("PUT", O::PutBucketAcl)], &[("GET", O::GetObjectAcl), ("PUT", O::PutObjectAcl)]),
     sub("analytics", &[("GET", O::GetBucketAnalyticsConfiguration), ("PUT", O::PutBucketAnalyticsConfiguration), ("DELETE", O::DeleteBucketAnalyticsConfiguration)], &[]),
+    sub("annotation", &[], &[("GET", O::GetObjectAnnotation), ("PUT", O::PutObjectAnnotation), ("DELETE", O::DeleteObjectAnnotation)]),
     sub("attributes", &[], &[("GET", O::GetObjectAttributes)]),
     sub("cors", &[("GET", O::GetBucketCors), ("PUT", O::PutBucketCors), ("DELETE", O::DeleteBucketCors)], &[]),
     sub("delete", &[("POST", O::DeleteObjects)], &[]),
@@ -40,6 +41,7 @@ const SUB_RESOURCES: &[SubResource] = &[
     sub("lifecycle", &[("GET", O::GetBucketLifecycleConfiguration), ("PUT", O::PutBucketLifecycleConfiguration), ("DELETE", O::DeleteBucketLifecycle)], &[]),
     sub("location", &[("GET", O::GetBucketLocation)], &[]),
     sub("logging", &[("GET", O::GetBucketLogging), ("PUT", O::PutBucketLogging)], &[]),
+    sub("metadataAnnotationTable", &[("PUT", O::UpdateBucketMetadataAnnotationTableConfiguration)], &[]),
     sub("metadataConfiguration", &[("GET", O::GetBucketMetadataConfiguration), ("POST", O::CreateBucketMetadataConfiguration), ("DELETE", O::DeleteBucketMetadataConfiguration)], &[]),
     sub("metadataInventoryTable", &[("PUT", O::UpdateBucketMetadataInventoryTableConfiguration)], &[]),
     sub("metadataJournalTable", &[("PUT", O::UpdateBucketMetadataJournalTableConfiguration)], &[]),
@@ -97,6 +99,7 @@ pub(crate) fn resolve(
     if method == Method::OPTIONS {
         return Ok(O::Options);
     }
+    refuse_unknown_sub_resource(query)?;
     match named {
         Addressed::Service => service(method, query),
         Addressed::Bucket | Addressed::Object => match sub_resource(query)? {
@@ -107,7 +110,22 @@ pub(crate) fn resolve(
     }
 }
 
+/// A parameter without a value that S3 does not have today may be a sub-resource tomorrow: a client that asks to annotate
+/// an object must not replace it. With a value it changes nothing, as at AWS.
+fn refuse_unknown_sub_resource(query: &Query) -> Result<(), S3Error> {
+    let is_known = |name: &str| name.is_empty() || single::is_parameter(name) || is_sub_resource(name);
+    match query.iter().find(|(name, value)| value.is_empty() && !is_known(name)) {
+        Some((name, _)) => Err(S3Code::NotImplemented
+            .because("A query parameter you provided implies functionality that is not implemented.")
+            .with("Parameter", name.chars().take(64).collect::<String>())),
+        None => Ok(()),
+    }
+}
+
 fn service(method: &Method, query: &Query) -> Result<Operation, S3Error> {
+    if sub_resource(query)?.is_some() {
+        return Err(not_allowed(method));
+    }
     match *method {
         Method::GET if query.has("max-directory-buckets") => Ok(O::ListDirectoryBuckets),
         Method::GET => Ok(O::ListBuckets),
@@ -144,6 +162,7 @@ fn with_sub_resource(
                 .because("This operation does not accept partNumber.")
                 .with("ArgumentName", "partNumber"));
         }
+        O::GetObjectAnnotation if !query.has("annotationName") => O::ListObjectAnnotations,
         O::GetBucketAnalyticsConfiguration if !query.has("id") => O::ListBucketAnalyticsConfigurations,
         O::GetBucketIntelligentTieringConfiguration if !query.has("id") => {
             O::ListBucketIntelligentTieringConfigurations

@@ -109,11 +109,16 @@ pub enum Operation {
     DeletePublicAccessBlock,
     CreateSession,
     ListDirectoryBuckets,
+    UpdateBucketMetadataAnnotationTableConfiguration,
     UpdateBucketMetadataInventoryTableConfiguration,
     UpdateBucketMetadataJournalTableConfiguration,
     GetBucketAbac,
     PutBucketAbac,
     UpdateObjectEncryption,
+    GetObjectAnnotation,
+    PutObjectAnnotation,
+    DeleteObjectAnnotation,
+    ListObjectAnnotations,
     /// CORS preflight.
     Options,
 }

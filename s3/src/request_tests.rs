@@ -55,11 +55,18 @@ const OPERATIONS: &[Row] = {
         ("GET", "/bkt/?list-type=2", &[], ListObjectsV2),
         ("POST", "/bkt?delete", &[], DeleteObjects),
         ("GET", "/bkt/k", &[], GetObject),
-        ("GET", "/bkt/k?x-id=GetObject&response-content-type=a&versionId=1&unknown", &[], GetObject),
+        ("GET", "/bkt/k?x-id=GetObject&response-content-type=a&versionId=1&unknown=1", &[], GetObject),
         ("GET", "/bkt/k?partNumber=1", &[], GetObject),
         ("GET", "/bkt/acl?list-type=3", &[], GetObject),
         ("HEAD", "/bkt/k", &[], HeadObject),
         ("PUT", "/bkt/k", &[], PutObject),
+        ("GET", "/bkt/k?ofTomorrow=1", &[], GetObject),
+        (
+            "GET",
+            "/bkt?list-type=2&prefix=&delimiter=&continuation-token=&start-after=&encoding-type=",
+            &[],
+            ListObjectsV2,
+        ),
         ("PUT", "/bkt/k?x-id=PutObject", &[("x-http-method-override", "DELETE")], PutObject),
         ("DELETE", "/bkt/k?versionId=1", &[], DeleteObject),
         ("PUT", "/bkt/k", &[COPY], CopyObject),
@@ -160,6 +167,11 @@ const OPERATIONS: &[Row] = {
         ("PUT", "/bkt?publicAccessBlock", &[], PutPublicAccessBlock),
         ("DELETE", "/bkt?publicAccessBlock", &[], DeletePublicAccessBlock),
         ("GET", "/bkt?session", &[], CreateSession),
+        ("GET", "/bkt/k?annotation&annotationName=a", &[], GetObjectAnnotation),
+        ("PUT", "/bkt/k?annotation&annotationName=a", &[], PutObjectAnnotation),
+        ("DELETE", "/bkt/k?annotation&annotationName=a", &[], DeleteObjectAnnotation),
+        ("GET", "/bkt/k?annotation", &[], ListObjectAnnotations),
+        ("PUT", "/bkt?metadataAnnotationTable", &[], UpdateBucketMetadataAnnotationTableConfiguration),
         ("OPTIONS", "/bkt/k?acl", &[("origin", "http://o")], Options),
         ("GET", "/", &[("host", VHOST)], ListObjects),
         ("PUT", "/", &[("host", VHOST)], CreateBucket),
@@ -197,6 +209,14 @@ fn a_sub_resource_never_becomes_the_plain_operation() {
         ("POST", "/", S3Code::MethodNotAllowed),
         ("PUT", "/", S3Code::MethodNotAllowed),
         ("DELETE", "/?acl", S3Code::MethodNotAllowed),
+        ("GET", "/?acl", S3Code::MethodNotAllowed),
+        ("PUT", "/bkt/k?ofTomorrow", S3Code::NotImplemented),
+        ("GET", "/bkt/k?ofTomorrow=", S3Code::NotImplemented),
+        ("DELETE", "/bkt/k?ofTomorrow&name=x", S3Code::NotImplemented),
+        ("DELETE", "/bkt?ofTomorrow", S3Code::NotImplemented),
+        ("GET", "/?ofTomorrow", S3Code::NotImplemented),
+        ("PUT", "/bkt/k?ACL", S3Code::NotImplemented),
+        ("PUT", "/bkt/k?tagging%00", S3Code::NotImplemented),
         ("GET", "/bkt/k?acl&tagging", S3Code::InvalidArgument),
         ("DELETE", "/bkt/k?tagging&uploadId=u", S3Code::InvalidArgument),
         ("PUT", "/bkt/k?uploadId=u", S3Code::InvalidArgument),
@@ -308,7 +328,7 @@ fn keys_are_measured_in_decoded_bytes() {
     }
     let query = format!("/bkt?prefix={}", "a".repeat(1 << 20));
     assert_eq!(operation("GET", &query, &[]), Err(S3Code::InvalidURI));
-    let many = |n: usize| format!("/bkt?{}", (0..n).map(|i| format!("a{i}")).collect::<Vec<_>>().join("&"));
+    let many = |n: usize| format!("/bkt?{}", (0..n).map(|i| format!("a{i}=1")).collect::<Vec<_>>().join("&"));
     assert_eq!(operation("GET", &many(256), &[]), Ok(Operation::ListObjects));
     assert_eq!(operation("GET", &many(257), &[]), Err(S3Code::InvalidURI));
 }

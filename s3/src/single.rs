@@ -3,7 +3,7 @@
 use crate::{S3Code, S3Error};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-/// Query parameters that the gateway or a signature reads; apart from `X-Amz-*`, which are judged by their prefix.
+/// Query parameters of S3; apart from `X-Amz-*`, which are judged by their prefix.
 const SINGLE_PARAMETERS: &[&str] = &[
     "AWSAccessKeyId",
     "Signature",
@@ -27,7 +27,11 @@ const SINGLE_PARAMETERS: &[&str] = &[
     "part-number-marker",
     "max-parts",
     "max-buckets",
+    "max-directory-buckets",
     "bucket-region",
+    "annotationName",
+    "annotation-prefix",
+    "max-annotation-results",
     "select-type",
     "id",
     "x-id",
@@ -59,6 +63,11 @@ pub(crate) fn check_query(query: &[(String, String)], is_sub_resource: fn(&str) 
         }
     }
     Ok(())
+}
+
+/// Whether S3 gives a query parameter a meaning; sub-resources apart.
+pub(crate) fn is_parameter(name: &str) -> bool {
+    SINGLE_PARAMETERS.contains(&name) || is_signing(name)
 }
 
 fn is_signing(name: &str) -> bool {

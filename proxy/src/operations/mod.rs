@@ -9,6 +9,8 @@ mod copy;
 mod copy_part;
 mod create_bucket;
 mod delete;
+#[cfg(test)]
+mod documented;
 mod home;
 mod lending;
 mod list_uploads;
