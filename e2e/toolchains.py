@@ -73,15 +73,17 @@ class Presigner:
         toolchain = TOOLCHAINS[name]
         toolchain.require()
         argv = [str(a) for a in (*toolchain.presign, target.endpoint, target.access_key, target.secret_key)]
+        self.body = b""
         self.child = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=clean_environment() | dict(toolchain.env))
 
     def sign(self, operation: str, parameters: dict[str, object]) -> tuple[str, dict[str, str]]:
-        """The URL, and the headers that must go with it."""
+        """The URL, and the headers that must go with it; `body` is then what the SDK would send."""
         self.child.stdin.write(json.dumps({"operation": operation, "parameters": parameters}).encode() + b"\n")
         self.child.stdin.flush()
         line = self.child.stdout.readline()
         assert line, f"the presigner ended with {self.child.wait()} at {operation}"
         answer = json.loads(line)
+        self.body = answer.get("body", "").encode()
         return answer["url"], answer["headers"]
 
     def close(self):
