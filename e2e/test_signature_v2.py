@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from clients import payload
+from clients import aws, payload
 from curl import curl
 from gateway import Gateway
 from presigners import Boto3
@@ -141,6 +141,14 @@ def test_s3cmd_signs_urls_this_way(gateway, signer, bucket):
     access = [f"--access_key={target.access_key}", f"--secret_key={target.secret_key}", f"--host={host}", f"--host-bucket={host}", "--no-ssl", "--config=/dev/null"]
     signed = run(["s3cmd", *access, "signurl", f"s3://{bucket}/a b+c", "+60"], env={"LC_ALL": "C.UTF-8"}).stdout.decode().strip()
     assert curl("GET", signed).body == b"x"
+
+
+def test_the_aws_cli_signs_urls_this_way(gateway, signer, bucket):
+    """For us-east-1, unless its configuration says otherwise."""
+    target = gateway.target("globex")
+    target.s3().put_object(Bucket=bucket, Key="a b+c", Body=b"x")
+    signed = aws(target, "s3", "presign", f"s3://{bucket}/a b+c").stdout.decode().strip()
+    assert "AWSAccessKeyId=" in signed and curl("GET", signed).body == b"x"
 
 
 def test_in_the_header_it_stays_refused(gateway, signer, bucket):
