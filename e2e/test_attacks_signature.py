@@ -305,7 +305,7 @@ def parameter_missing(a, key, name):
     return request
 
 
-@PQ.row("PQ-07", {MISMATCH, (405, "MethodNotAllowed")}, "versionId=x", "response-content-disposition=inline", "acl", "tagging", "x-id=PutObject", "partNumber=1&uploadId=abc", "uploads", "delete")
+@PQ.row("PQ-07", {MISMATCH, (405, "MethodNotAllowed")}, "versionId=x", "response-content-disposition=inline", "acl", "tagging", "x-id=PutObject", "partNumber=1&uploadId=abc", "uploads", "delete", "x-amz-copy-source=%2Fb%2Fk", "x-amz-acl=private", "X-Amz-Meta-A=b", "x-amz-checksum-crc32=AAAAAA%3D%3D")
 def parameter_added(a, key, query):
     request = presigned_put(a, key)
     request.target += f"&{query}"

@@ -7,4 +7,5 @@ pub mod payload;
 pub mod placement;
 pub mod replica_count;
 pub mod residency;
+pub mod sigv2;
 pub mod sigv4;

@@ -1,6 +1,6 @@
 //! The first half of a request's way, steps 1 to 6 of the design, one call a step; what comes out is proof that it may be served.
 use crate::{answer::RequestId, gateway::Gateway, refusal::Refusal, upstream::UpstreamBackend};
-use s3gateway_filters::{headers, residency, sigv4};
+use s3gateway_filters::{headers, residency, sigv2, sigv4};
 use s3gateway_s3::{Access, LogicalBucket, ObjectKey, Operation, S3Code, S3Request};
 use s3gateway_store::{Route, TenantId};
 use std::{sync::Arc, time::SystemTime};
@@ -63,9 +63,7 @@ impl Gateway {
         tls: bool,
         now: SystemTime,
     ) -> Result<Admitted, Refusal> {
-        let claim = sigv4::parse_claim(&request, &self.settings.signing_regions, now)?;
-        let (tenant, signing_key) = self.keys.signing_key(&self.metadata, &claim).await?;
-        let verified = sigv4::verify(&request, &claim, &signing_key)?;
+        let (tenant, verified) = self.authenticate(&request, now).await?;
         if !request.operation.is_implemented() {
             return Err(S3Code::NotImplemented.into());
         }
@@ -86,6 +84,21 @@ impl Gateway {
             }
         };
         Ok(Admitted { request, verified, tenant, route, request_id, tls })
+    }
+
+    /// Whose request it is, by the one way in which it is signed.
+    async fn authenticate(&self, request: &S3Request, now: SystemTime) -> Result<(TenantId, sigv4::Verified), Refusal> {
+        if let Some(id) = sigv2::access_key_id(request)? {
+            // A key that is not known is answered as one whose tenant does not take this version.
+            let known = self.keys.access_key(&self.metadata, id).await?;
+            let key = known.filter(|key| key.signature_v2).ok_or_else(sigv2::not_accepted)?;
+            let verified = sigv2::verify(request, &key.secret, now)?;
+            return Ok((key.tenant.clone(), verified));
+        }
+        let claim = sigv4::parse_claim(request, &self.settings.signing_regions, now)?;
+        let (tenant, signing_key) = self.keys.signing_key(&self.metadata, &claim).await?;
+        let verified = sigv4::verify(request, &claim, &signing_key)?;
+        Ok((tenant, verified))
     }
 
     /// Resolves a bucket of a tenant, whose home residency must allow.

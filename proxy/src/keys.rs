@@ -33,13 +33,22 @@ impl Keys {
     /// # Errors
     /// `InvalidAccessKeyId` for a key that is unknown or disabled; a store error where it is not cached and cannot be read.
     pub async fn signing_key(&self, metadata: &Metadata, claim: &Claim<'_>) -> Result<(TenantId, SigningKey), Refusal> {
-        let known = match self.access.get(claim.access_key_id()) {
-            Some(known) if known.value.is_some() || known.began.elapsed() < UNKNOWN_FOR => known,
-            _ => Box::pin(self.look_up(metadata, claim.access_key_id())).await.map_err(shared_error)?,
-        };
-        let key = known.value.ok_or_else(|| S3Code::InvalidAccessKeyId.error())?;
+        let known = self.access_key(metadata, claim.access_key_id()).await?;
+        let key = known.ok_or_else(|| S3Code::InvalidAccessKeyId.error())?;
         let signing_key = self.signing.resolve(claim, &key.secret);
         Ok((key.tenant.clone(), signing_key))
+    }
+
+    /// An access key; `None` for one that is unknown or disabled.
+    ///
+    /// # Errors
+    /// A store error where it is not cached and cannot be read.
+    pub async fn access_key(&self, metadata: &Metadata, id: &str) -> Result<Option<Arc<AccessKey>>, Refusal> {
+        let known = match self.access.get(id) {
+            Some(known) if known.value.is_some() || known.began.elapsed() < UNKNOWN_FOR => known,
+            _ => Box::pin(self.look_up(metadata, id)).await.map_err(shared_error)?,
+        };
+        Ok(known.value)
     }
 
     async fn look_up(&self, metadata: &Metadata, id: &str) -> Result<Loaded<Option<Arc<AccessKey>>>, Arc<StoreError>> {

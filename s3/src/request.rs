@@ -1,11 +1,11 @@
 //! The one parse of a request: from HTTP's method, target and headers to a typed [`S3Request`].
 //! Invariant: nothing after this file looks at the raw target again.
 use crate::{
-    CopySource, LogicalBucket, ObjectKey, Operation, Query, S3Code, S3Error, VersionId, copy_source,
+    CopySource, LogicalBucket, ObjectKey, Operation, Query, S3Code, S3Error, UrlSignature, VersionId, copy_source,
     dispatch::{self, Addressed},
-    host, single, target, uri,
+    hoist, host, single, target, uri,
 };
-use http::{HeaderMap, HeaderValue, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use std::borrow::Cow;
 
 /// How the bucket was named.
@@ -36,8 +36,13 @@ pub struct S3Request {
     pub canonical_path: String,
     /// The `Host` header (or `:authority`), lower-case, with its port. A signature is over the header's own spelling.
     pub host: String,
-    /// All headers that arrived, each name once: list headers that came several times are joined by commas.
+    /// All headers that arrived, each name once: list headers that came several times are joined by commas. And those that
+    /// a presigned URL's query stands for.
     pub headers: HeaderMap,
+    /// Names of the headers that came in the query alone.
+    pub hoisted: Vec<HeaderName>,
+    /// The signature that the URL carries.
+    pub url_signature: Option<UrlSignature>,
 }
 
 impl S3Request {
@@ -49,11 +54,16 @@ impl S3Request {
     /// given twice or contradicts itself; `BadRequest` for a faulty `Host`.
     pub fn parse(method: &Method, raw_target: &str, headers: HeaderMap, domains: &[String]) -> Result<Self, S3Error> {
         let host = host::parse(&headers)?;
-        let headers = single::check_headers(headers)?;
+        let mut headers = single::check_headers(headers)?;
         let target = target::parse(raw_target, &host)?;
         let (decoded, canonical_path) = decode_path(target.path)?;
         let query = Query(uri::decode_query(target.query)?);
         single::check_query(&query.0, dispatch::is_sub_resource)?;
+        let url_signature = UrlSignature::of(&query, target.path);
+        let hoisted = match &url_signature {
+            Some(signature) => hoist::hoist(signature, &query, &mut headers)?,
+            None => Vec::new(),
+        };
 
         let path = decoded.as_deref().unwrap_or(target.path);
         let in_host = host::bucket(&host, domains);
@@ -71,7 +81,19 @@ impl S3Request {
             let (bucket, key) = names.parse()?;
             (operation, bucket, key)
         };
-        Ok(Self { operation, method, addressing, bucket, key, query, canonical_path, host, headers })
+        Ok(Self {
+            operation,
+            method,
+            addressing,
+            bucket,
+            key,
+            query,
+            canonical_path,
+            host,
+            headers,
+            hoisted,
+            url_signature,
+        })
     }
 
     /// A header's value, by its name in lower case. Requests have few headers: looking at each costs less than hashing.

@@ -53,6 +53,8 @@ pub struct Tenant {
     pub default_placement: Vec<String>,
     /// Copies of each object, home included, for new buckets; capped by the bucket's placement.
     pub default_replica_count: u32,
+    /// Whether URLs that are signed by version 2 are taken of its access keys.
+    pub signature_v2: bool,
     /// When it was created.
     pub created_at: Millis,
 }
@@ -79,6 +81,8 @@ pub struct AccessKey {
     pub tenant: TenantId,
     /// The shared secret.
     pub secret: Arc<Secret<String>>,
+    /// Whether its tenant takes URLs that are signed by version 2.
+    pub signature_v2: bool,
 }
 
 /// A backend as operators add it.

@@ -1,5 +1,5 @@
 //! The admin commands as they are typed.
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use s3gateway_config::Secret;
 use std::path::PathBuf;
 
@@ -84,11 +84,28 @@ pub enum Tenant {
         #[arg(long, value_name = "N")]
         replica_count: u32,
     },
+    /// Take URLs that are presigned with signature version 2, as boto3 makes them for us-east-1, or refuse them again
+    SignatureV2 {
+        /// Its name
+        name: String,
+        /// Whether they are taken
+        #[arg(value_enum)]
+        accepted: Switch,
+    },
     /// Remove a tenant that has no buckets
     Delete {
         /// Its name
         name: String,
     },
+}
+
+/// A setting that is on or off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Switch {
+    /// It holds.
+    On,
+    /// It does not.
+    Off,
 }
 
 /// A residency policy on the command line; lists are comma-separated.

@@ -1,5 +1,5 @@
 //! The request that each admin command stands for.
-use super::commands::{Backend, Bucket, Jobs, Key, NewBackend, Noun, Object, PolicyOptions, Tenant};
+use super::commands::{Backend, Bucket, Jobs, Key, NewBackend, Noun, Object, PolicyOptions, Switch, Tenant};
 use super::render::Shape;
 use crate::failure::Failure;
 use http::Method;
@@ -67,6 +67,10 @@ impl Tenant {
             Self::Defaults { name, placement, replica_count } => {
                 let body = json!({"placement": placement, "replica_count": replica_count});
                 with_body(Method::PUT, &["tenants", &name, "defaults"], body, Shape::Tenant)
+            }
+            Self::SignatureV2 { name, accepted } => {
+                let body = json!({"accepted": accepted == Switch::On});
+                with_body(Method::PUT, &["tenants", &name, "signature-v2"], body, Shape::Tenant)
             }
             Self::Delete { name } => bare(Method::DELETE, &["tenants", &name], Shape::Done),
         })

@@ -2,7 +2,7 @@
 //! Invariant: a request that asks for protection that is not given is never quietly stored without it.
 use super::allow::METADATA_PREFIX;
 use http::HeaderMap;
-use s3gateway_s3::{S3Code, S3Error, S3Request};
+use s3gateway_s3::{AmzParameter, S3Code, S3Error, S3Request};
 use std::borrow::Cow;
 
 /// S3's limit on the names and values of user metadata together, bytes.
@@ -114,40 +114,26 @@ fn check_metadata(headers: &HeaderMap) -> Result<(), S3Error> {
     Ok(())
 }
 
-/// Some presigners move `x-amz-*` headers into the query, where they mean the same to S3.
+/// What a signed URL's query stands for has been judged as the header that it became. Elsewhere such a parameter means
+/// nothing that is known, and may be meant as protection.
 fn check_query(request: &S3Request) -> Result<(), S3Error> {
     for (name, value) in request.query.iter() {
         if name.starts_with("response-") && value.chars().any(char::is_control) {
             return Err(S3Code::InvalidArgument.because("A response header override holds a control character."));
         }
         let name = lower_case(name);
-        if name.starts_with("x-amz-") && !is_harmless_in_query(&name) {
-            check_ask(&name, value)?;
-            if !matches!(&*name, "x-amz-acl" | "x-amz-storage-class") {
-                return Err(not_implemented(&name));
+        match AmzParameter::of(&name) {
+            None | Some(AmzParameter::OfUrl) => {}
+            Some(AmzParameter::Header) if request.url_signature.is_some() => {}
+            Some(AmzParameter::Header | AmzParameter::Framing) => {
+                check_ask(&name, value)?;
+                if !matches!(&*name, "x-amz-acl" | "x-amz-storage-class") {
+                    return Err(not_implemented(&name));
+                }
             }
         }
     }
     Ok(())
-}
-
-/// The signature's own parameters, and what a presigner adds before it knows a body: the JavaScript SDK writes the
-/// checksum of an empty one, which says nothing about what will be sent, so it is not compared.
-fn is_harmless_in_query(name: &str) -> bool {
-    matches!(
-        name,
-        "x-amz-algorithm"
-            | "x-amz-credential"
-            | "x-amz-date"
-            | "x-amz-expires"
-            | "x-amz-signedheaders"
-            | "x-amz-signature"
-            | "x-amz-content-sha256"
-            | "x-amz-security-token"
-            | "x-amz-user-agent"
-            | "x-amz-sdk-checksum-algorithm"
-            | "x-amz-checksum-mode"
-    ) || name.starts_with("x-amz-checksum-")
 }
 
 fn lower_case(name: &str) -> Cow<'_, str> {
@@ -220,6 +206,13 @@ mod tests {
             ("x-amz-tagging=a%3Db", Some(NotImplemented)),
             ("x-amz-server-side-encryption=AES256", Some(NotImplemented)),
             ("x-amz-copy-source=%2Fb%2Fsecret", Some(NotImplemented)),
+            ("X-Amz-Signature=1&x-amz-meta-a=b&x-amz-tagging=a%3Db&x-amz-acl=private", None),
+            ("X-Amz-Signature=1&x-amz-checksum-crc32=AAAAAA%3D%3D&x-amz-sdk-checksum-algorithm=CRC32", None),
+            ("X-Amz-Signature=1&x-amz-acl=public-read", Some(AccessControlListNotSupported)),
+            ("X-Amz-Signature=1&x-amz-server-side-encryption=AES256", Some(NotImplemented)),
+            ("X-Amz-Signature=1&X-Amz-Object-Lock-Mode=GOVERNANCE", Some(NotImplemented)),
+            ("X-Amz-Signature=1&x-amz-meta-=b", Some(InvalidArgument)),
+            ("X-Amz-Signature=1&x-amz-trailer=x-amz-checksum-crc32", Some(NotImplemented)),
         ] {
             let got = refuse_unsupported(&request(&format!("/b-1/k?{query}"), &[]));
             assert_eq!(got.err().map(|e| e.code), want, "{query}");

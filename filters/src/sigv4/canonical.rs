@@ -55,9 +55,10 @@ fn encoded(text: &str) -> Cow<'_, str> {
     if text.bytes().all(uri::is_unreserved) { Cow::Borrowed(text) } else { Cow::Owned(uri::encode(text.as_bytes())) }
 }
 
-/// A header's value; a list that came in several fields is one by now.
+/// The value of a header that came as one; a list that came in several fields is one by now.
 fn header<'r>(request: &'r S3Request, name: &str) -> Option<&'r [u8]> {
-    let sent = request.value(name).map(HeaderValue::as_bytes);
+    let in_query = request.hoisted.iter().any(|hoisted| hoisted.as_str() == name);
+    let sent = request.value(name).filter(|_| !in_query).map(HeaderValue::as_bytes);
     if name == "host" {
         // Over HTTP/2 the host is `:authority` and there is no such header; where there is one, its spelling was signed.
         let host = request.host.as_bytes();

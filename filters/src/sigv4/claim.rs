@@ -77,17 +77,38 @@ pub fn parse_claim<'r>(request: &'r S3Request, regions: &[String], now: SystemTi
     let claim = match decide_mechanism(request)? {
         Mechanism::Header(value) => parse_header_claim(request, value, regions, now)?,
         Mechanism::Query => parse_query_claim(request, regions, now)?,
+        Mechanism::QueryV2 => return Err(signature_version_2()),
     };
+    refuse_token(request)?;
+    Ok(claim)
+}
+
+/// Whether the request is signed by version 2 in its query, and in no other way.
+///
+/// # Errors
+/// Where it is signed in two ways, or not at all.
+pub(crate) fn is_v2_url(request: &S3Request) -> Result<bool, S3Error> {
+    Ok(matches!(decide_mechanism(request)?, Mechanism::QueryV2))
+}
+
+/// Refuses what could be read in two ways, and credentials that nobody has been given.
+pub(crate) fn refuse_ambiguous(request: &S3Request) -> Result<(), S3Error> {
+    refuse_repeated(&request.headers)?;
+    refuse_token(request)
+}
+
+fn refuse_token(request: &S3Request) -> Result<(), S3Error> {
     let has_token = |name: &str| name.eq_ignore_ascii_case("x-amz-security-token");
     if request.value("x-amz-security-token").is_some() || request.query.iter().any(|(n, _)| has_token(n)) {
         return Err(S3Code::InvalidToken.because("The access key is not a temporary one and takes no session token."));
     }
-    Ok(claim)
+    Ok(())
 }
 
 enum Mechanism<'r> {
     Header(&'r str),
     Query,
+    QueryV2,
 }
 
 /// Headers that steer authentication or framing: two of one name could be read in two ways.
@@ -133,7 +154,7 @@ fn decide_mechanism(request: &S3Request) -> Result<Mechanism<'_>, S3Error> {
         },
         (None, None) if v4_query && v2_query => Err(only_one_mechanism()),
         (None, None) if v4_query => Ok(Mechanism::Query),
-        (None, None) if v2_query => Err(signature_version_2()),
+        (None, None) if v2_query => Ok(Mechanism::QueryV2),
         (None, None) => Err(anonymous(request)),
     }
 }
@@ -148,7 +169,7 @@ fn unsupported_authorization() -> S3Error {
     S3Code::InvalidArgument.because("Unsupported Authorization Type")
 }
 
-fn signature_version_2() -> S3Error {
+pub(crate) fn signature_version_2() -> S3Error {
     S3Code::InvalidRequest
         .because("The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256.")
 }

@@ -40,6 +40,11 @@ pub(super) fn declared_payload(request: &S3Request, presigned: bool) -> Result<&
     }
 }
 
+/// How the body of a request with a signed URL is protected.
+pub(crate) fn parse_payload(request: &S3Request) -> Result<PayloadMode, S3Error> {
+    parse_payload_mode(declared_payload(request, true)?)
+}
+
 pub(super) fn parse_payload_mode(value: &str) -> Result<PayloadMode, S3Error> {
     match value {
         "UNSIGNED-PAYLOAD" => Ok(PayloadMode::Unsigned),

@@ -1,5 +1,6 @@
 //! The list of signed headers: its form, and whether it covers what arrived.
-//! Invariant: each `x-amz-*` header that arrived is signed, except x-amz-content-sha256, whose value is signed anyway.
+//! Invariant: each `x-amz-*` header that arrived is signed, except x-amz-content-sha256, whose value is signed anyway. One
+//! that came in the query is signed with it.
 use s3gateway_s3::{S3Code, S3Error, S3Request};
 
 /// Names in SignedHeaders: S3's 2 KiB of metadata cannot need more.
@@ -37,7 +38,9 @@ fn is_token(byte: u8) -> bool {
 /// `names` are the list's, in byte order.
 pub(super) fn check_coverage(request: &S3Request, names: &[&[u8]]) -> Result<(), S3Error> {
     let signed = |name: &str| names.binary_search(&name.as_bytes()).is_ok();
-    let covered = |name: &str| !name.starts_with("x-amz-") || name == "x-amz-content-sha256" || signed(name);
+    let in_query = |name: &str| request.hoisted.iter().any(|hoisted| hoisted.as_str() == name);
+    let covered =
+        |name: &str| !name.starts_with("x-amz-") || name == "x-amz-content-sha256" || signed(name) || in_query(name);
     let mut missing: Vec<&str> = Vec::new();
     if !signed("host") {
         missing.push("host");

@@ -5,7 +5,7 @@ use s3gateway_s3::{S3Code, S3Error, S3Request};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-/// Proof that a request was signed with the key it names. Made only by [`verify`].
+/// Proof that a request was signed with the key it names. Made only by [`verify`] and [`crate::sigv2::verify`].
 #[derive(Debug)]
 pub struct Verified {
     payload: PayloadMode,
@@ -13,6 +13,11 @@ pub struct Verified {
 }
 
 impl Verified {
+    /// For a URL whose signature has been compared; it signs no chunks.
+    pub(crate) fn of_url(payload: PayloadMode) -> Self {
+        Self { payload, chunks: None }
+    }
+
     /// How the body is protected.
     pub fn payload(&self) -> PayloadMode {
         self.payload

@@ -94,6 +94,7 @@ pub fn router(state: AdminState) -> Router {
         .route("/v1/tenants/{tenant}", get(tenants::show).delete(tenants::delete))
         .route("/v1/tenants/{tenant}/policy", put(tenants::set_policy))
         .route("/v1/tenants/{tenant}/defaults", put(tenants::set_defaults))
+        .route("/v1/tenants/{tenant}/signature-v2", put(tenants::set_signature_v2))
         .route("/v1/tenants/{tenant}/keys", post(keys::create))
         .route("/v1/tenants/{tenant}/buckets", get(buckets::list))
         .route("/v1/tenants/{tenant}/buckets/{bucket}", get(buckets::show))

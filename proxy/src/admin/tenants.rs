@@ -34,6 +34,12 @@ pub(super) struct Defaults {
     replica_count: u32,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SignatureV2 {
+    accepted: bool,
+}
+
 #[derive(Serialize)]
 pub(super) struct TenantView {
     name: String,
@@ -41,6 +47,7 @@ pub(super) struct TenantView {
     policy: ResidencyPolicy,
     default_placement: Vec<String>,
     default_replica_count: u32,
+    signature_v2: bool,
     created_at: String,
 }
 
@@ -57,6 +64,7 @@ impl From<Tenant> for TenantView {
             policy: tenant.policy,
             default_placement: tenant.default_placement,
             default_replica_count: tenant.default_replica_count,
+            signature_v2: tenant.signature_v2,
             created_at: render_time(tenant.created_at),
         }
     }
@@ -118,6 +126,17 @@ pub(super) async fn set_defaults(
     check_replica_count(defaults.replica_count, "replica_count")?;
     state.metadata.set_tenant_defaults(&tenant.id, &defaults.placement, defaults.replica_count).await?;
     tracing::info!(tenant = %name, placement = ?defaults.placement, replica_count = defaults.replica_count, "tenant's defaults set");
+    Ok(Json(resolve_tenant(&state, &name).await?.into()))
+}
+
+pub(super) async fn set_signature_v2(
+    State(state): State<Shared>,
+    Segment(name): Segment<String>,
+    Body(SignatureV2 { accepted }): Body<SignatureV2>,
+) -> Result<Json<TenantView>, Problem> {
+    let tenant = resolve_tenant(&state, &name).await?;
+    state.metadata.set_tenant_signature_v2(&tenant.id, accepted).await?;
+    tracing::info!(tenant = %name, accepted, "tenant's signature version 2 set");
     Ok(Json(resolve_tenant(&state, &name).await?.into()))
 }
 

@@ -128,6 +128,7 @@ const ROUTES: &[(&str, &str)] = &[
     ("DELETE", "/v1/tenants/acme"),
     ("PUT", "/v1/tenants/acme/policy"),
     ("PUT", "/v1/tenants/acme/defaults"),
+    ("PUT", "/v1/tenants/acme/signature-v2"),
     ("POST", "/v1/tenants/acme/keys"),
     ("GET", "/v1/tenants/acme/buckets"),
     ("GET", "/v1/tenants/acme/buckets/photos"),

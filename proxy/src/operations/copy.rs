@@ -187,7 +187,10 @@ impl Gateway {
             request = request.header(checksum.algorithm.header(), checksum.value.clone());
         }
         let write = async {
-            let uploaded = self.client.upload(&routed.home, request, length, &mut download, plan.hash, plan.hash.is_some_and(keeps)).await;
+            let uploaded = self
+                .client
+                .upload(&routed.home, request, length, &mut download, plan.hash, plan.hash.is_some_and(keeps))
+                .await;
             let (answer, made) = uploaded.map_err(explain)?;
             let checksum = made.or(carried);
             if let Some(checksum) = checksum.as_ref().filter(|made| !keeps(made.algorithm)) {

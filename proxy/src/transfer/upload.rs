@@ -313,7 +313,8 @@ impl Upload {
         let home = admitted.routed()?.home.clone();
         let mut request = self.request(admitted, &home)?;
         (self.checksum, self.computed) = (proven.checksum, proven.computed);
-        if let Some(checksum) = self.checksum.as_ref().filter(|made| self.part.is_none() && made.algorithm.is_widespread())
+        if let Some(checksum) =
+            self.checksum.as_ref().filter(|made| self.part.is_none() && made.algorithm.is_widespread())
             && self.plan.trailing_algorithm().is_some()
         {
             // What came as a trailer is known before anything is sent, so a header will do.

@@ -34,6 +34,7 @@ impl Metadata {
             policy: policy.clone(),
             default_placement: default_placement.to_vec(),
             default_replica_count,
+            signature_v2: false,
             created_at: now(),
         };
         let policy = render_json(policy)?;
@@ -112,6 +113,23 @@ impl Metadata {
         })
     }
 
+    /// Sets whether URLs that are signed by version 2 are taken of a tenant's access keys.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn set_tenant_signature_v2(&self, id: &TenantId, accepted: bool) -> Result<(), StoreError> {
+        write!(&self.db, tx => {
+            feed::lock(tx).await?;
+            let query = sqlx::query(sql::TENANT_SET_SIGNATURE_V2).bind(id.as_str()).bind(i64::from(accepted));
+            found(query.execute(&mut *tx).await?.rows_affected())?;
+            // It is looked up with each key.
+            for key in &sqlx::query(sql::ACCESS_KEYS).bind(id.as_str()).fetch_all(&mut *tx).await? {
+                feed::append(tx, &Change::AccessKey(key.text("id")?)).await?;
+            }
+            feed::append(tx, &Change::Tenant(id.clone())).await
+        })
+    }
+
     /// Removes a tenant and its access keys.
     ///
     /// # Errors
@@ -178,7 +196,8 @@ impl Metadata {
         let Some(row) = self.db.read(query.fetch_optional(self.db.pool())).await? else { return Ok(None) };
         let (id, tenant) = (row.text("id")?, row.text("tenant")?);
         let secret = open_secret(&*self.secrets, &["access-key", &tenant, &id], &row.text("secret")?).await?;
-        Ok(Some(AccessKey { id, tenant: TenantId::new(&tenant), secret: Arc::new(secret) }))
+        let signature_v2 = row.int("signature_v2")? != 0;
+        Ok(Some(AccessKey { id, tenant: TenantId::new(&tenant), secret: Arc::new(secret), signature_v2 }))
     }
 
     /// Enables or disables an access key.
@@ -235,6 +254,7 @@ fn parse_tenant(row: &impl Columns) -> Result<Tenant, StoreError> {
         policy: row.json("policy")?,
         default_placement: row.json("default_placement")?,
         default_replica_count: row.u32("default_replica_count")?,
+        signature_v2: row.int("signature_v2")? != 0,
         created_at: row.int("created_at")?,
     })
 }

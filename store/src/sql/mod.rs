@@ -110,6 +110,7 @@ statements! {
     TENANT_INSERT = "tenant_insert.sql";
     TENANT_SET_DEFAULTS = "tenant_set_defaults.sql";
     TENANT_SET_POLICY = "tenant_set_policy.sql";
+    TENANT_SET_SIGNATURE_V2 = "tenant_set_signature_v2.sql";
     TENANTS = "tenants.sql";
     UPLOAD_CHECKSUM_DELETE = "upload_checksum_delete.sql";
     UPLOAD_CHECKSUM_PUT = "upload_checksum_put.sql";

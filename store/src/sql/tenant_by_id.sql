@@ -1,2 +1,2 @@
 -- tenant_by_id.sql: $1 id
-select id, name, policy, default_placement, default_replica_count, created_at from tenants where id = $1
+select id, name, policy, default_placement, default_replica_count, signature_v2, created_at from tenants where id = $1

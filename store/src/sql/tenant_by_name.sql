@@ -1,2 +1,2 @@
 -- tenant_by_name.sql: $1 name
-select id, name, policy, default_placement, default_replica_count, created_at from tenants where name = $1
+select id, name, policy, default_placement, default_replica_count, signature_v2, created_at from tenants where name = $1

@@ -26,6 +26,7 @@ fn commands_are_the_documented_requests() {
             "/v1/tenants/acme/defaults",
             Some(json!({"placement": ["fi-hel", "de-fra"], "replica_count": 2})),
         ),
+        ("tenant signature-v2 acme on", "PUT", "/v1/tenants/acme/signature-v2", Some(json!({"accepted": true}))),
         ("key create acme", "POST", "/v1/tenants/acme/keys", None),
         ("key list acme", "GET", "/v1/keys?tenant=acme", None),
         ("key disable AK", "POST", "/v1/keys/AK/disable", None),

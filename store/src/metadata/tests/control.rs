@@ -36,6 +36,7 @@ pub(super) async fn tenants_are_kept_as_given(f: Fixture) {
         f.metadata.tenant_by_name("nobody").await.map(drop),
         f.metadata.set_tenant_policy(&nobody, &policy).await,
         f.metadata.set_tenant_defaults(&nobody, &[], 1).await,
+        f.metadata.set_tenant_signature_v2(&nobody, true).await,
         f.metadata.delete_tenant(&nobody).await,
         f.metadata.create_access_key(&nobody).await.map(drop),
     ];
@@ -60,6 +61,23 @@ pub(super) async fn a_tenant_goes_only_without_buckets_and_takes_its_keys(f: Fix
     let changes: Vec<Change> =
         f.metadata.changes_since(head, 10).await.unwrap().into_iter().map(|(_, change)| change).collect();
     assert_eq!(changes, [Change::AccessKey(info.id), Change::Tenant(tenant.id)]);
+}
+
+pub(super) async fn signature_v2_is_off_until_it_is_set_and_tells_every_key(f: Fixture) {
+    let (one, two) = (f.tenant("one").await, f.tenant("two").await);
+    assert!(!one.signature_v2);
+    let (key, _) = f.metadata.create_access_key(&one.id).await.unwrap();
+    let (other, _) = f.metadata.create_access_key(&two.id).await.unwrap();
+    for accepted in [true, false] {
+        let head = f.metadata.change_head().await.unwrap();
+        f.metadata.set_tenant_signature_v2(&one.id, accepted).await.unwrap();
+        assert_eq!(f.metadata.tenant(&one.id).await.unwrap().signature_v2, accepted);
+        assert_eq!(f.metadata.access_key(&key.id).await.unwrap().unwrap().signature_v2, accepted);
+        assert!(!f.metadata.access_key(&other.id).await.unwrap().unwrap().signature_v2);
+        let changes: Vec<Change> =
+            f.metadata.changes_since(head, 10).await.unwrap().into_iter().map(|(_, change)| change).collect();
+        assert_eq!(changes, [Change::AccessKey(key.id.clone()), Change::Tenant(one.id.clone())]);
+    }
 }
 
 pub(super) async fn access_keys_open_only_with_the_right_master_key(f: Fixture) {

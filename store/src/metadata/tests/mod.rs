@@ -168,6 +168,7 @@ macro_rules! suite {
 suite! {
     control::tenants_are_kept_as_given,
     control::a_tenant_goes_only_without_buckets_and_takes_its_keys,
+    control::signature_v2_is_off_until_it_is_set_and_tells_every_key,
     control::access_keys_open_only_with_the_right_master_key,
     control::a_secret_moved_to_another_row_is_corrupt,
     control::backends_keep_their_order,
