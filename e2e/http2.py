@@ -17,7 +17,8 @@ import h2.exceptions
 from raw import Answer, address_of
 from sigv4 import Request
 
-GOAWAY = 7
+GOAWAY = 7  # the frame
+CANCEL = 8  # the error
 Headers = list[tuple[str | bytes, str | bytes]]
 
 

@@ -18,7 +18,7 @@ from certificates import Authority
 from clients import MIB, payload
 from gateway import HOME, Backend, Solo, listens
 from hostile import ACCESS_KEY, CLOSE, HANG, READ, SECRET_KEY, Hostile, answer, error
-from http2 import Http2, heads
+from http2 import CANCEL, Http2, heads
 from processes import pick_port, until
 from raw import Answer, Connection, host_of
 from sigv4 import UNSIGNED, Request, authorise, md5_base64
@@ -201,8 +201,9 @@ def test_a_body_that_does_not_come(patient, version, what, how):
 def test_a_client_that_does_not_read(patient, version):
     """Its connection, and that at the backend, are given up."""
     key = f"large{next(NUMBERS)}"
+    put = patient.signed(Request("PUT", f"/{patient.bucket}/{key}", body=payload(32 * MIB, "large"))).to_bytes()
     with patient.open() as connection:
-        connection.send(patient.signed(Request("PUT", f"/{patient.bucket}/{key}", body=payload(32 * MIB, "large"))).to_bytes())
+        connection.send(put)
         assert connection.answer("PUT").status == 200
     until(lambda: patient.in_flight() == 0, "nothing is served")
     request = patient.signed(Request("GET", f"/{patient.bucket}/{key}"))
@@ -359,6 +360,44 @@ def test_an_early_refusal_is_seen_by_who_sends_on(patient, size):
         assert uploading.sent == size or uploading.sent < SIZE / 4, f"{uploading.sent >> 20} MiB were taken"
         got = connection.answer("PUT")
     assert (got.status, got.code) == (403, "SignatureDoesNotMatch"), str(got)
+
+
+@pytest.mark.parametrize("what", ["listing", "object"])
+def test_a_request_that_is_given_up_is_not_gone_on_with(patient, what):
+    """HT-23: a reset stream costs nothing more, though its connection lives on."""
+    key, go = ("", threading.Event()) if what == "listing" else (f"held{next(NUMBERS)}", threading.Event())
+    patient.home.answers["GET", key] = [lambda _: (go.wait(15), b"")[1], CLOSE]
+    until(lambda: patient.in_flight() == 0, "nothing is served")
+    try:
+        with Http2(patient.gateway.endpoint) as connection:
+            target = f"/{patient.bucket}?list-type=2" if what == "listing" else f"/{patient.bucket}/{key}"
+            numbers = [connection.begin(heads(patient.signed(Request("GET", target)))) for _ in range(50)]
+            until(lambda: patient.in_flight() == 50, "all are being served")
+            for number in numbers:
+                connection.h2.reset_stream(number, CANCEL)
+            connection.flush()
+            until(lambda: patient.in_flight() == 0, "none is served any more", 5)
+            assert not go.is_set() and connection.request(patient.signed(Request("GET", f"/{patient.bucket}/control"))).body == b"control"
+    finally:
+        go.set()
+        del patient.home.answers["GET", key]
+
+
+def test_a_backend_that_takes_nothing_stops_an_HTTP2_upload(patient):
+    """What is on its way is bounded by windows and the sockets' own buffers."""
+    key, go = f"stuck{next(NUMBERS)}", threading.Event()
+    patient.home.answers["PUT", key] = [lambda _: (go.wait(15), b"")[1], CLOSE]
+    process = patient.gateway.process
+    before = process.resident_bytes()
+    with Http2(patient.gateway.endpoint, timeout=1.5) as connection:
+        number = connection.begin(heads(patient.put(key, SIZE), length=False) + [("content-length", str(SIZE))], end=False)
+        sent = 0
+        with pytest.raises(TimeoutError):  # no window opens for so long
+            while sent < SIZE:
+                connection.send(number, bytes(65_536), end=False)
+                sent += 65_536
+        assert sent < 24 * MIB and process.resident_bytes() - before < 16 * MIB, f"{sent >> 20} MiB sent, {(process.resident_bytes() - before) >> 20} MiB kept"
+    go.set()
 
 
 def test_a_stop_tells_HTTP2_clients(patient):

@@ -9,13 +9,13 @@ import pytest
 
 from attacks import Arena
 from clients import MIB, payload, sha256
-from http2 import Http2, heads
+from http2 import CANCEL, Http2, heads
 from processes import run, until
 from raw import Connection, exchange, host_of
 from sigv4 import STREAMING_TRAILER, STREAMING_UNSIGNED_TRAILER, UNSIGNED, Request, authorise, crc32_base64, signed_chunks, unsigned_chunks
 from test_tls import Secure
 
-PROTOCOL_ERROR, NO_ERROR, CANCEL = 1, 0, 8
+PROTOCOL_ERROR = 1
 
 
 class Past(Arena):

@@ -66,6 +66,19 @@ pub(crate) async fn carry_out(
     }
 }
 
+/// Carries out what changes nothing, for as long as somebody waits for it: over HTTP/2 a client can give up one request
+/// after the other on a connection that lives on.
+pub(crate) async fn while_awaited(session: &mut Session, work: Work) -> std::result::Result<Answer, Refusal> {
+    if session.req_header().version != Version::HTTP_2 {
+        return work.await;
+    }
+    tokio::select! {
+        biased;
+        done = work => done,
+        _ = session.as_downstream_mut().read_body_or_idle(true) => Err(Refusal::ClientGone),
+    }
+}
+
 /// Sends while the work goes on, which must not stand still because a client does not read.
 async fn beside<T>(
     work: &mut Work,

@@ -6,7 +6,7 @@ use crate::{
     gateway::Gateway,
     metrics::RequestOutcome,
     pace::Pace,
-    progress::{Ended, carry_out, without_declaration},
+    progress::{Ended, carry_out, while_awaited, without_declaration},
     refusal::Refusal,
     transfer::{self, MAX_ATTEMPTS, ObjectRead, Transfer, Unserved, Verdict},
     upstream::{UpstreamError, Watched},
@@ -212,6 +212,10 @@ impl ProxyHttp for S3Service {
                     }
                 }
             }
+            Ok(Verdict::Listing(work)) => match while_awaited(session, work).await {
+                Err(gone @ Refusal::ClientGone) => return Err(ctx.refuse(gone)),
+                listed => listed,
+            },
             Err(refusal) => Err(refusal),
         };
         let answer = answer.unwrap_or_else(|refusal| self.render_refusal(session, &refusal, ctx));

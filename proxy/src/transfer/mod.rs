@@ -47,6 +47,8 @@ pub(crate) enum Verdict {
     Answer(Answer),
     /// Answered here, and it may take long.
     Eventually(Work),
+    /// The same, and it changes nothing.
+    Listing(Work),
 }
 
 /// A streamed upload between Pingora's hooks.
@@ -91,6 +93,15 @@ pub(crate) async fn begin(
             let body = read_document(gateway, session, &admitted, framing).await?;
             let gateway = gateway.clone();
             Ok(Verdict::Eventually(Box::pin(async move { gateway.answer(&admitted, body).await })))
+        }
+        Operation::ListObjects
+        | Operation::ListObjectsV2
+        | Operation::ListObjectVersions
+        | Operation::ListParts
+        | Operation::ListMultipartUploads => {
+            let body = read_document(gateway, session, &admitted, framing).await?;
+            let gateway = gateway.clone();
+            Ok(Verdict::Listing(Box::pin(async move { gateway.answer(&admitted, body).await })))
         }
         _ => {
             let body = read_document(gateway, session, &admitted, framing).await?;
