@@ -122,4 +122,11 @@ statements! {
     UPLOAD_PUT = "upload_put.sql";
     UPLOADS = "uploads.sql";
     UPLOADS_DELETE_ALL = "uploads_delete_all.sql";
+    VERSION_COPIES = "version_copies.sql";
+    VERSION_COPIES_COUNT = "version_copies_count.sql";
+    VERSION_COPIES_CURRENT = "version_copies_current.sql";
+    VERSION_COPIES_DELETE_ON = "version_copies_delete_on.sql";
+    VERSION_COPIES_OF = "version_copies_of.sql";
+    VERSION_COPY_DELETE = "version_copy_delete.sql";
+    VERSION_COPY_PUT = "version_copy_put.sql";
 }
