@@ -369,7 +369,9 @@ impl S3Service {
         }
         let head = session.req_header();
         let resource = head.uri.path();
-        Answer::error(&error, resource, ctx.request_id, head.method == Method::HEAD)
+        let mut answer = Answer::error(&error, resource, ctx.request_id, head.method == Method::HEAD);
+        answer.headers.extend(refusal.headers());
+        answer
     }
 
     /// Writes a whole answer. What the client still sends is read for a moment, so that it sees the answer before a reset.

@@ -2,6 +2,7 @@
 //! Invariant: the last bytes of an upload leave only after its payload has proven true and its key is marked; its
 //! success goes down only after the mark is committed.
 mod checksums;
+mod failover;
 mod head;
 mod part;
 mod receive;
@@ -16,6 +17,7 @@ use crate::{
     version::VERSION_ID,
 };
 use bytes::{Bytes, BytesMut};
+use failover::{Replica, ServedCopy, replicas_of};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header, response::Parts};
 use part::PartRead;
 use pingora_core::upstreams::peer::HttpPeer;
@@ -24,7 +26,7 @@ use pingora_proxy::Session;
 use receive::{expect, parse, read_document, read_whole};
 use s3gateway_filters::payload::{self, Framing};
 use s3gateway_s3::{Operation, S3Code, S3Error, VersionId, etag, xml::VersionEntry};
-use s3gateway_store::{DirtyKey, ObjectCopy};
+use s3gateway_store::ObjectCopy;
 use std::{
     collections::VecDeque,
     sync::Arc,
@@ -47,7 +49,7 @@ pub(crate) enum Verdict {
 pub(crate) struct Transfer {
     admitted: Admitted,
     upload: Option<Upload>,
-    /// The version that is to be read, which only the home has; `None`: the current object.
+    /// The version that is to be read, by the home's id; `None`: the current object.
     version: Option<VersionId>,
     /// The part that a read is of.
     part: Option<PartRead>,
@@ -55,9 +57,9 @@ pub(crate) struct Transfer {
     /// Why the home does not serve this read any more.
     home_lost: Option<UpstreamError>,
     /// Replicas proven to hold the current object, once asked for.
-    replicas: Option<VecDeque<(Arc<UpstreamBackend>, ObjectCopy)>>,
+    replicas: Option<VecDeque<Replica>>,
     /// The copy that is being served instead of the home's.
-    copy: Option<ObjectCopy>,
+    copy: Option<ServedCopy>,
     stale: u32,
     /// A backend's error document, collected to be replaced, and the status it came with.
     error_document: Option<(u16, BytesMut)>,
@@ -147,15 +149,17 @@ impl Transfer {
             }
             self.home_lost = Some(UpstreamError::OutOfService);
         }
-        if self.upload.is_some() || self.version.is_some() {
+        if self.upload.is_some() {
             return Err(self.home_loss());
         }
         if self.replicas.is_none() {
-            let found = Box::pin(self.current_replicas(gateway)).await;
+            let (routed, key, version) = (self.admitted.routed()?, self.admitted.key()?, self.version.as_ref());
+            let found = Box::pin(replicas_of(gateway, routed, key, version)).await;
+            let found = found.and_then(|found| found.ok_or_else(|| self.home_loss()));
             gateway.metrics.observe_failover(found.is_ok());
             self.replicas = Some(found?);
         }
-        while let Some((backend, copy)) = self.replicas.as_mut().and_then(VecDeque::pop_front) {
+        while let Some(Replica { backend, copy }) = self.replicas.as_mut().and_then(VecDeque::pop_front) {
             if let Some(peer) = backend.peer(Instant::now()) {
                 self.serving = Some(backend);
                 self.copy = Some(copy);
@@ -165,33 +169,9 @@ impl Transfer {
         Err(self.home_loss())
     }
 
-    /// Replicas that hold the object as it is at home: the key is clean, and a worker has verified their copy.
-    async fn current_replicas(
-        &self,
-        gateway: &Gateway,
-    ) -> Result<VecDeque<(Arc<UpstreamBackend>, ObjectCopy)>, Refusal> {
-        let routed = self.admitted.routed()?;
-        let replicas: Vec<_> = gateway.replicas(&routed.route).collect();
-        if replicas.is_empty() {
-            return Err(self.home_loss());
-        }
-        let key = self.admitted.key()?;
-        let dirty = DirtyKey { bucket: routed.route.bucket.clone(), key: key.clone() };
-        if !gateway.queue.is_clean(&dirty).await.unwrap_or(false) {
-            return Err(Refusal::NotProvenClean);
-        }
-        let mut copies = gateway.metadata.copies(&routed.route.bucket, key).await?;
-        if copies.is_empty() {
-            // Clean and without any copy: the last thing converged was its absence.
-            return Err(S3Code::NoSuchKey.into());
-        }
-        // One that a worker has only begun is none.
-        copies.retain(|copy| copy.verified_at > 0);
-        let copy_on = |backend: Arc<UpstreamBackend>| {
-            let copy = copies.iter().find(|c| c.backend == *backend.id())?.clone();
-            Some((backend, copy))
-        };
-        Ok(replicas.into_iter().filter_map(copy_on).collect())
+    /// The record of the copy that is being served instead of the home's.
+    fn served(&self) -> Option<&ObjectCopy> {
+        self.copy.as_ref().map(|served| &served.copy)
     }
 
     fn home_loss(&self) -> Refusal {
@@ -215,8 +195,9 @@ impl Transfer {
         let routed = self.admitted.routed()?;
         let physical = routed.route.physical_on(backend.id()).ok_or(UpstreamError::OutOfService)?;
         let request = UpstreamRequest::new(self.admitted.request.method.clone(), physical, Some(self.admitted.key()?));
-        let request = request.version(self.version.as_ref());
-        head::put_download_headers(request, &self.admitted.request, self.range()?, self.copy.as_ref())
+        let version = self.copy.as_ref().map_or(self.version.as_ref(), ServedCopy::stored_version);
+        let request = request.version(version);
+        head::put_download_headers(request, &self.admitted.request, self.range()?, self.served())
     }
 
     /// The range to ask the backend for.
@@ -267,7 +248,7 @@ impl Transfer {
             }
             self.require_known_copy(upstream)?;
             let version = self.shown_version(gateway, upstream).await?;
-            return head::render_object_head(&self.admitted.request, upstream, self.copy.as_ref(), version.as_ref());
+            return head::render_object_head(&self.admitted.request, upstream, self.served(), version.as_ref());
         }
         if status == StatusCode::NOT_FOUND && self.copy.is_none() && self.upload.is_none() {
             // It does not say yet whether it misses the object or the bucket.
@@ -310,8 +291,8 @@ impl Transfer {
 
     /// The version of the object that is served, as the home names it.
     async fn shown_version(&self, gateway: &Gateway, upstream: &ResponseHeader) -> Result<Option<VersionId>, Refusal> {
-        if self.copy.is_some() {
-            return Ok(None);
+        if let Some(copy) = &self.copy {
+            return Ok(copy.shown_version().cloned());
         }
         let answered = upstream.headers.get(VERSION_ID).and_then(|value| value.to_str().ok()).unwrap_or_default();
         Ok(gateway.shown_version(self.admitted.routed()?, answered).await)
@@ -343,8 +324,8 @@ impl Transfer {
             return Err(UpstreamError::Malformed("an object that could be cut short unseen").into());
         }
         self.require_known_copy(upstream)?;
-        head::check_conditions(&self.admitted.request, upstream, self.copy.as_ref())?;
-        let head = head::render_object_head(&self.admitted.request, upstream, self.copy.as_ref(), version)?;
+        head::check_conditions(&self.admitted.request, upstream, self.served())?;
+        let head = head::render_object_head(&self.admitted.request, upstream, self.served(), version)?;
         match &self.part {
             Some(part) => part.render(&self.admitted.request.method, head),
             None => Ok(head),
@@ -353,7 +334,7 @@ impl Transfer {
 
     /// A replica's answer must be of the copy that was proven current: the key may have been written and converged since.
     fn require_known_copy(&self, upstream: &ResponseHeader) -> Result<(), Refusal> {
-        let Some(copy) = &self.copy else { return Ok(()) };
+        let Some(copy) = self.served() else { return Ok(()) };
         let etag = etag_of(upstream);
         if !etag.is_empty() && etag != copy.etag && etag != copy.home_etag {
             return Err(UpstreamError::Malformed("another copy than the one that was verified").into());
@@ -431,7 +412,7 @@ impl Transfer {
             // The pool held a connection that the backend had closed; that says nothing about its health.
             self.stale += 1;
             if let (Some(copy), Some(backend), Some(replicas)) = (self.copy.take(), &self.serving, &mut self.replicas) {
-                replicas.push_front((backend.clone(), copy));
+                replicas.push_front(Replica { backend: backend.clone(), copy });
             }
             return true;
         }
