@@ -102,7 +102,7 @@ def test_the_replica_keeps_every_version_in_its_order(gateway, s3):
 
 
 def test_what_a_replica_has_lost_or_got_is_put_right(gateway, s3):
-    bucket, key = versioned(s3), f"object-{uuid.uuid4().hex}"
+    bucket, key, marked = versioned(s3), f"object-{uuid.uuid4().hex}", f"marked-{uuid.uuid4().hex}"
     for n in range(4):
         put(s3, bucket, key, f"version {n}".encode())
     converged(gateway, bucket, key, 4)
@@ -112,6 +112,16 @@ def test_what_a_replica_has_lost_or_got_is_put_right(gateway, s3):
     replica.delete_object(Bucket=physical, Key=key)
     put(s3, bucket, key, b"newest")
     converged(gateway, bucket, key, 5)
+
+    # A delete marker with nothing below it, which not every server makes upon nothing.
+    below, marker = put(s3, bucket, marked, b"below"), s3.delete_object(Bucket=bucket, Key=marked)["VersionId"]
+    s3.delete_object(Bucket=bucket, Key=marked, VersionId=below)
+    assert converged(gateway, bucket, marked, 1) == [None]
+    (own,) = document(replica, physical, marked)
+    replica.delete_object(Bucket=physical, Key=marked, VersionId=own[0])
+    put(s3, bucket, marked, b"above")
+    assert converged(gateway, bucket, marked, 2)[0] is None
+    assert gone(s3, bucket, marked, VersionId=marker)[0] == 405
     destroy(s3, bucket)
 
 

@@ -19,3 +19,12 @@ create table version_copies (
     primary key (bucket, object_key, backend, home_version)
 );
 create index version_copies_in_order on version_copies (bucket, object_key, backend, position);
+
+-- Versions whose tags were or are about to be changed: nothing else of a version can change, and nothing else tells of it.
+create table retagged_versions (
+    bucket text not null references buckets (id) on delete cascade,
+    object_key blob not null,
+    version text not null,
+    noted_at bigint not null,
+    primary key (bucket, object_key, version)
+);

@@ -14,7 +14,7 @@ use crate::plan::{Action, Home, PENDING, Target, Wanted};
 use crate::settings::WorkerSettings;
 use crate::versions::Listed;
 use s3gateway_config::BackendId;
-use s3gateway_s3::{ObjectKey, PhysicalBucket};
+use s3gateway_s3::{ObjectKey, PhysicalBucket, VersionId};
 use s3gateway_store::{DirtyKey, Metadata, ObjectCopy, Route, StoreError};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -86,6 +86,8 @@ struct Scene<'a> {
     object: Option<Object>,
     /// All versions at the home, the oldest first, where its bucket keeps them.
     versions: Option<Vec<Listed>>,
+    /// Those of them whose tags may have been changed.
+    retagged: Vec<VersionId>,
     claim: &'a Claim,
 }
 
@@ -134,9 +136,13 @@ impl Converger {
             Home::Present(object) => Some(object.clone()),
         };
         let versions = self.observe_versions(&route, &home, &home_bucket, &dirty.key, object.as_ref()).await?;
+        let retagged = match versions {
+            Some(_) => self.metadata.retagged(&dirty.bucket, &dirty.key).await?,
+            None => Vec::new(),
+        };
         let recorded = self.metadata.copies(&dirty.bucket, &dirty.key).await?;
         let places = self.observe_places(&route, &dirty.key, &state, versions.as_deref(), &recorded).await?;
-        let scene = Scene { route: &route, key: &dirty.key, home, home_bucket, object, versions, claim };
+        let scene = Scene { route: &route, key: &dirty.key, home, home_bucket, object, versions, retagged, claim };
         self.note_pending(&scene, &places, &recorded).await?;
         let results = self.carry_out(&scene, &places).await;
         let is_moved = places.iter().any(|place| place.action != Action::Leave);
@@ -147,7 +153,11 @@ impl Converger {
         self.lend_tags(&scene, &places).await?;
         match sum_up(&scene, &places, results) {
             _ if matches!(unchanged, Ok(false)) => Err(ConvergeError::Changed),
-            Ok(done) => unchanged.map(|_| Converged::Done(done)),
+            Ok(done) => {
+                unchanged?;
+                self.forget_retagged(&scene).await?;
+                Ok(Converged::Done(done))
+            }
             Err(error) => Err(error),
         }
     }

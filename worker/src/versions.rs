@@ -12,8 +12,9 @@ use s3gateway_s3::{ObjectKey, PhysicalBucket, VersionId, Versioning};
 use s3gateway_store::Millis;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Most versions of one key that replicas follow. While a key is worked on, the home's list, a replica's list and what is
-/// recorded of it are in memory, some 500 bytes for each version: 25 MB for a key with this many.
+/// Most versions of one key that replicas follow. While a key is worked on, the home's list is in memory, some 200 bytes for
+/// each version, and for each replica its own list and what is recorded of it, some 600: 40 MB for a key with this many and
+/// one replica.
 pub(crate) const MOST_VERSIONS: usize = 50_000;
 /// Entries asked for at once, S3's most.
 const PAGE: i32 = 1000;

@@ -307,6 +307,8 @@ async fn tags_of_an_older_version_follow() {
     let tag = aws_sdk_s3::types::Tag::builder().key("n").value("other").build().unwrap();
     let tagging = aws_sdk_s3::types::Tagging::builder().tag_set(tag).build().unwrap();
     let set = world.home.client().put_object_tagging().bucket(world.bucket_on(&world.home)).key("k");
+    let version = VersionId::parse(&want[0].0).unwrap();
+    world.metadata.note_retagged(&world.route.bucket, &ObjectKey::parse("k").unwrap(), &version).await.unwrap();
     world.write("k", set.version_id(&want[0].0).tagging(tagging).send()).await.unwrap();
     assert_kept(&world, &world.near, "k", &want).await;
     let rows = rows(&world, &world.near, "k").await;

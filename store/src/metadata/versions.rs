@@ -1,7 +1,7 @@
 //! Which versions of a key its replicas hold, and which of the home's each of them is.
 use super::Metadata;
-use super::db::{Columns, write};
-use crate::{BucketId, StoreError, VersionCopy, sql};
+use super::db::{Columns, now, write};
+use crate::{BucketId, Millis, StoreError, VersionCopy, sql};
 use s3gateway_config::BackendId;
 use s3gateway_s3::{ObjectKey, VersionId};
 use sqlx::any::AnyRow;
@@ -101,6 +101,45 @@ impl Metadata {
         let query = sqlx::query(sql::VERSION_COPIES_COUNT).bind(bucket.as_str()).bind(key.as_str().as_bytes());
         let rows = self.db.read(query.fetch_all(self.db.pool())).await?;
         rows.iter().map(|row| Ok((row.backend("backend")?, row.u64("held")?))).collect()
+    }
+
+    /// Notes that the tags of a version are about to be changed, so that its copies are compared.
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown bucket.
+    pub async fn note_retagged(
+        &self,
+        bucket: &BucketId,
+        key: &ObjectKey,
+        version: &VersionId,
+    ) -> Result<(), StoreError> {
+        write!(&self.db, tx => {
+            let query = sqlx::query(sql::RETAGGED_NOTE).bind(bucket.as_str()).bind(key.as_str().as_bytes());
+            query.bind(version.as_str()).bind(now()).execute(tx).await?;
+            Ok(())
+        })
+    }
+
+    /// The versions of a key whose tags were or are about to be changed.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn retagged(&self, bucket: &BucketId, key: &ObjectKey) -> Result<Vec<VersionId>, StoreError> {
+        let query = sqlx::query(sql::RETAGGED).bind(bucket.as_str()).bind(key.as_str().as_bytes());
+        let rows = self.db.read(query.fetch_all(self.db.pool())).await?;
+        rows.iter().map(|row| row.parsed("version", VersionId::parse)).collect()
+    }
+
+    /// Forgets changes of tags that were noted before `before`.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn forget_retagged(&self, bucket: &BucketId, key: &ObjectKey, before: Millis) -> Result<(), StoreError> {
+        write!(&self.db, tx => {
+            let query = sqlx::query(sql::RETAGGED_FORGET).bind(bucket.as_str()).bind(key.as_str().as_bytes());
+            query.bind(before).execute(tx).await?;
+            Ok(())
+        })
     }
 }
 

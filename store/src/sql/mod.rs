@@ -93,6 +93,9 @@ statements! {
     QUEUE_RETRY = "queue_retry.sql";
     QUEUE_SEQUENCE_SQLITE = "queue_sequence.sqlite.sql";
     QUEUE_WAIT = "queue_wait.sql";
+    RETAGGED = "retagged.sql";
+    RETAGGED_FORGET = "retagged_forget.sql";
+    RETAGGED_NOTE = "retagged_note.sql";
     ROUTE_BY_ID = "route_by_id.sql";
     ROUTE_BY_NAME = "route_by_name.sql";
     ROUTES = "routes.sql";

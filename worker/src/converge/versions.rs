@@ -12,13 +12,14 @@ use crate::versions::{Listed, MOST_VERSIONS};
 use aws_sdk_s3::primitives::SdkBody;
 use s3gateway_s3::{ObjectKey, PhysicalBucket};
 use s3gateway_store::{ObjectCopy, Route, VersionCopy};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 /// Looks at a replica's list: one finds what is to be done, one sees that it is done, and one more each time that a
 /// version turned out not to be what it looked like.
 const ROUNDS: u32 = 4;
-/// Versions, from the current one back, whose tags are compared each time: they alone can change after the write.
-const TAGS_FOLLOWED: usize = 8;
+/// How long a change of tags stays noted: far longer than it can take from the note to the change, so that whoever forgets
+/// the note has seen the change.
+const RETAGGED_KEPT: Duration = Duration::from_secs(3600);
 
 impl Converger {
     /// The home's versions of the key; `None` where it keeps none.
@@ -71,6 +72,15 @@ impl Converger {
         kept
     }
 
+    /// Forgets old changes of tags, now that all copies have been compared since.
+    pub(super) async fn forget_retagged(&self, scene: &Scene<'_>) -> Result<(), ConvergeError> {
+        if scene.retagged.is_empty() {
+            return Ok(());
+        }
+        let before = millis(SystemTime::now().checked_sub(RETAGGED_KEPT).unwrap_or(SystemTime::UNIX_EPOCH));
+        Ok(self.metadata.forget_retagged(&scene.route.bucket, scene.key, before).await?)
+    }
+
     /// The bucket on the target, made where it is missing, and keeping versions.
     async fn ensure_versions(&self, scene: &Scene<'_>, remote: &Remote) -> Result<PhysicalBucket, ConvergeError> {
         let bucket = self.ensure_bucket(scene.route, remote).await?;
@@ -97,6 +107,12 @@ impl VersionList<'_> {
         for _ in 0..ROUNDS {
             let held = match self.remote.versions(self.bucket, self.scene.key).await {
                 Err(BackendError::NoSuchBucket) if home.is_empty() => Vec::new(),
+                // A stranger's bucket by now: none of our copies is in it.
+                Err(BackendError::Refused { status: 403, .. })
+                    if home.is_empty() && !self.remote.owns_bucket(self.bucket).await? =>
+                {
+                    Vec::new()
+                }
                 held => held?,
             };
             let recorded = self.recorded().await?;
@@ -281,10 +297,12 @@ impl VersionList<'_> {
         object.ok_or(ConvergeError::Changed)
     }
 
-    /// Has the newest versions carry the tags that they have at home.
+    /// Has the current version, and those whose tags may have been changed, carry the tags that they have at home.
     async fn follow_tags(&self, kept: &[Kept<'_>]) -> Result<(), ConvergeError> {
-        let Scene { key, home: source, home_bucket, .. } = self.scene;
-        for Kept { home, held, .. } in kept.iter().rev().take(TAGS_FOLLOWED).filter(|kept| !kept.home.is_marker) {
+        let Scene { key, home: source, home_bucket, retagged, .. } = self.scene;
+        let current = kept.last().map(|kept| &kept.home.id);
+        let is_meant = |home: &Listed| !home.is_marker && (Some(&home.id) == current || retagged.contains(&home.id));
+        for Kept { home, held, .. } in kept.iter().filter(|kept| is_meant(kept.home)) {
             let tags = source.tags_of_version(home_bucket, key, Some(&home.id)).await?;
             if self.remote.tags_of_version(self.bucket, key, Some(&held.id)).await? != tags {
                 self.scene.hold().await?;

@@ -193,6 +193,7 @@ suite! {
     objects::what_a_deleted_bucket_leaves_behind,
     objects::job_history_is_newest_first,
     versions::versions_are_mapped_in_their_order,
+    versions::changes_of_tags_are_noted_until_they_are_old,
     versions::mapped_versions_go_with_their_replica,
     concurrency::changes_are_seen_in_commit_order_without_gaps,
     concurrency::many_writers_of_two_processes_all_succeed,

@@ -1,5 +1,5 @@
 //! The versions that replicas hold.
-use super::{Fixture, object};
+use super::{Fixture, in_a_minute, object};
 use crate::{BucketId, Route, StoreError, VersionCopy};
 use s3gateway_s3::VersionId;
 
@@ -57,6 +57,25 @@ pub(super) async fn versions_are_mapped_in_their_order(f: Fixture) {
 
     let nowhere = BucketId::new("nowhere");
     assert!(matches!(m.put_version_copy(&nowhere, &key, &marker).await, Err(StoreError::NotFound)));
+}
+
+pub(super) async fn changes_of_tags_are_noted_until_they_are_old(f: Fixture) {
+    let (m, tenant) = (&f.metadata, f.tenant("acme").await);
+    let (bucket, key) = (f.bucket(&tenant, "photos").await.bucket, object("k"));
+    for id in ["a", "A", "a"] {
+        m.note_retagged(&bucket, &key, &version(id)).await.unwrap();
+    }
+    m.note_retagged(&bucket, &object("K"), &version("b")).await.unwrap();
+    let mut noted = m.retagged(&bucket, &key).await.unwrap();
+    noted.sort();
+    assert_eq!(noted, [version("A"), version("a")]);
+    m.forget_retagged(&bucket, &key, in_a_minute() - 120_000).await.unwrap();
+    assert_eq!(m.retagged(&bucket, &key).await.unwrap().len(), 2, "they are younger");
+    m.forget_retagged(&bucket, &key, in_a_minute()).await.unwrap();
+    assert!(m.retagged(&bucket, &key).await.unwrap().is_empty());
+    assert_eq!(m.retagged(&bucket, &object("K")).await.unwrap(), [version("b")], "another key");
+    let nowhere = BucketId::new("nowhere");
+    assert!(matches!(m.note_retagged(&nowhere, &key, &version("a")).await, Err(StoreError::NotFound)));
 }
 
 pub(super) async fn mapped_versions_go_with_their_replica(f: Fixture) {
