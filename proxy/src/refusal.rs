@@ -1,8 +1,11 @@
 //! The one place that turns what went wrong into S3's code, message and status.
 use crate::upstream::UpstreamError;
+use crate::version::{DELETE_MARKER, VERSION_ID};
+use http::{HeaderName, header};
 use s3gateway_filters::residency::Denied;
-use s3gateway_s3::{S3Code, S3Error};
+use s3gateway_s3::{S3Code, S3Error, VersionId};
 use s3gateway_store::StoreError;
+use std::time::SystemTime;
 
 /// Why a request is not served.
 #[derive(Debug, thiserror::Error)]
@@ -22,12 +25,26 @@ pub enum Refusal {
     /// Replicas exist, but none is proven to hold what the home holds, so nothing current can be served.
     #[error("nothing is proven to be current on a replica")]
     NotProvenClean,
+    /// A delete marker stands where an object is to be read.
+    #[error("a delete marker")]
+    DeleteMarker(Box<MetMarker>),
     /// The view of the control plane is older than its lease.
     #[error("the view of the control plane is too old for writes")]
     ViewExpired,
     /// The client's connection is gone or its framing is in doubt: there is no one to answer.
     #[error("the client is gone")]
     ClientGone,
+}
+
+/// A delete marker that a read has met.
+#[derive(Debug)]
+pub struct MetMarker {
+    /// Its id.
+    pub version: VersionId,
+    /// When it was made.
+    pub modified: SystemTime,
+    /// Whether it was itself to be read, which nothing but a delete is allowed on.
+    pub is_named: bool,
 }
 
 impl From<Denied> for Refusal {
@@ -58,8 +75,23 @@ impl Refusal {
             Self::NotProvenClean => S3Code::ServiceUnavailable.because(
                 "The bucket's home is out of service and no replica is proven to be current. Please try again.",
             ),
+            Self::DeleteMarker(marker) if marker.is_named => S3Code::MethodNotAllowed.error(),
+            Self::DeleteMarker(_) => S3Code::NoSuchKey.error(),
             Self::ViewExpired | Self::ClientGone => S3Code::ServiceUnavailable.error(),
         }
+    }
+}
+
+impl Refusal {
+    /// What the answer carries besides the error (Amazon S3 User Guide, "Working with delete markers").
+    pub fn headers(&self) -> Vec<(HeaderName, String)> {
+        let Self::DeleteMarker(marker) = self else { return Vec::new() };
+        let mut headers = vec![(DELETE_MARKER, "true".to_owned()), (VERSION_ID, marker.version.to_string())];
+        if marker.is_named {
+            headers.push((header::ALLOW, "DELETE".to_owned()));
+            headers.push((header::LAST_MODIFIED, httpdate::fmt_http_date(marker.modified)));
+        }
+        headers
     }
 }
 

@@ -439,14 +439,13 @@ impl ProxyHttp for S3Service {
 impl S3Service {
     /// Streams an object down, or answers why not.
     async fn serve(&self, session: &mut Session, mut read: Box<ObjectRead>, ctx: &mut Context) -> Result<()> {
-        let (refusal, headers) = match read.serve(&self.gateway, session, ctx.request_id).await {
+        let refusal = match read.serve(&self.gateway, session, ctx.request_id).await {
             Ok(()) => return Ok(()),
             Err(Unserved::Broken(error)) => return Err(error),
-            Err(Unserved::Refused(Refusal::ClientGone, _)) => return Err(ctx.refuse(Refusal::ClientGone)),
-            Err(Unserved::Refused(refusal, headers)) => (refusal, headers),
+            Err(Unserved::Refused(Refusal::ClientGone)) => return Err(ctx.refuse(Refusal::ClientGone)),
+            Err(Unserved::Refused(refusal)) => refusal,
         };
-        let mut answer = self.render_refusal(session, &refusal, ctx);
-        answer.headers.extend(headers);
+        let answer = self.render_refusal(session, &refusal, ctx);
         self.write(session, answer, ctx).await
     }
 
@@ -459,7 +458,9 @@ impl S3Service {
         }
         let head = session.req_header();
         let resource = head.uri.path();
-        Answer::error(&error, resource, ctx.request_id, head.method == Method::HEAD)
+        let mut answer = Answer::error(&error, resource, ctx.request_id, head.method == Method::HEAD);
+        answer.headers.extend(refusal.headers());
+        answer
     }
 
     /// Writes the document of an answer whose head is out. `sent`: how that went.

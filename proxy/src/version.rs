@@ -1,5 +1,5 @@
 //! Versions on a request's way: which one is meant at the home, and which the client hears of.
-//! Invariant: only the home knows versions; no replica's is ever shown, and none is asked for one.
+//! Invariant: a version is named by the home's id; no replica's own is ever shown.
 use crate::{admit::Routed, gateway::Gateway, refusal::Refusal, upstream::UpstreamError};
 use http::HeaderName;
 use s3gateway_s3::{Operation, S3Code, S3Error, VersionId};

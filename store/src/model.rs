@@ -1,7 +1,7 @@
 //! The rows of the control plane as the rest of the project sees them.
 use s3gateway_config::{BackendId, Capabilities, Place, ResidencyPolicy, Secret};
 use s3gateway_s3::checksum::{Algorithm, Checksum};
-use s3gateway_s3::{LogicalBucket, ObjectKey, PhysicalBucket, Versioning};
+use s3gateway_s3::{LogicalBucket, ObjectKey, PhysicalBucket, VersionId, Versioning};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::sync::Arc;
 
@@ -228,6 +228,33 @@ pub struct KeyCopy {
     /// The home's ETag when it was verified, without quotes.
     pub home_etag: String,
     /// When it was verified; 0 for one that was only begun.
+    pub verified_at: Millis,
+}
+
+/// A version or delete marker that a replica holds, as a worker last verified it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VersionCopy {
+    /// Where.
+    pub backend: BackendId,
+    /// The home's id of it; what clients see.
+    pub home_version: VersionId,
+    /// The backend's own id of it.
+    pub version: VersionId,
+    /// Its place among the key's versions on this backend; the current one has the greatest.
+    pub position: i64,
+    /// Whether it is a delete marker.
+    pub is_marker: bool,
+    /// The backend's own ETag, without quotes; empty for a delete marker.
+    pub etag: String,
+    /// The home's ETag, without quotes; empty for a delete marker.
+    pub home_etag: String,
+    /// Bytes.
+    pub size: i64,
+    /// When it was written, as the home says.
+    pub home_modified: Millis,
+    /// How it was verified: as an [`ObjectCopy`].
+    pub verified_how: String,
+    /// When it was verified.
     pub verified_at: Millis,
 }
 

@@ -16,7 +16,7 @@ use aws_sdk_s3::types::{ChecksumMode, MetadataDirective, Tag, Tagging};
 use aws_sdk_s3::{Client, Config};
 use s3gateway_config::KeyRule;
 use s3gateway_s3::checksum::{Algorithm, Checksum};
-use s3gateway_s3::{ObjectKey, PhysicalBucket, uri};
+use s3gateway_s3::{ObjectKey, PhysicalBucket, VersionId, uri};
 use s3gateway_store::Backend;
 use std::time::Duration;
 
@@ -89,9 +89,20 @@ impl Remote {
         Self { backend, control, data }
     }
 
-    /// HeadObject; `None` for any 404, which does not tell a missing key from a missing bucket.
+    /// HeadObject of the current object.
     pub(crate) async fn head(&self, bucket: &PhysicalBucket, key: &ObjectKey) -> Result<Option<Object>, BackendError> {
+        self.head_version(bucket, key, None).await
+    }
+
+    /// HeadObject; `None` for any 404, which does not tell a missing key from a missing bucket.
+    pub(crate) async fn head_version(
+        &self,
+        bucket: &PhysicalBucket,
+        key: &ObjectKey,
+        version: Option<&VersionId>,
+    ) -> Result<Option<Object>, BackendError> {
         let head = self.control.head_object().bucket(bucket.for_upstream()).key(key.as_str());
+        let head = head.set_version_id(version.map(VersionId::to_string));
         let keeps_checksums = self.backend.capabilities.trailing_checksums;
         let sent = head.set_checksum_mode(keeps_checksums.then_some(ChecksumMode::Enabled)).send().await;
         let failed = match sent.map_err(|e| self.classify("HeadObject", &e)) {
@@ -144,12 +155,23 @@ impl Remote {
         }
     }
 
-    /// GetObjectTagging; no tags where the backend keeps none.
+    /// The current object's tags.
     pub(crate) async fn tags(&self, bucket: &PhysicalBucket, key: &ObjectKey) -> Result<Tags, BackendError> {
+        self.tags_of_version(bucket, key, None).await
+    }
+
+    /// GetObjectTagging; no tags where the backend keeps none.
+    pub(crate) async fn tags_of_version(
+        &self,
+        bucket: &PhysicalBucket,
+        key: &ObjectKey,
+        version: Option<&VersionId>,
+    ) -> Result<Tags, BackendError> {
         if !self.backend.capabilities.tagging {
             return Ok(Tags::new());
         }
         let get = self.control.get_object_tagging().bucket(bucket.for_upstream()).key(key.as_str());
+        let get = get.set_version_id(version.map(VersionId::to_string));
         match get.send().await.map_err(|e| self.classify("GetObjectTagging", &e)) {
             Ok(answer) => Ok(answer.tag_set.into_iter().map(|tag| (tag.key, tag.value)).collect()),
             Err(BackendError::NotFound { code, .. }) if code == "NoSuchTagSet" => Ok(Tags::new()),
@@ -158,23 +180,36 @@ impl Remote {
         }
     }
 
-    /// PutObjectTagging, or DeleteObjectTagging for no tags.
+    /// Replaces the tags of the current object.
     pub(crate) async fn set_tags(
         &self,
         bucket: &PhysicalBucket,
         key: &ObjectKey,
         tags: &Tags,
     ) -> Result<(), BackendError> {
-        let (bucket, key) = (bucket.for_upstream(), key.as_str());
+        self.set_tags_of_version(bucket, key, None, tags).await
+    }
+
+    /// PutObjectTagging, or DeleteObjectTagging for no tags.
+    pub(crate) async fn set_tags_of_version(
+        &self,
+        bucket: &PhysicalBucket,
+        key: &ObjectKey,
+        version: Option<&VersionId>,
+        tags: &Tags,
+    ) -> Result<(), BackendError> {
+        let (bucket, key, version) = (bucket.for_upstream(), key.as_str(), version.map(VersionId::to_string));
         if tags.is_empty() {
-            let sent = self.control.delete_object_tagging().bucket(bucket).key(key).send().await;
+            let sent =
+                self.control.delete_object_tagging().bucket(bucket).key(key).set_version_id(version).send().await;
             return sent.map(drop).map_err(|e| self.classify("DeleteObjectTagging", &e));
         }
         let tag = |(k, v): (&String, &String)| Tag::builder().key(k).value(v).build();
         let tag_set = tags.iter().map(tag).collect::<Result<Vec<_>, _>>();
         let tagging = tag_set.and_then(|set| Tagging::builder().set_tag_set(Some(set)).build());
         let tagging = tagging.map_err(|_| self.refused("PutObjectTagging", 0, "InvalidTag"))?;
-        let sent = self.control.put_object_tagging().bucket(bucket).key(key).tagging(tagging).send().await;
+        let put = self.control.put_object_tagging().bucket(bucket).key(key).set_version_id(version).tagging(tagging);
+        let sent = put.send().await;
         sent.map(drop).map_err(|e| self.classify("PutObjectTagging", &e))
     }
 
@@ -183,11 +218,13 @@ impl Remote {
         &self,
         bucket: &PhysicalBucket,
         key: &ObjectKey,
+        version: Option<&VersionId>,
         etag: &str,
         range: Option<(u64, u64)>,
     ) -> Result<SdkBody, BackendError> {
         let mut get =
             self.control.get_object().bucket(bucket.for_upstream()).key(key.as_str()).if_match(format!("\"{etag}\""));
+        get = get.set_version_id(version.map(VersionId::to_string));
         if let Some((offset, length)) = range {
             get = get.range(format!("bytes={offset}-{}", offset + length.saturating_sub(1)));
         }

@@ -2,6 +2,7 @@
 //! [`crate::plan`], carries it out, verifies, and records what is where. Idempotent; safe to run twice and to stop anywhere.
 mod act;
 mod observe;
+mod versions;
 
 use crate::backend::{BackendError, Remote};
 use crate::backends::Backends;
@@ -11,8 +12,9 @@ use crate::metrics::Metrics;
 use crate::object::{Object, Tags};
 use crate::plan::{Action, Home, PENDING, Target, Wanted};
 use crate::settings::WorkerSettings;
+use crate::versions::Listed;
 use s3gateway_config::BackendId;
-use s3gateway_s3::{ObjectKey, PhysicalBucket};
+use s3gateway_s3::{ObjectKey, PhysicalBucket, VersionId};
 use s3gateway_store::{DirtyKey, Metadata, ObjectCopy, Route, StoreError};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -61,6 +63,8 @@ pub(crate) struct Converger {
     pub(crate) settings: WorkerSettings,
     pub(crate) metrics: Metrics,
     known_buckets: moka::sync::Cache<(BackendId, String), ()>,
+    /// Those of them that are known to keep versions.
+    known_versioned: moka::sync::Cache<(BackendId, String), ()>,
 }
 
 /// One backend of the placement other than the home.
@@ -80,6 +84,10 @@ struct Scene<'a> {
     home: Arc<Remote>,
     home_bucket: PhysicalBucket,
     object: Option<Object>,
+    /// All versions at the home, the oldest first, where its bucket keeps them.
+    versions: Option<Vec<Listed>>,
+    /// Those of them whose tags may have been changed.
+    retagged: Vec<VersionId>,
     claim: &'a Claim,
 }
 
@@ -93,11 +101,11 @@ impl Scene<'_> {
 impl Converger {
     /// Shared state for all jobs of a worker.
     pub(crate) fn new(metadata: Metadata, backends: Arc<Backends>, settings: WorkerSettings, metrics: Metrics) -> Self {
-        let known_buckets = moka::sync::Cache::builder()
-            .max_capacity(KNOWN_BUCKETS)
-            .time_to_live(std::time::Duration::from_secs(600))
-            .build();
-        Self { metadata, backends, settings, metrics, known_buckets }
+        let known = || {
+            let known = moka::sync::Cache::builder().max_capacity(KNOWN_BUCKETS);
+            known.time_to_live(std::time::Duration::from_secs(600)).build()
+        };
+        Self { metadata, backends, settings, metrics, known_buckets: known(), known_versioned: known() }
     }
 
     /// Makes all copies of the key equal to its home.
@@ -127,9 +135,14 @@ impl Converger {
             Home::Absent => None,
             Home::Present(object) => Some(object.clone()),
         };
+        let versions = self.observe_versions(&route, &home, &home_bucket, &dirty.key, object.as_ref()).await?;
+        let retagged = match versions {
+            Some(_) => self.metadata.retagged(&dirty.bucket, &dirty.key).await?,
+            None => Vec::new(),
+        };
         let recorded = self.metadata.copies(&dirty.bucket, &dirty.key).await?;
-        let places = self.observe_places(&route, &dirty.key, &state, &recorded).await?;
-        let scene = Scene { route: &route, key: &dirty.key, home, home_bucket, object, claim };
+        let places = self.observe_places(&route, &dirty.key, &state, versions.as_deref(), &recorded).await?;
+        let scene = Scene { route: &route, key: &dirty.key, home, home_bucket, object, versions, retagged, claim };
         self.note_pending(&scene, &places, &recorded).await?;
         let results = self.carry_out(&scene, &places).await;
         let is_moved = places.iter().any(|place| place.action != Action::Leave);
@@ -140,7 +153,11 @@ impl Converger {
         self.lend_tags(&scene, &places).await?;
         match sum_up(&scene, &places, results) {
             _ if matches!(unchanged, Ok(false)) => Err(ConvergeError::Changed),
-            Ok(done) => unchanged.map(|_| Converged::Done(done)),
+            Ok(done) => {
+                unchanged?;
+                self.forget_retagged(&scene).await?;
+                Ok(Converged::Done(done))
+            }
             Err(error) => Err(error),
         }
     }
@@ -157,7 +174,8 @@ impl Converger {
         places: &[Place],
         recorded: &[ObjectCopy],
     ) -> Result<(), ConvergeError> {
-        let is_new = |place: &&Place| matches!(place.action, Action::Copy(_)) && place.recorded.is_none();
+        let is_new =
+            |place: &&Place| matches!(place.action, Action::Copy(_) | Action::Versions) && place.recorded.is_none();
         let mut all = recorded.to_vec();
         all.extend(places.iter().filter(is_new).map(|place| pending(&place.id, scene.object.as_ref())));
         if all.len() > recorded.len() {
@@ -191,7 +209,7 @@ impl Converger {
             match result {
                 Ok(copy) => copies.extend(copy.clone()),
                 Err(_) => {
-                    let began = matches!(place.action, Action::Copy(_) | Action::CopyMetadata)
+                    let began = matches!(place.action, Action::Copy(_) | Action::CopyMetadata | Action::Versions)
                         .then(|| pending(&place.id, scene.object.as_ref()));
                     copies.extend(began.or_else(|| place.recorded.clone()));
                 }

@@ -11,7 +11,7 @@ use crate::tally::{DigestSlot, Tally};
 use aws_sdk_s3::primitives::SdkBody;
 use futures::{StreamExt, TryStreamExt, stream};
 use http_body_util::BodyExt;
-use s3gateway_s3::{ObjectKey, PhysicalBucket};
+use s3gateway_s3::{ObjectKey, PhysicalBucket, VersionId};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -26,6 +26,8 @@ pub(crate) struct Copying<'a> {
     pub(crate) target: &'a Remote,
     pub(crate) target_bucket: &'a PhysicalBucket,
     pub(crate) key: &'a ObjectKey,
+    /// The version at the source; `None`: the current object.
+    pub(crate) version: Option<&'a VersionId>,
     pub(crate) object: &'a Object,
     pub(crate) settings: &'a WorkerSettings,
     pub(crate) metrics: &'a Metrics,
@@ -60,7 +62,7 @@ impl Copying<'_> {
     }
 
     async fn copy_by_put(&self) -> Result<Proof, BackendError> {
-        let body = self.source.read(self.source_bucket, self.key, &self.object.etag, None).await?;
+        let body = self.source.read(self.source_bucket, self.key, self.version, &self.object.etag, None).await?;
         let (body, slot) = self.tally(body, self.object.size);
         let etag = self.target.put(self.target_bucket, self.key, self.object, body).await?;
         Ok(proof_of(&etag, &slot))
@@ -94,7 +96,7 @@ impl Copying<'_> {
     /// The layout as the home tells it part by part; `None` where it does not.
     async fn ask_layout(&self, count: u32) -> Result<Option<Vec<Part>>, BackendError> {
         let last = i32::try_from(count).unwrap_or(i32::MAX);
-        let ask = |number| multipart::part_length(self.source, self.source_bucket, self.key, &self.object.etag, number);
+        let ask = |number| multipart::part_length(self, number);
         let Some((first, told)) = ask(1).await? else { return Ok(None) };
         if told != last {
             return Ok(None);
@@ -217,7 +219,7 @@ impl Copying<'_> {
             SdkBody::empty()
         } else {
             let range = Some((part.offset, part.length));
-            self.source.read(self.source_bucket, self.key, &self.object.etag, range).await?
+            self.source.read(self.source_bucket, self.key, self.version, &self.object.etag, range).await?
         };
         let (body, slot) = self.tally(body, part.length);
         let etag = upload.put_part(part, body).await?;
@@ -247,7 +249,7 @@ impl Copying<'_> {
 
     /// Reads the object once to find which layout makes its ETag.
     async fn probe(&self, layouts: Vec<Vec<Part>>) -> Result<Option<Vec<Part>>, BackendError> {
-        let mut body = self.source.read(self.source_bucket, self.key, &self.object.etag, None).await?;
+        let mut body = self.source.read(self.source_bucket, self.key, self.version, &self.object.etag, None).await?;
         let mut probe = Probe::new(layouts);
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|_| self.source.unavailable("GetObject", "the stream broke"))?;

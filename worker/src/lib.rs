@@ -20,6 +20,8 @@ mod retire;
 mod settings;
 mod tally;
 mod turn;
+mod version_plan;
+mod versions;
 mod worker;
 
 pub use settings::WorkerSettings;

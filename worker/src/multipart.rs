@@ -1,12 +1,13 @@
 //! Multipart uploads at a backend, as copies of large objects need them.
 use crate::backend::{BackendError, Remote};
+use crate::copy::Copying;
 use crate::headers::with_headers;
 use crate::layout::{Digest16, Part, parse_digest};
 use crate::object::{ObjectHeaders, unquote};
 use aws_sdk_s3::operation::list_multipart_uploads::ListMultipartUploadsOutput;
 use aws_sdk_s3::primitives::{ByteStream, SdkBody};
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
-use s3gateway_s3::{ObjectKey, PhysicalBucket};
+use s3gateway_s3::{ObjectKey, PhysicalBucket, VersionId};
 use std::collections::BTreeMap;
 
 /// Open uploads of a listing: key and upload id, oldest first.
@@ -137,17 +138,13 @@ impl Upload<'_> {
     }
 }
 
-/// HeadObject of one part: its length and the object's part count, where the backend answers by part number at all.
-pub(crate) async fn part_length(
-    remote: &Remote,
-    bucket: &PhysicalBucket,
-    key: &ObjectKey,
-    etag: &str,
-    number: i32,
-) -> Result<Option<(u64, i32)>, BackendError> {
-    let head = remote.control.head_object().bucket(bucket.for_upstream()).key(key.as_str());
-    let sent = head.if_match(format!("\"{etag}\"")).part_number(number).send().await;
-    match sent.map_err(|e| remote.classify("HeadObject", &e)) {
+/// HeadObject of one part of the source: its length and the object's part count, where the backend answers by part number at all.
+pub(crate) async fn part_length(copying: &Copying<'_>, number: i32) -> Result<Option<(u64, i32)>, BackendError> {
+    let Copying { source, source_bucket, key, version, object, .. } = copying;
+    let head = source.control.head_object().bucket(source_bucket.for_upstream()).key(key.as_str());
+    let head = head.set_version_id(version.map(VersionId::to_string));
+    let sent = head.if_match(format!("\"{}\"", object.etag)).part_number(number).send().await;
+    match sent.map_err(|e| source.classify("HeadObject", &e)) {
         Ok(answer) => {
             let length = answer.content_length().and_then(|l| u64::try_from(l).ok());
             Ok(length.zip(answer.parts_count()))

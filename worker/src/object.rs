@@ -1,6 +1,7 @@
 //! One object as a backend showed it, in a form in which two backends' answers can be compared.
 use aws_sdk_s3::operation::head_object::HeadObjectOutput;
 use aws_sdk_s3::primitives::{DateTime, DateTimeFormat};
+use s3gateway_s3::VersionId;
 use s3gateway_s3::checksum::{Algorithm, Checksum, parse_value};
 use std::collections::BTreeMap;
 
@@ -20,6 +21,8 @@ pub(crate) struct Object {
     pub(crate) tags: Tags,
     /// Of its bytes, where its backend keeps one and shows it.
     pub(crate) checksum: Option<Checksum>,
+    /// Which version of its key it is, where its bucket keeps versions.
+    pub(crate) version: Option<VersionId>,
 }
 
 /// Standard headers and user metadata that a copy carries.
@@ -42,6 +45,7 @@ impl Object {
         let etag = unquote(head.e_tag()?).to_owned();
         let size = u64::try_from(head.content_length()?).ok()?;
         let checksum = parse_checksum(&head);
+        let version = head.version_id().and_then(|id| VersionId::parse(id).ok());
         let headers = ObjectHeaders {
             content_type: head.content_type.filter(|v| !v.is_empty()),
             cache_control: head.cache_control.filter(|v| !v.is_empty()),
@@ -51,7 +55,7 @@ impl Object {
             expires: head.expires_string.as_deref().map(normalise_date),
             metadata: head.metadata.unwrap_or_default().into_iter().collect(),
         };
-        Some(Self { etag, size, headers, tags: Tags::new(), checksum })
+        Some(Self { etag, size, headers, tags: Tags::new(), checksum, version })
     }
 }
 

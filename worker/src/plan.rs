@@ -66,6 +66,8 @@ pub(crate) enum Action {
     CopyTags,
     /// Delete the copy.
     Delete,
+    /// Make the backend's list of the key's versions the home's, or empty where no copy is wanted.
+    Versions,
     /// Not now.
     Wait(String),
     /// Never, until somebody changes something.
@@ -113,6 +115,27 @@ pub(crate) fn plan(facts: &Facts<'_>) -> Action {
     }
 }
 
+/// Decides the action for one target that keeps versions of a bucket that keeps them.
+///
+/// `versions`: whether the home has any version of the key. `held`: whether the target has, or why that cannot be told.
+/// `recorded`: whether the metadata says that it may have.
+pub(crate) fn plan_list(
+    versions: bool,
+    held: &Result<bool, String>,
+    wanted: Wanted,
+    recorded: bool,
+    holds_key: bool,
+) -> Action {
+    let is_wanted = versions && wanted == Wanted::Yes;
+    match held {
+        Err(_) if !is_wanted && !recorded => Action::Leave,
+        Err(why) => Action::Wait(why.clone()),
+        Ok(_) if is_wanted && !holds_key => Action::Refuse("the target cannot hold this key"),
+        Ok(held) if !is_wanted && !held && !recorded => Action::Leave,
+        Ok(_) => Action::Versions,
+    }
+}
+
 fn plan_present(home: &Object, copy: &Object, facts: &Facts<'_>) -> Action {
     /// CopyObject's limit.
     const MAX_SERVER_COPY: u64 = 5 << 30;
@@ -134,7 +157,7 @@ pub(crate) fn is_same_content(home: &Object, copy: &Object, recorded: Option<&Ob
     home.size == copy.size && !home.etag.is_empty() && (home.etag == copy.etag || recorded.is_some_and(verified))
 }
 
-fn decide_method(home: &Object, multipart_threshold: u64) -> Method {
+pub(crate) fn decide_method(home: &Object, multipart_threshold: u64) -> Method {
     match layout::part_count(&home.etag) {
         Some(count) => Method::Multipart(Some(count)),
         None if home.size > multipart_threshold => Method::Multipart(None),
@@ -289,6 +312,31 @@ mod tests {
         let base = facts(&tags.0, &tags.1, Wanted::Yes);
         assert_eq!(plan(&base), Action::CopyTags);
         assert_eq!(plan(&Facts { tagging: false, ..base }), Action::Leave);
+    }
+
+    #[test]
+    fn lists_of_versions_are_made_equal_where_there_is_or_may_be_something() {
+        use Wanted::{Denied, Surplus, Yes};
+        let away = || Err("away".to_owned());
+        for (versions, held, wanted, recorded, want) in [
+            (true, Ok(false), Yes, false, Action::Versions),
+            (true, Ok(true), Yes, true, Action::Versions),
+            (true, away(), Yes, false, Action::Wait("away".into())),
+            (true, Ok(false), Surplus, false, Action::Leave),
+            (true, Ok(true), Surplus, false, Action::Versions),
+            (true, Ok(false), Denied, true, Action::Versions),
+            (true, away(), Denied, false, Action::Leave),
+            (true, away(), Surplus, true, Action::Wait("away".into())),
+            (false, Ok(false), Yes, false, Action::Leave),
+            (false, Ok(true), Yes, false, Action::Versions),
+            (false, away(), Yes, false, Action::Leave),
+            (false, away(), Yes, true, Action::Wait("away".into())),
+        ] {
+            let got = plan_list(versions, &held, wanted, recorded, true);
+            assert_eq!(got, want, "{versions} {held:?} {wanted:?} {recorded}");
+        }
+        assert!(matches!(plan_list(true, &Ok(false), Yes, false, false), Action::Refuse(_)));
+        assert_eq!(plan_list(true, &Ok(true), Surplus, false, false), Action::Versions);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use crate::multipart::{Upload, UploadIds};
 use crate::turn::Turn;
 use futures::{StreamExt, TryStreamExt, stream};
 use s3gateway_config::BackendId;
+use s3gateway_s3::xml::VersionEntry;
 use s3gateway_s3::{ObjectKey, PhysicalBucket};
 use s3gateway_store::{BucketId, Metadata, RetiringBucket, StoreError};
 use std::sync::Arc;
@@ -87,25 +88,48 @@ enum RetireError {
 }
 
 async fn empty(remote: &Remote, bucket: &PhysicalBucket) -> Result<(), BackendError> {
-    loop {
-        // Always the first page: what was on it is gone when it is asked for again.
-        let list = remote.control.list_objects_v2().bucket(bucket.for_upstream()).send().await;
-        let page = list.map_err(|e| remote.classify("ListObjectsV2", &e))?;
-        let keys: Vec<String> = page.contents().iter().filter_map(|object| object.key().map(str::to_owned)).collect();
-        if keys.is_empty() {
-            break;
-        }
-        let delete = |key: String| async move { remote.delete(bucket, &key).await };
-        stream::iter(keys).map(delete).buffer_unordered(DELETES_AT_ONCE).try_collect::<()>().await?;
-        if page.is_truncated != Some(true) {
-            break;
-        }
+    if remote.backend.capabilities.keeps_versions() {
+        delete_versions(remote, bucket).await?;
+    } else {
+        delete_objects(remote, bucket).await?;
     }
     for (key, id) in UploadIds::open(remote, bucket, "").await?.into_all() {
         let Ok(key) = ObjectKey::parse(&key) else { continue };
         Upload { remote, bucket, key: &key, id: &id }.abort().await?;
     }
     Ok(())
+}
+
+/// Deletes every version and delete marker; in a bucket that never kept any each object is its own `null` version.
+async fn delete_versions(remote: &Remote, bucket: &PhysicalBucket) -> Result<(), BackendError> {
+    loop {
+        // Always the first page: what was on it is gone when it is asked for again.
+        let (entries, next) = remote.page_of_versions(bucket, "", None).await?;
+        let delete = |entry: VersionEntry| async move {
+            remote.delete_version(bucket, &entry.object.key, &entry.version_id).await
+        };
+        stream::iter(entries).map(delete).buffer_unordered(DELETES_AT_ONCE).try_collect::<()>().await?;
+        if next.is_none() {
+            return Ok(());
+        }
+    }
+}
+
+async fn delete_objects(remote: &Remote, bucket: &PhysicalBucket) -> Result<(), BackendError> {
+    loop {
+        // Always the first page: what was on it is gone when it is asked for again.
+        let list = remote.control.list_objects_v2().bucket(bucket.for_upstream()).send().await;
+        let page = list.map_err(|e| remote.classify("ListObjectsV2", &e))?;
+        let keys: Vec<String> = page.contents().iter().filter_map(|object| object.key().map(str::to_owned)).collect();
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let delete = |key: String| async move { remote.delete(bucket, &key).await };
+        stream::iter(keys).map(delete).buffer_unordered(DELETES_AT_ONCE).try_collect::<()>().await?;
+        if page.is_truncated != Some(true) {
+            return Ok(());
+        }
+    }
 }
 
 /// DeleteBucket; one that is not there is as good as dropped.

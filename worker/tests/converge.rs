@@ -1,6 +1,8 @@
 //! Converging against real S3 servers: what a key looks like everywhere after each kind of write and each absence.
 // Helpers of tests fail as tests do.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+// Each test binary uses its own part of the helpers.
+#[allow(dead_code)]
 mod sites;
 
 use aws_sdk_s3::primitives::{ByteStream, DateTime};

@@ -182,7 +182,13 @@ fn render_copies(answer: &Value) -> String {
             ("PHYSICAL BUCKET", "physical_bucket"),
         ],
     );
-    format!("home {}, {} copies wanted, {state}\n{rows}", at(answer, "home"), at(answer, "replica_count"))
+    let versions = match answer.get("versions").and_then(Value::as_array) {
+        Some(held) if !held.is_empty() => {
+            table(answer.get("versions"), &[("BACKEND", "backend"), ("VERSIONS HELD", "held")])
+        }
+        _ => String::new(),
+    };
+    format!("home {}, {} copies wanted, {state}\n{rows}{versions}", at(answer, "home"), at(answer, "replica_count"))
 }
 
 fn fields(answer: &Value) -> String {
@@ -261,6 +267,9 @@ mod tests {
         assert!(!text.contains('\u{1b}'), "{text}");
         let column = |line: usize| text.lines().nth(line).and_then(|l| l.find("etag").or_else(|| l.find("VERIFIED")));
         assert_eq!((column(1), column(2)), (column(3), column(3)), "{text}");
+        assert!(!text.contains("VERSIONS"), "{text}");
+        let versions = json!({"copies": [], "versions": [{"backend": "de-fra", "held": 7}]});
+        assert!(render(Shape::Copies, &versions).ends_with("de-fra   7\n"), "{}", render(Shape::Copies, &versions));
         assert_eq!(render(Shape::Keys, &json!({"keys": []})), "none\n");
         assert_eq!(render(Shape::Keys, &Value::Null), "none\n");
     }

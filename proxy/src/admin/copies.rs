@@ -25,7 +25,10 @@ pub(super) struct Copies {
     replica_count: u32,
     /// `clean`: all copies are proven equal. `dirty`: still to be converged. `unknown`: the queue cannot be asked.
     state: &'static str,
+    /// Of the current object.
     copies: Vec<CopyView>,
+    /// On replicas that keep versions.
+    versions: Vec<VersionsView>,
 }
 
 #[derive(Serialize)]
@@ -38,6 +41,13 @@ struct CopyView {
     home_etag: String,
     verified_how: String,
     verified_at: String,
+}
+
+#[derive(Serialize)]
+struct VersionsView {
+    backend: String,
+    /// Versions and delete markers of the key that are proven there.
+    held: u64,
 }
 
 #[derive(Deserialize)]
@@ -96,6 +106,7 @@ pub(super) async fn copies(
     let key = ObjectKey::parse(&of.key).map_err(|error| Problem::parameter("key", error.to_string()))?;
     let (tenant, route) = resolve_bucket(&state, &tenant, &bucket).await?;
     let recorded = state.metadata.copies(&route.bucket, &key).await?;
+    let versions = state.metadata.count_version_copies(&route.bucket, &key).await?;
     let state = match state.queue.is_clean(&DirtyKey { bucket: route.bucket.clone(), key }).await {
         Ok(true) => "clean",
         Ok(false) => "dirty",
@@ -119,6 +130,7 @@ pub(super) async fn copies(
         replica_count: route.replica_count,
         state,
         copies: copies.collect(),
+        versions: versions.into_iter().map(|(id, held)| VersionsView { backend: id.to_string(), held }).collect(),
     }))
 }
 

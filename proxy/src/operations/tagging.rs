@@ -104,6 +104,10 @@ impl Gateway {
         let (routed, key) = (admitted.routed()?, admitted.key()?);
         routed.require_held(key)?;
         let version = self.tagged_version(admitted, routed).await?;
+        if let Some(version) = version.as_ref().filter(|_| routed.route.versioning.is_set()) {
+            // Nothing tells a worker which of a key's versions has other tags now; it would have to ask for them all.
+            self.metadata.note_retagged(&routed.route.bucket, key, version).await?;
+        }
         let lent = !routed.home.capabilities().tagging;
         let (request, document) = match (&tags, lent) {
             // Lent tags need the object only: that it exists and which one it is.

@@ -4,12 +4,12 @@ use crate::{
     answer::response_head,
     refusal::Refusal,
     upstream::{UpstreamError, UpstreamRequest},
-    version::{DELETE_MARKER, VERSION_ID},
+    version::VERSION_ID,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, response::Parts};
 use pingora_http::ResponseHeader;
 use s3gateway_filters::{conditions, headers};
-use s3gateway_s3::{S3Code, S3Request, VersionId, xml::VersionEntry};
+use s3gateway_s3::{S3Code, S3Request, VersionId};
 use s3gateway_store::ObjectCopy;
 
 /// Query parameters by which a signed GET sets headers of its answer (Amazon S3 API Reference, GetObject).
@@ -233,17 +233,6 @@ pub(super) fn render_object_head(
         }
     }
     Ok(response_head(upstream.status, sent))
-}
-
-/// What S3 says of the delete marker that a read has met (Amazon S3 User Guide, "Working with delete markers"). `named`:
-/// the read was of the marker itself, which nothing but a delete is allowed on.
-pub(super) fn delete_marker_headers(marker: &VersionEntry, named: bool) -> Vec<(HeaderName, String)> {
-    let mut headers = vec![(DELETE_MARKER, "true".to_owned()), (VERSION_ID, marker.version_id.clone())];
-    if named {
-        headers.push((header::ALLOW, "DELETE".to_owned()));
-        headers.push((header::LAST_MODIFIED, httpdate::fmt_http_date(marker.object.last_modified)));
-    }
-    headers
 }
 
 fn header_value(text: &str) -> Result<HeaderValue, Refusal> {

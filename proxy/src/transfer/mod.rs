@@ -2,6 +2,7 @@
 //! Invariant: the last bytes of an upload leave only after its payload has proven true and its key is marked; its
 //! success goes down only after the mark is committed.
 mod checksums;
+mod failover;
 mod head;
 mod part;
 mod read;

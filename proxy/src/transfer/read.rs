@@ -1,21 +1,26 @@
 //! GetObject and HeadObject, from the judged head to the last byte: home or proven replica, conditions, range, body down.
 //! A request without a body needs nothing of Pingora's two-way machinery: one loop asks, judges and passes on.
-use super::{checksums, error_of_document, etag_of, head, meaning_of, part::PartRead};
+use super::{
+    checksums, error_of_document, etag_of,
+    failover::{Replica, ServedCopy, replicas_of},
+    head, meaning_of,
+    part::PartRead,
+};
 use crate::{
     admit::Admitted,
     answer::{RequestId, put_common},
     gateway::Gateway,
-    refusal::Refusal,
+    refusal::{MetMarker, Refusal},
     upstream::{Exchange, MAX_ERROR_DOCUMENT, Outcome, UpstreamBackend, UpstreamError, UpstreamRequest},
     version::VERSION_ID,
 };
-use http::{HeaderName, Method, StatusCode, response::Parts};
+use http::{Method, StatusCode, response::Parts};
 use pingora_core::{Error, ErrorType, upstreams::peer::HttpPeer};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::Session;
 use s3gateway_filters::payload::Framing;
-use s3gateway_s3::{S3Code, VersionId, xml::VersionEntry};
-use s3gateway_store::{DirtyKey, ObjectCopy};
+use s3gateway_s3::{S3Code, VersionId};
+use s3gateway_store::ObjectCopy;
 use std::{
     collections::VecDeque,
     sync::Arc,
@@ -28,31 +33,31 @@ const MAX_STALE: u32 = 3;
 /// A read of an object that may be served.
 pub(crate) struct ObjectRead {
     pub(super) admitted: Admitted,
-    /// The version that is to be read, which only the home has; `None`: the current object.
+    /// The version that is to be read, by the home's id; `None`: the current object.
     version: Option<VersionId>,
     /// The part that the read is of.
     pub(super) part: Option<PartRead>,
     serving: Option<Arc<UpstreamBackend>>,
     /// Why the home does not serve this read any more.
     home_lost: Option<UpstreamError>,
-    /// Replicas proven to hold the current object, once asked for.
-    replicas: Option<VecDeque<(Arc<UpstreamBackend>, ObjectCopy)>>,
+    /// Replicas proven to hold what is to be read, once asked for.
+    replicas: Option<VecDeque<Replica>>,
     /// The copy that is being served instead of the home's.
-    copy: Option<ObjectCopy>,
+    copy: Option<ServedCopy>,
     stale: u32,
 }
 
 /// Why a read was not served to its end.
 pub(crate) enum Unserved {
-    /// Nothing has gone down: the client gets this, with these headers.
-    Refused(Refusal, Vec<(HeaderName, String)>),
+    /// Nothing has gone down: the client gets this.
+    Refused(Refusal),
     /// The client has the head already.
     Broken(Box<Error>),
 }
 
 impl From<Refusal> for Unserved {
     fn from(refusal: Refusal) -> Self {
-        Self::Refused(refusal, Vec::new())
+        Self::Refused(refusal)
     }
 }
 
@@ -127,10 +132,10 @@ impl ObjectRead {
                     exchange.end().await;
                     return passed.map_err(|error| self.blame(error));
                 }
-                Err(Unserved::Refused(Refusal::Upstream(cause), _)) if self.may_fail_over(&cause) => {}
-                Err(unserved) => {
+                Err(Refusal::Upstream(cause)) if self.may_fail_over(&cause) => {}
+                Err(refusal) => {
                     exchange.end().await;
-                    return Err(unserved);
+                    return Err(refusal.into());
                 }
             }
         }
@@ -146,15 +151,13 @@ impl ObjectRead {
             }
             self.home_lost = Some(UpstreamError::OutOfService);
         }
-        if self.version.is_some() {
-            return Err(self.home_loss());
-        }
         if self.replicas.is_none() {
-            let found = Box::pin(self.current_replicas(gateway)).await;
+            let found = Box::pin(replicas_of(gateway, routed, self.admitted.key()?, self.version.as_ref())).await;
+            let found = found.and_then(|found| found.ok_or_else(|| self.home_loss()));
             gateway.metrics.observe_failover(found.is_ok());
             self.replicas = Some(found?);
         }
-        while let Some((backend, copy)) = self.replicas.as_mut().and_then(VecDeque::pop_front) {
+        while let Some(Replica { backend, copy }) = self.replicas.as_mut().and_then(VecDeque::pop_front) {
             if let Some(peer) = backend.peer(Instant::now()) {
                 self.serving = Some(backend);
                 self.copy = Some(copy);
@@ -164,33 +167,9 @@ impl ObjectRead {
         Err(self.home_loss())
     }
 
-    /// Replicas that hold the object as it is at home: the key is clean, and a worker has verified their copy.
-    async fn current_replicas(
-        &self,
-        gateway: &Gateway,
-    ) -> Result<VecDeque<(Arc<UpstreamBackend>, ObjectCopy)>, Refusal> {
-        let routed = self.admitted.routed()?;
-        let replicas: Vec<_> = gateway.replicas(&routed.route).collect();
-        if replicas.is_empty() {
-            return Err(self.home_loss());
-        }
-        let key = self.admitted.key()?;
-        let dirty = DirtyKey { bucket: routed.route.bucket.clone(), key: key.clone() };
-        if !gateway.queue.is_clean(&dirty).await.unwrap_or(false) {
-            return Err(Refusal::NotProvenClean);
-        }
-        let mut copies = gateway.metadata.copies(&routed.route.bucket, key).await?;
-        if copies.is_empty() {
-            // Clean and without any copy: the last thing converged was its absence.
-            return Err(S3Code::NoSuchKey.into());
-        }
-        // One that a worker has only begun is none.
-        copies.retain(|copy| copy.verified_at > 0);
-        let copy_on = |backend: Arc<UpstreamBackend>| {
-            let copy = copies.iter().find(|c| c.backend == *backend.id())?.clone();
-            Some((backend, copy))
-        };
-        Ok(replicas.into_iter().filter_map(copy_on).collect())
+    /// The record of the copy that is being served instead of the home's.
+    fn served(&self) -> Option<&ObjectCopy> {
+        self.copy.as_ref().map(|served| &served.copy)
     }
 
     fn home_loss(&self) -> Refusal {
@@ -203,8 +182,9 @@ impl ObjectRead {
         let routed = self.admitted.routed()?;
         let physical = routed.route.physical_on(backend.id()).ok_or(UpstreamError::OutOfService)?;
         let request = UpstreamRequest::new(self.admitted.request.method.clone(), physical, Some(self.admitted.key()?));
-        let request = request.version(self.version.as_ref());
-        let request = head::put_download_headers(request, &self.admitted.request, self.range()?, self.copy.as_ref())?;
+        let version = self.copy.as_ref().map_or(self.version.as_ref(), ServedCopy::stored_version);
+        let request = request.version(version);
+        let request = head::put_download_headers(request, &self.admitted.request, self.range()?, self.served())?;
         let signed = request.sign(backend, Some(&[]), SystemTime::now());
         signed.map_err(|_| UpstreamError::Malformed("request cannot be signed").into())
     }
@@ -218,7 +198,7 @@ impl ObjectRead {
     }
 
     /// Takes the backend's head and makes the client's from it.
-    async fn take_head(&mut self, gateway: &Gateway, exchange: &mut Exchange<'_>) -> Result<Parts, Unserved> {
+    async fn take_head(&mut self, gateway: &Gateway, exchange: &mut Exchange<'_>) -> Result<Parts, Refusal> {
         let upstream = exchange.head()?;
         let status = upstream.status;
         if let Some(backend) = &self.serving {
@@ -232,7 +212,7 @@ impl ObjectRead {
             if !checksums::are_asked_for(&self.admitted.request) {
                 return Ok(head);
             }
-            return Ok(Box::pin(self.with_kept_checksum(gateway, upstream, head)).await?);
+            return Box::pin(self.with_kept_checksum(gateway, upstream, head)).await;
         }
         if status == StatusCode::NOT_MODIFIED {
             if !head::may_be_not_modified(&self.admitted.request) {
@@ -241,13 +221,13 @@ impl ObjectRead {
             self.require_known_copy(upstream)?;
             let version = self.shown_version(gateway, upstream).await?;
             let request = &self.admitted.request;
-            return Ok(head::render_object_head(request, upstream, self.copy.as_ref(), version.as_ref())?);
+            return head::render_object_head(request, upstream, self.served(), version.as_ref());
         }
         Err(Box::pin(self.explain(gateway, exchange, status)).await)
     }
 
     /// What the client gets in the place of a backend's error.
-    async fn explain(&self, gateway: &Gateway, exchange: &mut Exchange<'_>, status: StatusCode) -> Unserved {
+    async fn explain(&self, gateway: &Gateway, exchange: &mut Exchange<'_>, status: StatusCode) -> Refusal {
         let explained = async {
             if status == StatusCode::NOT_FOUND && self.copy.is_none() {
                 // It does not say yet whether it misses the object or the bucket.
@@ -260,39 +240,43 @@ impl ObjectRead {
             if error.is_outage() {
                 return Err(error.into());
             }
-            let marker = self.delete_marker(gateway, status).await?;
-            let named = self.version.is_some();
-            let status = if marker.is_some() && named { StatusCode::METHOD_NOT_ALLOWED } else { status };
-            let document = exchange.document(MAX_ERROR_DOCUMENT).await?;
-            let headers = marker.map(|marker| head::delete_marker_headers(&marker, named)).unwrap_or_default();
-            let error = match status {
+            self.refuse_marker(gateway, status).await?;
+            if status == StatusCode::NOT_FOUND && self.version.is_some() {
                 // What is missing is known by what was asked for; some backends say that it is the key.
-                StatusCode::NOT_FOUND if named => S3Code::NoSuchVersion.error(),
-                status => error_of_document(status.as_u16(), &document),
-            };
-            Ok::<_, Refusal>(Unserved::Refused(error.into(), headers))
+                return Ok(S3Code::NoSuchVersion.error());
+            }
+            let document = exchange.document(MAX_ERROR_DOCUMENT).await?;
+            Ok::<_, Refusal>(error_of_document(status.as_u16(), &document))
         };
-        explained.await.unwrap_or_else(Into::into)
+        explained.await.map_or_else(|refusal| refusal, Refusal::from)
     }
 
     /// The version of the object that is served, as the home names it.
     async fn shown_version(&self, gateway: &Gateway, upstream: &ResponseHeader) -> Result<Option<VersionId>, Refusal> {
-        if self.copy.is_some() {
-            return Ok(None);
+        if let Some(copy) = &self.copy {
+            return Ok(copy.shown_version().cloned());
         }
         let answered = upstream.headers.get(VERSION_ID).and_then(|value| value.to_str().ok()).unwrap_or_default();
         Ok(gateway.shown_version(self.admitted.routed()?, answered).await)
     }
 
-    /// The delete marker that the read was refused for; asked for, since not every backend tells it with the refusal.
-    async fn delete_marker(&self, gateway: &Gateway, status: StatusCode) -> Result<Option<VersionEntry>, Refusal> {
+    /// Looks for the delete marker that the read was refused for: not every backend tells it with the refusal.
+    ///
+    /// # Errors
+    /// [`Refusal::DeleteMarker`].
+    async fn refuse_marker(&self, gateway: &Gateway, status: StatusCode) -> Result<(), Refusal> {
         let routed = self.admitted.routed()?;
         let refused = matches!(status, StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED);
         let is_versioned = self.version.is_some() || routed.route.versioning.is_set();
         if !(refused && self.copy.is_none() && is_versioned) {
-            return Ok(None);
+            return Ok(());
         }
-        gateway.find_delete_marker(routed, self.admitted.key()?, self.version.as_ref()).await
+        let Some(found) = gateway.find_delete_marker(routed, self.admitted.key()?, self.version.as_ref()).await? else {
+            return Ok(());
+        };
+        let version = VersionId::parse(&found.version_id).map_err(|_| UpstreamError::Malformed("a version's id"))?;
+        let (modified, is_named) = (found.object.last_modified, self.version.is_some());
+        Err(Refusal::DeleteMarker(Box::new(MetMarker { version, modified, is_named })))
     }
 
     fn render(&self, upstream: &ResponseHeader, version: Option<&VersionId>) -> Result<Parts, Refusal> {
@@ -310,8 +294,8 @@ impl ObjectRead {
             return Err(UpstreamError::Malformed("an object that could be cut short unseen").into());
         }
         self.require_known_copy(upstream)?;
-        head::check_conditions(&self.admitted.request, upstream, self.copy.as_ref())?;
-        let head = head::render_object_head(&self.admitted.request, upstream, self.copy.as_ref(), version)?;
+        head::check_conditions(&self.admitted.request, upstream, self.served())?;
+        let head = head::render_object_head(&self.admitted.request, upstream, self.served(), version)?;
         match &self.part {
             Some(part) => part.render(&self.admitted.request.method, head),
             None => Ok(head),
@@ -320,7 +304,7 @@ impl ObjectRead {
 
     /// A replica's answer must be of the copy that was proven current: the key may have been written and converged since.
     fn require_known_copy(&self, upstream: &ResponseHeader) -> Result<(), Refusal> {
-        let Some(copy) = &self.copy else { return Ok(()) };
+        let Some(copy) = self.served() else { return Ok(()) };
         let etag = etag_of(upstream);
         if !etag.is_empty() && etag != copy.etag && etag != copy.home_etag {
             return Err(UpstreamError::Malformed("another copy than the one that was verified").into());
@@ -334,7 +318,7 @@ impl ObjectRead {
             // The pool held a connection that the backend had closed; that says nothing about its health.
             self.stale += 1;
             if let (Some(copy), Some(backend), Some(replicas)) = (self.copy.take(), &self.serving, &mut self.replicas) {
-                replicas.push_front((backend.clone(), copy));
+                replicas.push_front(Replica { backend: backend.clone(), copy });
             }
             return;
         }

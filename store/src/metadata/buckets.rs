@@ -175,6 +175,7 @@ impl Metadata {
                 return Ok(());
             }
             sqlx::query(sql::COPIES_DELETE_ON).bind(id).bind(backend).execute(&mut *tx).await?;
+            sqlx::query(sql::VERSION_COPIES_DELETE_ON).bind(id).bind(backend).execute(&mut *tx).await?;
             sqlx::query(sql::BUCKET_DELETE_IF_UNMAPPED).bind(id).execute(&mut *tx).await?;
             feed::append(tx, &Change::Bucket(found.tenant, found.name)).await
         })

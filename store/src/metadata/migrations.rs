@@ -13,6 +13,7 @@ const POSTGRES: &Files = &[
     (4, "versioning", include_str!("../../../migrations/postgres/0004_versioning.sql")),
     (5, "checksums", include_str!("../../../migrations/postgres/0005_checksums.sql")),
     (6, "backend_probe", include_str!("../../../migrations/postgres/0006_backend_probe.sql")),
+    (7, "version_copies", include_str!("../../../migrations/postgres/0007_version_copies.sql")),
     (8, "signature_v2", include_str!("../../../migrations/postgres/0008_signature_v2.sql")),
 ];
 const SQLITE: &Files = &[
@@ -21,6 +22,7 @@ const SQLITE: &Files = &[
     (4, "versioning", include_str!("../../../migrations/sqlite/0004_versioning.sql")),
     (5, "checksums", include_str!("../../../migrations/sqlite/0005_checksums.sql")),
     (6, "backend_probe", include_str!("../../../migrations/sqlite/0006_backend_probe.sql")),
+    (7, "version_copies", include_str!("../../../migrations/sqlite/0007_version_copies.sql")),
     (8, "signature_v2", include_str!("../../../migrations/sqlite/0008_signature_v2.sql")),
 ];
 

@@ -12,6 +12,7 @@ mod routes;
 mod tenants;
 #[cfg(test)]
 mod tests;
+mod versions;
 
 use crate::StoreError;
 use crate::queue::SqlQueue;

@@ -94,6 +94,9 @@ statements! {
     QUEUE_RETRY = "queue_retry.sql";
     QUEUE_SEQUENCE_SQLITE = "queue_sequence.sqlite.sql";
     QUEUE_WAIT = "queue_wait.sql";
+    RETAGGED = "retagged.sql";
+    RETAGGED_FORGET = "retagged_forget.sql";
+    RETAGGED_NOTE = "retagged_note.sql";
     ROUTE_BY_ID = "route_by_id.sql";
     ROUTE_BY_NAME = "route_by_name.sql";
     ROUTES = "routes.sql";
@@ -124,4 +127,11 @@ statements! {
     UPLOAD_PUT = "upload_put.sql";
     UPLOADS = "uploads.sql";
     UPLOADS_DELETE_ALL = "uploads_delete_all.sql";
+    VERSION_COPIES = "version_copies.sql";
+    VERSION_COPIES_COUNT = "version_copies_count.sql";
+    VERSION_COPIES_CURRENT = "version_copies_current.sql";
+    VERSION_COPIES_DELETE_ON = "version_copies_delete_on.sql";
+    VERSION_COPIES_OF = "version_copies_of.sql";
+    VERSION_COPY_DELETE = "version_copy_delete.sql";
+    VERSION_COPY_PUT = "version_copy_put.sql";
 }

@@ -26,8 +26,12 @@ impl Converger {
         scene: &Scene<'_>,
         places: &[Place],
     ) -> Vec<Result<Option<ObjectCopy>, ConvergeError>> {
-        let is_surplus =
-            |place: &Place| scene.object.is_some() && place.wanted == Wanted::Surplus && place.action == Action::Delete;
+        let has_versions = scene.versions.as_ref().is_some_and(|versions| !versions.is_empty());
+        let is_surplus = |place: &Place| match place.action {
+            Action::Delete => scene.object.is_some() && place.wanted == Wanted::Surplus,
+            Action::Versions => has_versions && place.wanted == Wanted::Surplus,
+            _ => false,
+        };
         let mut results: Vec<Option<Result<Option<ObjectCopy>, ConvergeError>>> = places.iter().map(|_| None).collect();
         let mut failed = false;
         for turn in [Turn::Forbidden, Turn::Others, Turn::Surplus] {
@@ -65,6 +69,7 @@ impl Converger {
             (Action::Wait(why), ..) => return Err(ConvergeError::Unavailable(why.clone())),
             (Action::Refuse(why), ..) => return Err(ConvergeError::Impossible(format!("{}: {why}", place.id))),
             (Action::Delete, Some(remote), _) => return self.delete(scene, remote).await,
+            (Action::Versions, Some(remote), _) => return self.keep_versions(scene, remote, place.wanted).await,
             (Action::Copy(method), Some(remote), Some(object)) => (remote, object, *method),
             (Action::CopyMetadata, Some(remote), Some(object)) => {
                 return self.copy_metadata(scene, place, remote, object).await;
@@ -128,6 +133,7 @@ impl Converger {
             target: remote,
             target_bucket: &bucket,
             key: scene.key,
+            version: None,
             object,
             settings: &self.settings,
             metrics: &self.metrics,
@@ -201,7 +207,7 @@ impl Converger {
     }
 
     /// The bucket on the target, made where it is missing; a name taken by a stranger is replaced by another.
-    async fn ensure_bucket(&self, route: &Route, remote: &Remote) -> Result<PhysicalBucket, ConvergeError> {
+    pub(super) async fn ensure_bucket(&self, route: &Route, remote: &Remote) -> Result<PhysicalBucket, ConvergeError> {
         let id = &remote.backend.id;
         let bucket = physical_on(route, id)?;
         if self.known_buckets.contains_key(&known(remote, bucket)) {

@@ -2,7 +2,8 @@
 use super::{ConvergeError, Converger, Place};
 use crate::backend::{BackendError, Remote};
 use crate::object::{Tags, unquote};
-use crate::plan::{self, Action, Facts, Home, Target, Wanted, plan};
+use crate::plan::{self, Action, Facts, Home, Target, Wanted, plan, plan_list};
+use crate::versions::Listed;
 use futures::future::join_all;
 use s3gateway_config::BackendId;
 use s3gateway_filters::{replica_count, residency};
@@ -60,8 +61,13 @@ impl Converger {
         route: &Route,
         key: &ObjectKey,
         home: &Home,
+        versions: Option<&[Listed]>,
         recorded: &[ObjectCopy],
     ) -> Result<Vec<Place>, ConvergeError> {
+        let mapped = match versions {
+            Some(_) => self.metadata.count_version_copies(&route.bucket, key).await?,
+            None => Vec::new(),
+        };
         let mut remotes = Vec::new();
         for id in &route.placement {
             remotes.push((id.clone(), self.backends.get(id).await?));
@@ -78,7 +84,16 @@ impl Converger {
         let observe = |(id, wanted): (BackendId, Wanted)| {
             let remote = place_of(&id).cloned();
             let recorded = recorded.iter().find(|copy| copy.backend == id).cloned();
+            let may_hold = recorded.is_some() || mapped.iter().any(|(backend, _)| *backend == id);
+            let kept = versions.filter(|_| remote.as_ref().is_some_and(|r| r.backend.capabilities.keeps_versions()));
             async move {
+                if let (Some(versions), Some(remote)) = (kept, &remote) {
+                    let held = observe_list(route, remote, key).await;
+                    let holds_key = remote.backend.capabilities.keys.holds(key.as_str());
+                    let action = plan_list(!versions.is_empty(), &held, wanted, may_hold, holds_key);
+                    let target = held.map_or_else(Target::Unknown, |_| Target::Absent);
+                    return Place { id, remote: Some(remote.clone()), wanted, target, recorded, action };
+                }
                 let target = observe_target(route, &id, remote.as_deref(), key).await;
                 let action = self.plan_for(key, home, &target, wanted, recorded.as_ref(), remote.as_deref());
                 Place { id, remote, wanted, target, recorded, action }
@@ -129,6 +144,24 @@ async fn observe_target(route: &Route, id: &BackendId, remote: Option<&Remote>, 
         Ok::<_, BackendError>(Target::Present(copy))
     };
     seen.await.unwrap_or_else(|error| Target::Unknown(error.to_string()))
+}
+
+/// Whether a backend that keeps versions holds any of the key, or why that cannot be told.
+async fn observe_list(route: &Route, remote: &Remote, key: &ObjectKey) -> Result<bool, String> {
+    let id = &remote.backend.id;
+    let bucket = route.physical_on(id).ok_or_else(|| format!("the bucket has no name on {id}"))?;
+    if !remote.backend.capabilities.keys.holds(key.as_str()) {
+        return Ok(false);
+    }
+    let seen = async {
+        match remote.page_of_versions(bucket, key.as_str(), None).await {
+            Err(BackendError::NoSuchBucket) => Ok(false),
+            // Somebody else may hold the bucket's name there; then none of our copies is in it.
+            Err(BackendError::Refused { status: 403, .. }) if !remote.owns_bucket(bucket).await? => Ok(false),
+            page => Ok(page?.0.iter().any(|entry| entry.object.key == key.as_str())),
+        }
+    };
+    seen.await.map_err(|error: BackendError| error.to_string())
 }
 
 /// Copies that must exist, home included: the object's own wish before the bucket's. A wish that cannot be read does

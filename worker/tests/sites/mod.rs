@@ -9,7 +9,7 @@ use s3gateway_s3::{LogicalBucket, ObjectKey};
 use s3gateway_store::{Backend, Begun, DirtyKey, LocalKey, Metadata, NewBucket, ObjectCopy, Queue, Route, Tenant};
 use s3gateway_worker::{Worker, WorkerParts, WorkerSettings};
 use s3s::auth::SimpleAuth;
-use s3s::service::S3ServiceBuilder;
+use s3s::service::{S3Service, S3ServiceBuilder};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -31,6 +31,8 @@ pub struct Site {
     capabilities: Capabilities,
     addr: SocketAddr,
     root: PathBuf,
+    /// Whether it is an embedded backend, which keeps versions, and no plain file system.
+    keeps_versions: bool,
     serving: Option<(CancellationToken, JoinHandle<()>)>,
 }
 
@@ -50,6 +52,14 @@ impl Site {
         site
     }
 
+    /// An embedded backend: it does all that S3 does.
+    async fn embedded(id: &str, root: PathBuf) -> Self {
+        std::fs::create_dir_all(&root).unwrap();
+        let mut site = Self { root, keeps_versions: true, ..Self::given(id, "", "test", "testsecret") };
+        site.start().await;
+        site
+    }
+
     /// A server that does all that S3 does and is not ours to stop.
     pub fn given(id: &str, endpoint: &str, access_key: &str, secret_key: &str) -> Self {
         Self {
@@ -60,6 +70,7 @@ impl Site {
             capabilities: Capabilities::default(),
             addr: "127.0.0.1:0".parse().unwrap(),
             root: PathBuf::new(),
+            keeps_versions: false,
             serving: None,
         }
     }
@@ -72,7 +83,19 @@ impl Site {
         self.addr = listener.local_addr().unwrap();
         self.endpoint = format!("http://{}", self.addr);
         let stop = CancellationToken::new();
-        self.serving = Some((stop.clone(), tokio::spawn(serve(listener, self.root.clone(), stop))));
+        let service = match self.keeps_versions {
+            true => s3gateway_embedded::serve(
+                s3gateway_embedded::Store::open(&self.root).await.unwrap(),
+                "test".to_owned(),
+                "testsecret".to_owned(),
+            ),
+            false => {
+                let mut service = S3ServiceBuilder::new(s3s_fs::FileSystem::new(&self.root).unwrap());
+                service.set_auth(SimpleAuth::from_single("test", "testsecret"));
+                service.build()
+            }
+        };
+        self.serving = Some((stop.clone(), tokio::spawn(serve(listener, service, stop))));
     }
 
     pub async fn stop(&mut self) {
@@ -116,10 +139,7 @@ impl Site {
     }
 }
 
-async fn serve(listener: TcpListener, root: PathBuf, stop: CancellationToken) {
-    let mut service = S3ServiceBuilder::new(s3s_fs::FileSystem::new(root).unwrap());
-    service.set_auth(SimpleAuth::from_single("test", "testsecret"));
-    let service = service.build();
+async fn serve(listener: TcpListener, service: S3Service, stop: CancellationToken) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
@@ -156,6 +176,14 @@ impl World {
         let folder = tempfile::tempdir().unwrap();
         let home = Site::new("fi-hel", folder.path().join("home")).await;
         let near = Site::new("de-fra", folder.path().join("near")).await;
+        Self::on(folder, home, near).await
+    }
+
+    /// Two embedded backends, which keep versions, and a third place that cannot.
+    pub async fn embedded() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Site::embedded("fi-hel", folder.path().join("home")).await;
+        let near = Site::embedded("de-fra", folder.path().join("near")).await;
         Self::on(folder, home, near).await
     }
 

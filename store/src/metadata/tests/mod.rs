@@ -8,6 +8,7 @@ mod objects;
 mod queue;
 mod server;
 mod tls;
+mod versions;
 
 use super::Metadata;
 use super::db::now;
@@ -192,6 +193,9 @@ suite! {
     objects::tags_uploads_and_copies_are_kept_by_bytes,
     objects::what_a_deleted_bucket_leaves_behind,
     objects::job_history_is_newest_first,
+    versions::versions_are_mapped_in_their_order,
+    versions::changes_of_tags_are_noted_until_they_are_old,
+    versions::mapped_versions_go_with_their_replica,
     concurrency::changes_are_seen_in_commit_order_without_gaps,
     concurrency::many_writers_of_two_processes_all_succeed,
     concurrency::one_of_many_creators_wins,

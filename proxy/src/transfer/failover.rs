@@ -1,0 +1,138 @@
+//! Which replicas may serve a read that the home does not: those that are proven to hold what the home held last.
+//! Invariant: what a replica calls a version never reaches a client; it is asked for by its own id and shown under the home's.
+use crate::{
+    admit::Routed,
+    gateway::Gateway,
+    refusal::{MetMarker, Refusal},
+    upstream::UpstreamBackend,
+};
+use s3gateway_s3::{ObjectKey, S3Code, VersionId};
+use s3gateway_store::{DirtyKey, ObjectCopy, VersionCopy};
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+/// A replica, and what it holds of the object that is asked for.
+pub(super) struct Replica {
+    pub(super) backend: Arc<UpstreamBackend>,
+    pub(super) copy: ServedCopy,
+}
+
+/// A copy that a worker has verified.
+#[derive(Clone)]
+pub(super) struct ServedCopy {
+    pub(super) copy: ObjectCopy,
+    /// Which version it is: the home's id and the replica's. `None` where the replica holds current objects only.
+    version: Option<(VersionId, VersionId)>,
+}
+
+impl ServedCopy {
+    /// The version that the replica is asked for.
+    pub(super) fn stored_version(&self) -> Option<&VersionId> {
+        self.version.as_ref().map(|(_, stored)| stored)
+    }
+
+    /// The version that the client hears of.
+    pub(super) fn shown_version(&self) -> Option<&VersionId> {
+        self.version.as_ref().map(|(shown, _)| shown)
+    }
+
+    fn of_version(mapped: &VersionCopy) -> Self {
+        Self {
+            copy: ObjectCopy {
+                backend: mapped.backend.clone(),
+                etag: mapped.etag.clone(),
+                home_etag: mapped.home_etag.clone(),
+                size: mapped.size,
+                verified_how: mapped.verified_how.clone(),
+                verified_at: mapped.verified_at,
+            },
+            version: Some((mapped.home_version.clone(), mapped.version.clone())),
+        }
+    }
+}
+
+/// Replicas that hold the version, or the current object, as the home held it: the key is clean, and a worker has verified
+/// their copy. `None` where no replica can tell.
+///
+/// # Errors
+/// What the home would say of a delete marker, of a version that is not there, and of a key without any object;
+/// `NotProvenClean`.
+pub(super) async fn replicas_of(
+    gateway: &Gateway,
+    routed: &Routed,
+    key: &ObjectKey,
+    version: Option<&VersionId>,
+) -> Result<Option<VecDeque<Replica>>, Refusal> {
+    let bucket = &routed.route.bucket;
+    let replicas: Vec<_> = gateway.replicas(&routed.route).collect();
+    if replicas.is_empty() {
+        return Ok(None);
+    }
+    let dirty = DirtyKey { bucket: bucket.clone(), key: key.clone() };
+    require_clean(gateway, &dirty).await?;
+    let mapped = match version {
+        Some(version) => gateway.metadata.copies_of_version(bucket, key, version).await?,
+        None => gateway.metadata.current_version_copies(bucket, key).await?,
+    };
+    let mapped_on = |backend: &UpstreamBackend| {
+        let keeps_versions = backend.capabilities().keeps_versions();
+        mapped.iter().find(|copy| keeps_versions && copy.backend == *backend.id())
+    };
+    if let Some(marker) = replicas.iter().filter_map(|backend| mapped_on(backend)).find(|copy| copy.is_marker) {
+        // What is recorded could be that of a worker at work, had the key been written since.
+        require_clean(gateway, &dirty).await?;
+        return Err(Refusal::DeleteMarker(Box::new(met(marker, version.is_some()))));
+    }
+    if let Some(version) = version {
+        let found: VecDeque<Replica> = replicas
+            .iter()
+            .filter_map(|backend| {
+                let copy = ServedCopy::of_version(mapped_on(backend)?);
+                Some(Replica { backend: backend.clone(), copy })
+            })
+            .collect();
+        if !found.is_empty() {
+            return Ok(Some(found));
+        }
+        let current = gateway.metadata.current_version_copies(bucket, key).await?;
+        let has_list = |backend: &Arc<UpstreamBackend>| {
+            backend.capabilities().keeps_versions() && current.iter().any(|copy| copy.backend == *backend.id())
+        };
+        if !replicas.iter().any(has_list) {
+            return Ok(None);
+        }
+        require_clean(gateway, &dirty).await?;
+        tracing::debug!(%version, "no such version among those that are proven");
+        return Err(S3Code::NoSuchVersion.into());
+    }
+    let mut copies = gateway.metadata.copies(bucket, key).await?;
+    if copies.is_empty() && mapped.is_empty() {
+        // Clean and without any copy: the last thing converged was its absence.
+        return Err(S3Code::NoSuchKey.into());
+    }
+    // One that a worker has only begun is none.
+    copies.retain(|copy| copy.verified_at > 0);
+    let copy_on = |backend: Arc<UpstreamBackend>| {
+        let copy = match mapped_on(&backend) {
+            Some(mapped) => ServedCopy::of_version(mapped),
+            None => ServedCopy { copy: copies.iter().find(|c| c.backend == *backend.id())?.clone(), version: None },
+        };
+        Some(Replica { backend, copy })
+    };
+    Ok(Some(replicas.into_iter().filter_map(copy_on).collect()))
+}
+
+async fn require_clean(gateway: &Gateway, dirty: &DirtyKey) -> Result<(), Refusal> {
+    match gateway.queue.is_clean(dirty).await {
+        Ok(true) => Ok(()),
+        _ => Err(Refusal::NotProvenClean),
+    }
+}
+
+fn met(marker: &VersionCopy, is_named: bool) -> MetMarker {
+    let since = Duration::from_millis(u64::try_from(marker.home_modified).unwrap_or(0));
+    MetMarker { version: marker.home_version.clone(), modified: SystemTime::UNIX_EPOCH + since, is_named }
+}

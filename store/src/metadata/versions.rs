@@ -1,0 +1,160 @@
+//! Which versions of a key its replicas hold, and which of the home's each of them is.
+use super::Metadata;
+use super::db::{Columns, now, write};
+use crate::{BucketId, Millis, StoreError, VersionCopy, sql};
+use s3gateway_config::BackendId;
+use s3gateway_s3::{ObjectKey, VersionId};
+use sqlx::any::AnyRow;
+
+impl Metadata {
+    /// Notes a version that a backend holds, in the place of what was known under the home's id there.
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown bucket.
+    pub async fn put_version_copy(
+        &self,
+        bucket: &BucketId,
+        key: &ObjectKey,
+        copy: &VersionCopy,
+    ) -> Result<(), StoreError> {
+        write!(&self.db, tx => {
+            let query = sqlx::query(sql::VERSION_COPY_PUT).bind(bucket.as_str()).bind(key.as_str().as_bytes());
+            let query = query.bind(copy.backend.as_str()).bind(copy.home_version.as_str()).bind(copy.version.as_str());
+            let query = query.bind(copy.position).bind(i64::from(copy.is_marker)).bind(copy.etag.as_str());
+            let query = query.bind(copy.home_etag.as_str()).bind(copy.size).bind(copy.home_modified);
+            query.bind(copy.verified_how.as_str()).bind(copy.verified_at).execute(tx).await?;
+            Ok(())
+        })
+    }
+
+    /// Forgets a version that a backend holds no more; one that was noted anew meanwhile stays.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn delete_version_copy(
+        &self,
+        bucket: &BucketId,
+        key: &ObjectKey,
+        copy: &VersionCopy,
+    ) -> Result<(), StoreError> {
+        write!(&self.db, tx => {
+            let query = sqlx::query(sql::VERSION_COPY_DELETE).bind(bucket.as_str()).bind(key.as_str().as_bytes());
+            let query = query.bind(copy.backend.as_str()).bind(copy.home_version.as_str());
+            query.bind(copy.version.as_str()).execute(tx).await?;
+            Ok(())
+        })
+    }
+
+    /// What one backend holds of a key, the oldest version first, at most `limit` of them.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn version_copies(
+        &self,
+        bucket: &BucketId,
+        key: &ObjectKey,
+        backend: &BackendId,
+        limit: u32,
+    ) -> Result<Vec<VersionCopy>, StoreError> {
+        let query = sqlx::query(sql::VERSION_COPIES).bind(bucket.as_str()).bind(key.as_str().as_bytes());
+        let query = query.bind(backend.as_str()).bind(i64::from(limit));
+        self.db.read(query.fetch_all(self.db.pool())).await?.iter().map(parse).collect()
+    }
+
+    /// The copies of one version, by backend.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn copies_of_version(
+        &self,
+        bucket: &BucketId,
+        key: &ObjectKey,
+        home_version: &VersionId,
+    ) -> Result<Vec<VersionCopy>, StoreError> {
+        let query = sqlx::query(sql::VERSION_COPIES_OF).bind(bucket.as_str()).bind(key.as_str().as_bytes());
+        let query = query.bind(home_version.as_str());
+        self.db.read(query.fetch_all(self.db.pool())).await?.iter().map(parse).collect()
+    }
+
+    /// The copies of the current version, by backend; none where no backend holds any version.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn current_version_copies(
+        &self,
+        bucket: &BucketId,
+        key: &ObjectKey,
+    ) -> Result<Vec<VersionCopy>, StoreError> {
+        let query = sqlx::query(sql::VERSION_COPIES_CURRENT).bind(bucket.as_str()).bind(key.as_str().as_bytes());
+        self.db.read(query.fetch_all(self.db.pool())).await?.iter().map(parse).collect()
+    }
+
+    /// How many versions and delete markers each backend holds of a key; backends without any are left out.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn count_version_copies(
+        &self,
+        bucket: &BucketId,
+        key: &ObjectKey,
+    ) -> Result<Vec<(BackendId, u64)>, StoreError> {
+        let query = sqlx::query(sql::VERSION_COPIES_COUNT).bind(bucket.as_str()).bind(key.as_str().as_bytes());
+        let rows = self.db.read(query.fetch_all(self.db.pool())).await?;
+        rows.iter().map(|row| Ok((row.backend("backend")?, row.u64("held")?))).collect()
+    }
+
+    /// Notes that the tags of a version are about to be changed, so that its copies are compared.
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown bucket.
+    pub async fn note_retagged(
+        &self,
+        bucket: &BucketId,
+        key: &ObjectKey,
+        version: &VersionId,
+    ) -> Result<(), StoreError> {
+        write!(&self.db, tx => {
+            let query = sqlx::query(sql::RETAGGED_NOTE).bind(bucket.as_str()).bind(key.as_str().as_bytes());
+            query.bind(version.as_str()).bind(now()).execute(tx).await?;
+            Ok(())
+        })
+    }
+
+    /// The versions of a key whose tags were or are about to be changed.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn retagged(&self, bucket: &BucketId, key: &ObjectKey) -> Result<Vec<VersionId>, StoreError> {
+        let query = sqlx::query(sql::RETAGGED).bind(bucket.as_str()).bind(key.as_str().as_bytes());
+        let rows = self.db.read(query.fetch_all(self.db.pool())).await?;
+        rows.iter().map(|row| row.parsed("version", VersionId::parse)).collect()
+    }
+
+    /// Forgets changes of tags that were noted before `before`.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn forget_retagged(&self, bucket: &BucketId, key: &ObjectKey, before: Millis) -> Result<(), StoreError> {
+        write!(&self.db, tx => {
+            let query = sqlx::query(sql::RETAGGED_FORGET).bind(bucket.as_str()).bind(key.as_str().as_bytes());
+            query.bind(before).execute(tx).await?;
+            Ok(())
+        })
+    }
+}
+
+fn parse(row: &AnyRow) -> Result<VersionCopy, StoreError> {
+    Ok(VersionCopy {
+        backend: row.backend("backend")?,
+        home_version: row.parsed("home_version", VersionId::parse)?,
+        version: row.parsed("version", VersionId::parse)?,
+        position: row.int("position")?,
+        is_marker: row.int("is_marker")? != 0,
+        etag: row.text("etag")?,
+        home_etag: row.text("home_etag")?,
+        size: row.int("size")?,
+        home_modified: row.int("home_modified")?,
+        verified_how: row.text("verified_how")?,
+        verified_at: row.int("verified_at")?,
+    })
+}

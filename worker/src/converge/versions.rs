@@ -1,0 +1,331 @@
+//! Makes a replica's versions of a key the home's: all of them, in their order, each mapped to its own.
+//! Invariant: a version without a record at a replica is none that anything may be read from; the next attempt compares it
+//! with the home's, and deletes it where it is not the same.
+use super::{ConvergeError, Converger, Scene, copy_record, known, physical_on};
+use crate::backend::{BackendError, Remote};
+use crate::clock::millis;
+use crate::copy::{Copying, Proof};
+use crate::object::Object;
+use crate::plan::{self, Wanted};
+use crate::version_plan::{Kept, VersionPlan, plan_versions};
+use crate::versions::{Listed, MOST_VERSIONS};
+use aws_sdk_s3::primitives::SdkBody;
+use s3gateway_s3::{ObjectKey, PhysicalBucket};
+use s3gateway_store::{ObjectCopy, Route, VersionCopy};
+use std::time::{Duration, SystemTime};
+
+/// Looks at a replica's list: one finds what is to be done, one sees that it is done, and one more each time that a
+/// version turned out not to be what it looked like.
+const ROUNDS: u32 = 4;
+/// How long a change of tags stays noted: far longer than it can take from the note to the change, so that whoever forgets
+/// the note has seen the change.
+const RETAGGED_KEPT: Duration = Duration::from_secs(3600);
+
+impl Converger {
+    /// The home's versions of the key; `None` where it keeps none.
+    ///
+    /// # Errors
+    /// `Unavailable` for a home that has forgotten that it keeps versions: its list says nothing of what was kept.
+    pub(super) async fn observe_versions(
+        &self,
+        route: &Route,
+        home: &Remote,
+        bucket: &PhysicalBucket,
+        key: &ObjectKey,
+        object: Option<&Object>,
+    ) -> Result<Option<Vec<Listed>>, ConvergeError> {
+        if !route.versioning.is_set() || !home.backend.capabilities.keeps_versions() {
+            return Ok(None);
+        }
+        if !home.versioning(bucket).await?.is_set() {
+            return Err(ConvergeError::Unavailable("the home keeps no versions of the bucket any more".to_owned()));
+        }
+        let versions = home.versions(bucket, key).await?;
+        let is_current = match (versions.last(), object) {
+            (None, None) => true,
+            (Some(last), None) => last.is_marker,
+            (Some(last), Some(object)) => !last.is_marker && last.etag == object.etag && last.size == object.size,
+            (None, Some(_)) => false,
+        };
+        if is_current { Ok(Some(versions)) } else { Err(ConvergeError::Changed) }
+    }
+
+    /// Makes the list on one backend the home's, or empty where no copy is wanted. Answers the copy of the current object.
+    pub(super) async fn keep_versions(
+        &self,
+        scene: &Scene<'_>,
+        remote: &Remote,
+        wanted: Wanted,
+    ) -> Result<Option<ObjectCopy>, ConvergeError> {
+        let all = scene.versions.as_deref().unwrap_or_default();
+        let home = if wanted == Wanted::Yes { all } else { &[] };
+        let bucket = match home.is_empty() {
+            true => physical_on(scene.route, &remote.backend.id)?.clone(),
+            false => self.ensure_versions(scene, remote).await?,
+        };
+        let list = VersionList { converger: self, scene, remote, bucket: &bucket };
+        let kept = list.settle(home).await;
+        if matches!(kept, Err(ConvergeError::Changed)) {
+            self.known_buckets.invalidate(&known(remote, &bucket));
+            self.known_versioned.invalidate(&known(remote, &bucket));
+        }
+        kept
+    }
+
+    /// Forgets old changes of tags, now that all copies have been compared since.
+    pub(super) async fn forget_retagged(&self, scene: &Scene<'_>) -> Result<(), ConvergeError> {
+        if scene.retagged.is_empty() {
+            return Ok(());
+        }
+        let before = millis(SystemTime::now().checked_sub(RETAGGED_KEPT).unwrap_or(SystemTime::UNIX_EPOCH));
+        Ok(self.metadata.forget_retagged(&scene.route.bucket, scene.key, before).await?)
+    }
+
+    /// The bucket on the target, made where it is missing, and keeping versions.
+    async fn ensure_versions(&self, scene: &Scene<'_>, remote: &Remote) -> Result<PhysicalBucket, ConvergeError> {
+        let bucket = self.ensure_bucket(scene.route, remote).await?;
+        if !self.known_versioned.contains_key(&known(remote, &bucket)) {
+            scene.hold().await?;
+            remote.enable_versioning(&bucket).await?;
+            self.known_versioned.insert(known(remote, &bucket), ());
+        }
+        Ok(bucket)
+    }
+}
+
+/// A key's versions on one backend.
+struct VersionList<'a> {
+    converger: &'a Converger,
+    scene: &'a Scene<'a>,
+    remote: &'a Remote,
+    bucket: &'a PhysicalBucket,
+}
+
+impl VersionList<'_> {
+    /// Plans and acts until nothing is left to be done; the last look is the proof that it was done.
+    async fn settle(&self, home: &[Listed]) -> Result<Option<ObjectCopy>, ConvergeError> {
+        for _ in 0..ROUNDS {
+            let held = match self.remote.versions(self.bucket, self.scene.key).await {
+                Err(BackendError::NoSuchBucket) if home.is_empty() => Vec::new(),
+                // A stranger's bucket by now: none of our copies is in it.
+                Err(BackendError::Refused { status: 403, .. })
+                    if home.is_empty() && !self.remote.owns_bucket(self.bucket).await? =>
+                {
+                    Vec::new()
+                }
+                held => held?,
+            };
+            let recorded = self.recorded().await?;
+            let plan = plan_versions(home, &held, &recorded);
+            if plan.is_settled() {
+                self.follow_tags(&plan.kept).await?;
+                return Ok(self.current(&plan));
+            }
+            self.carry_out(&plan).await?;
+        }
+        Err(ConvergeError::Refused(format!("{} does not show the versions that it accepted", self.remote.backend.id)))
+    }
+
+    async fn recorded(&self) -> Result<Vec<VersionCopy>, ConvergeError> {
+        // What is recorded beyond the most is forgotten as the rest goes.
+        let most = u32::try_from(MOST_VERSIONS).unwrap_or(u32::MAX);
+        let (bucket, key) = (&self.scene.route.bucket, self.scene.key);
+        Ok(self.converger.metadata.version_copies(bucket, key, &self.remote.backend.id, most).await?)
+    }
+
+    /// The record of the current object, where there is one.
+    fn current(&self, plan: &VersionPlan<'_>) -> Option<ObjectCopy> {
+        let copy = plan.kept.last()?.recorded.filter(|copy| !copy.is_marker)?;
+        let object = self.scene.object.as_ref()?;
+        Some(copy_record(&copy.backend, &copy.etag, object, copy.verified_how.clone()))
+    }
+
+    async fn carry_out(&self, plan: &VersionPlan<'_>) -> Result<(), ConvergeError> {
+        if !plan.stale.is_empty() {
+            self.require_same_home().await?;
+        }
+        for stale in &plan.stale {
+            self.delete(stale).await?;
+        }
+        for copy in &plan.forgotten {
+            self.forget(copy).await?;
+        }
+        let mut position = 0;
+        for kept in &plan.kept {
+            position = match kept.recorded {
+                Some(copy) if copy.position > position => copy.position,
+                Some(copy) => self.note(VersionCopy { position: position + 1, ..copy.clone() }).await?,
+                None => match self.adopt(kept).await? {
+                    Some(copy) => self.note(VersionCopy { position: position + 1, ..copy }).await?,
+                    // It only looked like the home's. What stands on it is written again in the next round.
+                    None => return self.delete(kept.held).await,
+                },
+            };
+        }
+        let mut below = plan.kept.last().map(|kept| kept.home);
+        for home in plan.missing {
+            let copy = match home.is_marker {
+                true => self.write_marker(home, below).await?,
+                false => self.write_version(home).await?,
+            };
+            position = self.note(VersionCopy { position: position + 1, ..copy }).await?;
+            below = Some(home);
+        }
+        Ok(())
+    }
+
+    /// Fails where the bucket has another home by now, whose list says something else.
+    async fn require_same_home(&self) -> Result<(), ConvergeError> {
+        let route = self.scene.route;
+        let now = self.converger.metadata.route_by_id(&route.bucket).await?;
+        let is_same = now.is_some_and(|now| now.home == route.home && now.epoch == route.epoch);
+        if is_same { Ok(()) } else { Err(ConvergeError::Changed) }
+    }
+
+    async fn delete(&self, stale: &Listed) -> Result<(), ConvergeError> {
+        self.scene.hold().await?;
+        Ok(self.remote.delete_version(self.bucket, self.scene.key.as_str(), stale.id.as_str()).await?)
+    }
+
+    async fn forget(&self, copy: &VersionCopy) -> Result<(), ConvergeError> {
+        let (bucket, key) = (&self.scene.route.bucket, self.scene.key);
+        Ok(self.converger.metadata.delete_version_copy(bucket, key, copy).await?)
+    }
+
+    /// Records a copy; answers its position.
+    async fn note(&self, copy: VersionCopy) -> Result<i64, ConvergeError> {
+        let (bucket, key) = (&self.scene.route.bucket, self.scene.key);
+        self.converger.metadata.put_version_copy(bucket, key, &copy).await?;
+        Ok(copy.position)
+    }
+
+    /// Takes what was found for the home's version: written by an attempt that ended before it was recorded, or before
+    /// the bucket kept versions. `None` where it is not the same.
+    async fn adopt(&self, kept: &Kept<'_>) -> Result<Option<VersionCopy>, ConvergeError> {
+        let Kept { home, held, .. } = kept;
+        if home.is_marker {
+            return Ok(Some(self.copy_of(home, held, "etag")));
+        }
+        let (ours, theirs) = (self.at_home(home).await?, self.on_replica(held).await?);
+        if !theirs.headers.equal_home(&ours.headers) || !plan::is_same_content(&ours, &theirs, None) {
+            return Ok(None);
+        }
+        if self.remote.tags_of_version(self.bucket, self.scene.key, Some(&held.id)).await? != ours.tags {
+            self.scene.hold().await?;
+            let (key, version) = (self.scene.key, Some(&held.id));
+            self.remote.set_tags_of_version(self.bucket, key, version, &ours.tags).await?;
+        }
+        Ok(Some(self.copy_of(home, held, "etag")))
+    }
+
+    /// Writes a version behind all others and verifies it.
+    async fn write_version(&self, home: &Listed) -> Result<VersionCopy, ConvergeError> {
+        let Scene { route: _, key, home: source, home_bucket, .. } = self.scene;
+        let Converger { settings, metrics, .. } = self.converger;
+        let object = self.at_home(home).await?;
+        self.scene.hold().await?;
+        let copying = Copying {
+            source,
+            source_bucket: home_bucket,
+            target: self.remote,
+            target_bucket: self.bucket,
+            key,
+            version: Some(&home.id),
+            object: &object,
+            settings,
+            metrics,
+        };
+        let proof = copying.copy(plan::decide_method(&object, settings.multipart_threshold)).await?;
+        let copy = self.newest(&object).await?;
+        let version = copy.version.as_ref();
+        if self.remote.tags_of_version(self.bucket, key, version).await? != object.tags {
+            self.remote.set_tags_of_version(self.bucket, key, version, &object.tags).await?;
+        }
+        let how = match proof {
+            _ if copy.etag == object.etag => "etag",
+            Proof::Md5 => "md5",
+            Proof::Size => "size",
+        };
+        let id = copy.version.ok_or(ConvergeError::Changed)?;
+        let held = Listed { id, etag: copy.etag, ..home.clone() };
+        Ok(self.copy_of(home, &held, how))
+    }
+
+    /// Writes a delete marker behind all others. `below`: what is the newest there now.
+    async fn write_marker(&self, home: &Listed, below: Option<&Listed>) -> Result<VersionCopy, ConvergeError> {
+        self.scene.hold().await?;
+        let key = self.scene.key;
+        // Some servers make no delete marker upon another one, or upon nothing: so it is made upon an object that goes again.
+        let stone = match below {
+            Some(below) if !below.is_marker => None,
+            _ => {
+                self.remote.put(self.bucket, key, &Object::default(), SdkBody::empty()).await?;
+                Some(self.newest(&Object::default()).await?.version.ok_or(ConvergeError::Changed)?)
+            }
+        };
+        let id = self.remote.put_marker(self.bucket, key).await?;
+        if let Some(stone) = stone {
+            self.remote.delete_version(self.bucket, key.as_str(), stone.as_str()).await?;
+        }
+        Ok(self.copy_of(home, &Listed { id, ..home.clone() }, "etag"))
+    }
+
+    /// The object that was just written, as the backend shows it.
+    async fn newest(&self, object: &Object) -> Result<Object, ConvergeError> {
+        let id = &self.remote.backend.id;
+        let copy = self.remote.head(self.bucket, self.scene.key).await?;
+        let copy =
+            copy.ok_or_else(|| ConvergeError::Refused(format!("{id} does not have the copy that it accepted")))?;
+        if copy.size != object.size {
+            return Err(ConvergeError::Refused(format!("{id} holds {} bytes of {}", copy.size, object.size)));
+        }
+        Ok(copy)
+    }
+
+    /// The home's version as it is now, with its tags.
+    async fn at_home(&self, home: &Listed) -> Result<Object, ConvergeError> {
+        let Scene { key, home: source, home_bucket, .. } = self.scene;
+        let object = source.head_version(home_bucket, key, Some(&home.id)).await?;
+        let is_it = |object: &Object| object.etag == home.etag && object.size == home.size;
+        let mut object = object.filter(is_it).ok_or(ConvergeError::Changed)?;
+        object.tags = source.tags_of_version(home_bucket, key, Some(&home.id)).await?;
+        Ok(object)
+    }
+
+    async fn on_replica(&self, held: &Listed) -> Result<Object, ConvergeError> {
+        let object = self.remote.head_version(self.bucket, self.scene.key, Some(&held.id)).await?;
+        object.ok_or(ConvergeError::Changed)
+    }
+
+    /// Has the current version, and those whose tags may have been changed, carry the tags that they have at home.
+    async fn follow_tags(&self, kept: &[Kept<'_>]) -> Result<(), ConvergeError> {
+        let Scene { key, home: source, home_bucket, retagged, .. } = self.scene;
+        let current = kept.last().map(|kept| &kept.home.id);
+        let is_meant = |home: &Listed| !home.is_marker && (Some(&home.id) == current || retagged.contains(&home.id));
+        for Kept { home, held, .. } in kept.iter().filter(|kept| is_meant(kept.home)) {
+            let tags = source.tags_of_version(home_bucket, key, Some(&home.id)).await?;
+            if self.remote.tags_of_version(self.bucket, key, Some(&held.id)).await? != tags {
+                self.scene.hold().await?;
+                self.remote.set_tags_of_version(self.bucket, key, Some(&held.id), &tags).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The record of a copy, whose position is still to be given.
+    fn copy_of(&self, home: &Listed, held: &Listed, how: &str) -> VersionCopy {
+        VersionCopy {
+            backend: self.remote.backend.id.clone(),
+            home_version: home.id.clone(),
+            version: held.id.clone(),
+            position: 0,
+            is_marker: home.is_marker,
+            etag: held.etag.clone(),
+            home_etag: home.etag.clone(),
+            size: i64::try_from(home.size).unwrap_or(i64::MAX),
+            home_modified: home.modified,
+            verified_how: how.to_owned(),
+            verified_at: millis(SystemTime::now()),
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! Buckets that keep versions, as the worker uses them: the state, the versions of a key in their order, deletes by id.
+use crate::backend::{BackendError, Remote};
+use crate::clock::millis;
+use aws_sdk_s3::config::interceptors::AfterDeserializationInterceptorContextRef;
+use aws_sdk_s3::config::{ConfigBag, Intercept, RuntimeComponents};
+use aws_sdk_s3::error::BoxError;
+use aws_sdk_s3::types::{BucketVersioningStatus, EncodingType, VersioningConfiguration};
+use bytes::Bytes;
+use s3gateway_s3::etag::unquoted;
+use s3gateway_s3::xml::{ListVersionsResult, VersionEntry};
+use s3gateway_s3::{ObjectKey, PhysicalBucket, VersionId, Versioning};
+use s3gateway_store::Millis;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Most versions of one key that replicas follow. While a key is worked on, the home's list is in memory, some 200 bytes for
+/// each version, and for each replica its own list and what is recorded of it, some 600: 40 MB for a key with this many and
+/// one replica.
+pub(crate) const MOST_VERSIONS: usize = 50_000;
+/// Entries asked for at once, S3's most.
+const PAGE: i32 = 1000;
+
+/// A version or delete marker of a key, as its backend lists it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Listed {
+    pub(crate) id: VersionId,
+    pub(crate) is_marker: bool,
+    /// Without quotes; empty for a delete marker.
+    pub(crate) etag: String,
+    /// Bytes.
+    pub(crate) size: u64,
+    pub(crate) modified: Millis,
+}
+
+impl Listed {
+    fn parse(entry: VersionEntry) -> Option<Self> {
+        let is_marker = entry.is_delete_marker;
+        Some(Self {
+            id: VersionId::parse(&entry.version_id).ok()?,
+            is_marker,
+            etag: if is_marker { String::new() } else { unquoted(&entry.object.etag).to_owned() },
+            size: if is_marker { 0 } else { entry.object.size },
+            modified: millis(entry.object.last_modified),
+        })
+    }
+}
+
+/// Where a page of versions begins: behind this version of this key.
+type After = Option<(String, String)>;
+
+impl Remote {
+    /// GetBucketVersioning.
+    pub(crate) async fn versioning(&self, bucket: &PhysicalBucket) -> Result<Versioning, BackendError> {
+        let sent = self.control.get_bucket_versioning().bucket(bucket.for_upstream()).send().await;
+        let answer = sent.map_err(|e| self.classify("GetBucketVersioning", &e))?;
+        match answer.status() {
+            None => Ok(Versioning::Never),
+            Some(status) => {
+                Versioning::from_status(status.as_str()).ok_or_else(|| self.unreadable("GetBucketVersioning"))
+            }
+        }
+    }
+
+    /// Has a bucket keep versions, and makes sure that it has heard.
+    pub(crate) async fn enable_versioning(&self, bucket: &PhysicalBucket) -> Result<(), BackendError> {
+        if self.versioning(bucket).await? == Versioning::Enabled {
+            return Ok(());
+        }
+        let enabled = VersioningConfiguration::builder().status(BucketVersioningStatus::Enabled).build();
+        let put = self.control.put_bucket_versioning().bucket(bucket.for_upstream());
+        let sent = put.versioning_configuration(enabled).send().await;
+        sent.map_err(|e| self.classify("PutBucketVersioning", &e))?;
+        match self.versioning(bucket).await? {
+            Versioning::Enabled => Ok(()),
+            _ => Err(self.refused("PutBucketVersioning", 200, "and keeps no versions")),
+        }
+    }
+
+    /// All versions and delete markers of a key, the oldest first.
+    ///
+    /// # Errors
+    /// `NoSuchBucket`; `Refused` where there are more than [`MOST_VERSIONS`].
+    pub(crate) async fn versions(&self, bucket: &PhysicalBucket, key: &ObjectKey) -> Result<Vec<Listed>, BackendError> {
+        let mut all = Vec::new();
+        let mut after = None;
+        loop {
+            // The key sorts before all others of which it is a prefix.
+            let (entries, next) = self.page_of_versions(bucket, key.as_str(), after).await?;
+            for entry in entries.into_iter().filter(|entry| entry.object.key == key.as_str()) {
+                all.push(Listed::parse(entry).ok_or_else(|| self.unreadable("ListObjectVersions"))?);
+            }
+            if all.len() > MOST_VERSIONS {
+                return Err(self.refused("ListObjectVersions", 200, "more versions than replicas follow"));
+            }
+            after = next.filter(|(next, _)| next == key.as_str());
+            if after.is_none() {
+                all.reverse();
+                return Ok(all);
+            }
+        }
+    }
+
+    /// A page of a bucket's versions, by key and the newest first, and where the next one begins.
+    pub(crate) async fn page_of_versions(
+        &self,
+        bucket: &PhysicalBucket,
+        prefix: &str,
+        after: After,
+    ) -> Result<(Vec<VersionEntry>, After), BackendError> {
+        let captured = Captured::default();
+        let (key_marker, version_marker) = after.unzip();
+        let list = self.control.list_object_versions().bucket(bucket.for_upstream()).prefix(prefix).max_keys(PAGE);
+        let list = list.set_key_marker(key_marker).set_version_id_marker(version_marker);
+        let list = list.encoding_type(EncodingType::Url).customize().interceptor(captured.clone());
+        let sent = list.send().await;
+        let page = match captured.take().map(|body| ListVersionsResult::parse(&body)) {
+            Some(Ok(page)) => page,
+            _ => {
+                sent.map_err(|e| self.classify("ListObjectVersions", &e))?;
+                return Err(self.unreadable("ListObjectVersions"));
+            }
+        };
+        let mut entries = page.entries;
+        if !page.is_truncated {
+            return Ok((entries, None));
+        }
+        // One server skips what follows a `null` delete marker that a page is to begin behind: the next one begins with it.
+        let ends_badly = entries.last().is_some_and(|last| last.is_delete_marker && last.version_id == VersionId::NULL);
+        if ends_badly && entries.len() > 1 {
+            entries.pop();
+        }
+        let last = entries.last().map(|last| (last.object.key.clone(), last.version_id.clone()));
+        // A listing that could not be gone on with would pass for a short one.
+        let next = last.ok_or_else(|| self.unreadable("ListObjectVersions"))?;
+        Ok((entries, Some(next)))
+    }
+
+    /// DeleteObject of one version or delete marker; one that is not there is as good as deleted.
+    pub(crate) async fn delete_version(
+        &self,
+        bucket: &PhysicalBucket,
+        key: &str,
+        version: &str,
+    ) -> Result<(), BackendError> {
+        let delete = self.control.delete_object().bucket(bucket.for_upstream()).key(key).version_id(version);
+        match delete.send().await.map_err(|e| self.classify("DeleteObject", &e)) {
+            Ok(_) | Err(BackendError::NotFound { .. } | BackendError::NoSuchBucket) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// DeleteObject without a version: a delete marker becomes current. Answers its id.
+    pub(crate) async fn put_marker(&self, bucket: &PhysicalBucket, key: &ObjectKey) -> Result<VersionId, BackendError> {
+        let sent = self.control.delete_object().bucket(bucket.for_upstream()).key(key.as_str()).send().await;
+        let answer = sent.map_err(|e| self.classify("DeleteObject", &e))?;
+        let id = answer.version_id().and_then(|id| VersionId::parse(id).ok());
+        id.ok_or_else(|| self.unreadable("DeleteObject"))
+    }
+}
+
+/// Keeps the body of an answer: the SDK's own types tell versions and delete markers apart, and so lose their order.
+#[derive(Clone, Debug, Default)]
+struct Captured(Arc<Mutex<Option<Bytes>>>);
+
+impl Captured {
+    fn take(&self) -> Option<Bytes> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl Intercept for Captured {
+    fn name(&self) -> &'static str {
+        "captured body"
+    }
+
+    fn read_after_deserialization(
+        &self,
+        context: &AfterDeserializationInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let response = context.response();
+        let body = response.body().bytes().filter(|_| response.status().is_success()).map(Bytes::copy_from_slice);
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = body;
+        Ok(())
+    }
+}
