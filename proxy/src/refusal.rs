@@ -80,9 +80,7 @@ impl Refusal {
             Self::ViewExpired | Self::ClientGone => S3Code::ServiceUnavailable.error(),
         }
     }
-}
 
-impl Refusal {
     /// What the answer carries besides the error (Amazon S3 User Guide, "Working with delete markers").
     pub fn headers(&self) -> Vec<(HeaderName, String)> {
         let Self::DeleteMarker(marker) = self else { return Vec::new() };

@@ -21,7 +21,6 @@ pub(super) struct Replica {
 }
 
 /// A copy that a worker has verified.
-#[derive(Clone)]
 pub(super) struct ServedCopy {
     pub(super) copy: ObjectCopy,
     /// Which version it is: the home's id and the replica's. `None` where the replica holds current objects only.
@@ -72,57 +71,48 @@ pub(super) async fn replicas_of(
         return Ok(None);
     }
     let dirty = DirtyKey { bucket: bucket.clone(), key: key.clone() };
+    // Asked before and after: what is recorded of a key that is written meanwhile is half of what a worker is about to record.
     require_clean(gateway, &dirty).await?;
-    let mapped = match version {
-        Some(version) => gateway.metadata.copies_of_version(bucket, key, version).await?,
-        None => gateway.metadata.current_version_copies(bucket, key).await?,
+    let (mapped, copies) = match version {
+        Some(version) => (gateway.metadata.copies_of_version(bucket, key, version).await?, Vec::new()),
+        None => {
+            (gateway.metadata.current_version_copies(bucket, key).await?, gateway.metadata.copies(bucket, key).await?)
+        }
     };
-    let mapped_on = |backend: &UpstreamBackend| {
-        let keeps_versions = backend.capabilities().keeps_versions();
-        mapped.iter().find(|copy| keeps_versions && copy.backend == *backend.id())
+    let lists = match version {
+        Some(_) if mapped.is_empty() => gateway.metadata.current_version_copies(bucket, key).await?,
+        _ => Vec::new(),
     };
-    if let Some(marker) = replicas.iter().filter_map(|backend| mapped_on(backend)).find(|copy| copy.is_marker) {
-        // What is recorded could be that of a worker at work, had the key been written since.
-        require_clean(gateway, &dirty).await?;
+    require_clean(gateway, &dirty).await?;
+    if let Some(marker) = replicas.iter().filter_map(|replica| on(replica, &mapped)).find(|copy| copy.is_marker) {
         return Err(Refusal::DeleteMarker(Box::new(met(marker, version.is_some()))));
     }
-    if let Some(version) = version {
-        let found: VecDeque<Replica> = replicas
-            .iter()
-            .filter_map(|backend| {
-                let copy = ServedCopy::of_version(mapped_on(backend)?);
-                Some(Replica { backend: backend.clone(), copy })
-            })
-            .collect();
-        if !found.is_empty() {
-            return Ok(Some(found));
-        }
-        let current = gateway.metadata.current_version_copies(bucket, key).await?;
-        let has_list = |backend: &Arc<UpstreamBackend>| {
-            backend.capabilities().keeps_versions() && current.iter().any(|copy| copy.backend == *backend.id())
-        };
-        if !replicas.iter().any(has_list) {
-            return Ok(None);
-        }
-        require_clean(gateway, &dirty).await?;
-        tracing::debug!(%version, "no such version among those that are proven");
+    if replicas.iter().any(|replica| on(replica, &lists).is_some()) {
         return Err(S3Code::NoSuchVersion.into());
     }
-    let mut copies = gateway.metadata.copies(bucket, key).await?;
-    if copies.is_empty() && mapped.is_empty() {
+    if version.is_none() && copies.is_empty() && mapped.is_empty() {
         // Clean and without any copy: the last thing converged was its absence.
         return Err(S3Code::NoSuchKey.into());
     }
-    // One that a worker has only begun is none.
-    copies.retain(|copy| copy.verified_at > 0);
     let copy_on = |backend: Arc<UpstreamBackend>| {
-        let copy = match mapped_on(&backend) {
+        let copy = match on(&backend, &mapped) {
             Some(mapped) => ServedCopy::of_version(mapped),
-            None => ServedCopy { copy: copies.iter().find(|c| c.backend == *backend.id())?.clone(), version: None },
+            None => {
+                // One that a worker has only begun is none.
+                let copy = copies.iter().find(|copy| copy.backend == *backend.id() && copy.verified_at > 0)?;
+                ServedCopy { copy: copy.clone(), version: None }
+            }
         };
         Some(Replica { backend, copy })
     };
-    Ok(Some(replicas.into_iter().filter_map(copy_on).collect()))
+    let found: VecDeque<Replica> = replicas.into_iter().filter_map(copy_on).collect();
+    Ok(Some(found).filter(|found| !found.is_empty()))
+}
+
+/// What is recorded of a replica that keeps versions.
+fn on<'a>(replica: &UpstreamBackend, recorded: &'a [VersionCopy]) -> Option<&'a VersionCopy> {
+    let keeps_versions = replica.capabilities().keeps_versions();
+    recorded.iter().find(|copy| keeps_versions && copy.backend == *replica.id())
 }
 
 async fn require_clean(gateway: &Gateway, dirty: &DirtyKey) -> Result<(), Refusal> {
