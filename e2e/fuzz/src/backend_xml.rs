@@ -70,6 +70,8 @@ fn check_text(document: &str) {
 /// What no client may see, and the words of it that are looked for.
 const SECRET: &str = "s3gw-0123456789abcdef-01234567.backend.internal";
 const WORDS: [&str; 2] = ["s3gw-", "backend.internal"];
+/// Stands for noise until it is made.
+const MARK: char = '@';
 
 /// A backend's words in every place that is not the object's own.
 fn noise(kind: u8) -> String {
@@ -86,6 +88,8 @@ fn noise(kind: u8) -> String {
 }
 
 fn check_words(kind: u8, seed: u8, names: &str) {
+    // The mark stands where an entry ends, so no name may hold it.
+    let names = names.replace(MARK, "a");
     if WORDS.iter().any(|word| names.contains(word)) {
         return; // a client's own names are its own
     }
@@ -104,8 +108,7 @@ fn check_words(kind: u8, seed: u8, names: &str) {
         _ => (|key| format!("<Key>{key}</Key><ETag>{key}</ETag>@"), completed),
     };
     for name in names.split('\n').filter(|name| !name.is_empty()).take(50) {
-        // The mark stands where the entry ends, and no name can hold it.
-        entries += &entry(&escape(&name.replace('@', "a"))).replace('@', &noise());
+        entries += &entry(&escape(name)).replace(MARK, &noise());
         entries += &noise();
     }
     let (document, read) = named(entries);
