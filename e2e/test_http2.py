@@ -275,7 +275,7 @@ def test_the_limits_that_are_told(past):
         assert told[h2.settings.SettingCodes.MAX_HEADER_LIST_SIZE] == 64 << 10
 
 
-def test_a_head_that_is_too_large(past):
+def test_HT_24_a_head_that_is_too_large(past):
     with Http2(past.endpoint) as connection:
         request = past.get()
         request.headers += [(f"x-any-{n}", "a" * 1000) for n in range(9)]
@@ -287,7 +287,7 @@ def test_a_head_that_is_too_large(past):
         assert connection.closed or connection.request(past.signed(past.get())).status == 200
 
 
-def test_continuation_flood(past, gateway):
+def test_HT_24_continuation_flood(past, gateway):
     """CVE-2024-27316: heads that never end are cut off long before they cost memory."""
     before = gateway.proxy_processes()[0].resident_bytes()
     with Http2(past.endpoint) as connection:
@@ -300,7 +300,7 @@ def test_continuation_flood(past, gateway):
     assert exchange(past.endpoint, past.signed(past.get())).status == 200
 
 
-def test_rapid_reset(past, gateway):
+def test_HT_23_rapid_reset(past, gateway):
     """CVE-2023-44487: the connection ends, and nothing goes on being served for it."""
     before = gateway.proxy_processes()[0].resident_bytes()
     with Http2(past.endpoint) as connection:

@@ -8,6 +8,8 @@ mod feed;
 mod front;
 mod gateway;
 mod keys;
+mod linger;
+mod listen;
 mod marks;
 mod metrics;
 mod operations;
@@ -23,5 +25,5 @@ pub mod upstream;
 mod version;
 
 pub use gateway::{Gateway, ProxyParts, StartError};
-pub use service::{Listeners, serve};
+pub use listen::{Listeners, serve};
 pub use settings::{BreakerSettings, ProxySettings, UpstreamSettings};

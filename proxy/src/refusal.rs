@@ -60,6 +60,21 @@ impl From<S3Code> for Refusal {
 }
 
 impl Refusal {
+    /// What of the gateway's own stood in the way, with its causes, for the log; `None` for what the client asked.
+    pub fn cause(&self) -> Option<String> {
+        if !matches!(self, Self::Store(_) | Self::Upstream(_) | Self::NotProvenClean | Self::ViewExpired) {
+            return None;
+        }
+        let mut text = self.to_string();
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
+            text.push_str(": ");
+            text.push_str(&error.to_string());
+            cause = error.source();
+        }
+        Some(text)
+    }
+
     /// The error that the client gets. Text of a backend or a store never goes into it.
     pub fn to_s3(&self) -> S3Error {
         match self {

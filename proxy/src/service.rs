@@ -2,127 +2,32 @@
 //! `transfer` and `operations`.
 use crate::{
     answer::{Answer, RequestId},
-    front::{Front, head_is_awaited, head_is_read},
+    front::{head_is_awaited, head_is_read},
     gateway::Gateway,
+    linger::linger,
     metrics::RequestOutcome,
     pace::Pace,
     progress::{Ended, carry_out, while_awaited, without_declaration},
     refusal::Refusal,
-    transfer::{self, MAX_ATTEMPTS, ObjectRead, Transfer, Unserved, Verdict},
+    transfer::{self, ObjectRead, Transfer, Unserved, Verdict},
     upstream::{UpstreamError, Watched},
 };
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::{Method, StatusCode, Version};
-use pingora_core::{
-    Error, ErrorSource, ErrorType, Result,
-    listeners::tls::TlsSettings,
-    protocols::Digest,
-    server::{RunArgs, Server, ShutdownSignal, ShutdownSignalWatch, configuration::ServerConf},
-    services::listening::Service,
-    tls::{ServerConfig, install_default_crypto_provider, load_certs_and_key_files},
-    upstreams::peer::HttpPeer,
-};
+use http::{Method, StatusCode};
+use pingora_core::{Error, ErrorSource, ErrorType, Result, protocols::Digest, upstreams::peer::HttpPeer};
 use pingora_http::{RequestHeader, ResponseHeader};
-use pingora_proxy::{FailToProxy, ProxyHttp, Session, http_proxy};
+use pingora_proxy::{FailToProxy, ProxyHttp, Session};
 use s3gateway_s3::{Operation, S3Code};
 use std::{
-    net::SocketAddr,
     os::fd::RawFd,
-    path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
 };
-use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
 
-/// Where the proxy listens.
-#[derive(Clone, Debug, Default)]
-pub struct Listeners {
-    /// Without TLS.
-    pub plain: Vec<SocketAddr>,
-    /// With TLS: address, certificate chain and key, both PEM.
-    pub tls: Vec<(SocketAddr, PathBuf, PathBuf)>,
-}
-
-/// Serves until `stop`, then lets requests in flight finish within the grace. Blocks; call it outside of any runtime.
-///
-/// # Errors
-/// A text where a TLS certificate or key cannot be used.
-pub fn serve(gateway: Arc<Gateway>, listeners: Listeners, stop: CancellationToken) -> Result<(), String> {
-    let settings = gateway.settings.clone();
-    let conf = ServerConf {
-        threads: settings.threads,
-        upstream_keepalive_pool_size: settings.upstream.pool_size,
-        grace_period_seconds: Some(0),
-        graceful_shutdown_timeout_seconds: Some(1),
-        max_retries: MAX_ATTEMPTS,
-        // Nearly every timeout is cancelled: Tokio takes its timer back then, Pingora's own stays until it is due.
-        fast_timeout_to_tokio_threshold_seconds: Some(0),
-        ..ServerConf::default()
-    };
-    let mut server = Server::new_with_opt_and_conf(None, conf);
-    server.bootstrap();
-    let proxy = http_proxy(&server.configuration, S3Service { gateway: gateway.clone() });
-    let (stopping, is_stopping) = watch::channel(false);
-    let front = Front::new(proxy, settings.downstream_idle, settings.downstream_keepalive, is_stopping);
-    let mut service = Service::new("S3".to_owned(), front);
-    for address in &listeners.plain {
-        service.add_tcp(&address.to_string());
-    }
-    for (address, certificate, key) in &listeners.tls {
-        let (certificate, key) = (certificate.to_string_lossy(), key.to_string_lossy());
-        check_certificate(&certificate, &key)?;
-        let mut tls = TlsSettings::intermediate(&certificate, &key).map_err(|e| e.to_string())?;
-        tls.enable_h2();
-        service.add_tls_with_settings(&address.to_string(), None, tls);
-    }
-    server.add_service(service);
-    server.run(RunArgs { shutdown_signal: Box::new(Drained { gateway, stop, stopping, grace: settings.grace }) });
-    Ok(())
-}
-
-/// Tries what Pingora will do with the files once it listens, where a fault would be a panic.
-fn check_certificate(certificate: &str, key: &str) -> Result<(), String> {
-    install_default_crypto_provider();
-    let unusable = |why: &str| format!("proxy.tls: certificate {certificate} with key {key} cannot be used: {why}");
-    let (chain, private) = load_certs_and_key_files(certificate, key)
-        .map_err(|_| unusable("not PEM"))?
-        .ok_or_else(|| unusable("a certificate or a private key is not in its file"))?;
-    let config = ServerConfig::builder().with_no_client_auth().with_single_cert(chain, private);
-    config.map(|_| ()).map_err(|error| unusable(&error.to_string()))
-}
-
-/// Tells Pingora to stop once the stop is asked for and requests in flight are done, or the grace is over.
-struct Drained {
-    gateway: Arc<Gateway>,
-    stop: CancellationToken,
-    /// Has HTTP/2 clients told that their connections take no more requests.
-    stopping: watch::Sender<bool>,
-    grace: Duration,
-}
-
-#[async_trait]
-impl ShutdownSignalWatch for Drained {
-    async fn recv(&self) -> ShutdownSignal {
-        self.stop.cancelled().await;
-        self.gateway.begin_stop();
-        self.stopping.send_replace(true);
-        let deadline = Instant::now() + self.grace;
-        let mut tick = tokio::time::interval(Duration::from_millis(20));
-        while self.gateway.metrics.in_flight.get() > 0 && Instant::now() < deadline {
-            tick.tick().await;
-        }
-        let left = self.gateway.metrics.in_flight.get();
-        if left > 0 {
-            tracing::warn!(left, "drain ran out of time");
-        }
-        ShutdownSignal::FastShutdown
-    }
-}
-
-struct S3Service {
-    gateway: Arc<Gateway>,
+/// The proxy's answers to what Pingora asks on a request's way.
+pub(crate) struct S3Service {
+    pub(crate) gateway: Arc<Gateway>,
 }
 
 /// One request's state between Pingora's hooks.
@@ -141,6 +46,8 @@ pub struct Context {
     /// Why the request fails, kept for the answer while Pingora's own error unwinds.
     refusal: Option<Refusal>,
     error_code: Option<S3Code>,
+    /// What of the gateway's own kept it from serving the request, for the log.
+    cause: Option<String>,
     status: u16,
 }
 
@@ -179,6 +86,7 @@ impl ProxyHttp for S3Service {
             answered_early: false,
             refusal: None,
             error_code: None,
+            cause: None,
             status: 0,
         }
     }
@@ -426,7 +334,7 @@ impl ProxyHttp for S3Service {
             bytes_in = session.body_bytes_read(),
             bytes_out = session.body_bytes_sent(),
             seconds = elapsed.as_secs_f64(),
-            upstream_error = error.map(|e| e.etype().as_str()),
+            cause = ctx.cause.as_deref().or_else(|| error.map(|error| error.etype().as_str())),
             "request"
         );
         if ctx.answered_early {
@@ -453,9 +361,7 @@ impl S3Service {
         let error = refusal.to_s3();
         self.gateway.metrics.observe_error(error.code);
         ctx.error_code = Some(error.code);
-        if matches!(refusal, Refusal::Store(_) | Refusal::Upstream(_) | Refusal::ViewExpired) {
-            tracing::debug!(request_id = %ctx.request_id, error = %chain(refusal), "request not served");
-        }
+        ctx.cause = refusal.cause();
         let head = session.req_header();
         let resource = head.uri.path();
         let mut answer = Answer::error(&error, resource, ctx.request_id, head.method == Method::HEAD);
@@ -499,28 +405,6 @@ impl S3Service {
     }
 }
 
-/// Bytes and time spent on reading what a refused client is still sending.
-const LINGER_BYTES: usize = 16 << 20;
-const LINGER: Duration = Duration::from_secs(2);
-
-/// Reads on for a moment: closing with unread bytes would reset the connection and could take the answer with it. HTTP/2
-/// has a reset of its own, which comes behind the answer.
-async fn linger(session: &mut Session) {
-    if session.req_header().version == Version::HTTP_2 || session.as_downstream_mut().is_body_done() {
-        return;
-    }
-    let drained = async {
-        let mut left = LINGER_BYTES;
-        while let Ok(Some(piece)) = session.read_request_body().await {
-            left = left.saturating_sub(piece.len());
-            if left == 0 {
-                break;
-            }
-        }
-    };
-    let _ = tokio::time::timeout(LINGER, drained).await;
-}
-
 /// Says whose fault an error of Pingora's own was.
 fn blame(error: &Error) -> Refusal {
     match (error.esource(), error.etype()) {
@@ -530,16 +414,4 @@ fn blame(error: &Error) -> Refusal {
         (ErrorSource::Upstream, kind) => UpstreamError::Broken(kind.as_str().to_owned()).into(),
         _ => S3Code::InternalError.into(),
     }
-}
-
-/// An error with its causes, for the log.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
