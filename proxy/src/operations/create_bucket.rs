@@ -139,7 +139,15 @@ impl Gateway {
         home: &UpstreamBackend,
         physical: &PhysicalBucket,
     ) -> Result<Made, UpstreamError> {
-        let request = UpstreamRequest::new(Method::PUT, physical, None);
+        self.make_as_asked(home, UpstreamRequest::new(Method::PUT, physical, None)).await
+    }
+
+    /// As [`Gateway::make_physical`], by a request that may ask for more than the bucket.
+    pub(crate) async fn make_as_asked(
+        &self,
+        home: &UpstreamBackend,
+        request: UpstreamRequest,
+    ) -> Result<Made, UpstreamError> {
         let plain = self.client.send(home, request.clone(), Bytes::new()).await.map(|_| ());
         let wants_location = matches!(&plain, Err(error) if matches!(
             error.refused_code(),

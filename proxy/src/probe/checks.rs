@@ -6,10 +6,7 @@ use s3gateway_s3::{
     Versioning,
     checksum::{Algorithm, Hasher, render_value},
     etag::unquoted,
-    xml::{
-        self, CompleteMultipartUpload, CompleteMultipartUploadResult, CompletedPart, ListMultipartUploadsResult,
-        Tagging, VersioningConfiguration,
-    },
+    xml::{ListMultipartUploadsResult, Tagging, VersioningConfiguration},
 };
 use s3gateway_store::Finding;
 
@@ -17,7 +14,7 @@ use s3gateway_store::Finding;
 type Seen = Result<(bool, String), UpstreamError>;
 
 /// An error that leaves a check without a result is its evidence.
-fn finding(capability: &str, seen: Seen) -> Finding {
+pub(super) fn finding(capability: &str, seen: Seen) -> Finding {
     let (measured, evidence) = match seen {
         Ok((holds, evidence)) => (Some(holds), evidence),
         Err(error) => (None, format!("not measured: {error}")),
@@ -29,7 +26,7 @@ fn finding(capability: &str, seen: Seen) -> Finding {
 ///
 /// # Errors
 /// What is no answer.
-fn said(answer: &Answer) -> Result<String, UpstreamError> {
+pub(super) fn said(answer: &Answer) -> Result<String, UpstreamError> {
     match answer {
         Ok(answer) => Ok(answer.status.as_u16().to_string()),
         Err(UpstreamError::Refused(refused)) => {
@@ -263,29 +260,10 @@ async fn walk(scratch: &Scratch<'_>, query: &[(&str, &str)], expected: usize) ->
 /// Two uploads of the same parts have one ETag.
 pub(super) async fn multipart_etag(scratch: &Scratch<'_>) -> Finding {
     let seen = async {
-        let (one, two) = (upload_whole(scratch, "whole-1").await?, upload_whole(scratch, "whole-2").await?);
+        let (one, two) = (scratch.upload_whole("whole-1").await?, scratch.upload_whole("whole-2").await?);
         Ok((one == two && !one.is_empty(), format!("two uploads of the same part: {one} and {two}")))
     };
     finding("multipart_etag", seen.await)
-}
-
-/// Uploads an object of one part; its ETag.
-async fn upload_whole(scratch: &Scratch<'_>, key: &str) -> Result<String, UpstreamError> {
-    let id = scratch.begin_upload(key).await?;
-    let part =
-        Ask { query: &[("partNumber", "1"), ("uploadId", &id)], body: b"the only part", ..Ask::of(Method::PUT, key) };
-    let etag = scratch.ask(part).await?.header("etag").to_owned();
-    let parts = vec![CompletedPart { part_number: 1, etag, checksums: Vec::new() }];
-    let document = CompleteMultipartUpload { parts }.render();
-    let whole = Ask { query: &[("uploadId", &id)], body: document.as_bytes(), ..Ask::of(Method::POST, key) };
-    let answer = scratch.ask(whole).await?;
-    match CompleteMultipartUploadResult::parse(&answer.body) {
-        // Not every backend's answer to the completion has it.
-        Ok(xml::Answer::Done(_)) => {
-            Ok(unquoted(scratch.ask(Ask::of(Method::HEAD, key)).await?.header("etag")).to_owned())
-        }
-        _ => Err(UpstreamError::Malformed("no such document was asked for")),
-    }
 }
 
 /// Keys that servers which keep objects as files have trouble with come back as they are.

@@ -2,6 +2,7 @@
 //! Each capability has one check; what a check cannot tell, because the backend is away or gives other errors than S3's,
 //! is left open rather than guessed.
 mod checks;
+mod observations;
 mod scratch;
 
 use crate::{
@@ -60,6 +61,10 @@ impl Gateway {
             checks::exact_listing(&scratch).await,
             checks::multipart_etag(&scratch).await,
             checks::any_key(&scratch).await,
+            observations::range(&scratch).await,
+            observations::part_number(&scratch).await,
+            observations::payload_hash(&scratch).await,
+            self.probe_object_lock(backend).await,
         ];
         // The last, since one answer to it is that the bucket is gone.
         findings.push(checks::refuses_nonempty_delete(&mut scratch).await);
@@ -75,6 +80,20 @@ impl Gateway {
         let finding = checks::versioning(&scratch).await;
         scratch.leave().await;
         Ok(finding)
+    }
+
+    /// In a bucket of its own, since it has to be made with it.
+    async fn probe_object_lock(&self, backend: &Arc<UpstreamBackend>) -> Finding {
+        let made = Scratch::make_with(self, backend, &[("x-amz-bucket-object-lock-enabled", "true")]).await;
+        match made {
+            Ok(scratch) => {
+                let finding = observations::object_lock(Ok(&scratch)).await;
+                scratch.leave().await;
+                finding
+            }
+            Err(ProbeError::NoBucket(error)) => observations::object_lock(Err(&error)).await,
+            Err(ProbeError::Unknown) => observations::object_lock(Err(&UpstreamError::OutOfService)).await,
+        }
     }
 }
 

@@ -3,17 +3,24 @@ use super::ProbeError;
 use crate::{
     gateway::Gateway,
     operations::Made,
-    upstream::{UpstreamAnswer, UpstreamBackend, UpstreamError, UpstreamRequest},
+    upstream::{MAX_ERROR_DOCUMENT, UpstreamAnswer, UpstreamBackend, UpstreamError, UpstreamRequest},
 };
 use bytes::Bytes;
-use http::Method;
+use http::{Method, StatusCode};
 use s3gateway_filters::payload::ChunkedEncoder;
 use s3gateway_s3::{
     ObjectKey, PhysicalBucket,
     checksum::Algorithm,
-    xml::{InitiateMultipartUploadResult, ListBucketResult, ListVersion},
+    etag::unquoted,
+    xml::{
+        self, CompleteMultipartUpload, CompleteMultipartUploadResult, CompletedPart, InitiateMultipartUploadResult,
+        ListBucketResult, ListVersion,
+    },
 };
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
 
 /// Pages of leftovers deleted before a scratch bucket is left as it is: far more than the checks make.
 const MOST_PAGES: usize = 20;
@@ -55,10 +62,24 @@ impl<'g> Scratch<'g> {
     /// # Errors
     /// [`ProbeError::NoBucket`].
     pub(super) async fn make(gateway: &'g Gateway, backend: &Arc<UpstreamBackend>) -> Result<Self, ProbeError> {
+        Self::make_with(gateway, backend, &[]).await
+    }
+
+    /// Makes the bucket with headers.
+    ///
+    /// # Errors
+    /// [`ProbeError::NoBucket`].
+    pub(super) async fn make_with(
+        gateway: &'g Gateway,
+        backend: &Arc<UpstreamBackend>,
+        headers: &[(&str, &str)],
+    ) -> Result<Self, ProbeError> {
         let name = format!("s3gw-probe-{:016x}", rand::random::<u64>());
         let bucket = PhysicalBucket::parse(&name)
             .map_err(|_| ProbeError::NoBucket(UpstreamError::Malformed("a name for the bucket")))?;
-        match gateway.make_physical(backend, &bucket).await {
+        let request = UpstreamRequest::new(Method::PUT, &bucket, None);
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(name, *value));
+        match gateway.make_as_asked(backend, request).await {
             Ok(Made::Ours) => Ok(Self { gateway, backend: backend.clone(), bucket, stands: true }),
             Ok(Made::Taken) => Err(ProbeError::NoBucket(UpstreamError::Malformed("its random name is taken"))),
             Err(error) => Err(ProbeError::NoBucket(error)),
@@ -89,6 +110,44 @@ impl<'g> Scratch<'g> {
         let framed = ChunkedEncoder::new(length).finish(Bytes::copy_from_slice(body), algorithm, value);
         let request = UpstreamRequest::new(Method::PUT, &self.bucket, Some(&key));
         self.gateway.client.send(&self.backend, request.trailing_checksum(algorithm, length), framed).await
+    }
+
+    /// Puts a body under the signature of another one; status and document of the answer.
+    pub(super) async fn put_another_than_signed(
+        &self,
+        key: &str,
+        body: &[u8],
+    ) -> Result<(StatusCode, Bytes), UpstreamError> {
+        let key = ObjectKey::parse(key).map_err(|_| UpstreamError::Malformed("no key"))?;
+        let request = UpstreamRequest::new(Method::PUT, &self.bucket, Some(&key)).content_length(body.len() as u64);
+        let head = request.sign(&self.backend, Some(b"the signed one"), SystemTime::now());
+        let head = head.map_err(|_| UpstreamError::Malformed("request cannot be signed"))?;
+        let peer = self.backend.peer(Instant::now()).ok_or(UpstreamError::OutOfService)?;
+        let mut exchange = self.gateway.client.exchange(peer).await?;
+        exchange.ask(Box::new(head), body).await?;
+        let status = exchange.head()?.status;
+        let document = exchange.document(MAX_ERROR_DOCUMENT).await?;
+        exchange.end().await;
+        Ok((status, document))
+    }
+
+    /// Uploads an object of one part; its ETag.
+    pub(super) async fn upload_whole(&self, key: &str) -> Result<String, UpstreamError> {
+        let id = self.begin_upload(key).await?;
+        let query = [("partNumber", "1"), ("uploadId", id.as_str())];
+        let part = Ask { query: &query, body: b"the only part", ..Ask::of(Method::PUT, key) };
+        let etag = self.ask(part).await?.header("etag").to_owned();
+        let parts = vec![CompletedPart { part_number: 1, etag, checksums: Vec::new() }];
+        let document = CompleteMultipartUpload { parts }.render();
+        let whole = Ask { query: &[("uploadId", &id)], body: document.as_bytes(), ..Ask::of(Method::POST, key) };
+        let answer = self.ask(whole).await?;
+        match CompleteMultipartUploadResult::parse(&answer.body) {
+            // Not every backend's answer to the completion has it.
+            Ok(xml::Answer::Done(_)) => {
+                Ok(unquoted(self.ask(Ask::of(Method::HEAD, key)).await?.header("etag")).to_owned())
+            }
+            _ => Err(UpstreamError::Malformed("no such document was asked for")),
+        }
     }
 
     pub(super) async fn put(&self, key: &str, body: &[u8], headers: &[(&str, &str)]) -> Answer {

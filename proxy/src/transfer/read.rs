@@ -117,7 +117,7 @@ impl ObjectRead {
             let request = self.build_request()?;
             let asked = tokio::select! {
                 biased;
-                asked = exchange.ask(Box::new(request)) => asked,
+                asked = exchange.ask(Box::new(request), &[]) => asked,
                 () = client_gone(session) => return Err(Refusal::ClientGone.into()),
             };
             if let Err(error) = asked {

@@ -162,7 +162,7 @@ impl Client {
             Err(error) => return (Err(error), false),
         };
         let headers = async {
-            exchange.ask(sign(backend, request, Some(&Bytes::new()))?).await?;
+            exchange.ask(sign(backend, request, Some(&Bytes::new()))?, &[]).await?;
             let head = exchange.head()?;
             let status = head.status;
             if status.is_success() {

@@ -1,4 +1,4 @@
-//! One request without a body and its answer as it streams in, on a pooled connection.
+//! One request and its answer as it streams in, on a pooled connection.
 use super::{Client, UpstreamError};
 use bytes::{Bytes, BytesMut};
 use http::StatusCode;
@@ -51,14 +51,17 @@ impl Exchange<'_> {
         self.reused
     }
 
-    /// Sends the request and takes the head of the answer, all of it within the read timeout: one that drips runs into
-    /// that, too.
+    /// Sends the request with a small body and takes the head of the answer, all of it within the read timeout: one that
+    /// drips runs into that, too.
     ///
     /// # Errors
     /// [`UpstreamError::Broken`], [`UpstreamError::Malformed`].
-    pub async fn ask(&mut self, request: Box<RequestHeader>) -> Result<(), UpstreamError> {
+    pub async fn ask(&mut self, request: Box<RequestHeader>, body: &[u8]) -> Result<(), UpstreamError> {
         let session = &mut self.session;
         session.write_request_header(request).await.map_err(broken)?;
+        if !body.is_empty() {
+            session.write_body(body).await.map_err(broken)?;
+        }
         session.finish_body().await.map_err(broken)?;
         let Some(limit) = self.peer.options.read_timeout else { return read_head(session).await };
         // One timer for all of the head in the place of one for each read.
