@@ -55,6 +55,8 @@ class Hostile:
 
     def __post_init__(self):
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+        # Else the kernel takes as much of a body as this machine's settings allow, though nobody reads it.
+        self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 256 << 10)
         self.host = f"127.0.0.1:{self.listener.getsockname()[1]}"
         self.endpoint = f"http://{self.host}"
         self.connections: list[socket.socket] = []

@@ -81,7 +81,7 @@ def siege():
     gateway.add_tenant("acme", "--placement", f"{HOME},{REPLICA}", "--replica-count", "2")
     made = Siege(gateway, home, replica, gateway.target())
     made.bucket = until(lambda: made.target.make_bucket("siege", HOME), "a first bucket is made", 20)
-    made.copied = made.target.make_bucket("copied", f"{HOME},{REPLICA}")
+    made.copied = until(lambda: made.target.make_bucket("copied", f"{HOME},{REPLICA}"), "a bucket with a replica is made", 20)
     assert made.ask("PUT", "control", b"control").status == 200
     made.still_serves()
     yield made

@@ -42,12 +42,12 @@ pub(super) async fn part_number(scratch: &Scratch<'_>) -> Finding {
     finding("part_number", seen.await)
 }
 
-/// A body of another hash than the signed one is refused.
+/// A body of another hash than the signed one is refused, and not stored.
 pub(super) async fn payload_hash(scratch: &Scratch<'_>) -> Finding {
     let seen = async {
         let (status, document) = scratch.put_another_than_signed("falsified", b"other bytes").await?;
         let code = ErrorDocument::parse(&document).map(|error| error.code).unwrap_or_default();
-        let holds = status.is_client_error() && !scratch.holds("falsified", b"other bytes").await?;
+        let holds = !status.is_success() && !scratch.holds("falsified", b"other bytes").await?;
         Ok((
             holds,
             format!("a body of another hash than the signed one: {} {code}", status.as_u16()).trim_end().to_owned(),
