@@ -53,6 +53,10 @@ impl Algorithm {
         matches!(self, Self::Crc32 | Self::Crc32c | Self::Crc64Nvme | Self::Sha1 | Self::Sha256)
     }
 
+    /// What S3 makes of an object that comes without any checksum. A backend that does so, too, says it of an object whose
+    /// own checksum it does not know.
+    pub const DEFAULT: Self = Self::Crc64Nvme;
+
     /// From a header or trailer name such as `x-amz-checksum-crc32`, in any case.
     pub fn from_header(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|a| a.header().eq_ignore_ascii_case(name))

@@ -43,9 +43,10 @@ impl Gateway {
         let head = self.ask_home(routed, request.version(version.as_ref()), Bytes::new()).await;
         let head = head.map_err(|error| of_version(error, version.as_ref()))?;
         let mut described = describe(&head, &asked);
-        // Of a multipart object the home has never heard which checksum the client asked for.
+        // Of a multipart object the home has never heard which checksum the client asked for, nor of some algorithms.
         let is_made_of_parts = multipart_parts(etag_of(&head)).is_some();
-        if described.checksums.as_ref().is_some_and(|shown| shown.is_empty() || is_made_of_parts)
+        let is_the_homes = |shown: &[(Algorithm, String)]| shown.iter().any(|(shown, _)| *shown != Algorithm::DEFAULT);
+        if described.checksums.as_ref().is_some_and(|shown| is_made_of_parts || !is_the_homes(shown))
             && let Some(kept) = self.kept_checksum(&routed.route, key, etag_of(&head), content_length(&head)).await
         {
             described.checksums = Some(vec![(kept.algorithm, digest_of(&kept.value).to_owned())]);

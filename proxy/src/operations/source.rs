@@ -15,7 +15,7 @@ use s3gateway_filters::{
 };
 use s3gateway_s3::{
     ObjectKey, S3Code, S3Error, S3Request, VersionId,
-    checksum::{Checksum, ChecksumType},
+    checksum::{Algorithm, Checksum, ChecksumType},
     copy_source,
     etag::quoted,
     uri,
@@ -122,11 +122,12 @@ impl Gateway {
         etag: &str,
         size: u64,
     ) -> Option<Checksum> {
-        let kept = match shown_checksum(shown) {
-            Some(checksum) => Some(checksum),
-            None => self.kept_checksum(&source.routed.route, &source.key, etag, size).await,
+        let shown = shown_checksum(shown);
+        let kept = match &shown {
+            Some(shown) if shown.algorithm != Algorithm::DEFAULT => None,
+            _ => self.kept_checksum(&source.routed.route, &source.key, etag, size).await,
         };
-        kept.filter(|checksum| checksum.kind == ChecksumType::FullObject)
+        kept.or(shown).filter(|checksum| checksum.kind == ChecksumType::FullObject)
     }
 }
 

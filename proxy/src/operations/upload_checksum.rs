@@ -18,7 +18,7 @@ pub(crate) struct UploadChecksum {
 
 impl UploadChecksum {
     /// That of an upload which asks for none.
-    pub(crate) const DEFAULT: Self = Self { algorithm: Algorithm::Crc64Nvme, kind: ChecksumType::FullObject };
+    pub(crate) const DEFAULT: Self = Self { algorithm: Algorithm::DEFAULT, kind: ChecksumType::FullObject };
 
     /// Parses `x-amz-checksum-algorithm` and `x-amz-checksum-type`.
     ///

@@ -45,14 +45,14 @@ pub(super) fn put_type(sent: &mut HeaderMap) {
     if sent.contains_key(TYPE) {
         return;
     }
-    if let Some(value) = shown_value(sent) {
+    if let Some((_, value)) = shown(sent) {
         let kind = ChecksumType::of_value(value);
         sent.insert(TYPE, HeaderValue::from_static(kind.name()));
     }
 }
 
-fn shown_value(sent: &HeaderMap) -> Option<&str> {
-    Algorithm::ALL.iter().find_map(|algorithm| sent.get(algorithm.header())).and_then(|value| value.to_str().ok())
+fn shown(sent: &HeaderMap) -> Option<(Algorithm, &str)> {
+    Algorithm::ALL.into_iter().find_map(|algorithm| Some((algorithm, sent.get(algorithm.header())?.to_str().ok()?)))
 }
 
 fn put(sent: &mut HeaderMap, checksum: &Checksum) -> Result<(), Refusal> {
@@ -87,7 +87,8 @@ impl ObjectRead {
         let etag = head.headers.get(header::ETAG).and_then(|etag| etag.to_str().ok()).map(unquoted).unwrap_or_default();
         let routed = self.admitted.routed()?;
         // What a home keeps itself is not kept here, the checksums of multipart uploads excepted.
-        if shown_value(&head.headers).is_some() && multipart_parts(etag).is_none() {
+        let is_the_homes = shown(&head.headers).is_some_and(|(algorithm, _)| algorithm != Algorithm::DEFAULT);
+        if is_the_homes && multipart_parts(etag).is_none() {
             return Ok(head);
         }
         if let Some(length) = whole_length(upstream) {
