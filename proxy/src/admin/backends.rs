@@ -2,7 +2,7 @@
 use super::{
     SwitchError,
     endpoint::check_endpoint,
-    input::{Body, Segment, Shared},
+    input::{Body, Segment, Shared, find_backend, known_backend},
     probe,
     problem::Problem,
 };
@@ -59,7 +59,7 @@ pub(super) async fn show(
     State(state): State<Shared>,
     Segment(id): Segment<String>,
 ) -> Result<Json<BackendView>, Problem> {
-    let backend = find(&state, &id).await?.ok_or_else(|| Problem::missing("backend"))?;
+    let backend = known_backend(&state, &id).await?;
     Ok(Json(view(&state, backend)))
 }
 
@@ -67,7 +67,7 @@ pub(super) async fn add(
     State(state): State<Shared>,
     Body(new): Body<NewBackend>,
 ) -> Result<(StatusCode, Json<BackendView>), Problem> {
-    if find(&state, &new.id).await?.is_some() {
+    if find_backend(&state, &new.id).await?.is_some() {
         return Err(Problem::new(StatusCode::CONFLICT, "a backend of that id exists already; PUT replaces it"));
     }
     let is_measured = new.capabilities.is_none();
@@ -82,7 +82,7 @@ pub(super) async fn add(
     if let Some(probe) = probe {
         state.metadata.put_probe(&id, &probe).await?;
     }
-    let backend = find(&state, id.as_str()).await?.ok_or_else(|| Problem::missing("backend"))?;
+    let backend = known_backend(&state, id.as_str()).await?;
     Ok((StatusCode::CREATED, Json(view(&state, backend))))
 }
 
@@ -92,7 +92,7 @@ pub(super) async fn replace(
     Segment(id): Segment<String>,
     Body(new): Body<NewBackend>,
 ) -> Result<Json<BackendView>, Problem> {
-    let before = find(&state, &id).await?.ok_or_else(|| Problem::missing("backend"))?;
+    let before = known_backend(&state, &id).await?;
     if new.id != id {
         return Err(Problem::field("id", "must be the id in the path"));
     }
@@ -104,12 +104,12 @@ pub(super) async fn replace(
     }
     let new = NewBackend { capabilities: new.capabilities.or(Some(before.capabilities)), ..new };
     put(&state, check(&state, new).await?).await?;
-    let backend = find(&state, &id).await?.ok_or_else(|| Problem::missing("backend"))?;
+    let backend = known_backend(&state, &id).await?;
     Ok(Json(view(&state, backend)))
 }
 
 pub(super) async fn remove(State(state): State<Shared>, Segment(id): Segment<String>) -> Result<StatusCode, Problem> {
-    let backend = find(&state, &id).await?.ok_or_else(|| Problem::missing("backend"))?;
+    let backend = known_backend(&state, &id).await?;
     state.metadata.delete_backend(&backend.id).await.map_err(|error| match error {
         StoreError::Conflict(_) => Problem::new(StatusCode::CONFLICT, "buckets are still on that backend"),
         other => other.into(),
@@ -133,7 +133,7 @@ pub(super) async fn start(
 }
 
 async fn switch(state: &Shared, id: &str, on: bool) -> Result<Json<BackendView>, Problem> {
-    let backend = find(state, id).await?.ok_or_else(|| Problem::missing("backend"))?;
+    let backend = known_backend(state, id).await?;
     let switched = match &state.switch {
         Some(switch) if on => switch.start(&backend.id).await,
         Some(switch) => switch.stop(&backend.id).await,
@@ -195,10 +195,6 @@ fn check_word(field: &'static str, value: &str, most: usize) -> Result<(), Probl
     } else {
         Err(Problem::field(field, format!("must be 1 to {most} visible ASCII characters")))
     }
-}
-
-pub(super) async fn find(state: &Shared, id: &str) -> Result<Option<Backend>, Problem> {
-    Ok(state.metadata.backends().await?.into_iter().find(|backend| backend.id.as_str() == id))
 }
 
 fn view(state: &Shared, backend: Backend) -> BackendView {

@@ -8,13 +8,26 @@ use axum::{
 use s3gateway_config::BackendId;
 use s3gateway_filters::placement;
 use s3gateway_s3::LogicalBucket;
-use s3gateway_store::{Millis, Route, StoreError, Tenant};
+use s3gateway_store::{Backend, Millis, Route, StoreError, Tenant};
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 /// The state as handlers take it.
 pub(super) type Shared = Arc<AdminState>;
+
+/// The stored backend of that id.
+pub(super) async fn find_backend(state: &Shared, id: &str) -> Result<Option<Backend>, Problem> {
+    Ok(state.metadata.backends().await?.into_iter().find(|backend| backend.id.as_str() == id))
+}
+
+/// As [`find_backend`].
+///
+/// # Errors
+/// 404 where there is none.
+pub(super) async fn known_backend(state: &Shared, id: &str) -> Result<Backend, Problem> {
+    find_backend(state, id).await?.ok_or_else(|| Problem::missing("backend"))
+}
 
 /// A JSON body. serde_json stops at a depth of 128; unknown and duplicate fields are refused by the types.
 pub(super) struct Body<T>(pub(super) T);

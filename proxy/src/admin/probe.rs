@@ -1,7 +1,6 @@
 //! What a backend really does, measured on demand and kept with date and evidence.
 use super::{
-    backends::find,
-    input::{Params, Segment, Shared, render_time},
+    input::{Params, Segment, Shared, known_backend, render_time},
     problem::Problem,
 };
 use crate::probe::{self, ProbeError};
@@ -42,7 +41,7 @@ pub(super) async fn run(
     Segment(id): Segment<String>,
     Params(options): Params<Options>,
 ) -> Result<Json<ProbeView>, Problem> {
-    let backend = find(&state, &id).await?.ok_or_else(|| Problem::missing("backend"))?;
+    let backend = known_backend(&state, &id).await?;
     let findings = state.gateway.probe(&backend.id).await.map_err(refuse)?;
     let backend = match options.apply {
         true => {
@@ -88,7 +87,7 @@ pub(super) async fn last(
     State(state): State<Shared>,
     Segment(id): Segment<String>,
 ) -> Result<Json<ProbeView>, Problem> {
-    let backend = find(&state, &id).await?.ok_or_else(|| Problem::missing("backend"))?;
+    let backend = known_backend(&state, &id).await?;
     let probe = state.metadata.probe(&backend.id).await?.ok_or_else(|| Problem::missing("probe: POST makes one"))?;
     Ok(Json(view(&id, probe, &backend.capabilities)))
 }
