@@ -196,6 +196,25 @@ def test_reads_by_version_while_the_home_is_away(gateway, s3):
     destroy(s3, bucket)
 
 
+def test_what_was_there_before_is_a_version_too(gateway, s3):
+    """Nobody writes the keys again: they are converged because their bucket keeps versions now."""
+    bucket = gateway.target().make_bucket("before", f"{HOME},{REPLICA}", s3=s3)
+    keys = [f"k{n}" for n in range(3)]
+    for key in keys:
+        s3.put_object(Bucket=bucket, Key=key, Body=key.encode())
+    until(lambda: gateway.idle(bucket), "the queue is empty", 30)
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    until(lambda: all(gateway.copies("acme", bucket, key)["versions"] for key in keys), "the replica knows all as versions", 30)
+    until(lambda: gateway.idle(bucket), "the queue is empty", 30)
+    gateway.stop_backend(HOME)
+    try:
+        for key in keys:
+            until(lambda: read(s3, bucket, key, VersionId="null") == key.encode(), f"{key} is read by its id", 20)  # noqa: B023
+    finally:
+        gateway.start_backend(HOME)
+    destroy(s3, bucket)
+
+
 def test_a_dirty_key_is_not_read_by_version(gateway, s3):
     """Its replica is behind, and which of its versions there are now nobody can tell."""
     bucket, key = versioned(s3), f"object-{uuid.uuid4().hex}"

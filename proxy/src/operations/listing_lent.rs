@@ -174,7 +174,7 @@ impl Gateway {
     }
 
     /// Keys without grouping and without URL encoding, which such a backend may announce and not do.
-    async fn flat_batch(
+    pub(super) async fn flat_batch(
         &self,
         route: &Route,
         backend: &UpstreamBackend,
