@@ -13,7 +13,7 @@ from http2 import CANCEL, Http2, heads
 from processes import run, until
 from raw import Connection, exchange, host_of
 from sigv4 import STREAMING_TRAILER, STREAMING_UNSIGNED_TRAILER, UNSIGNED, Request, authorise, crc32_base64, signed_chunks, unsigned_chunks
-from test_tls import Secure
+from test_tls import secure  # noqa: F401 (a fixture)
 
 PROTOCOL_ERROR = 1
 
@@ -32,16 +32,6 @@ def past(shape) -> Past:
     if shape.name == "direct":
         pytest.skip("needs the gateway")
     return Past(shape)
-
-
-@pytest.fixture(scope="module")
-def secure(shape, tmp_path_factory):
-    if shape.name == "direct":
-        pytest.skip("needs the gateway")
-    made = Secure(shape, tmp_path_factory.mktemp("tls"))
-    until(made.target().make_bucket, "a first bucket is made", 20)
-    yield made
-    made.gateway.close()
 
 
 # Clients ------------------------------------------------------------------------------------------------------------

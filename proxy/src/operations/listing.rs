@@ -284,9 +284,9 @@ fn render(bucket: &str, asked: &ListParameters, page: Page, seal: impl FnOnce(&s
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::operations::testing::listed;
     use http::{HeaderMap, HeaderValue};
     use s3gateway_s3::PhysicalBucket;
-    use std::time::SystemTime;
 
     fn parse(target: &str) -> Result<ListParameters, S3Code> {
         let mut headers = HeaderMap::new();
@@ -366,13 +366,10 @@ mod tests {
             ("\"0123456789abcdef0123456789abcdef-2\"", "CRC64NVME", Some("FULL_OBJECT"), (vec![], None)),
         ] {
             let object = ObjectEntry {
-                key: "a".to_owned(),
-                last_modified: SystemTime::UNIX_EPOCH,
                 etag: etag.to_owned(),
                 checksum_algorithms: vec![algorithm.to_owned()],
                 checksum_type: kind.map(str::to_owned),
-                size: 1,
-                storage_class: String::new(),
+                ..listed("a")
             };
             let (algorithms, shown) = shown_checksum(&object);
             let algorithms: Vec<&str> = algorithms.iter().map(String::as_str).collect();
@@ -383,13 +380,9 @@ mod tests {
     #[test]
     fn the_answer_is_in_the_clients_terms() {
         let object = |key: &str| ObjectEntry {
-            key: key.to_owned(),
-            last_modified: SystemTime::UNIX_EPOCH,
             etag: "abc".to_owned(),
             checksum_algorithms: vec!["CRC32".to_owned()],
-            checksum_type: None,
-            size: 1,
-            storage_class: "COLD".to_owned(),
+            ..listed(key)
         };
         let page = || Page {
             contents: vec![object("a"), object("c")],

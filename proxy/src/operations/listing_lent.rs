@@ -197,21 +197,9 @@ impl Gateway {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::operations::testing::listed as object;
     use proptest::prelude::*;
     use std::collections::BTreeSet;
-    use std::time::SystemTime;
-
-    fn object(key: &str) -> ObjectEntry {
-        ObjectEntry {
-            key: key.to_owned(),
-            last_modified: SystemTime::UNIX_EPOCH,
-            etag: "e".to_owned(),
-            checksum_algorithms: Vec::new(),
-            checksum_type: None,
-            size: 0,
-            storage_class: "STANDARD".to_owned(),
-        }
-    }
 
     fn asked(
         version: ListVersion,

@@ -113,21 +113,9 @@ fn as_at_home(listed: Vec<ObjectEntry>, mut known: BTreeMap<String, String>) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::operations::testing::listed as object;
     use s3gateway_config::BackendId;
     use s3gateway_s3::ObjectKey;
-    use std::time::SystemTime;
-
-    fn object(key: &str) -> ObjectEntry {
-        ObjectEntry {
-            key: key.to_owned(),
-            last_modified: SystemTime::UNIX_EPOCH,
-            etag: "here".to_owned(),
-            checksum_algorithms: Vec::new(),
-            checksum_type: None,
-            size: 0,
-            storage_class: "STANDARD".to_owned(),
-        }
-    }
 
     fn copy(key: &str, backend: &str, verified_at: i64) -> KeyCopy {
         KeyCopy {

@@ -263,9 +263,9 @@ fn render(bucket: &str, asked: Asked, page: VersionPage) -> ListVersionsResult {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::operations::testing::listed as object;
     use http::{HeaderMap, HeaderValue};
     use s3gateway_s3::{PhysicalBucket, S3Code};
-    use std::time::SystemTime;
 
     fn parse(query: &str, versioned: bool) -> Result<Asked, S3Code> {
         let mut headers = HeaderMap::new();
@@ -306,18 +306,6 @@ mod tests {
             parse("&prefix=a%26&key-marker=b&version-id-marker=7&x-evil=1&max-keys=5", true).expect("parameters");
         let query = asked.put_on(UpstreamRequest::new(Method::GET, &physical, None)).render_query();
         assert_eq!(query, "encoding-type=url&key-marker=b&max-keys=5&prefix=a%26&version-id-marker=7&versions=");
-    }
-
-    fn object(key: &str) -> ObjectEntry {
-        ObjectEntry {
-            key: key.to_owned(),
-            last_modified: SystemTime::UNIX_EPOCH,
-            etag: "e".to_owned(),
-            checksum_algorithms: Vec::new(),
-            checksum_type: None,
-            size: 1,
-            storage_class: "COLD".to_owned(),
-        }
     }
 
     #[test]
