@@ -46,7 +46,7 @@ pub struct UpstreamSettings {
     pub write_timeout: Duration,
     /// How long an idle pooled connection is kept.
     pub idle_timeout: Duration,
-    /// Idle connections kept per process.
+    /// Idle connections kept to each backend.
     pub pool_size: usize,
     /// Between two health probes of a backend.
     pub probe_interval: Duration,

@@ -122,7 +122,7 @@ pub struct UpstreamSettings {
     pub write_timeout: Duration,
     /// How long a pooled connection may lie idle. Default 50s.
     pub idle_timeout: Duration,
-    /// Idle connections kept per process. Default 512.
+    /// Idle connections that a process keeps to each backend. Default 512.
     pub pool_size: NonZeroU32,
     /// Between two health probes of a backend. Default 2s.
     pub probe_interval: Duration,

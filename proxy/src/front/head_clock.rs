@@ -1,11 +1,13 @@
 //! Bounds the time in which a client of HTTP/1.1 sends the head of a request as a whole: Pingora bounds each read alone,
 //! which a byte now and then keeps going. One clock for a connection, so that a request costs two stores and no timer.
 use std::{
-    future::Future,
+    future::{Future, poll_fn},
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    task::Poll,
     time::{Duration, Instant},
 };
 
@@ -23,7 +25,7 @@ pub(super) struct HeadClock {
 
 const NONE_DUE: u64 = u64::MAX;
 
-/// How often a connection whose request is being served looks again.
+/// How often a connection looks again: its next head may be due before the one that the timer was set for.
 const TICK: Duration = Duration::from_secs(5);
 
 /// The head of the current connection's request is complete.
@@ -46,26 +48,25 @@ impl HeadClock {
     }
 
     /// Serves a connection; `None` once a head has taken too long. What was being served then is dropped, which is nothing
-    /// but the head.
+    /// but the head. The timer is looked at only while a head is awaited, and a request's own waiting wakes nothing else.
     pub(super) async fn watch<T>(self: Arc<Self>, served: impl Future<Output = T>) -> Option<T> {
         let clock = self.clone();
-        CLOCK
-            .scope(self, async {
-                tokio::select! {
-                    biased;
-                    done = served => Some(done),
-                    () = clock.overdue() => None,
-                }
+        let watched = async {
+            let (mut served, mut overdue) = (pin!(served), pin!(clock.overdue()));
+            poll_fn(|cx| match served.as_mut().poll(cx) {
+                Poll::Ready(done) => Poll::Ready(Some(done)),
+                Poll::Pending if clock.due.load(Ordering::Relaxed) == NONE_DUE => Poll::Pending,
+                Poll::Pending => overdue.as_mut().poll(cx).map(|()| None),
             })
             .await
+        };
+        CLOCK.scope(self, watched).await
     }
 
     async fn overdue(&self) {
         loop {
-            let left = match self.due.load(Ordering::Relaxed) {
-                NONE_DUE => TICK,
-                due => Duration::from_millis(due).saturating_sub(self.started.elapsed()),
-            };
+            let due = Duration::from_millis(self.due.load(Ordering::Relaxed));
+            let left = due.saturating_sub(self.started.elapsed());
             if left.is_zero() {
                 return;
             }

@@ -122,8 +122,8 @@ impl<'g> Scratch<'g> {
         let request = UpstreamRequest::new(Method::PUT, &self.bucket, Some(&key)).content_length(body.len() as u64);
         let head = request.sign(&self.backend, Some(b"the signed one"), SystemTime::now());
         let head = head.map_err(|_| UpstreamError::Malformed("request cannot be signed"))?;
-        let peer = self.backend.peer(Instant::now()).ok_or(UpstreamError::OutOfService)?;
-        let mut exchange = self.gateway.client.exchange(peer).await?;
+        let address = self.backend.admit(Instant::now()).ok_or(UpstreamError::OutOfService)?;
+        let mut exchange = self.gateway.client.exchange(&self.backend, address).await?;
         exchange.ask(Box::new(head), body).await?;
         let status = exchange.head()?.status;
         let document = exchange.document(MAX_ERROR_DOCUMENT).await?;

@@ -133,7 +133,9 @@ impl Transfer {
         if let Some(error) = &self.lost {
             return Err(error.clone().into());
         }
-        Ok(self.admitted.routed()?.home.peer(Instant::now()).ok_or(UpstreamError::OutOfService)?)
+        let home = &self.admitted.routed()?.home;
+        let address = home.admit(Instant::now()).ok_or(UpstreamError::OutOfService)?;
+        Ok(home.peer_at(address))
     }
 
     /// Builds the request from nothing, and starts the body's proof anew.

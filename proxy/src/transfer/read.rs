@@ -15,7 +15,7 @@ use crate::{
     version::VERSION_ID,
 };
 use http::{Method, StatusCode, response::Parts};
-use pingora_core::{Error, ErrorType, upstreams::peer::HttpPeer};
+use pingora_core::{Error, ErrorType};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::Session;
 use s3gateway_filters::payload::Framing;
@@ -23,6 +23,7 @@ use s3gateway_s3::{S3Code, VersionId};
 use s3gateway_store::ObjectCopy;
 use std::{
     collections::VecDeque,
+    net::SocketAddr,
     sync::Arc,
     time::{Instant, SystemTime},
 };
@@ -105,15 +106,15 @@ impl ObjectRead {
         request_id: RequestId,
     ) -> Result<(), Unserved> {
         loop {
-            let peer = self.choose(gateway).await?;
-            let mut exchange = match gateway.client.exchange(peer).await {
+            let (backend, address) = self.choose(gateway).await?;
+            let began = Instant::now();
+            let mut exchange = match gateway.client.exchange(&backend, address).await {
                 Ok(exchange) => exchange,
                 Err(error) => {
                     self.lose(error);
                     continue;
                 }
             };
-            let began = Instant::now();
             let request = self.build_request()?;
             let asked = tokio::select! {
                 biased;
@@ -142,12 +143,12 @@ impl ObjectRead {
     }
 
     /// Chooses who serves this attempt: the home, or a replica that is proven to be current.
-    async fn choose(&mut self, gateway: &Gateway) -> Result<Box<HttpPeer>, Refusal> {
+    async fn choose(&mut self, gateway: &Gateway) -> Result<(Arc<UpstreamBackend>, SocketAddr), Refusal> {
         let routed = self.admitted.routed()?;
         if self.home_lost.is_none() {
-            if let Some(peer) = routed.home.peer(Instant::now()) {
+            if let Some(address) = routed.home.admit(Instant::now()) {
                 self.serving = Some(routed.home.clone());
-                return Ok(peer);
+                return Ok((routed.home.clone(), address));
             }
             self.home_lost = Some(UpstreamError::OutOfService);
         }
@@ -158,10 +159,10 @@ impl ObjectRead {
             self.replicas = Some(found?);
         }
         while let Some(Replica { backend, copy }) = self.replicas.as_mut().and_then(VecDeque::pop_front) {
-            if let Some(peer) = backend.peer(Instant::now()) {
-                self.serving = Some(backend);
+            if let Some(address) = backend.admit(Instant::now()) {
+                self.serving = Some(backend.clone());
                 self.copy = Some(copy);
-                return Ok(peer);
+                return Ok((backend, address));
             }
         }
         Err(self.home_loss())

@@ -1,5 +1,5 @@
 //! The backends a proxy knows: identity, addresses, health and breaker of each, as one snapshot that the change feed replaces.
-use super::{Breaker, BreakerState, Outcome, discovery::Resolver, signer::Signer};
+use super::{Breaker, BreakerState, Outcome, discovery::Resolver, pool::Pool, signer::Signer};
 use crate::settings::{ProxySettings, UpstreamSettings};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use futures::future::join_all;
@@ -29,6 +29,7 @@ pub struct UpstreamBackend {
     /// The address where there is exactly one, so that there is nothing to choose from.
     only: ArcSwapOption<SocketAddr>,
     breaker: Breaker,
+    pool: Arc<Pool>,
     settings: UpstreamSettings,
 }
 
@@ -77,6 +78,7 @@ impl UpstreamBackend {
             addresses,
             only: ArcSwapOption::empty(),
             breaker: Breaker::new(settings.breaker.clone()),
+            pool: Arc::new(Pool::new(settings.upstream.pool_size, settings.upstream.idle_timeout)),
             settings: settings.upstream.clone(),
             record,
         };
@@ -124,21 +126,32 @@ impl UpstreamBackend {
 
     /// Where to connect now; `None` while the breaker is open. Addresses that pass their probes come first; where none
     /// does, one is tried all the same: a probe that came too late must not take a slow backend off the air.
-    pub fn peer(&self, now: Instant) -> Option<Box<HttpPeer>> {
+    pub fn admit(&self, now: Instant) -> Option<SocketAddr> {
         let address = match &*self.only.load() {
             Some(only) => **only,
             None => self.choose_address()?,
         };
-        if !self.breaker.admit(now) {
-            return None;
-        }
+        self.breaker.admit(now).then_some(address)
+    }
+
+    /// How to connect to one of its addresses.
+    pub(crate) fn peer_at(&self, address: SocketAddr) -> Box<HttpPeer> {
         let mut peer = Box::new(HttpPeer::new(address, self.tls, self.sni.clone()));
         peer.options.connection_timeout = Some(self.settings.connect_timeout);
         peer.options.total_connection_timeout = Some(self.settings.connect_timeout);
-        peer.options.read_timeout = Some(self.settings.read_timeout);
-        peer.options.write_timeout = Some(self.settings.write_timeout);
+        (peer.options.read_timeout, peer.options.write_timeout) = self.timeouts();
         peer.options.idle_timeout = Some(self.settings.idle_timeout);
-        Some(peer)
+        peer
+    }
+
+    /// How long a read and a write on one of its connections may take.
+    pub(super) fn timeouts(&self) -> (Option<Duration>, Option<Duration>) {
+        (Some(self.settings.read_timeout), Some(self.settings.write_timeout))
+    }
+
+    /// Its idle connections, apart from those of streamed uploads, which are Pingora's.
+    pub(super) fn pool(&self) -> &Arc<Pool> {
+        &self.pool
     }
 
     fn choose_address(&self) -> Option<SocketAddr> {
@@ -166,6 +179,7 @@ impl UpstreamBackend {
     /// Resolves and probes once. A failed probe counts as a failed request; a healthy one makes an open breaker's trial
     /// due at once, and traffic closes it.
     async fn probe(&self) {
+        self.pool.sweep();
         if let Err(error) = self.resolve().await {
             tracing::warn!(backend = %self.record.id, %error, "backend's name does not resolve");
         }

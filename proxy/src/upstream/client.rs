@@ -7,7 +7,7 @@ use crate::settings::UpstreamSettings;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Method, StatusCode};
 use moka::future::Cache;
-use pingora_core::connectors::{ConnectorOptions, http::v1::Connector};
+use pingora_core::connectors::TransportConnector;
 use pingora_core::protocols::http::v1::client::HttpSession;
 use pingora_http::RequestHeader;
 use s3gateway_config::BackendId;
@@ -30,9 +30,9 @@ const SEEN_BUCKETS: u64 = 10_000;
 /// Bytes a second that a copy between backends must make on average; slower, it would hold its connections for days.
 const SLOWEST_COPY: u64 = 64 << 10;
 
-/// A pooled HTTP client for all backends.
+/// An HTTP client for all backends, whose connections wait in the pool of each.
 pub struct Client {
-    pub(super) connector: Connector,
+    pub(super) connector: TransportConnector,
     /// Buckets seen lately at their backends, and those seen to keep versions there.
     pub(super) seen: Cache<(BackendId, PhysicalBucket), ()>,
     pub(super) versioned: Cache<(BackendId, PhysicalBucket), ()>,
@@ -67,11 +67,11 @@ impl UpstreamAnswer {
 }
 
 impl Client {
-    /// A client with a pool of its own.
+    /// A client that has connected to nothing yet.
     pub fn new(settings: &UpstreamSettings) -> Self {
         let seen = || Cache::builder().max_capacity(SEEN_BUCKETS).time_to_live(SEEN_FOR).build();
         Self {
-            connector: Connector::new(Some(ConnectorOptions::new(settings.pool_size))),
+            connector: TransportConnector::new(None),
             seen: seen(),
             versioned: seen(),
             answer_timeout: settings.read_timeout * 2,
@@ -250,8 +250,8 @@ impl Client {
     }
 
     async fn connect(&self, backend: &UpstreamBackend) -> Result<Exchange<'_>, UpstreamError> {
-        let peer = backend.peer(Instant::now()).ok_or(UpstreamError::OutOfService)?;
-        let connected = self.exchange(peer).await;
+        let address = backend.admit(Instant::now()).ok_or(UpstreamError::OutOfService)?;
+        let connected = self.exchange(backend, address).await;
         connected.inspect_err(|_| backend.report(Outcome::Failed, Instant::now()))
     }
 }

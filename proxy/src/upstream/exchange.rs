@@ -1,14 +1,10 @@
 //! One request and its answer as it streams in, on a pooled connection.
-use super::{Client, UpstreamError};
+use super::{Client, UpstreamBackend, UpstreamError, pool::Pool};
 use bytes::{Bytes, BytesMut};
 use http::StatusCode;
-use pingora_core::{
-    ErrorType,
-    protocols::http::v1::client::HttpSession,
-    upstreams::peer::{HttpPeer, Peer},
-};
+use pingora_core::{ErrorType, protocols::http::v1::client::HttpSession};
 use pingora_http::{RequestHeader, ResponseHeader};
-use std::{future::Future, time::Duration};
+use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
 /// Informational answers taken before the real one.
 const MAX_INFORMATIONAL: usize = 8;
@@ -17,26 +13,36 @@ const MAX_INFORMATIONAL: usize = 8;
 pub struct Exchange<'c> {
     client: &'c Client,
     session: HttpSession,
-    peer: Box<HttpPeer>,
+    pool: Arc<Pool>,
+    address: SocketAddr,
     reused: bool,
 }
 
 impl Client {
-    /// Connects, or takes a connection from the pool.
+    /// Connects to the backend's address, or takes a connection from the pool.
     ///
     /// # Errors
     /// [`UpstreamError::Unreachable`].
-    pub async fn exchange(&self, peer: Box<HttpPeer>) -> Result<Exchange<'_>, UpstreamError> {
-        let (mut session, reused) = match self.connector.reused_http_session(&*peer).await {
-            Some(session) => (session, true),
+    pub async fn exchange(
+        &self,
+        backend: &UpstreamBackend,
+        address: SocketAddr,
+    ) -> Result<Exchange<'_>, UpstreamError> {
+        let pool = backend.pool().clone();
+        let idle = pool.take(address);
+        let reused = idle.is_some();
+        let stream = match idle {
+            Some(stream) => stream,
             None => {
                 // On the heap, so that not every request's future is as large as a TLS handshake.
-                let connected = Box::pin(self.connector.get_http_session(&*peer)).await;
+                let peer = backend.peer_at(address);
+                let connected = Box::pin(self.connector.new_stream(&*peer)).await;
                 connected.map_err(|error| UpstreamError::Unreachable(error.etype().as_str().to_owned()))?
             }
         };
-        (session.read_timeout, session.write_timeout) = (peer.options.read_timeout, peer.options.write_timeout);
-        Ok(Exchange { client: self, session, peer, reused })
+        let mut session = HttpSession::new(stream);
+        (session.read_timeout, session.write_timeout) = backend.timeouts();
+        Ok(Exchange { client: self, session, pool, address, reused })
     }
 }
 
@@ -63,9 +69,8 @@ impl Exchange<'_> {
             session.write_body(body).await.map_err(broken)?;
         }
         session.finish_body().await.map_err(broken)?;
-        let Some(limit) = self.peer.options.read_timeout else { return read_head(session).await };
         // One timer for all of the head in the place of one for each read.
-        session.read_timeout = None;
+        let Some(limit) = session.read_timeout.take() else { return read_head(session).await };
         within(limit, read_head(session)).await?;
         session.read_timeout = Some(limit);
         Ok(())
@@ -108,7 +113,10 @@ impl Exchange<'_> {
     /// Pools the connection again, where its answer was read to the end.
     pub async fn end(mut self) {
         if self.session.is_body_done() {
-            self.client.connector.release_http_session(self.session, &*self.peer, self.peer.idle_timeout()).await;
+            self.session.respect_keepalive();
+            if let Some(stream) = self.session.reuse().await {
+                self.pool.put(stream, self.address);
+            }
         }
     }
 }

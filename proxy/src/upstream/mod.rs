@@ -5,6 +5,7 @@ mod client;
 mod discovery;
 mod error;
 mod exchange;
+mod pool;
 mod request;
 mod signer;
 mod standing;
