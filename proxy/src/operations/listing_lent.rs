@@ -85,7 +85,7 @@ impl Position {
 }
 
 /// The common prefix that a key falls under, if any.
-fn group_of<'k>(asked: &ListParameters, key: &'k str) -> Option<&'k str> {
+pub(super) fn group_of<'k>(asked: &ListParameters, key: &'k str) -> Option<&'k str> {
     let delimiter = asked.delimiter.as_deref()?;
     let rest = key.strip_prefix(asked.prefix.as_str())?;
     let at = rest.find(delimiter)?;

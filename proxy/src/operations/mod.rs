@@ -28,6 +28,7 @@ mod upload_checksum;
 mod upload_id;
 mod versioning;
 mod versions;
+mod versions_on_record;
 
 use crate::{admit::Admitted, answer::Answer, gateway::Gateway, refusal::Refusal, upstream::UpstreamError};
 use bytes::Bytes;

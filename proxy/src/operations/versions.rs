@@ -1,5 +1,5 @@
 //! ListObjectVersions: asked of the home, and rendered anew in the client's terms. In a bucket that has never kept
-//! versions each object is its own `null` version.
+//! versions each object is its own `null` version. While the home is away, `versions_on_record` and `listing_replica` answer.
 //! Source: Amazon S3 API Reference, "ListObjectVersions".
 use super::{
     buckets::owner,
@@ -27,10 +27,10 @@ const SEEK_PAGES: u32 = 10;
 
 /// What a client asks for; the key marker stands where ListObjects has its marker.
 #[derive(Debug, PartialEq, Eq)]
-struct Asked {
-    objects: ListParameters,
+pub(super) struct Asked {
+    pub(super) objects: ListParameters,
     /// The version of that key after which the page begins; `None`: behind all of them.
-    version_id_marker: Option<VersionId>,
+    pub(super) version_id_marker: Option<VersionId>,
 }
 
 impl Asked {
@@ -84,11 +84,11 @@ impl Asked {
 
 /// A page of versions; names are decoded.
 #[derive(Debug, Default)]
-struct VersionPage {
-    entries: Vec<VersionEntry>,
-    common_prefixes: Vec<String>,
+pub(super) struct VersionPage {
+    pub(super) entries: Vec<VersionEntry>,
+    pub(super) common_prefixes: Vec<String>,
     /// The key or group after which the next page begins, and the version of the key.
-    next: Option<(String, Option<String>)>,
+    pub(super) next: Option<(String, Option<String>)>,
 }
 
 impl VersionPage {
@@ -128,16 +128,32 @@ impl Gateway {
         let routed = admitted.routed()?;
         let versioned = routed.route.versioning.is_set();
         let asked = Asked::parse(&admitted.request, versioned)?;
-        let page = match versioned {
-            true if asked.objects.max_keys == 0 => VersionPage::default(),
-            true => match self.behind_null_marker(routed, &asked).await? {
-                Some(page) => page,
-                None => self.versions_at_home(routed, &asked).await?,
+        let listed = match versioned {
+            true => self.version_page(routed, &asked).await,
+            false => self.list_page(routed, &asked.objects, None).await.map(VersionPage::of_objects),
+        };
+        let page = match listed {
+            Err(Refusal::Upstream(loss)) if loss.is_outage() => match versioned {
+                true => Box::pin(self.versions_on_record(routed, &asked, loss)).await?,
+                false => {
+                    let page = Box::pin(self.list_at_replica(routed, &asked.objects, None, loss)).await?;
+                    VersionPage::of_objects(page)
+                }
             },
-            false => VersionPage::of_objects(self.list_page(routed, &asked.objects, None).await?),
+            page => page?,
         };
         let result = render(admitted.bucket()?.as_str(), asked, page);
         Ok(Answer::xml(ListVersionsResult { owner: Some(owner(&admitted.tenant)), ..result }.render()))
+    }
+
+    async fn version_page(&self, routed: &Routed, asked: &Asked) -> Result<VersionPage, Refusal> {
+        if asked.objects.max_keys == 0 {
+            return Ok(VersionPage::default());
+        }
+        match self.behind_null_marker(routed, asked).await? {
+            Some(page) => Ok(page),
+            None => self.versions_at_home(routed, asked).await,
+        }
     }
 
     /// The delete marker that stands where a read has found no object: the version that is named, else the current one.

@@ -61,6 +61,25 @@ impl Metadata {
         self.db.read(query.fetch_all(self.db.pool())).await?.iter().map(parse).collect()
     }
 
+    /// What one backend holds of the keys from `first` to `last`, by key in byte order and the newest version first, at
+    /// most `limit` of them; of the first key only the versions before `position`.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn version_copies_between(
+        &self,
+        bucket: &BucketId,
+        backend: &BackendId,
+        (first, position): (&[u8], i64),
+        last: &[u8],
+        limit: u32,
+    ) -> Result<Vec<(ObjectKey, VersionCopy)>, StoreError> {
+        let query = sqlx::query(sql::VERSION_COPIES_BETWEEN).bind(bucket.as_str()).bind(backend.as_str());
+        let query = query.bind(first).bind(last).bind(position).bind(i64::from(limit));
+        let rows = self.db.read(query.fetch_all(self.db.pool())).await?;
+        rows.iter().map(|row| Ok((row.key()?, parse(row)?))).collect()
+    }
+
     /// The copies of one version, by backend.
     ///
     /// # Errors

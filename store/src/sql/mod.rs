@@ -128,6 +128,7 @@ statements! {
     UPLOADS = "uploads.sql";
     UPLOADS_DELETE_ALL = "uploads_delete_all.sql";
     VERSION_COPIES = "version_copies.sql";
+    VERSION_COPIES_BETWEEN = "version_copies_between.sql";
     VERSION_COPIES_COUNT = "version_copies_count.sql";
     VERSION_COPIES_CURRENT = "version_copies_current.sql";
     VERSION_COPIES_DELETE_ON = "version_copies_delete_on.sql";

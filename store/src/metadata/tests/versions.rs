@@ -45,6 +45,21 @@ pub(super) async fn versions_are_mapped_in_their_order(f: Fixture) {
         assert!(m.count_version_copies(bucket, &other).await.unwrap().is_empty());
     }
 
+    let other = object("b");
+    m.put_version_copy(bucket, &other, &copy(&route, 1, "c", 1)).await.unwrap();
+    for (first, position, last, limit, want) in [
+        ("", i64::MAX, "\u{10ffff}", 10, &["c", "A", "null", "a"][..]),
+        ("", i64::MAX, "\u{10ffff}", 2, &["c", "A"]),
+        ("ä\u{0}b", 2, "\u{10ffff}", 10, &["a"]),
+        ("a", 0, "b", 10, &["c"]),
+        ("b\u{0}", i64::MAX, "c", 10, &[]),
+    ] {
+        let found = m.version_copies_between(bucket, near, (first.as_bytes(), position), last.as_bytes(), limit).await;
+        let copies: Vec<VersionCopy> = found.unwrap().into_iter().map(|(_, copy)| copy).collect();
+        assert_eq!(ids(&copies), want, "{first:?} {position} {last:?}");
+    }
+    m.delete_version_copy(bucket, &other, &copy(&route, 1, "c", 1)).await.unwrap();
+
     // The home's `null` was replaced: one row, now the current one.
     let replaced = VersionCopy { version: version("new"), home_etag: "h2".into(), ..copy(&route, 1, "null", 4) };
     m.put_version_copy(bucket, &key, &replaced).await.unwrap();
