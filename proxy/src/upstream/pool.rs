@@ -121,7 +121,7 @@ mod tests {
                 accepted.write_all(b"HTTP/1.1 408 Request Timeout\r\n").await.expect("written");
             }
             // Until the end or the bytes have arrived.
-            stream.read(&mut [0; 1]).await.expect("readable");
+            let _ = stream.read(&mut [0; 1]).await.expect("readable");
             pool.put(stream, address);
             assert!(pool.take(address).is_none(), "closed: {is_closed}");
         }
