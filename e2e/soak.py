@@ -27,6 +27,10 @@ COUNT = 3
 LIBFAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
 DISK = 1536
 """MiB that the embedded server has, where a file system of its own is permitted."""
+WEIGHTS = {"kill": 4, "stop": 2}
+"""How often a kind comes, against 1 of the others."""
+LASTS = {"cut": (0, 0), "freeze": (15, 50)}
+"""Seconds, against 0.5 to 8 of the others."""
 BUCKETS = {"rgw-first": (HOME, REPLICA), "embedded-first": (REPLICA, HOME)}
 
 
@@ -46,9 +50,10 @@ def make_schedule(seed: int, seconds: float, kinds: dict[str, list[str]]) -> lis
     source, faults, at = random.Random(seed), [], 3.0
     busy: dict[str, float] = {}
     while at < seconds - 2:
-        kind = source.choice(sorted(kinds))
+        names = sorted(kinds)
+        [kind] = source.choices(names, [WEIGHTS.get(name, 1) for name in names])
         target = source.choice(kinds[kind])
-        lasts = min(0.0 if kind == "cut" else source.uniform(0.5, 8.0), seconds - at - 1)
+        lasts = min(source.uniform(*LASTS.get(kind, (0.5, 8.0))), seconds - at - 1)
         busy = {part: end for part, end in busy.items() if end > at}
         if len(busy) < 2 and part_of(target) not in busy:
             skew = source.choice([-1, 1]) * source.randint(2, 240) if kind == "skew" else 0
@@ -170,7 +175,7 @@ class Deployment(Gateway):
 
     # Faults --------------------------------------------------------------------------------------------------------
 
-    def kinds(self, forget: bool) -> dict[str, list[str]]:
+    def kinds(self, forget: bool, freeze: bool) -> dict[str, list[str]]:
         """What can be done here, and to which parts."""
         ours = [f"{role}-{n}" for role in ("proxy", "worker") for n in range(COUNT)]
         links = [f"link-{name}" for name in self.linked if name != DENIED]
@@ -183,6 +188,8 @@ class Deployment(Gateway):
             kinds["disk full"] = [REPLICA]
         if LIBFAKETIME.exists():
             kinds["skew"] = ours
+        if freeze:
+            kinds["freeze"] = ours
         if forget:
             kinds["forget"] = ["redis"]
         return kinds
@@ -192,7 +199,7 @@ class Deployment(Gateway):
         match fault.kind:
             case "kill":
                 self.parts[name].stop(signal.SIGKILL)
-            case "stop":
+            case "stop" | "freeze":
                 os.kill(self.parts[name].pid, signal.SIGSTOP)
             case "cut":
                 self.set_link(name, f"cut {fault.at}")
@@ -213,7 +220,7 @@ class Deployment(Gateway):
         match fault.kind:
             case "kill" | "forget":
                 self.parts[name].start()
-            case "stop":
+            case "stop" | "freeze":
                 os.kill(self.parts[name].pid, signal.SIGCONT)
             case "cut" | "slow" | "stall":
                 self.set_link(name, "open")
@@ -290,7 +297,7 @@ def soak(folder: Path, seconds: float, seed: int, forget: bool = False, clients:
         runs = {}
         for n, (bucket, places) in enumerate(BUCKETS.items()):
             runs[bucket] = deployment.soak(bucket, folder, *options, "--location", ",".join(places), "--seed", seed + n).start()
-        faults = make_schedule(seed, seconds, deployment.kinds(forget))
+        faults = make_schedule(seed, seconds, deployment.kinds(forget, freeze=seconds >= 300))
         carry_out(deployment, faults, log, seconds, lambda: [process.must_live() for process in runs.values()])
         # What ran out of attempts while a backend was away is driven again by the operator.
         until(lambda: deployment.call("POST", "/v1/jobs/redrive", {"all": True}) is not None, "the dead letters are driven again", 60)

@@ -160,7 +160,7 @@ impl Client {
             self.load.ledger.end(&ends).await?;
             let history = self.histories.entry(write.key.clone()).or_default();
             history.end(&write.effect, outcome);
-            self.load.tally.count(write.how.name(), answered(outcome));
+            self.load.tally.count(write.how.name(), answered(outcome, &why));
             if write.how == How::PutIfAbsent && tried == 0 {
                 self.judge_condition(&write.key, before.as_ref(), outcome, &why);
             }
@@ -258,7 +258,7 @@ impl Client {
         let s3 = self.next();
         let answer = s3::read(&s3, &self.load.bucket, key, range).await;
         self.load.tally.count(if range.is_some() { "get range" } else { "get" }, answer.answered());
-        let Answer::Done((read, is_marked)) = answer else { return };
+        let Answer::Done((read, is_marked)) = answer else { return tokio::time::sleep(FIRST_PAUSE).await };
         let untouched = History::default();
         let verdict = self.histories.get(key).unwrap_or(&untouched).judge(self.load.seed, seen(&read));
         if is_marked {
@@ -281,7 +281,7 @@ impl Client {
         let prefix = format!("{}c{}/", self.load.prefix, self.number);
         let listed = s3::list(&s3, &self.load.bucket, &prefix).await;
         self.load.tally.count("list", listed.answered());
-        let Answer::Done(listed) = listed else { return };
+        let Answer::Done(listed) = listed else { return tokio::time::sleep(FIRST_PAUSE).await };
         for (key, history) in &self.histories {
             let (Some(exact), tally) = (history.exact(), &self.load.tally) else { continue };
             match (exact, listed.get(key)) {
@@ -323,10 +323,10 @@ pub fn describe(read: &Read) -> String {
     }
 }
 
-fn answered(outcome: Outcome) -> Answered {
+fn answered(outcome: Outcome, why: &str) -> Answered<'_> {
     match outcome {
         Outcome::Acknowledged => Answered::Yes,
         Outcome::Refused => Answered::Refused,
-        Outcome::Unknown => Answered::No,
+        Outcome::Unknown => Answered::No(why),
     }
 }

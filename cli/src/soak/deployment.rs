@@ -5,10 +5,16 @@ use crate::{
     failure::{During, Failure},
 };
 use http::Method;
+use s3gateway_s3::uri;
 use serde::{Deserialize, de::DeserializeOwned};
-use std::time::{Duration, Instant};
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
 
 const POLL: Duration = Duration::from_millis(250);
+/// Keys that are asked about between two looks at the queue.
+const AT_ONCE: usize = 200;
 /// The admin API may be away for a moment after what was done to the deployment.
 const ASK_WITHIN: Duration = Duration::from_secs(60);
 
@@ -20,6 +26,11 @@ pub struct Deployment {
     pub tenant: String,
     /// All backends.
     pub backends: Vec<BackendKey>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Copies {
+    state: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -60,22 +71,47 @@ struct Verdict {
 }
 
 impl Deployment {
-    /// Waits until no key is dirty; how long that took, or what was left.
+    /// Waits until none of these keys is dirty; how long that took. Other keys of the deployment may be.
     ///
     /// # Errors
-    /// What the queue held last, or why it could not be asked.
-    pub async fn converged(&self, within: Duration) -> Result<Duration, String> {
+    /// What was left, or why the queue could not be asked.
+    pub async fn converged(
+        &self,
+        bucket: &str,
+        keys: impl Iterator<Item = &String>,
+        within: Duration,
+    ) -> Result<Duration, String> {
         let began = Instant::now();
+        let mut dirty: VecDeque<&String> = keys.collect();
         loop {
             let left = match self.get::<Depth>("/v1/jobs/depth").await {
                 Ok(Depth { dirty: 0, .. }) => return Ok(began.elapsed()),
-                Ok(depth) => format!("{} keys are dirty, {} of them given up", depth.dirty, depth.dead),
+                Ok(depth) => {
+                    self.drop_clean(bucket, &mut dirty).await;
+                    format!("{} keys of the run are dirty, {} of all given up", dirty.len(), depth.dead)
+                }
                 Err(failure) => failure.message,
             };
+            if dirty.is_empty() {
+                return Ok(began.elapsed());
+            }
             if began.elapsed() >= within {
                 return Err(left);
             }
             tokio::time::sleep(POLL).await;
+        }
+    }
+
+    /// Nobody writes the keys any more: one that was seen clean stays so.
+    async fn drop_clean(&self, bucket: &str, dirty: &mut VecDeque<&String>) {
+        for _ in 0..dirty.len().min(AT_ONCE) {
+            let Some(key) = dirty.pop_front() else { return };
+            let of_key =
+                format!("/v1/tenants/{}/buckets/{bucket}/copies?key={}", self.tenant, uri::encode(key.as_bytes()));
+            let is_clean = self.get::<Copies>(&of_key).await.is_ok_and(|copies| copies.state == "clean");
+            if !is_clean {
+                dirty.push_back(key);
+            }
         }
     }
 

@@ -73,8 +73,8 @@ async fn soak(options: &SoakOptions, target: Target) -> Result<Report, Failure> 
     let load = began.elapsed();
     let ledger = ledger::replay(&options.ledger)?;
     let deployment = Deployment { admin: target.admin, tenant: target.tenant, backends: target.backends };
-    eprintln!("the load is over; waiting until no key is dirty");
-    let converged = deployment.converged(options.converge_within).await;
+    eprintln!("the load is over; waiting until none of its keys is dirty");
+    let converged = deployment.converged(&ledger.run.bucket, ledger.keys.keys(), options.converge_within).await;
     if let Err(left) = &converged {
         tally.find(Finding::NotConverged, &ledger.run.bucket, left.clone());
     }

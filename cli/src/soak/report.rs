@@ -17,6 +17,7 @@ pub struct Report {
     /// Requests of all kinds.
     operations: u64,
     by_operation: BTreeMap<&'static str, Count>,
+    unanswered: BTreeMap<String, u64>,
     /// Of the ledger.
     writes_begun: u64,
     writes_acknowledged: u64,
@@ -50,6 +51,7 @@ impl Report {
             operations: counts.operations.values().map(all).sum(),
             findings: Finding::ALL.into_iter().map(found).collect(),
             by_operation: counts.operations,
+            unanswered: counts.unanswered,
             writes_begun: ledger.begun,
             writes_acknowledged: ledger.acknowledged,
             writes_unknown: ledger.unknown,
@@ -71,7 +73,7 @@ impl Report {
     pub fn render(&self) -> String {
         let mut text = String::new();
         let mut line = |name: &str, value: String| {
-            let _ = writeln!(text, "{name:28} {value}");
+            let _ = writeln!(text, "{name:48} {value}");
         };
         line("seed", self.seed.to_string());
         line("bucket, keys under", format!("{}, {}", self.bucket, self.prefix));
@@ -79,6 +81,9 @@ impl Report {
         for (name, count) in &self.by_operation {
             let Count { answered, refused, unanswered } = count;
             line(&format!("  {name}"), format!("{answered} answered, {refused} refused, {unanswered} not answered"));
+        }
+        for (why, count) in &self.unanswered {
+            line(&format!("  not answered: {why}"), count.to_string());
         }
         let of_ledger = format!(
             "{} begun, {} acknowledged, {} not answered, to {} keys",

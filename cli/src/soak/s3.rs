@@ -40,11 +40,11 @@ pub enum Answer<T> {
 
 impl<T> Answer<T> {
     /// For the counts.
-    pub fn answered(&self) -> Answered {
+    pub fn answered(&self) -> Answered<'_> {
         match self {
             Self::Done(_) => Answered::Yes,
             Self::Refused { .. } => Answered::Refused,
-            Self::Unanswered(_) => Answered::No,
+            Self::Unanswered(why) => Answered::No(why),
         }
     }
 }

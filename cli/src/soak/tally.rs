@@ -67,13 +67,13 @@ impl fmt::Display for Finding {
 
 /// How an operation was answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answered {
+pub enum Answered<'a> {
     /// With success, or as S3 answers a key that is not there.
     Yes,
     /// With a refusal.
     Refused,
-    /// Not, or with a server's error.
-    No,
+    /// Not, or with a server's error: this one.
+    No(&'a str),
 }
 
 /// Of one kind of operation.
@@ -105,6 +105,8 @@ pub struct Evidence {
 pub struct Counts {
     /// By operation.
     pub operations: BTreeMap<&'static str, Count>,
+    /// Why requests were not answered, or with what error.
+    pub unanswered: BTreeMap<String, u64>,
     /// By finding; those that are not in it are zero.
     pub findings: BTreeMap<Finding, u64>,
     /// The first findings.
@@ -127,13 +129,16 @@ impl Tally {
     }
 
     /// One operation has ended.
-    pub fn count(&self, operation: &'static str, answered: Answered) {
+    pub fn count(&self, operation: &'static str, answered: Answered<'_>) {
         let counts = &mut self.counts.lock().0;
         let count = counts.operations.entry(operation).or_default();
         match answered {
             Answered::Yes => count.answered += 1,
             Answered::Refused => count.refused += 1,
-            Answered::No => count.unanswered += 1,
+            Answered::No(why) => {
+                count.unanswered += 1;
+                *counts.unanswered.entry(why.to_owned()).or_default() += 1;
+            }
         }
     }
 
