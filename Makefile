@@ -1,6 +1,6 @@
-# `make dev` tries everything on this machine, `make test` proves it, `make conformance` holds it against S3's documentation, `make bench`
-# measures it, `make lint` reads it.
-.PHONY: dev build-needs test fuzz conformance bench lint
+# `make dev` tries everything on this machine, `make test` proves it, `make conformance` holds it against S3's documentation, `make soak` does
+# everything to it for an hour, `make bench` measures it, `make lint` reads it.
+.PHONY: dev build-needs test fuzz conformance soak bench lint
 
 dev: build-needs
 	cargo run --release -- dev
@@ -35,6 +35,15 @@ conformance: build-needs
 	e2e/setup.sh
 	cargo build -p s3gateway-cli -p s3gateway-e2e
 	cd e2e && .venv/bin/python -m conformance $(ARGS)
+
+# Three proxies and three workers under load while everything is done to them, see docs/replication/soak.md. SEED=7 repeats a schedule.
+soak: SECONDS = 3600
+soak: FOLDER = target/soak-$(shell date -u +%Y%m%dT%H%M%SZ)
+soak: build-needs
+	e2e/setup.sh
+	cargo build -p s3gateway-cli
+	cargo build -p s3gateway-embedded --example serve
+	PATH=$$PATH:/usr/local/sbin:/usr/sbin:/sbin e2e/.venv/bin/python e2e/soak.py --seconds $(SECONDS) --folder $(FOLDER) $(if $(SEED),--seed $(SEED)) $(FORGET)
 
 bench: build-needs
 	bench/run

@@ -55,12 +55,12 @@ class Postgres:
 
 
 class Redis:
-    """One Redis with an append-only file that is synced before each answer, so that nothing acknowledged is lost."""
+    """One Redis with an append-only file that is synced before each answer, unless told otherwise, so that nothing acknowledged is lost."""
 
-    def __init__(self):
+    def __init__(self, fsync: str = "always"):
         self.folder = Folder("redis")
         self.port = pick_port()
-        argv = ["redis-server", "--bind", "127.0.0.1", "--port", self.port, "--dir", self.folder.path, "--save", "", "--appendonly", "yes", "--appendfsync", "always"]
+        argv = ["redis-server", "--bind", "127.0.0.1", "--port", self.port, "--dir", self.folder.path, "--save", "", "--appendonly", "yes", "--appendfsync", fsync]
         self.process = Process("redis", argv, self.folder.path)
         self.url = f"redis://127.0.0.1:{self.port}"
 

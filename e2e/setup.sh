@@ -29,6 +29,7 @@ s3cmd s3cmd
 restic restic
 openssl openssl
 util-linux setpriv
+faketime faketime
 COMMANDS
   ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || echo postgresql
   python3 -c 'import ensurepip, venv' 2>/dev/null || echo python3-venv

@@ -1,5 +1,5 @@
 //! The command line.
-use crate::{admin::AdminCommand, dev::DevOptions, processes::ConfigFile};
+use crate::{admin::AdminCommand, dev::DevOptions, processes::ConfigFile, soak::SoakOptions};
 use clap::{Parser, Subcommand};
 
 /// One S3 endpoint in front of many S3-compatible stores.
@@ -26,6 +26,8 @@ pub enum Command {
     CheckConfig(ConfigFile),
     /// Talk to a running gateway's admin API
     Admin(Box<AdminCommand>),
+    /// Write, read and delete through a gateway for a while, then prove at its backends that nothing was lost
+    Soak(Box<SoakOptions>),
 }
 
 #[cfg(test)]

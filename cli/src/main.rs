@@ -12,6 +12,7 @@ mod processes;
 mod runtime;
 mod serve;
 mod signals;
+mod soak;
 
 use arguments::{Arguments, Command};
 use clap::Parser;
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
         Command::CheckConfig(from) => processes::check_config(&from),
         Command::Dev(options) => dev::run(&options),
         Command::Admin(command) => admin::run(*command),
+        Command::Soak(options) => soak::run(&options),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -7,7 +7,7 @@ mod trust;
 
 use crate::{admin_file::AdminFile, failure::Failure, runtime};
 use clap::Args;
-use client::Client;
+pub use client::Client;
 use commands::Noun;
 use s3gateway_config::Secret;
 use std::path::{Path, PathBuf};
