@@ -5,9 +5,11 @@ use crate::backoff::decide_delay;
 use crate::claim::Claim;
 use crate::clock::millis;
 use crate::converge::{ConvergeError, Converged, Converger};
+use crate::drain::Drainer;
 use crate::metrics::{Metrics, Outcome};
 use crate::recover::Recoverer;
 use crate::retire::Retirer;
+use crate::review::Reviewer;
 use crate::settings::WorkerSettings;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -51,6 +53,8 @@ pub struct Worker {
     shared: Arc<Shared>,
     retirer: Retirer,
     recoverer: Recoverer,
+    reviewer: Reviewer,
+    drainer: Drainer,
 }
 
 struct Shared {
@@ -80,20 +84,29 @@ impl Worker {
         let converger = Converger::new(metadata.clone(), backends.clone(), settings.clone(), metrics.clone());
         let WorkerSettings { abandoned_after, lease, .. } = settings;
         let recoverer = Recoverer { metadata: metadata.clone(), backends: backends.clone(), abandoned_after, lease };
+        let reviewer = Reviewer { metadata: metadata.clone() };
+        let drainer = Drainer {
+            metadata: metadata.clone(),
+            queue: queue.clone(),
+            backends: backends.clone(),
+            metrics: metrics.clone(),
+            lease,
+        };
         let retirer = Retirer { metadata, backends, metrics: metrics.clone(), lease };
         let shared = Shared { queue, converger, settings, metrics, consumer, jitter: Mutex::new(rng) };
-        Ok(Self { shared: Arc::new(shared), retirer, recoverer })
+        Ok(Self { shared: Arc::new(shared), retirer, recoverer, reviewer, drainer })
     }
 
     /// Works until `stop`, then drains.
     pub async fn run(self, stop: CancellationToken) {
-        let Self { shared, retirer, recoverer } = self;
+        let Self { shared, retirer, recoverer, reviewer, drainer } = self;
         info!(consumer = shared.consumer, concurrency = shared.settings.concurrency, "worker started");
         tokio::join!(
             shared.clone().work(&stop),
             shared.converger.backends.follow(&stop),
             shared.keep_house(&stop),
             keep_buckets(&retirer, &recoverer, shared.settings.retire_interval, &stop),
+            keep_placements(&reviewer, &drainer, shared.settings.retire_interval, &stop),
         );
         info!("worker stopped");
     }
@@ -314,6 +327,21 @@ async fn keep_buckets(retirer: &Retirer, recoverer: &Recoverer, interval: Durati
         let round = async {
             recoverer.round(SystemTime::now(), stop).await;
             retirer.round(SystemTime::now(), stop).await;
+        };
+        tokio::select! {
+            () = round => {}
+            () = stop.cancelled() => return,
+        }
+        let _ = tokio::time::timeout(interval, stop.cancelled()).await;
+    }
+}
+
+/// Has placements follow policies and backends, and drains what has left them.
+async fn keep_placements(reviewer: &Reviewer, drainer: &Drainer, interval: Duration, stop: &CancellationToken) {
+    while !stop.is_cancelled() {
+        let round = async {
+            reviewer.round(stop).await;
+            drainer.round(stop).await;
         };
         tokio::select! {
             () = round => {}

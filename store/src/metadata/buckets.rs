@@ -3,7 +3,7 @@
 use super::db::{Columns, now, render_json, write};
 use super::routes::route_in;
 use super::{Metadata, feed};
-use crate::{Begun, BucketId, Change, Millis, NewBucket, RetiringBucket, StoreError, TenantId, names, sql};
+use crate::{Begun, BucketId, Change, DrainState, Millis, NewBucket, RetiringBucket, StoreError, TenantId, names, sql};
 use s3gateway_config::{BackendId, Place, ResidencyPolicy};
 use s3gateway_s3::{LogicalBucket, PhysicalBucket, Versioning};
 use sqlx::AnyConnection;
@@ -14,11 +14,11 @@ use uuid::Uuid;
 const MOST_NAMES: u32 = 10_000;
 
 /// A bucket as a transition finds it.
-struct Found {
-    tenant: TenantId,
-    name: String,
-    state: String,
-    home: BackendId,
+pub(super) struct Found {
+    pub(super) tenant: TenantId,
+    pub(super) name: String,
+    pub(super) state: String,
+    pub(super) home: BackendId,
 }
 
 impl Metadata {
@@ -176,6 +176,8 @@ impl Metadata {
             }
             sqlx::query(sql::COPIES_DELETE_ON).bind(id).bind(backend).execute(&mut *tx).await?;
             sqlx::query(sql::VERSION_COPIES_DELETE_ON).bind(id).bind(backend).execute(&mut *tx).await?;
+            let query = sqlx::query(sql::DRAIN_END).bind(id).bind(backend);
+            query.bind(DrainState::Gone.as_str()).bind(now()).execute(&mut *tx).await?;
             sqlx::query(sql::BUCKET_DELETE_IF_UNMAPPED).bind(id).execute(&mut *tx).await?;
             feed::append(tx, &Change::Bucket(found.tenant, found.name)).await
         })
@@ -207,7 +209,7 @@ impl Metadata {
         self.raise_name(bucket, backend, Some(seen)).await
     }
 
-    /// Replaces a bucket's own residency policy.
+    /// Replaces a bucket's own residency policy; its placement is reviewed.
     ///
     /// # Errors
     /// `NotFound`.
@@ -218,6 +220,7 @@ impl Metadata {
             let found = find(tx, bucket).await?;
             let query = sqlx::query(sql::BUCKET_SET_POLICY).bind(bucket.as_str()).bind(policy.as_str());
             query.execute(&mut *tx).await?;
+            sqlx::query(sql::REVIEW_BUCKET).bind(bucket.as_str()).bind(now()).execute(&mut *tx).await?;
             feed::append(tx, &Change::Bucket(found.tenant, found.name)).await
         })
     }
@@ -345,6 +348,9 @@ async fn insert_bucket(tx: &mut AnyConnection, bucket: &NewBucket) -> Result<Buc
     let home = bucket.placement.first().ok_or_else(|| StoreError::Invalid("placement: empty".into()))?;
     let mut mappings = Vec::with_capacity(bucket.placement.len());
     for backend in &bucket.placement {
+        if sqlx::query(sql::RETIREMENT_OF).bind(backend.as_str()).fetch_optional(&mut *tx).await?.is_some() {
+            return Err(StoreError::Invalid(format!("placement: backend {backend} is being retired")));
+        }
         mappings.push((backend, free_name(tx, &bucket.tenant, &bucket.name, backend, 0).await?));
     }
     let query = sqlx::query(sql::BUCKET_INSERT).bind(id.as_str()).bind(bucket.tenant.as_str());
@@ -359,7 +365,7 @@ async fn insert_bucket(tx: &mut AnyConnection, bucket: &NewBucket) -> Result<Buc
 }
 
 /// The first name from `n` on that no bucket has on the backend.
-async fn free_name(
+pub(super) async fn free_name(
     tx: &mut AnyConnection,
     tenant: &TenantId,
     name: &LogicalBucket,
@@ -379,7 +385,7 @@ async fn free_name(
     Err(StoreError::Conflict("every name that could be given to the bucket"))
 }
 
-async fn find(tx: &mut AnyConnection, bucket: &BucketId) -> Result<Found, StoreError> {
+pub(super) async fn find(tx: &mut AnyConnection, bucket: &BucketId) -> Result<Found, StoreError> {
     let row = sqlx::query(sql::BUCKET_STATE).bind(bucket.as_str()).fetch_optional(tx).await?;
     let row = row.ok_or(StoreError::NotFound)?;
     Ok(Found {

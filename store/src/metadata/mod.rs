@@ -5,9 +5,12 @@ mod backends;
 mod buckets;
 mod checksums;
 pub(crate) mod db;
+mod drains;
 mod feed;
 mod migrations;
 mod objects;
+mod placement;
+mod retirements;
 mod routes;
 mod tenants;
 #[cfg(test)]

@@ -213,8 +213,9 @@ impl Converger {
         if self.known_buckets.contains_key(&known(remote, bucket)) {
             return Ok(bucket.clone());
         }
-        // A bucket that is being deleted must not rise again on a replica.
-        if self.metadata.route_by_id(&route.bucket).await?.is_none() {
+        // A bucket that is being deleted, or drained there, must not rise again on a replica.
+        let now = self.metadata.route_by_id(&route.bucket).await?;
+        if now.is_none_or(|now| !now.placement.contains(id)) {
             return Err(ConvergeError::Changed);
         }
         match remote.create_bucket(bucket).await? {

@@ -69,7 +69,7 @@ impl Converger {
             None => Vec::new(),
         };
         let mut remotes = Vec::new();
-        for id in &route.placement {
+        for id in route.placement.iter().chain(&route.draining) {
             remotes.push((id.clone(), self.backends.get(id).await?));
         }
         let place_of =
@@ -80,7 +80,8 @@ impl Converger {
                 residency::decide(&route.tenant_policy, &route.bucket_policy, &r.backend.place).is_ok()
             })
         };
-        let wanted = plan::decide_wanted(&route.placement, &route.home, decide_count(route, home), is_allowed);
+        let mut wanted = plan::decide_wanted(&route.placement, &route.home, decide_count(route, home), &is_allowed);
+        wanted.extend(route.draining.iter().map(|id| (id.clone(), plan::decide_drained(is_allowed(id)))));
         let observe = |(id, wanted): (BackendId, Wanted)| {
             let remote = place_of(&id).cloned();
             let recorded = recorded.iter().find(|copy| copy.backend == id).cloned();

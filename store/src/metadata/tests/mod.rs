@@ -5,6 +5,7 @@ mod checksums;
 mod concurrency;
 mod control;
 mod objects;
+mod placement;
 mod queue;
 mod server;
 mod tls;
@@ -193,6 +194,10 @@ suite! {
     objects::tags_uploads_and_copies_are_kept_by_bytes,
     objects::what_a_deleted_bucket_leaves_behind,
     objects::job_history_is_newest_first,
+    placement::a_replica_leaves_through_a_drain,
+    placement::a_drain_is_called_off,
+    placement::bad_placements_are_refused,
+    placement::reviews_come_due_and_end,
     versions::versions_are_mapped_in_their_order,
     versions::changes_of_tags_are_noted_until_they_are_old,
     versions::mapped_versions_go_with_their_replica,
