@@ -8,9 +8,11 @@ pub mod queue;
 pub mod secrets;
 mod sql;
 mod tls;
+mod walk;
 
 pub use error::StoreError;
 pub use metadata::Metadata;
 pub use model::*;
 pub use queue::{DirtyKey, Queue};
 pub use secrets::{KeyProvider, LocalKey, Sealer};
+pub use walk::*;
