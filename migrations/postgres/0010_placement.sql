@@ -5,14 +5,11 @@ alter table bucket_backends add constraint bucket_backends_state_check check (st
 
 -- locations: what an operator has placed the bucket in, comma-separated; empty: where it was created.
 -- review_due: since when a worker has to compare the placement with policies and backends; 0: it has.
--- fill_due: since when a walk over the bucket's keys is owed to a changed placement; 0: none is.
 -- leave_home: the home that policy forbids or that is being retired, so that another has to be promoted; empty: none.
 alter table buckets add column locations text not null default '';
 alter table buckets add column review_due bigint not null default 0;
-alter table buckets add column fill_due bigint not null default 0;
 alter table buckets add column leave_home text not null default '';
 create index buckets_to_review on buckets (review_due) where review_due > 0;
-create index buckets_to_fill on buckets (fill_due) where fill_due > 0;
 create index buckets_to_leave on buckets (leave_home) where leave_home <> '';
 
 -- Backends that no new placement may use.

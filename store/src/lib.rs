@@ -9,6 +9,7 @@ pub mod queue;
 pub mod secrets;
 mod sql;
 mod tls;
+mod walk;
 
 pub use error::StoreError;
 pub use metadata::Metadata;
@@ -16,3 +17,4 @@ pub use model::*;
 pub use placement::*;
 pub use queue::{DirtyKey, Queue};
 pub use secrets::{KeyProvider, LocalKey, Sealer};
+pub use walk::*;

@@ -136,10 +136,8 @@ pub fn render(shape: Shape, answer: &Value) -> String {
             ],
         ),
         Shape::Homes => {
-            let rows = table(
-                answer.get("buckets"),
-                &[("TENANT", "tenant"), ("BUCKET", "bucket"), ("HOME TO LEAVE", "home")],
-            );
+            let rows =
+                table(answer.get("buckets"), &[("TENANT", "tenant"), ("BUCKET", "bucket"), ("HOME TO LEAVE", "home")]);
             format!("{rows}{}", more(answer))
         }
         Shape::Names => {

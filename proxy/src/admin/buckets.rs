@@ -141,9 +141,8 @@ fn view(state: &Shared, tenant: &str, route: &Route, retirements: &[Retirement])
         })
     });
     let home = state.gateway.backends.get(&route.home);
-    let is_allowed = home.is_none_or(|home| {
-        residency::decide(&route.tenant_policy, &route.bucket_policy, home.place()).is_ok()
-    });
+    let is_allowed =
+        home.is_none_or(|home| residency::decide(&route.tenant_policy, &route.bucket_policy, home.place()).is_ok());
     let is_retired = retirements.iter().any(|retired| retired.backend == route.home);
     BucketView {
         name: route.name.as_str().to_owned(),

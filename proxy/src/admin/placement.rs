@@ -154,15 +154,14 @@ async fn decide(state: &Shared, route: &Route, locations: &[String]) -> Result<V
     }
     let (given, wanted) = (placement.len(), route.replica_count);
     if usize::try_from(wanted).unwrap_or(usize::MAX) > given {
-        return Err(refuse(format!("gives {given} backends for {wanted} copies: lower the bucket's replica count first")));
+        return Err(refuse(format!(
+            "gives {given} backends for {wanted} copies: lower the bucket's replica count first"
+        )));
     }
     Ok(placement)
 }
 
-pub(super) async fn drains(
-    State(state): State<Shared>,
-    Params(of): Params<OfDrains>,
-) -> Result<Json<Drains>, Problem> {
+pub(super) async fn drains(State(state): State<Shared>, Params(of): Params<OfDrains>) -> Result<Json<Drains>, Problem> {
     let limit = page(of.limit)?;
     let bucket = match (&of.tenant, &of.bucket) {
         (Some(tenant), Some(bucket)) => Some(resolve_bucket(&state, tenant, bucket).await?.1.bucket),
@@ -176,10 +175,7 @@ pub(super) async fn drains(
 }
 
 /// Buckets whose home policy forbids or is being retired.
-pub(super) async fn to_promote(
-    State(state): State<Shared>,
-    Params(of): Params<Page>,
-) -> Result<Json<Homes>, Problem> {
+pub(super) async fn to_promote(State(state): State<Shared>, Params(of): Params<Page>) -> Result<Json<Homes>, Problem> {
     let limit = page(of.limit)?;
     let after = of.after.as_deref();
     if after.is_some_and(|after| after.len() > 63 || !after.bytes().all(|b| b.is_ascii_graphic())) {

@@ -2,8 +2,11 @@
 //! Invariant: a physical name in `bucket_backends` belongs to one bucket of one tenant until its drop was confirmed.
 use super::db::{Columns, now, render_json, write};
 use super::routes::route_in;
-use super::{Metadata, feed};
-use crate::{Begun, BucketId, Change, DrainState, Millis, NewBucket, RetiringBucket, StoreError, TenantId, names, sql};
+use super::{Metadata, feed, walks};
+use crate::{
+    Begun, BucketId, Change, DrainState, Millis, NewBucket, NewWalk, RetiringBucket, StoreError, TenantId, WalkKind,
+    names, sql,
+};
 use s3gateway_config::{BackendId, Place, ResidencyPolicy};
 use s3gateway_s3::{LogicalBucket, PhysicalBucket, Versioning};
 use sqlx::AnyConnection;
@@ -19,6 +22,9 @@ pub(super) struct Found {
     pub(super) name: String,
     pub(super) state: String,
     pub(super) home: BackendId,
+    replica_count: u32,
+    /// Empty: it was never set.
+    versioning: String,
 }
 
 impl Metadata {
@@ -225,7 +231,7 @@ impl Metadata {
         })
     }
 
-    /// Sets how many copies a bucket's objects get, home included.
+    /// Sets how many copies a bucket's objects get, home included, and has them all looked at where that is a change.
     ///
     /// # Errors
     /// `NotFound`, `Invalid` for 0 or more than the placement has backends.
@@ -237,11 +243,15 @@ impl Metadata {
             if query.execute(&mut *tx).await?.rows_affected() == 0 {
                 return Err(StoreError::Invalid("replica count: from 1 to the number of places of the bucket".into()));
             }
+            if found.replica_count != count {
+                begin_backfill(tx, bucket, format!("the replica count was {} and is {count}", found.replica_count)).await?;
+            }
             feed::append(tx, &Change::Bucket(found.tenant, found.name)).await
         })
     }
 
-    /// Records what a bucket's home has been told about versions.
+    /// Records what a bucket's home has been told about versions. Where that is the first time, all keys are to be marked:
+    /// its objects are versions from now on, and replicas are to know them as such.
     ///
     /// # Errors
     /// `NotFound` unless it is in service.
@@ -253,6 +263,9 @@ impl Metadata {
             let query = query.bind(state.status().unwrap_or_default());
             if query.execute(&mut *tx).await?.rows_affected() == 0 {
                 return Err(StoreError::NotFound);
+            }
+            if found.versioning.is_empty() && state.is_set() {
+                begin_backfill(tx, bucket, "its objects are versions from now on".to_owned()).await?;
             }
             feed::append(tx, &Change::Bucket(found.tenant, found.name)).await
         })
@@ -385,6 +398,16 @@ pub(super) async fn free_name(
     Err(StoreError::Conflict("every name that could be given to the bucket"))
 }
 
+/// Has every key marked, once the caller's transaction can be seen.
+pub(super) async fn begin_backfill(
+    tx: &mut AnyConnection,
+    bucket: &BucketId,
+    reason: String,
+) -> Result<(), StoreError> {
+    let new = NewWalk { bucket: bucket.clone(), kind: WalkKind::Backfill, rate: 0, reason };
+    walks::begin(tx, &new).await.map(drop)
+}
+
 pub(super) async fn find(tx: &mut AnyConnection, bucket: &BucketId) -> Result<Found, StoreError> {
     let row = sqlx::query(sql::BUCKET_STATE).bind(bucket.as_str()).fetch_optional(tx).await?;
     let row = row.ok_or(StoreError::NotFound)?;
@@ -393,5 +416,7 @@ pub(super) async fn find(tx: &mut AnyConnection, bucket: &BucketId) -> Result<Fo
         name: row.text("name")?,
         state: row.text("state")?,
         home: row.backend("home")?,
+        replica_count: row.u32("replica_count")?,
+        versioning: row.text("versioning")?,
     })
 }

@@ -15,6 +15,7 @@ const POSTGRES: &Files = &[
     (6, "backend_probe", include_str!("../../../migrations/postgres/0006_backend_probe.sql")),
     (7, "version_copies", include_str!("../../../migrations/postgres/0007_version_copies.sql")),
     (8, "signature_v2", include_str!("../../../migrations/postgres/0008_signature_v2.sql")),
+    (9, "walks", include_str!("../../../migrations/postgres/0009_walks.sql")),
     (10, "placement", include_str!("../../../migrations/postgres/0010_placement.sql")),
 ];
 const SQLITE: &Files = &[
@@ -25,6 +26,7 @@ const SQLITE: &Files = &[
     (6, "backend_probe", include_str!("../../../migrations/sqlite/0006_backend_probe.sql")),
     (7, "version_copies", include_str!("../../../migrations/sqlite/0007_version_copies.sql")),
     (8, "signature_v2", include_str!("../../../migrations/sqlite/0008_signature_v2.sql")),
+    (9, "walks", include_str!("../../../migrations/sqlite/0009_walks.sql")),
     (10, "placement", include_str!("../../../migrations/sqlite/0010_placement.sql")),
 ];
 

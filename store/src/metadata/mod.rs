@@ -16,6 +16,9 @@ mod tenants;
 #[cfg(test)]
 mod tests;
 mod versions;
+mod walk_copies;
+mod walk_steps;
+mod walks;
 
 use crate::StoreError;
 use crate::queue::SqlQueue;

@@ -1,7 +1,7 @@
-//! Changes of a bucket's placement, and what they leave owing: a review after policies or backends changed, a walk after the
-//! placement has.
-//! Invariant: a replica leaves the placement only into a drain, in the same transaction; the home never does.
-use super::buckets::{find, free_name};
+//! Changes of a bucket's placement, and the reviews that policies and backends leave owing when they change.
+//! Invariants: a replica leaves the placement only into a drain, in the same transaction, and the home never does; all keys are
+//! walked over after each change.
+use super::buckets::{begin_backfill, find, free_name};
 use super::db::{Columns, now, write};
 use super::routes::route_in;
 use super::{Metadata, feed};
@@ -12,13 +12,15 @@ use crate::{
 use s3gateway_config::BackendId;
 use s3gateway_s3::PhysicalBucket;
 use sqlx::AnyConnection;
+use std::collections::HashSet;
 use uuid::Uuid;
 
 /// What a bucket's placement has changed to behind the back of whoever decides on it.
 const CHANGED: StoreError = StoreError::Conflict("another change of the bucket's placement");
 
 impl Metadata {
-    /// Changes a bucket's placement: new replicas get a name, those that are in it no more are drained, and a walk is owed.
+    /// Changes a bucket's placement: new replicas get a name, those that are in it no more are drained, and all keys are
+    /// walked over.
     ///
     /// # Errors
     /// `Conflict` where the bucket is no longer what the decision was made on, or a new replica is still being emptied;
@@ -47,7 +49,8 @@ impl Metadata {
                 query.bind(super::db::render_json(&DrainLook::default())?).execute(&mut *tx).await?;
             }
             let query = sqlx::query(sql::BUCKET_SET_PLACEMENT).bind(id).bind(i64::from(change.replica_count));
-            query.bind(now()).execute(&mut *tx).await?;
+            query.execute(&mut *tx).await?;
+            begin_backfill(tx, &change.seen.bucket, "the placement has changed".to_owned()).await?;
             if let Some(locations) = &change.locations {
                 let query = sqlx::query(sql::BUCKET_SET_LOCATIONS).bind(id).bind(locations.as_str());
                 query.execute(&mut *tx).await?;
@@ -83,7 +86,9 @@ impl Metadata {
     /// # Errors
     /// `Unavailable`.
     pub async fn buckets_to_review(&self, limit: u32) -> Result<Vec<(BucketId, Millis)>, StoreError> {
-        self.owed(sql::BUCKETS_TO_REVIEW, "review_due", limit).await
+        let query = sqlx::query(sql::BUCKETS_TO_REVIEW).bind(i64::from(limit));
+        let rows = self.db.read(query.fetch_all(self.db.pool())).await?;
+        rows.iter().map(|row| Ok((BucketId::new(&row.text("id")?), row.int("review_due")?))).collect()
     }
 
     /// Ends a review; one that has become due again since `seen` stays due. `leave`: whether the home must be left.
@@ -95,25 +100,6 @@ impl Metadata {
         write!(&self.db, tx => {
             let query = sqlx::query(sql::BUCKET_REVIEWED).bind(route.bucket.as_str()).bind(seen).bind(home);
             query.execute(tx).await?;
-            Ok(())
-        })
-    }
-
-    /// Buckets in service to which a walk over their keys is owed, and since when.
-    ///
-    /// # Errors
-    /// `Unavailable`.
-    pub async fn buckets_to_fill(&self, limit: u32) -> Result<Vec<(BucketId, Millis)>, StoreError> {
-        self.owed(sql::BUCKETS_TO_FILL, "fill_due", limit).await
-    }
-
-    /// Notes that the walk was begun; one that has become due again since `seen` stays due.
-    ///
-    /// # Errors
-    /// `Unavailable`.
-    pub async fn filled(&self, bucket: &BucketId, seen: Millis) -> Result<(), StoreError> {
-        write!(&self.db, tx => {
-            sqlx::query(sql::BUCKET_FILLED).bind(bucket.as_str()).bind(seen).execute(tx).await?;
             Ok(())
         })
     }
@@ -136,17 +122,6 @@ impl Metadata {
             })
             .collect()
     }
-
-    async fn owed(
-        &self,
-        statement: &'static str,
-        column: &'static str,
-        limit: u32,
-    ) -> Result<Vec<(BucketId, Millis)>, StoreError> {
-        let query = sqlx::query(statement).bind(i64::from(limit));
-        let rows = self.db.read(query.fetch_all(self.db.pool())).await?;
-        rows.iter().map(|row| Ok((BucketId::new(&row.text("id")?), row.int(column)?))).collect()
-    }
 }
 
 fn verify_change(change: &PlacementChange<'_>) -> Result<(), StoreError> {
@@ -157,6 +132,9 @@ fn verify_change(change: &PlacementChange<'_>) -> Result<(), StoreError> {
     let count = usize::try_from(*replica_count).unwrap_or(usize::MAX);
     if !(1..=placement.len()).contains(&count) {
         return Err(StoreError::Invalid("replica count: from 1 to the number of places of the bucket".into()));
+    }
+    if placement.iter().collect::<HashSet<_>>().len() < placement.len() {
+        return Err(StoreError::Invalid("placement: no backend twice".into()));
     }
     let leaves = |backend: &&BackendId| !placement.contains(backend);
     let explained = seen.placement.iter().filter(leaves).all(|gone| drained.iter().any(|(id, ..)| id == gone));

@@ -148,6 +148,13 @@ pub trait Queue: Send + Sync {
     async fn release(&self, key: &DirtyKey, mark: &Mark) -> Result<(), StoreError>;
     /// Notes a key as dirty with no write in flight (policy change, repair, missing copy).
     async fn mark(&self, key: &DirtyKey, request_id: &str) -> Result<(), StoreError>;
+    /// [`Queue::mark`] for many keys; after a failure some may be marked.
+    async fn mark_all(&self, keys: &[DirtyKey], request_id: &str) -> Result<(), StoreError> {
+        for key in keys {
+            self.mark(key, request_id).await?;
+        }
+        Ok(())
+    }
     /// Whether the key is proven clean.
     async fn is_clean(&self, key: &DirtyKey) -> Result<bool, StoreError>;
     /// Whether no key of the bucket is dirty.

@@ -10,6 +10,7 @@ mod queue;
 mod server;
 mod tls;
 mod versions;
+mod walks;
 
 use super::Metadata;
 use super::db::now;
@@ -201,6 +202,13 @@ suite! {
     versions::versions_are_mapped_in_their_order,
     versions::changes_of_tags_are_noted_until_they_are_old,
     versions::mapped_versions_go_with_their_replica,
+    walks::whoever_asks_before_it_begins_shares_a_walk,
+    walks::a_walk_is_cut_and_walked_by_one_worker_a_shard,
+    walks::the_guard_counts_what_all_shards_would_delete,
+    walks::a_walk_waits_resumes_restarts_and_ends,
+    walks::steps_keep_to_the_rate,
+    walks::changes_that_concern_every_key_begin_a_backfill,
+    walks::buckets_take_their_turn_at_being_reconciled,
     concurrency::changes_are_seen_in_commit_order_without_gaps,
     concurrency::many_writers_of_two_processes_all_succeed,
     concurrency::one_of_many_creators_wins,

@@ -1,7 +1,8 @@
 //! Placements that change, replicas that are drained, backends that are retired.
 use super::{Fixture, in_a_minute};
 use crate::{
-    BackendUse, Change, DrainLook, DrainReason, DrainState, MappingState, PlacementChange, Retirement, Route, StoreError,
+    BackendUse, Change, DrainLook, DrainReason, DrainState, MappingState, PlacementChange, Retirement, Route,
+    StoreError,
 };
 use s3gateway_config::{BackendId, ResidencyPolicy};
 
@@ -33,13 +34,16 @@ pub(super) async fn a_replica_leaves_through_a_drain(f: Fixture) {
     assert!(now.physical_on(&far).is_some());
     let told = m.changes_since(head, 10).await.unwrap();
     assert_eq!(told, [(head + 1, Change::Bucket(tenant.id.clone(), "photos".into()))]);
-    assert_eq!(m.buckets_to_fill(10).await.unwrap().len(), 1, "a walk is owed");
+    assert_eq!(m.walks_of(&route.bucket, 10).await.unwrap().len(), 1, "its keys are walked over");
     assert_eq!(m.locations(&route.bucket).await.unwrap(), "fi-hel,us-iad");
     assert_eq!(now.location, route.location, "what the client gave stays");
 
     let drain = m.open_drains(in_a_minute(), 10).await.unwrap().remove(0);
     assert_eq!((drain.tenant.as_str(), drain.name.as_str(), &drain.backend), ("acme", "photos", &near));
-    assert_eq!((drain.reason, drain.state, drain.remark.as_str()), (DrainReason::Placement, DrainState::Draining, "a remark"));
+    assert_eq!(
+        (drain.reason, drain.state, drain.remark.as_str()),
+        (DrainReason::Placement, DrainState::Draining, "a remark")
+    );
     assert!(m.claim_drain(&drain, in_a_minute()).await.unwrap());
     assert!(!m.claim_drain(&drain, in_a_minute()).await.unwrap(), "another worker has it");
     assert!(m.open_drains(drain.free_from, 10).await.unwrap().is_empty());
@@ -107,6 +111,7 @@ pub(super) async fn bad_placements_are_refused(f: Fixture) {
         change(&route, &[&home], &[]),
         change(&route, &[&home, &near], &[&near]),
         change(&route, &[&home, &near, &unknown], &[]),
+        change(&route, &[&home, &near, &near], &[]),
         PlacementChange { replica_count: 2, ..change(&route, &[&home], &[&near]) },
         PlacementChange { replica_count: 0, ..change(&route, &[&home], &[&near]) },
     ] {
