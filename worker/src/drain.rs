@@ -48,6 +48,8 @@ enum DrainError {
     NoBackend(BackendId),
     #[error("the bucket has no name at its home")]
     NoHome,
+    #[error("backend {0} is left alone, as it erred or did not answer lately")]
+    Resting(BackendId),
     #[error(transparent)]
     Backend(#[from] BackendError),
     #[error(transparent)]
@@ -122,7 +124,9 @@ impl Drainer {
     }
 
     async fn known(&self, id: &BackendId) -> Result<Arc<Remote>, DrainError> {
-        self.backends.get(id).await?.ok_or_else(|| DrainError::NoBackend(id.clone()))
+        let remote = self.backends.get(id).await?.ok_or_else(|| DrainError::NoBackend(id.clone()))?;
+        remote.admit().map_err(|_| DrainError::Resting(id.clone()))?;
+        Ok(remote)
     }
 
     /// Goes on with the look through the replica's list; whether it came to its end and proves that nothing is left.

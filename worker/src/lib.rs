@@ -21,6 +21,7 @@ mod recover;
 mod retire;
 mod review;
 mod settings;
+mod standing;
 mod tally;
 mod turn;
 mod version_plan;

@@ -167,6 +167,8 @@ pub trait Queue: Send + Sync {
     async fn clear(&self, job: &Job) -> Result<Cleared, StoreError>;
     /// Queues the job again after `delay`, one attempt more.
     async fn retry(&self, job: &Job, delay: Duration) -> Result<(), StoreError>;
+    /// As [`Queue::retry`] with no attempt counted: the job is not to blame.
+    async fn put_off(&self, job: &Job, delay: Duration) -> Result<(), StoreError>;
     /// Makes it a dead letter.
     async fn bury(&self, job: &Job, reason: &str) -> Result<(), StoreError>;
     /// Figures.

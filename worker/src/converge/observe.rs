@@ -88,16 +88,27 @@ impl Converger {
             let may_hold = recorded.is_some() || mapped.iter().any(|(backend, _)| *backend == id);
             let kept = versions.filter(|_| remote.as_ref().is_some_and(|r| r.backend.capabilities.keeps_versions()));
             async move {
+                if let Some(rest) = remote.as_ref().and_then(|remote| remote.admit().err()) {
+                    let target = Target::Unknown(super::resting(&id));
+                    let action = match kept {
+                        Some(versions) => {
+                            plan_list(!versions.is_empty(), &Err(super::resting(&id)), wanted, may_hold, true)
+                        }
+                        None => self.plan_for(key, home, &target, wanted, recorded.as_ref(), remote.as_deref()),
+                    };
+                    return Place { id, remote, wanted, target, recorded, action, resting: Some(rest) };
+                }
                 if let (Some(versions), Some(remote)) = (kept, &remote) {
                     let held = observe_list(route, remote, key).await;
                     let holds_key = remote.backend.capabilities.keys.holds(key.as_str());
                     let action = plan_list(!versions.is_empty(), &held, wanted, may_hold, holds_key);
                     let target = held.map_or_else(Target::Unknown, |_| Target::Absent);
-                    return Place { id, remote: Some(remote.clone()), wanted, target, recorded, action };
+                    let remote = Some(remote.clone());
+                    return Place { id, remote, wanted, target, recorded, action, resting: None };
                 }
                 let target = observe_target(route, &id, remote.as_deref(), key).await;
                 let action = self.plan_for(key, home, &target, wanted, recorded.as_ref(), remote.as_deref());
-                Place { id, remote, wanted, target, recorded, action }
+                Place { id, remote, wanted, target, recorded, action, resting: None }
             }
         };
         Ok(join_all(wanted.into_iter().map(observe)).await)
