@@ -118,9 +118,10 @@ impl Gateway {
         Ok(Routed { route, home })
     }
 
-    /// The other backends of a placement that policy allows, in placement order.
+    /// The other backends of a placement that policy allows, in placement order, and behind them those being drained.
     pub(crate) fn replicas<'r>(&'r self, route: &'r Route) -> impl Iterator<Item = Arc<UpstreamBackend>> + 'r {
-        let others = route.placement.iter().filter(|id| **id != route.home).filter_map(|id| self.backends.get(id));
+        let others = route.placement.iter().chain(&route.draining).filter(|id| **id != route.home);
+        let others = others.filter_map(|id| self.backends.get(id));
         others.filter(|other| residency::decide(&route.tenant_policy, &route.bucket_policy, other.place()).is_ok())
     }
 }

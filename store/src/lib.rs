@@ -4,13 +4,17 @@ mod error;
 pub mod metadata;
 mod model;
 pub mod names;
+mod placement;
 pub mod queue;
 pub mod secrets;
 mod sql;
 mod tls;
+mod walk;
 
 pub use error::StoreError;
 pub use metadata::Metadata;
 pub use model::*;
+pub use placement::*;
 pub use queue::{DirtyKey, Queue};
 pub use secrets::{KeyProvider, LocalKey, Sealer};
+pub use walk::*;

@@ -141,7 +141,9 @@ pub struct Route {
     pub epoch: i64,
     /// All backends of the placement, home first.
     pub placement: Vec<BackendId>,
-    /// The bucket's name on each backend of the placement.
+    /// Replicas that are no longer in the placement and still hold copies: they get no new ones.
+    pub draining: Vec<BackendId>,
+    /// The bucket's name on each backend of the placement, and on those being drained.
     pub physical: Vec<(BackendId, PhysicalBucket)>,
     /// Copies that must exist, home included; at most `placement.len()`.
     pub replica_count: u32,
@@ -158,7 +160,7 @@ pub struct Route {
 }
 
 impl Route {
-    /// The bucket's name on a backend of its placement.
+    /// The bucket's name on a backend of its placement, or on one being drained.
     pub fn physical_on(&self, backend: &BackendId) -> Option<&PhysicalBucket> {
         self.physical.iter().find(|(id, _)| id == backend).map(|(_, name)| name)
     }

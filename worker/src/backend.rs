@@ -4,6 +4,7 @@ use crate::egress::{NotAllowed, http_client};
 use crate::headers::with_headers;
 use crate::object::{Object, ObjectHeaders, Tags};
 use crate::settings::WorkerSettings;
+use crate::standing::Standing;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{
@@ -18,7 +19,8 @@ use s3gateway_config::KeyRule;
 use s3gateway_s3::checksum::{Algorithm, Checksum};
 use s3gateway_s3::{ObjectKey, PhysicalBucket, VersionId, uri};
 use s3gateway_store::Backend;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 type HttpResponse = aws_sdk_s3::config::http::HttpResponse;
 
@@ -59,13 +61,15 @@ pub(crate) struct Remote {
     pub(crate) control: Client,
     /// For requests that carry a body up, or make the backend work long.
     pub(crate) data: Client,
+    standing: Arc<Standing>,
 }
 
 impl Remote {
     /// Makes the clients; connects only when used.
     pub(crate) fn new(backend: Backend, settings: &WorkerSettings) -> Self {
         let http = http_client(&backend.endpoint, &settings.allow_networks);
-        let config = |answer: Duration, attempts: u32| {
+        let standing = Standing::new(backend.id.as_str(), settings.backoff_max);
+        let config = |answer: Duration, attempts: u32, slow_after: Option<Duration>| {
             let credentials =
                 Credentials::new(&backend.access_key, backend.secret_key.expose(), None, None, "s3gateway backend");
             Config::builder()
@@ -78,15 +82,24 @@ impl Remote {
                 // A trailing checksum changes the framing of uploads, which not every backend understands.
                 .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
                 .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
+                .interceptor(standing.watcher(slow_after))
                 .retry_config(RetryConfig::standard().with_max_attempts(attempts))
                 .timeout_config(
                     TimeoutConfig::builder().connect_timeout(settings.connect_timeout).read_timeout(answer).build(),
                 )
                 .build()
         };
-        let control = Client::from_conf(config(settings.answer_timeout, 2));
-        let data = Client::from_conf(config(settings.upload_timeout, 1));
-        Self { backend, control, data }
+        let control = Client::from_conf(config(settings.answer_timeout, 2, Some(settings.answer_timeout / 2)));
+        let data = Client::from_conf(config(settings.upload_timeout, 1, None));
+        Self { backend, control, data, standing }
+    }
+
+    /// Passes a backend that may be asked now.
+    ///
+    /// # Errors
+    /// How long it is to be left alone, because it erred or did not answer lately.
+    pub(crate) fn admit(&self) -> Result<(), Duration> {
+        self.standing.admit(Instant::now())
     }
 
     /// HeadObject of the current object.

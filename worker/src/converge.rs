@@ -17,7 +17,7 @@ use s3gateway_config::BackendId;
 use s3gateway_s3::{ObjectKey, PhysicalBucket, VersionId};
 use s3gateway_store::{DirtyKey, Metadata, ObjectCopy, Route, StoreError};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 /// Times that one attempt starts over because the object changed under it.
 const PASSES: u32 = 3;
@@ -33,6 +33,9 @@ pub(crate) enum ConvergeError {
     /// Something that should come back is away.
     #[error("{0}")]
     Unavailable(String),
+    /// A backend is left alone for so long; the key has nothing to do with it.
+    #[error("{0}")]
+    Resting(String, Duration),
     /// A backend says no, or a copy did not verify.
     #[error("{0}")]
     Refused(String),
@@ -75,6 +78,8 @@ struct Place {
     target: Target,
     recorded: Option<ObjectCopy>,
     action: Action,
+    /// It was not looked at because it is left alone for so long.
+    resting: Option<Duration>,
 }
 
 /// One look at a key.
@@ -125,6 +130,7 @@ impl Converger {
         let Some(route) = self.metadata.route_by_id(&dirty.bucket).await? else { return Ok(Converged::NoBucket) };
         let home = self.known_backend(&route.home).await?;
         let home_bucket = physical_on(&route, &route.home)?.clone();
+        home.admit().map_err(|rest| ConvergeError::Resting(resting(&route.home), rest))?;
         if !home.backend.capabilities.keys.holds(dirty.key.as_str()) {
             // Such a backend may show another key's object under this name.
             return Err(ConvergeError::Impossible("the home cannot hold this key".to_owned()));
@@ -240,6 +246,11 @@ impl Converger {
     }
 }
 
+/// Why a backend that is left alone was not asked.
+fn resting(id: &BackendId) -> String {
+    format!("{id} is left alone, as it erred or did not answer lately")
+}
+
 fn physical_on<'a>(route: &'a Route, id: &BackendId) -> Result<&'a PhysicalBucket, ConvergeError> {
     route.physical_on(id).ok_or_else(|| ConvergeError::Refused(format!("the bucket has no name on {id}")))
 }
@@ -277,7 +288,8 @@ fn sum_up(
         ConvergeError::Impossible(_) => 2,
         ConvergeError::Refused(_) => 3,
         ConvergeError::Store(_) => 4,
-        ConvergeError::Unavailable(_) => 5,
+        ConvergeError::Unavailable(_) => 6,
+        ConvergeError::Resting(..) => 5,
     };
     let done = |place: &Place| format!("{} {}", place.id, <&str>::from(&place.action));
     let mut line: Vec<String> = vec![match scene.object {

@@ -37,7 +37,7 @@ pub(crate) enum Target {
 pub(crate) enum Wanted {
     /// It counts towards the replica count.
     Yes,
-    /// The count is reached without it.
+    /// The count is reached without it, or it is being drained: it goes once all others are there.
     Surplus,
     /// The residency policy denies its place.
     Denied,
@@ -185,6 +185,11 @@ pub(crate) fn decide_wanted(
         (id.clone(), wanted)
     });
     decided.collect()
+}
+
+/// What is wanted of a replica that is being drained.
+pub(crate) fn decide_drained(is_allowed: bool) -> Wanted {
+    if is_allowed { Wanted::Surplus } else { Wanted::Denied }
 }
 
 #[cfg(test)]

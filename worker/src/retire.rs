@@ -61,6 +61,7 @@ impl Retirer {
 
     async fn retire(&self, bucket: &BucketId, id: &BackendId, physical: &PhysicalBucket) -> Result<(), RetireError> {
         let remote = self.backends.get(id).await?.ok_or(RetireError::NoBackend)?;
+        remote.admit().map_err(|_| RetireError::Resting)?;
         // A name that never became a bucket of ours may have become somebody else's.
         if remote.owns_bucket(physical).await? {
             match empty(&remote, physical).await {
@@ -81,6 +82,8 @@ impl Retirer {
 enum RetireError {
     #[error("the backend is not known")]
     NoBackend,
+    #[error("the backend is left alone, as it erred or did not answer lately")]
+    Resting,
     #[error(transparent)]
     Backend(#[from] BackendError),
     #[error(transparent)]

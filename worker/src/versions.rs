@@ -44,7 +44,7 @@ impl Listed {
     }
 }
 
-/// Where a page of versions begins: behind this version of this key.
+/// Where a page of versions begins: behind this version of this key, or, where it is empty, behind all of the key's.
 type After = Option<(String, String)>;
 
 impl Remote {
@@ -109,7 +109,8 @@ impl Remote {
         let captured = Captured::default();
         let (key_marker, version_marker) = after.unzip();
         let list = self.control.list_object_versions().bucket(bucket.for_upstream()).prefix(prefix).max_keys(PAGE);
-        let list = list.set_key_marker(key_marker).set_version_id_marker(version_marker);
+        let list =
+            list.set_key_marker(key_marker).set_version_id_marker(version_marker.filter(|version| !version.is_empty()));
         let list = list.encoding_type(EncodingType::Url).customize().interceptor(captured.clone());
         let sent = list.send().await;
         let page = match captured.take().map(|body| ListVersionsResult::parse(&body)) {

@@ -5,9 +5,11 @@ use crate::backoff::decide_delay;
 use crate::claim::Claim;
 use crate::clock::millis;
 use crate::converge::{ConvergeError, Converged, Converger};
+use crate::drain::Drainer;
 use crate::metrics::{Metrics, Outcome};
 use crate::recover::Recoverer;
 use crate::retire::Retirer;
+use crate::review::Reviewer;
 use crate::settings::WorkerSettings;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -23,6 +25,10 @@ use tracing::{Instrument, debug, error, info, info_span, warn};
 const AWAY: &str = "unavailable: ";
 /// Attempts at a key whose bucket is not there before it counts as deleted for good: a deletion may be taken back.
 const NO_BUCKET_ATTEMPTS: u32 = 3;
+/// A key whose backend is left alone waits up to this share of the time that it has waited already,
+const WAITED_SHARE: u32 = 4;
+/// and at most so many times as long as a failing key waits at most.
+const LONGEST_REST: u32 = 4;
 /// Pause after the queue could not be asked.
 const CLAIM_PAUSE: Duration = Duration::from_secs(1);
 /// How often the queue's figures are read.
@@ -51,6 +57,8 @@ pub struct Worker {
     shared: Arc<Shared>,
     retirer: Retirer,
     recoverer: Recoverer,
+    reviewer: Reviewer,
+    drainer: Drainer,
 }
 
 struct Shared {
@@ -80,20 +88,29 @@ impl Worker {
         let converger = Converger::new(metadata.clone(), backends.clone(), settings.clone(), metrics.clone());
         let WorkerSettings { abandoned_after, lease, .. } = settings;
         let recoverer = Recoverer { metadata: metadata.clone(), backends: backends.clone(), abandoned_after, lease };
+        let reviewer = Reviewer { metadata: metadata.clone() };
+        let drainer = Drainer {
+            metadata: metadata.clone(),
+            queue: queue.clone(),
+            backends: backends.clone(),
+            metrics: metrics.clone(),
+            lease,
+        };
         let retirer = Retirer { metadata, backends, metrics: metrics.clone(), lease };
         let shared = Shared { queue, converger, settings, metrics, consumer, jitter: Mutex::new(rng) };
-        Ok(Self { shared: Arc::new(shared), retirer, recoverer })
+        Ok(Self { shared: Arc::new(shared), retirer, recoverer, reviewer, drainer })
     }
 
     /// Works until `stop`, then drains.
     pub async fn run(self, stop: CancellationToken) {
-        let Self { shared, retirer, recoverer } = self;
+        let Self { shared, retirer, recoverer, reviewer, drainer } = self;
         info!(consumer = shared.consumer, concurrency = shared.settings.concurrency, "worker started");
         tokio::join!(
             shared.clone().work(&stop),
             shared.converger.backends.follow(&stop),
             shared.keep_house(&stop),
             keep_buckets(&retirer, &recoverer, shared.settings.retire_interval, &stop),
+            keep_placements(&reviewer, &drainer, shared.settings.retire_interval, &stop),
         );
         info!("worker stopped");
     }
@@ -157,7 +174,10 @@ impl Shared {
                 () = claim.keep() => Err(ConvergeError::LostClaim),
             };
             let verdict = self.decide_verdict(&job, result);
-            self.record(&job, &verdict, started_at).await;
+            // What did not so much as begin is no attempt.
+            if !matches!(verdict, Verdict::PutOff(..)) {
+                self.record(&job, &verdict, started_at).await;
+            }
             let outcome = verdict.outcome();
             if let Err(failed) = self.carry_out(&job, verdict).await {
                 // The claim runs out and the key comes back: it is still dirty.
@@ -180,6 +200,7 @@ impl Shared {
             }
             Ok(Converged::NoBucket) => Verdict::Clear("the bucket is gone".to_owned()),
             Err(ConvergeError::LostClaim) => Verdict::MarkAgain,
+            Err(ConvergeError::Resting(why, rest)) => Verdict::PutOff(why, self.decide_rest(job, rest)),
             // A key that is written all the time is no failure.
             Err(error @ ConvergeError::Changed) => {
                 Verdict::Retry(error.to_string(), self.decide_delay(job.attempts.min(3)))
@@ -194,6 +215,15 @@ impl Shared {
     fn decide_delay(&self, attempts: u32) -> Duration {
         let unit = self.jitter.lock().unwrap_or_else(PoisonError::into_inner).random::<f64>();
         decide_delay(attempts, self.settings.backoff_base, self.settings.backoff_max, unit)
+    }
+
+    /// When to look again at a key whose backend is left alone: not before that, and the later the longer it has waited
+    /// already, so that a million of them are no work while the backend is away.
+    fn decide_rest(&self, job: &Job, rest: Duration) -> Duration {
+        let waited = millis(SystemTime::now()).saturating_sub(job.dirty_since);
+        let waited = Duration::from_millis(u64::try_from(waited).unwrap_or(0)) / WAITED_SHARE;
+        let unit = self.jitter.lock().unwrap_or_else(PoisonError::into_inner).random::<f64>();
+        rest + waited.min(self.settings.backoff_max * LONGEST_REST).mul_f64(unit)
     }
 
     /// Writes the attempt into the job history; the history is for people, so its absence stops nothing.
@@ -227,6 +257,10 @@ impl Shared {
             Verdict::Retry(why, delay) => {
                 info!(key, why, delay_ms = delay.as_secs_f64() * 1000.0, "not converged yet");
                 self.queue.retry(job, delay).await?;
+            }
+            Verdict::PutOff(why, delay) => {
+                debug!(key, why, delay_ms = delay.as_secs_f64() * 1000.0, "put off");
+                self.queue.put_off(job, delay).await?;
             }
             Verdict::Bury(why) => {
                 error!(key, why, "given up");
@@ -287,6 +321,8 @@ impl Shared {
 enum Verdict {
     Clear(String),
     Retry(String, Duration),
+    /// As `Retry`, and no attempt is counted.
+    PutOff(String, Duration),
     Bury(String),
     MarkAgain,
 }
@@ -295,14 +331,14 @@ impl Verdict {
     fn outcome(&self) -> Outcome {
         match self {
             Self::Clear(_) => Outcome::Converged,
-            Self::Retry(..) => Outcome::Retried,
+            Self::Retry(..) | Self::PutOff(..) => Outcome::Retried,
             Self::Bury(_) => Outcome::Dead,
             Self::MarkAgain => Outcome::Lost,
         }
     }
     fn detail(&self) -> &str {
         match self {
-            Self::Clear(detail) | Self::Retry(detail, _) | Self::Bury(detail) => detail,
+            Self::Clear(detail) | Self::Retry(detail, _) | Self::PutOff(detail, _) | Self::Bury(detail) => detail,
             Self::MarkAgain => "the claim was taken over",
         }
     }
@@ -314,6 +350,21 @@ async fn keep_buckets(retirer: &Retirer, recoverer: &Recoverer, interval: Durati
         let round = async {
             recoverer.round(SystemTime::now(), stop).await;
             retirer.round(SystemTime::now(), stop).await;
+        };
+        tokio::select! {
+            () = round => {}
+            () = stop.cancelled() => return,
+        }
+        let _ = tokio::time::timeout(interval, stop.cancelled()).await;
+    }
+}
+
+/// Has placements follow policies and backends, and drains what has left them.
+async fn keep_placements(reviewer: &Reviewer, drainer: &Drainer, interval: Duration, stop: &CancellationToken) {
+    while !stop.is_cancelled() {
+        let round = async {
+            reviewer.round(stop).await;
+            drainer.round(stop).await;
         };
         tokio::select! {
             () = round => {}

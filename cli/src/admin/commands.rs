@@ -38,6 +38,21 @@ pub enum Noun {
     /// Where an object is
     #[command(subcommand)]
     Object(Object),
+    /// Replicas that are or were drained: why, how far, and when the last copy there was proven gone
+    Drains {
+        /// Only of this tenant's …
+        #[arg(long, requires = "bucket")]
+        tenant: Option<String>,
+        /// … bucket
+        #[arg(long, requires = "tenant")]
+        bucket: Option<String>,
+        /// Only on this backend
+        #[arg(long)]
+        backend: Option<String>,
+        /// At most so many, the newest first
+        #[arg(long, default_value_t = 100)]
+        limit: u32,
+    },
     /// Replication: what is waiting, what was done, what failed for good
     #[command(subcommand)]
     Jobs(Jobs),
@@ -190,6 +205,16 @@ pub enum Backend {
         /// Its id
         id: String,
     },
+    /// Use it for no new bucket, and drain the replicas that are there
+    Retire {
+        /// Its id
+        id: String,
+    },
+    /// Use it again; replicas that are still there come back into their placements
+    Unretire {
+        /// Its id
+        id: String,
+    },
     /// Take an embedded backend off the air (`dev` only)
     Stop {
         /// Its id
@@ -291,6 +316,25 @@ pub enum Bucket {
         bucket: String,
         /// At most the backends of its placement
         count: u32,
+    },
+    /// Change where copies may be: new places are filled, those left out are drained
+    Placement {
+        /// Whose
+        tenant: String,
+        /// The client's name for it
+        bucket: String,
+        /// Locations, home first, comma-separated
+        #[arg(value_name = "LOCATIONS", value_delimiter = ',', required = true)]
+        locations: Vec<String>,
+    },
+    /// Buckets of all tenants whose home policy forbids or is being retired: promote another replica of each first
+    ToPromote {
+        /// The next page
+        #[arg(long)]
+        after: Option<String>,
+        /// At most so many
+        #[arg(long, default_value_t = 100)]
+        limit: u32,
     },
     /// Replace the bucket's own policy, which can only tighten the tenant's
     Policy {

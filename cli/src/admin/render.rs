@@ -25,6 +25,10 @@ pub enum Shape {
     Bucket,
     /// `buckets`
     Buckets,
+    /// `drains`
+    Drains,
+    /// `buckets` whose home must be left.
+    Homes,
     /// `names`
     Names,
     /// `places`
@@ -77,6 +81,7 @@ pub fn render(shape: Shape, answer: &Value) -> String {
                 ("COUNTRY", "place.country"),
                 ("JURISDICTION", "place.jurisdiction"),
                 ("PROVIDER", "place.provider"),
+                ("STATE", "state"),
                 ("HEALTH", "health"),
                 ("BREAKER", "breaker"),
                 ("ON AIR", "running"),
@@ -110,10 +115,30 @@ pub fn render(shape: Shape, answer: &Value) -> String {
                     ("CREATED", "created_at"),
                 ],
             );
-            if let Some(next) = answer.get("next").and_then(Value::as_str) {
-                let _ = writeln!(text, "more: --after {next}");
-            }
+            text.push_str(&more(answer));
             text
+        }
+        Shape::Drains => table(
+            answer.get("drains"),
+            &[
+                ("TENANT", "tenant"),
+                ("BUCKET", "bucket"),
+                ("BACKEND", "backend"),
+                ("WHY", "reason"),
+                ("STATE", "state"),
+                ("KEYS", "keys"),
+                ("LEFT", "left"),
+                ("ONLY THERE", "strays"),
+                ("BEGUN", "begun_at"),
+                ("PROVEN EMPTY", "proven_at"),
+                ("ENDED", "ended_at"),
+                ("REMARK", "remark"),
+            ],
+        ),
+        Shape::Homes => {
+            let rows =
+                table(answer.get("buckets"), &[("TENANT", "tenant"), ("BUCKET", "bucket"), ("HOME TO LEAVE", "home")]);
+            format!("{rows}{}", more(answer))
         }
         Shape::Names => {
             let exists = answer.get("exists").and_then(Value::as_bool).unwrap_or_default();
@@ -162,7 +187,14 @@ pub fn render(shape: Shape, answer: &Value) -> String {
     }
 }
 
-const MAPPING: &[Column] = &[("BACKEND", "backend"), ("HOME", "home"), ("PHYSICAL BUCKET", "physical_bucket")];
+const MAPPING: &[Column] =
+    &[("BACKEND", "backend"), ("HOME", "home"), ("STATE", "state"), ("PHYSICAL BUCKET", "physical_bucket")];
+
+/// How to ask for the next page, where there is one.
+fn more(answer: &Value) -> String {
+    let next = answer.get("next").and_then(Value::as_str);
+    next.map(|next| format!("more: --after {next}\n")).unwrap_or_default()
+}
 
 fn render_copies(answer: &Value) -> String {
     let state = match at(answer, "state").as_str() {

@@ -44,6 +44,13 @@ impl Noun {
             Self::Object(Object::Copies { tenant, bucket, key }) => {
                 Ok(get(&["tenants", &tenant, "buckets", &bucket, "copies"], &[("key", key)], Shape::Copies))
             }
+            Self::Drains { tenant, bucket, backend, limit } => {
+                let mut query = vec![("limit", limit.to_string())];
+                for (name, value) in [("tenant", tenant), ("bucket", bucket), ("backend", backend)] {
+                    query.extend(value.map(|value| (name, value)));
+                }
+                Ok(get(&["drains"], &query, Shape::Drains))
+            }
             Self::Jobs(jobs) => Ok(jobs.into_request()),
         }
     }
@@ -118,6 +125,8 @@ impl Backend {
             Self::List => get(&["backends"], &[], Shape::Backends),
             Self::Show { id } => get(&["backends", &id], &[], Shape::Backend),
             Self::Remove { id } => bare(Method::DELETE, &["backends", &id], Shape::Done),
+            Self::Retire { id } => bare(Method::POST, &["backends", &id, "retire"], Shape::Backend),
+            Self::Unretire { id } => bare(Method::POST, &["backends", &id, "unretire"], Shape::Backend),
             Self::Stop { id } => bare(Method::POST, &["backends", &id, "stop"], Shape::Backend),
             Self::Start { id } => bare(Method::POST, &["backends", &id, "start"], Shape::Backend),
             Self::Probe { id, last: true, .. } => get(&["backends", &id, "probe"], &[], Shape::Probe),
@@ -171,6 +180,15 @@ impl Bucket {
             Self::ReplicaCount { tenant, bucket, count } => {
                 let body = json!({"replica_count": count});
                 with_body(Method::PUT, &["tenants", &tenant, "buckets", &bucket, "replica-count"], body, Shape::Bucket)
+            }
+            Self::Placement { tenant, bucket, locations } => {
+                let body = json!({"placement": locations});
+                with_body(Method::PUT, &["tenants", &tenant, "buckets", &bucket, "placement"], body, Shape::Bucket)
+            }
+            Self::ToPromote { after, limit } => {
+                let mut query = vec![("limit", limit.to_string())];
+                query.extend(after.map(|after| ("after", after)));
+                get(&["homes-to-leave"], &query, Shape::Homes)
             }
             Self::Policy { tenant, bucket, policy } => with_body(
                 Method::PUT,

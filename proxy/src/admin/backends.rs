@@ -2,14 +2,14 @@
 use super::{
     SwitchError,
     endpoint::check_endpoint,
-    input::{Body, Segment, Shared, find_backend, known_backend},
+    input::{Body, Segment, Shared, find_backend, known_backend, render_time},
     probe,
     problem::Problem,
 };
 use crate::upstream::BreakerState;
 use axum::{Json, extract::State, http::StatusCode};
 use s3gateway_config::{BackendId, Capabilities, Place, Secret};
-use s3gateway_store::{Backend, StoreError};
+use s3gateway_store::{Backend, BackendUse, Retirement, StoreError};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -40,6 +40,14 @@ pub(super) struct BackendView {
     health: &'static str,
     /// What its traffic says: `closed` lets requests pass, `open` stops them, `half-open` lets one try; else `unknown`.
     breaker: &'static str,
+    /// `active`; `retiring` while buckets are still there; `retired` once it can be removed.
+    state: &'static str,
+    /// How many buckets are there, and as what.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    buckets: Option<BackendUse>,
+    /// Since when it is being retired.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retiring_since: Option<String>,
     /// Only for embedded backends: whether it is on the air.
     #[serde(skip_serializing_if = "Option::is_none")]
     running: Option<bool>,
@@ -51,16 +59,49 @@ pub(super) struct Backends {
 }
 
 pub(super) async fn list(State(state): State<Shared>) -> Result<Json<Backends>, Problem> {
-    let backends = state.metadata.backends().await?.into_iter().map(|backend| view(&state, backend)).collect();
-    Ok(Json(Backends { backends }))
+    let retirements = state.metadata.retirements().await?;
+    let backends = state.metadata.backends().await?.into_iter();
+    Ok(Json(Backends { backends: backends.map(|backend| view(&state, backend, &retirements)).collect() }))
 }
 
 pub(super) async fn show(
     State(state): State<Shared>,
     Segment(id): Segment<String>,
 ) -> Result<Json<BackendView>, Problem> {
+    show_backend(&state, &id).await
+}
+
+/// The backend as it is now, with how many buckets are there.
+async fn show_backend(state: &Shared, id: &str) -> Result<Json<BackendView>, Problem> {
+    let backend = known_backend(state, id).await?;
+    let used = state.metadata.backend_use(&backend.id).await?;
+    let view = view(state, backend, &state.metadata.retirements().await?);
+    Ok(Json(BackendView { buckets: Some(used), ..view }))
+}
+
+/// Has no new placement use the backend, and the replicas there drained.
+pub(super) async fn retire(
+    State(state): State<Shared>,
+    Segment(id): Segment<String>,
+) -> Result<Json<BackendView>, Problem> {
     let backend = known_backend(&state, &id).await?;
-    Ok(Json(view(&state, backend)))
+    state.metadata.retire_backend(&backend.id).await?;
+    tracing::info!(backend = %id, "backend is being retired");
+    show_backend(&state, &id).await
+}
+
+/// Uses a backend again; what is still there comes back into its placements.
+pub(super) async fn unretire(
+    State(state): State<Shared>,
+    Segment(id): Segment<String>,
+) -> Result<Json<BackendView>, Problem> {
+    let backend = known_backend(&state, &id).await?;
+    state.metadata.unretire_backend(&backend.id).await.map_err(|error| match error {
+        StoreError::NotFound => Problem::new(StatusCode::CONFLICT, "that backend is not being retired"),
+        other => other.into(),
+    })?;
+    tracing::info!(backend = %id, "backend is used again");
+    show_backend(&state, &id).await
 }
 
 pub(super) async fn add(
@@ -82,8 +123,7 @@ pub(super) async fn add(
     if let Some(probe) = probe {
         state.metadata.put_probe(&id, &probe).await?;
     }
-    let backend = known_backend(&state, id.as_str()).await?;
-    Ok((StatusCode::CREATED, Json(view(&state, backend))))
+    Ok((StatusCode::CREATED, show_backend(&state, id.as_str()).await?))
 }
 
 /// New credentials, endpoint or capabilities for a backend that exists. Its place cannot change while it holds data.
@@ -104,8 +144,7 @@ pub(super) async fn replace(
     }
     let new = NewBackend { capabilities: new.capabilities.or(Some(before.capabilities)), ..new };
     put(&state, check(&state, new).await?).await?;
-    let backend = known_backend(&state, &id).await?;
-    Ok(Json(view(&state, backend)))
+    show_backend(&state, &id).await
 }
 
 pub(super) async fn remove(State(state): State<Shared>, Segment(id): Segment<String>) -> Result<StatusCode, Problem> {
@@ -141,7 +180,7 @@ async fn switch(state: &Shared, id: &str, on: bool) -> Result<Json<BackendView>,
     };
     switched.map_err(|error| Problem::new(StatusCode::CONFLICT, error.to_string()))?;
     tracing::info!(backend = %id, on, "embedded backend switched");
-    Ok(Json(view(state, backend)))
+    show_backend(state, id).await
 }
 
 async fn check(state: &Shared, new: NewBackend) -> Result<Backend, Problem> {
@@ -197,7 +236,8 @@ fn check_word(field: &'static str, value: &str, most: usize) -> Result<(), Probl
     }
 }
 
-fn view(state: &Shared, backend: Backend) -> BackendView {
+fn view(state: &Shared, backend: Backend, retirements: &[Retirement]) -> BackendView {
+    let retirement = retirements.iter().find(|retired| retired.backend == backend.id);
     let known = state.gateway.backends.get(&backend.id);
     let health = match known.as_ref().map(|known| known.is_healthy()) {
         Some(true) => "healthy",
@@ -220,5 +260,12 @@ fn view(state: &Shared, backend: Backend) -> BackendView {
         capabilities: backend.capabilities,
         health,
         breaker,
+        state: match retirement {
+            None => "active",
+            Some(Retirement { is_mapped: true, .. }) => "retiring",
+            Some(_) => "retired",
+        },
+        buckets: None,
+        retiring_since: retirement.map(|retired| render_time(retired.begun_at)),
     }
 }

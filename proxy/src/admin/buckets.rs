@@ -6,7 +6,8 @@ use super::{
 };
 use axum::{Json, extract::State};
 use s3gateway_config::ResidencyPolicy;
-use s3gateway_store::Route;
+use s3gateway_filters::residency;
+use s3gateway_store::{MappingState, Retirement, Route};
 use serde::{Deserialize, Serialize};
 
 #[derive(Deserialize)]
@@ -37,6 +38,9 @@ pub(super) struct BucketView {
     #[serde(skip_serializing_if = "Option::is_none")]
     versioning: Option<&'static str>,
     policy: ResidencyPolicy,
+    /// Why the home must be left, which only a promotion can do: `policy` or `retired`; absent where it may stay.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    promote_first: Option<&'static str>,
     mapping: Vec<Mapping>,
     created_at: String,
 }
@@ -46,6 +50,8 @@ pub(super) struct Mapping {
     backend: String,
     physical_bucket: String,
     home: bool,
+    /// `active`, or `draining` where it is no longer in the placement.
+    state: &'static str,
 }
 
 #[derive(Serialize)]
@@ -72,10 +78,11 @@ pub(super) async fn list(
     let listed = state.metadata.buckets(&tenant.id, &asked.prefix, asked.after.as_deref(), limit).await?;
     let full = listed.len() >= usize::try_from(limit).unwrap_or(usize::MAX);
     let next = listed.last().filter(|_| full).map(|bucket| bucket.name.as_str().to_owned());
+    let retirements = state.metadata.retirements().await?;
     let mut buckets = Vec::with_capacity(listed.len());
     for bucket in listed {
         if let Some(route) = state.metadata.route(&tenant.id, &bucket.name).await? {
-            buckets.push(view(&tenant.name, &route));
+            buckets.push(view(&state, &tenant.name, &route, &retirements));
         }
     }
     Ok(Json(Buckets { buckets, next }))
@@ -85,8 +92,13 @@ pub(super) async fn show(
     State(state): State<Shared>,
     Segment((tenant, bucket)): Segment<(String, String)>,
 ) -> Result<Json<BucketView>, Problem> {
-    let (tenant, route) = resolve_bucket(&state, &tenant, &bucket).await?;
-    Ok(Json(view(&tenant.name, &route)))
+    show_bucket(&state, &tenant, &bucket).await
+}
+
+/// The bucket as it is now.
+pub(super) async fn show_bucket(state: &Shared, tenant: &str, bucket: &str) -> Result<Json<BucketView>, Problem> {
+    let (tenant, route) = resolve_bucket(state, tenant, bucket).await?;
+    Ok(Json(view(state, &tenant.name, &route, &state.metadata.retirements().await?)))
 }
 
 pub(super) async fn set_replica_count(
@@ -102,8 +114,7 @@ pub(super) async fn set_replica_count(
     }
     state.metadata.set_replica_count(&route.bucket, wanted.replica_count).await?;
     tracing::info!(tenant, bucket, replica_count = wanted.replica_count, "bucket's replica count set");
-    let (tenant, route) = resolve_bucket(&state, &tenant, &bucket).await?;
-    Ok(Json(view(&tenant.name, &route)))
+    show_bucket(&state, &tenant, &bucket).await
 }
 
 pub(super) async fn set_policy(
@@ -114,19 +125,25 @@ pub(super) async fn set_policy(
     let (_, route) = resolve_bucket(&state, &tenant, &bucket).await?;
     state.metadata.set_bucket_policy(&route.bucket, &policy).await?;
     tracing::info!(tenant, bucket, ?policy, "bucket's policy set");
-    let (tenant, route) = resolve_bucket(&state, &tenant, &bucket).await?;
-    Ok(Json(view(&tenant.name, &route)))
+    show_bucket(&state, &tenant, &bucket).await
 }
 
-fn view(tenant: &str, route: &Route) -> BucketView {
-    let mapping = route.placement.iter().filter_map(|backend| {
+fn view(state: &Shared, tenant: &str, route: &Route, retirements: &[Retirement]) -> BucketView {
+    let placed = route.placement.iter().map(|backend| (backend, MappingState::Active));
+    let drained = route.draining.iter().map(|backend| (backend, MappingState::Draining));
+    let mapping = placed.chain(drained).filter_map(|(backend, state)| {
         let physical = route.physical_on(backend)?;
         Some(Mapping {
             backend: backend.to_string(),
             physical_bucket: physical.for_upstream().to_owned(),
             home: *backend == route.home,
+            state: state.as_str(),
         })
     });
+    let home = state.gateway.backends.get(&route.home);
+    let is_allowed =
+        home.is_none_or(|home| residency::decide(&route.tenant_policy, &route.bucket_policy, home.place()).is_ok());
+    let is_retired = retirements.iter().any(|retired| retired.backend == route.home);
     BucketView {
         name: route.name.as_str().to_owned(),
         id: route.bucket.as_str().to_owned(),
@@ -137,6 +154,11 @@ fn view(tenant: &str, route: &Route) -> BucketView {
         replica_count: route.replica_count,
         versioning: route.versioning.status(),
         policy: route.bucket_policy.clone(),
+        promote_first: match (is_allowed, is_retired) {
+            (false, _) => Some("policy"),
+            (true, true) => Some("retired"),
+            (true, false) => None,
+        },
         mapping: mapping.collect(),
         created_at: render_time(route.created_at),
     }

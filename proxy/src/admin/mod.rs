@@ -10,6 +10,7 @@ mod health;
 mod input;
 mod jobs;
 mod keys;
+mod placement;
 mod probe;
 mod problem;
 mod tenants;
@@ -100,6 +101,7 @@ pub fn router(state: AdminState) -> Router {
         .route("/v1/tenants/{tenant}/buckets/{bucket}", get(buckets::show))
         .route("/v1/tenants/{tenant}/buckets/{bucket}/policy", put(buckets::set_policy))
         .route("/v1/tenants/{tenant}/buckets/{bucket}/replica-count", put(buckets::set_replica_count))
+        .route("/v1/tenants/{tenant}/buckets/{bucket}/placement", put(placement::set_placement))
         .route("/v1/tenants/{tenant}/buckets/{bucket}/copies", get(copies::copies))
         .route("/v1/keys", get(keys::list))
         .route("/v1/keys/{key}", axum::routing::delete(keys::delete))
@@ -109,7 +111,11 @@ pub fn router(state: AdminState) -> Router {
         .route("/v1/backends/{backend}", get(backends::show).put(backends::replace).delete(backends::remove))
         .route("/v1/backends/{backend}/stop", post(backends::stop))
         .route("/v1/backends/{backend}/start", post(backends::start))
+        .route("/v1/backends/{backend}/retire", post(backends::retire))
+        .route("/v1/backends/{backend}/unretire", post(backends::unretire))
         .route("/v1/backends/{backend}/probe", get(probe::last).post(probe::run))
+        .route("/v1/drains", get(placement::drains))
+        .route("/v1/homes-to-leave", get(placement::to_promote))
         .route("/v1/names", get(copies::names))
         .route("/v1/explain", get(copies::explain))
         .route("/v1/jobs", get(jobs::history))

@@ -134,6 +134,7 @@ const ROUTES: &[(&str, &str)] = &[
     ("GET", "/v1/tenants/acme/buckets/photos"),
     ("PUT", "/v1/tenants/acme/buckets/photos/policy"),
     ("PUT", "/v1/tenants/acme/buckets/photos/replica-count"),
+    ("PUT", "/v1/tenants/acme/buckets/photos/placement"),
     ("GET", "/v1/tenants/acme/buckets/photos/copies?key=k"),
     ("GET", "/v1/keys"),
     ("DELETE", "/v1/keys/AK"),
@@ -146,6 +147,10 @@ const ROUTES: &[(&str, &str)] = &[
     ("DELETE", "/v1/backends/b"),
     ("POST", "/v1/backends/b/stop"),
     ("POST", "/v1/backends/b/start"),
+    ("POST", "/v1/backends/b/retire"),
+    ("POST", "/v1/backends/b/unretire"),
+    ("GET", "/v1/drains"),
+    ("GET", "/v1/homes-to-leave"),
     ("GET", "/v1/names?tenant=acme&bucket=photos"),
     ("GET", "/v1/explain?tenant=acme"),
     ("GET", "/v1/jobs"),
@@ -359,6 +364,10 @@ async fn ad_08_whatever_is_sent_is_data() {
         (format!("/v1/names?tenant=acme&bucket={evil}"), 400),
         (format!("/v1/explain?tenant={evil}"), 404),
         (format!("/v1/jobs?tenant={evil}&bucket=b"), 404),
+        (format!("/v1/drains?tenant={evil}&bucket=b"), 404),
+        (format!("/v1/drains?backend={evil}"), 400),
+        (format!("/v1/homes-to-leave?after={evil}"), 400),
+        ("/v1/drains?tenant=acme".into(), 400),
     ] {
         let method = if target.ends_with("disable") { "POST" } else { "GET" };
         api.call(method, &target, &Value::Null).await.is_problem(status);
@@ -428,6 +437,35 @@ async fn an_operators_tour() {
     assert_eq!(api.call("PUT", "/v1/tenants/acme/buckets/photos/policy", &policy).await.status, 200);
     let explained = api.get("/v1/explain?tenant=acme&bucket=photos").await.json();
     assert_eq!((&explained["places"][0]["allowed"], &explained["places"][1]["allowed"]), (&json!(true), &json!(false)));
+    let target = "/v1/tenants/acme/buckets/photos/placement";
+    for (locations, status, words) in [
+        (json!(["de-fra", "fi-hel"]), 422, "promote"),
+        (json!(["fi-hel", "us-iad"]), 422, "allow.jurisdictions"),
+        (json!(["fi-hel", "mars"]), 422, "mars"),
+        (json!(["fi-hel,de-fra"]), 422, "element"),
+        (json!(["fi-hel"]), 200, "draining"),
+    ] {
+        let answer = api.call("PUT", target, &json!({"placement": locations})).await;
+        assert!(
+            answer.status == status && answer.body.contains(words),
+            "{locations}: {} {}",
+            answer.status,
+            answer.body
+        );
+    }
+    let drains = api.get("/v1/drains?tenant=acme&bucket=photos").await.json();
+    let drain = &drains["drains"][0];
+    assert_eq!(
+        (&drain["backend"], &drain["reason"], &drain["state"]),
+        (&json!("de-fra"), &json!("placement"), &json!("draining"))
+    );
+    assert_eq!(api.get("/v1/drains?backend=fi-hel").await.json()["drains"], json!([]));
+    let retired = api.call("POST", "/v1/backends/fi-hel/retire", &Value::Null).await.json();
+    assert_eq!((&retired["state"], &retired["buckets"]["home"]), (&json!("retiring"), &json!(1)), "{retired}");
+    assert_eq!(api.get("/v1/tenants/acme/buckets/photos").await.json()["promote_first"], "retired");
+    assert_eq!(api.call("POST", "/v1/backends/fi-hel/unretire", &Value::Null).await.json()["state"], "active");
+    api.call("POST", "/v1/backends/fi-hel/unretire", &Value::Null).await.is_problem(409);
+    assert_eq!(api.get("/v1/homes-to-leave").await.json()["buckets"], json!([]), "no worker has looked");
     let moved = {
         let mut body = backend("fi-hel", "US", "US");
         body["place"]["region"] = "us".into();

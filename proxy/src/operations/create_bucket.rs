@@ -12,7 +12,7 @@ use http::{Method, StatusCode, header};
 use s3gateway_config::{BackendId, ResidencyPolicy};
 use s3gateway_filters::{placement, residency};
 use s3gateway_s3::{PhysicalBucket, S3Code, S3Error, xml::CreateBucketConfiguration};
-use s3gateway_store::{Begun, NewBucket, Route, StoreError, Tenant};
+use s3gateway_store::{Begun, NewBucket, Retirement, Route, StoreError, Tenant};
 
 /// Physical names tried when strangers hold them. Hashes do not collide by chance, so more would be an attack.
 const NAMES_TRIED: u32 = 8;
@@ -34,7 +34,8 @@ impl Gateway {
         let name = admitted.bucket()?;
         let constraint = CreateBucketConfiguration::parse(body)?.location_constraint.unwrap_or_default();
         let tenant = self.metadata.tenant(&admitted.tenant).await?;
-        let (location, placement) = self.decide_placement(&tenant, &constraint)?;
+        let retired = self.metadata.retirements().await?;
+        let (location, placement) = self.decide_placement(&tenant, &constraint, &retired)?;
         let places = u32::try_from(placement.len()).unwrap_or(u32::MAX);
         let new = NewBucket {
             tenant: tenant.id.clone(),
@@ -58,8 +59,15 @@ impl Gateway {
     }
 
     /// The location to remember and the backends that it stands for, all of them allowed by the tenant's policy.
-    fn decide_placement(&self, tenant: &Tenant, constraint: &str) -> Result<(String, Vec<BackendId>), Refusal> {
-        let places = self.backends.places();
+    /// Backends that are being retired are left out.
+    fn decide_placement(
+        &self,
+        tenant: &Tenant,
+        constraint: &str,
+        retired: &[Retirement],
+    ) -> Result<(String, Vec<BackendId>), Refusal> {
+        let mut places = self.backends.places();
+        places.retain(|(id, _)| !retired.iter().any(|retired| retired.backend == *id));
         let known = places.iter().any(|(_, place)| place.is_in(constraint));
         let signing = self.settings.signing_regions.iter().any(|region| region == constraint);
         // Clients put the region that they sign for into the document by themselves; it is no wish for a place.

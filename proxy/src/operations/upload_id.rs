@@ -149,6 +149,7 @@ mod tests {
             name: LogicalBucket::parse("mine").expect("a name"),
             home: home.clone(),
             epoch: 1,
+            draining: Vec::new(),
             placement: vec![home],
             physical: Vec::new(),
             replica_count: 1,

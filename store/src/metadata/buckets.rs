@@ -2,8 +2,11 @@
 //! Invariant: a physical name in `bucket_backends` belongs to one bucket of one tenant until its drop was confirmed.
 use super::db::{Columns, now, render_json, write};
 use super::routes::route_in;
-use super::{Metadata, feed};
-use crate::{Begun, BucketId, Change, Millis, NewBucket, RetiringBucket, StoreError, TenantId, names, sql};
+use super::{Metadata, feed, walks};
+use crate::{
+    Begun, BucketId, Change, DrainState, Millis, NewBucket, NewWalk, RetiringBucket, StoreError, TenantId, WalkKind,
+    names, sql,
+};
 use s3gateway_config::{BackendId, Place, ResidencyPolicy};
 use s3gateway_s3::{LogicalBucket, PhysicalBucket, Versioning};
 use sqlx::AnyConnection;
@@ -14,11 +17,14 @@ use uuid::Uuid;
 const MOST_NAMES: u32 = 10_000;
 
 /// A bucket as a transition finds it.
-struct Found {
-    tenant: TenantId,
-    name: String,
-    state: String,
-    home: BackendId,
+pub(super) struct Found {
+    pub(super) tenant: TenantId,
+    pub(super) name: String,
+    pub(super) state: String,
+    pub(super) home: BackendId,
+    replica_count: u32,
+    /// Empty: it was never set.
+    versioning: String,
 }
 
 impl Metadata {
@@ -176,6 +182,8 @@ impl Metadata {
             }
             sqlx::query(sql::COPIES_DELETE_ON).bind(id).bind(backend).execute(&mut *tx).await?;
             sqlx::query(sql::VERSION_COPIES_DELETE_ON).bind(id).bind(backend).execute(&mut *tx).await?;
+            let query = sqlx::query(sql::DRAIN_END).bind(id).bind(backend);
+            query.bind(DrainState::Gone.as_str()).bind(now()).execute(&mut *tx).await?;
             sqlx::query(sql::BUCKET_DELETE_IF_UNMAPPED).bind(id).execute(&mut *tx).await?;
             feed::append(tx, &Change::Bucket(found.tenant, found.name)).await
         })
@@ -207,7 +215,7 @@ impl Metadata {
         self.raise_name(bucket, backend, Some(seen)).await
     }
 
-    /// Replaces a bucket's own residency policy.
+    /// Replaces a bucket's own residency policy; its placement is reviewed.
     ///
     /// # Errors
     /// `NotFound`.
@@ -218,11 +226,12 @@ impl Metadata {
             let found = find(tx, bucket).await?;
             let query = sqlx::query(sql::BUCKET_SET_POLICY).bind(bucket.as_str()).bind(policy.as_str());
             query.execute(&mut *tx).await?;
+            sqlx::query(sql::REVIEW_BUCKET).bind(bucket.as_str()).bind(now()).execute(&mut *tx).await?;
             feed::append(tx, &Change::Bucket(found.tenant, found.name)).await
         })
     }
 
-    /// Sets how many copies a bucket's objects get, home included.
+    /// Sets how many copies a bucket's objects get, home included, and has them all looked at where that is a change.
     ///
     /// # Errors
     /// `NotFound`, `Invalid` for 0 or more than the placement has backends.
@@ -234,11 +243,15 @@ impl Metadata {
             if query.execute(&mut *tx).await?.rows_affected() == 0 {
                 return Err(StoreError::Invalid("replica count: from 1 to the number of places of the bucket".into()));
             }
+            if found.replica_count != count {
+                begin_backfill(tx, bucket, format!("the replica count was {} and is {count}", found.replica_count)).await?;
+            }
             feed::append(tx, &Change::Bucket(found.tenant, found.name)).await
         })
     }
 
-    /// Records what a bucket's home has been told about versions.
+    /// Records what a bucket's home has been told about versions. Where that is the first time, all keys are to be marked:
+    /// its objects are versions from now on, and replicas are to know them as such.
     ///
     /// # Errors
     /// `NotFound` unless it is in service.
@@ -250,6 +263,9 @@ impl Metadata {
             let query = query.bind(state.status().unwrap_or_default());
             if query.execute(&mut *tx).await?.rows_affected() == 0 {
                 return Err(StoreError::NotFound);
+            }
+            if found.versioning.is_empty() && state.is_set() {
+                begin_backfill(tx, bucket, "its objects are versions from now on".to_owned()).await?;
             }
             feed::append(tx, &Change::Bucket(found.tenant, found.name)).await
         })
@@ -345,6 +361,9 @@ async fn insert_bucket(tx: &mut AnyConnection, bucket: &NewBucket) -> Result<Buc
     let home = bucket.placement.first().ok_or_else(|| StoreError::Invalid("placement: empty".into()))?;
     let mut mappings = Vec::with_capacity(bucket.placement.len());
     for backend in &bucket.placement {
+        if sqlx::query(sql::RETIREMENT_OF).bind(backend.as_str()).fetch_optional(&mut *tx).await?.is_some() {
+            return Err(StoreError::Invalid(format!("placement: backend {backend} is being retired")));
+        }
         mappings.push((backend, free_name(tx, &bucket.tenant, &bucket.name, backend, 0).await?));
     }
     let query = sqlx::query(sql::BUCKET_INSERT).bind(id.as_str()).bind(bucket.tenant.as_str());
@@ -359,7 +378,7 @@ async fn insert_bucket(tx: &mut AnyConnection, bucket: &NewBucket) -> Result<Buc
 }
 
 /// The first name from `n` on that no bucket has on the backend.
-async fn free_name(
+pub(super) async fn free_name(
     tx: &mut AnyConnection,
     tenant: &TenantId,
     name: &LogicalBucket,
@@ -379,7 +398,17 @@ async fn free_name(
     Err(StoreError::Conflict("every name that could be given to the bucket"))
 }
 
-async fn find(tx: &mut AnyConnection, bucket: &BucketId) -> Result<Found, StoreError> {
+/// Has every key marked, once the caller's transaction can be seen.
+pub(super) async fn begin_backfill(
+    tx: &mut AnyConnection,
+    bucket: &BucketId,
+    reason: String,
+) -> Result<(), StoreError> {
+    let new = NewWalk { bucket: bucket.clone(), kind: WalkKind::Backfill, rate: 0, reason };
+    walks::begin(tx, &new).await.map(drop)
+}
+
+pub(super) async fn find(tx: &mut AnyConnection, bucket: &BucketId) -> Result<Found, StoreError> {
     let row = sqlx::query(sql::BUCKET_STATE).bind(bucket.as_str()).fetch_optional(tx).await?;
     let row = row.ok_or(StoreError::NotFound)?;
     Ok(Found {
@@ -387,5 +416,7 @@ async fn find(tx: &mut AnyConnection, bucket: &BucketId) -> Result<Found, StoreE
         name: row.text("name")?,
         state: row.text("state")?,
         home: row.backend("home")?,
+        replica_count: row.u32("replica_count")?,
+        versioning: row.text("versioning")?,
     })
 }

@@ -5,14 +5,20 @@ mod backends;
 mod buckets;
 mod checksums;
 pub(crate) mod db;
+mod drains;
 mod feed;
 mod migrations;
 mod objects;
+mod placement;
+mod retirements;
 mod routes;
 mod tenants;
 #[cfg(test)]
 mod tests;
 mod versions;
+mod walk_copies;
+mod walk_steps;
+mod walks;
 
 use crate::StoreError;
 use crate::queue::SqlQueue;

@@ -140,18 +140,7 @@ impl Metadata {
     pub async fn copies(&self, bucket: &BucketId, key: &ObjectKey) -> Result<Vec<ObjectCopy>, StoreError> {
         let query = sqlx::query(sql::COPIES).bind(bucket.as_str()).bind(key.as_str().as_bytes());
         let rows = self.db.read(query.fetch_all(self.db.pool())).await?;
-        rows.iter()
-            .map(|row| {
-                Ok(ObjectCopy {
-                    backend: row.backend("backend")?,
-                    etag: row.text("etag")?,
-                    home_etag: row.text("home_etag")?,
-                    size: row.int("size")?,
-                    verified_how: row.text("verified_how")?,
-                    verified_at: row.int("verified_at")?,
-                })
-            })
-            .collect()
+        rows.iter().map(parse_copy).collect()
     }
 
     /// What is known of the copies of all keys from `first` to `last`, by key in byte order; at most `limit` rows.
@@ -221,6 +210,17 @@ impl Metadata {
             Ok(sqlx::query(sql::JOBS_PRUNE).bind(before).execute(tx).await?.rows_affected())
         })
     }
+}
+
+pub(super) fn parse_copy(row: &AnyRow) -> Result<ObjectCopy, StoreError> {
+    Ok(ObjectCopy {
+        backend: row.backend("backend")?,
+        etag: row.text("etag")?,
+        home_etag: row.text("home_etag")?,
+        size: row.int("size")?,
+        verified_how: row.text("verified_how")?,
+        verified_at: row.int("verified_at")?,
+    })
 }
 
 fn parse_job(row: &AnyRow) -> Result<JobRecord, StoreError> {

@@ -98,7 +98,10 @@ fn parse_routes(rows: &[AnyRow]) -> Result<Vec<Route>, StoreError> {
         }
         if let Some(route) = routes.last_mut() {
             let backend = row.backend("backend")?;
-            route.placement.push(backend.clone());
+            match row.text("mapping_state")?.as_str() {
+                "draining" => route.draining.push(backend.clone()),
+                _ => route.placement.push(backend.clone()),
+            }
             route.physical.push((backend, row.parsed("physical", PhysicalBucket::parse)?));
         }
     }
@@ -113,6 +116,7 @@ fn parse_route(row: &AnyRow, bucket: BucketId) -> Result<Route, StoreError> {
         home: row.backend("home")?,
         epoch: row.int("epoch")?,
         placement: Vec::new(),
+        draining: Vec::new(),
         physical: Vec::new(),
         replica_count: row.u32("replica_count")?,
         tenant_policy: row.json("tenant_policy")?,

@@ -89,6 +89,7 @@ impl Metadata {
             feed::lock(tx).await?;
             let query = sqlx::query(sql::TENANT_SET_POLICY).bind(id.as_str()).bind(policy.as_str());
             found(query.execute(&mut *tx).await?.rows_affected())?;
+            sqlx::query(sql::REVIEW_TENANT).bind(id.as_str()).bind(now()).execute(&mut *tx).await?;
             feed::append(tx, &Change::Tenant(id.clone())).await
         })
     }

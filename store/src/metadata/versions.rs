@@ -162,7 +162,7 @@ impl Metadata {
     }
 }
 
-fn parse(row: &AnyRow) -> Result<VersionCopy, StoreError> {
+pub(super) fn parse(row: &AnyRow) -> Result<VersionCopy, StoreError> {
     Ok(VersionCopy {
         backend: row.backend("backend")?,
         home_version: row.parsed("home_version", VersionId::parse)?,

@@ -187,6 +187,13 @@ impl<P: Queue, F: Queue> Queue for WithFallback<P, F> {
         }
     }
 
+    async fn put_off(&self, job: &Job, delay: Duration) -> Result<(), StoreError> {
+        match job.holder {
+            Holder::Redis => self.primary(self.primary.put_off(job, delay)).await,
+            Holder::Sql => self.fallback.put_off(job, delay).await,
+        }
+    }
+
     async fn bury(&self, job: &Job, reason: &str) -> Result<(), StoreError> {
         match job.holder {
             Holder::Redis => self.primary(self.primary.bury(job, reason)).await,

@@ -148,6 +148,13 @@ pub trait Queue: Send + Sync {
     async fn release(&self, key: &DirtyKey, mark: &Mark) -> Result<(), StoreError>;
     /// Notes a key as dirty with no write in flight (policy change, repair, missing copy).
     async fn mark(&self, key: &DirtyKey, request_id: &str) -> Result<(), StoreError>;
+    /// [`Queue::mark`] for many keys; after a failure some may be marked.
+    async fn mark_all(&self, keys: &[DirtyKey], request_id: &str) -> Result<(), StoreError> {
+        for key in keys {
+            self.mark(key, request_id).await?;
+        }
+        Ok(())
+    }
     /// Whether the key is proven clean.
     async fn is_clean(&self, key: &DirtyKey) -> Result<bool, StoreError>;
     /// Whether no key of the bucket is dirty.
@@ -160,6 +167,8 @@ pub trait Queue: Send + Sync {
     async fn clear(&self, job: &Job) -> Result<Cleared, StoreError>;
     /// Queues the job again after `delay`, one attempt more.
     async fn retry(&self, job: &Job, delay: Duration) -> Result<(), StoreError>;
+    /// As [`Queue::retry`] with no attempt counted: the job is not to blame.
+    async fn put_off(&self, job: &Job, delay: Duration) -> Result<(), StoreError>;
     /// Makes it a dead letter.
     async fn bury(&self, job: &Job, reason: &str) -> Result<(), StoreError>;
     /// Figures.

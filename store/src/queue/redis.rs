@@ -264,7 +264,12 @@ impl Queue for RedisQueue {
     }
 
     async fn retry(&self, job: &Job, delay: Duration) -> Result<(), StoreError> {
-        let args = [job.handle.as_bytes(), &millis(delay).into_bytes()];
+        let args = [job.handle.as_bytes(), &millis(delay).into_bytes(), b"1"];
+        self.run_on_key::<bool>(&SCRIPTS.retry, &job.key, &args).await.map(drop)
+    }
+
+    async fn put_off(&self, job: &Job, delay: Duration) -> Result<(), StoreError> {
+        let args = [job.handle.as_bytes(), &millis(delay).into_bytes(), b"0"];
         self.run_on_key::<bool>(&SCRIPTS.retry, &job.key, &args).await.map(drop)
     }
 

@@ -147,11 +147,11 @@ impl Queue for SqlQueue {
     }
 
     async fn retry(&self, job: &Job, delay: Duration) -> Result<(), StoreError> {
-        write!(&self.db, tx => {
-            let due = now(tx, self.db.kind()).await?.saturating_add(millis(delay));
-            of_key(sql::QUEUE_RETRY, &job.key).bind(job.handle.as_str()).bind(due).execute(tx).await?;
-            Ok(())
-        })
+        self.delay(job, delay, 1).await
+    }
+
+    async fn put_off(&self, job: &Job, delay: Duration) -> Result<(), StoreError> {
+        self.delay(job, delay, 0).await
     }
 
     /// A key that was written since it was claimed, or is being written, is queued again instead.
@@ -201,6 +201,17 @@ impl Queue for SqlQueue {
                 None => sqlx::query(sql::QUEUE_REDRIVE_ALL),
             };
             Ok(query.bind(now).execute(tx).await?.rows_affected())
+        })
+    }
+}
+
+impl SqlQueue {
+    async fn delay(&self, job: &Job, delay: Duration, attempts: i64) -> Result<(), StoreError> {
+        write!(&self.db, tx => {
+            let due = now(tx, self.db.kind()).await?.saturating_add(millis(delay));
+            let query = of_key(sql::QUEUE_RETRY, &job.key).bind(job.handle.as_str()).bind(due).bind(attempts);
+            query.execute(tx).await?;
+            Ok(())
         })
     }
 }

@@ -1,7 +1,7 @@
 -- routes_unfinished.sql: buckets whose creation or deletion began before $1 and has not ended, oldest first, at most $2
 select b.id, b.tenant, b.name, b.state, b.state_since, b.home, b.epoch, b.replica_count, b.location, b.policy, b.versioning, b.created_at,
-    t.policy as tenant_policy, m.backend, m.physical
-from buckets b join tenants t on t.id = b.tenant join bucket_backends m on m.bucket = b.id and m.state = 'active'
+    t.policy as tenant_policy, m.backend, m.physical, m.state as mapping_state
+from buckets b join tenants t on t.id = b.tenant join bucket_backends m on m.bucket = b.id and m.state <> 'retiring'
 where b.id in (
     select id from buckets where state in ('creating', 'deleting') and state_since < $1 order by state_since, id limit $2)
 order by b.state_since, b.id, m.position

@@ -66,7 +66,12 @@ impl Converger {
         let object = scene.object.as_ref();
         let (remote, object, method) = match (&place.action, &place.remote, object) {
             (Action::Leave, ..) => return Ok(self.left_copy(place, object)),
-            (Action::Wait(why), ..) => return Err(ConvergeError::Unavailable(why.clone())),
+            (Action::Wait(why), ..) => {
+                return Err(match place.resting {
+                    Some(rest) => ConvergeError::Resting(why.clone(), rest),
+                    None => ConvergeError::Unavailable(why.clone()),
+                });
+            }
             (Action::Refuse(why), ..) => return Err(ConvergeError::Impossible(format!("{}: {why}", place.id))),
             (Action::Delete, Some(remote), _) => return self.delete(scene, remote).await,
             (Action::Versions, Some(remote), _) => return self.keep_versions(scene, remote, place.wanted).await,
@@ -213,8 +218,9 @@ impl Converger {
         if self.known_buckets.contains_key(&known(remote, bucket)) {
             return Ok(bucket.clone());
         }
-        // A bucket that is being deleted must not rise again on a replica.
-        if self.metadata.route_by_id(&route.bucket).await?.is_none() {
+        // A bucket that is being deleted, or drained there, must not rise again on a replica.
+        let now = self.metadata.route_by_id(&route.bucket).await?;
+        if now.is_none_or(|now| !now.placement.contains(id)) {
             return Err(ConvergeError::Changed);
         }
         match remote.create_bucket(bucket).await? {

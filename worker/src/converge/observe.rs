@@ -69,7 +69,7 @@ impl Converger {
             None => Vec::new(),
         };
         let mut remotes = Vec::new();
-        for id in &route.placement {
+        for id in route.placement.iter().chain(&route.draining) {
             remotes.push((id.clone(), self.backends.get(id).await?));
         }
         let place_of =
@@ -80,23 +80,35 @@ impl Converger {
                 residency::decide(&route.tenant_policy, &route.bucket_policy, &r.backend.place).is_ok()
             })
         };
-        let wanted = plan::decide_wanted(&route.placement, &route.home, decide_count(route, home), is_allowed);
+        let mut wanted = plan::decide_wanted(&route.placement, &route.home, decide_count(route, home), &is_allowed);
+        wanted.extend(route.draining.iter().map(|id| (id.clone(), plan::decide_drained(is_allowed(id)))));
         let observe = |(id, wanted): (BackendId, Wanted)| {
             let remote = place_of(&id).cloned();
             let recorded = recorded.iter().find(|copy| copy.backend == id).cloned();
             let may_hold = recorded.is_some() || mapped.iter().any(|(backend, _)| *backend == id);
             let kept = versions.filter(|_| remote.as_ref().is_some_and(|r| r.backend.capabilities.keeps_versions()));
             async move {
+                if let Some(rest) = remote.as_ref().and_then(|remote| remote.admit().err()) {
+                    let target = Target::Unknown(super::resting(&id));
+                    let action = match kept {
+                        Some(versions) => {
+                            plan_list(!versions.is_empty(), &Err(super::resting(&id)), wanted, may_hold, true)
+                        }
+                        None => self.plan_for(key, home, &target, wanted, recorded.as_ref(), remote.as_deref()),
+                    };
+                    return Place { id, remote, wanted, target, recorded, action, resting: Some(rest) };
+                }
                 if let (Some(versions), Some(remote)) = (kept, &remote) {
                     let held = observe_list(route, remote, key).await;
                     let holds_key = remote.backend.capabilities.keys.holds(key.as_str());
                     let action = plan_list(!versions.is_empty(), &held, wanted, may_hold, holds_key);
                     let target = held.map_or_else(Target::Unknown, |_| Target::Absent);
-                    return Place { id, remote: Some(remote.clone()), wanted, target, recorded, action };
+                    let remote = Some(remote.clone());
+                    return Place { id, remote, wanted, target, recorded, action, resting: None };
                 }
                 let target = observe_target(route, &id, remote.as_deref(), key).await;
                 let action = self.plan_for(key, home, &target, wanted, recorded.as_ref(), remote.as_deref());
-                Place { id, remote, wanted, target, recorded, action }
+                Place { id, remote, wanted, target, recorded, action, resting: None }
             }
         };
         Ok(join_all(wanted.into_iter().map(observe)).await)

@@ -253,6 +253,11 @@ impl World {
         self.worker = Some((stop.clone(), tokio::spawn(worker.run(stop))));
     }
 
+    /// One more backend, in a place of its own.
+    pub async fn add(&self, site: &Site) {
+        self.metadata.put_backend(&site.backend("EU")).await.unwrap();
+    }
+
     /// Reads the route again.
     pub async fn reread_route(&mut self) {
         self.route = self.metadata.route_by_id(&self.route.bucket).await.unwrap().unwrap();

@@ -31,6 +31,17 @@ fn commands_are_the_documented_requests() {
         ("key list acme", "GET", "/v1/keys?tenant=acme", None),
         ("key disable AK", "POST", "/v1/keys/AK/disable", None),
         ("backend stop fi-hel", "POST", "/v1/backends/fi-hel/stop", None),
+        ("backend retire fi-hel", "POST", "/v1/backends/fi-hel/retire", None),
+        ("backend unretire fi-hel", "POST", "/v1/backends/fi-hel/unretire", None),
+        (
+            "bucket placement acme photos fi-hel,de-fra",
+            "PUT",
+            "/v1/tenants/acme/buckets/photos/placement",
+            Some(json!({"placement": ["fi-hel", "de-fra"]})),
+        ),
+        ("bucket to-promote --after b", "GET", "/v1/homes-to-leave?limit=100&after=b", None),
+        ("drains --backend fi-hel", "GET", "/v1/drains?limit=100&backend=fi-hel", None),
+        ("drains --tenant acme --bucket photos --limit 5", "GET", "/v1/drains?limit=5&tenant=acme&bucket=photos", None),
         ("backend show ../keys", "GET", "/v1/backends/..%2Fkeys", None),
         (
             "bucket replica-count acme photos 2",

@@ -5,10 +5,12 @@ mod checksums;
 mod concurrency;
 mod control;
 mod objects;
+mod placement;
 mod queue;
 mod server;
 mod tls;
 mod versions;
+mod walks;
 
 use super::Metadata;
 use super::db::now;
@@ -193,9 +195,20 @@ suite! {
     objects::tags_uploads_and_copies_are_kept_by_bytes,
     objects::what_a_deleted_bucket_leaves_behind,
     objects::job_history_is_newest_first,
+    placement::a_replica_leaves_through_a_drain,
+    placement::a_drain_is_called_off,
+    placement::bad_placements_are_refused,
+    placement::reviews_come_due_and_end,
     versions::versions_are_mapped_in_their_order,
     versions::changes_of_tags_are_noted_until_they_are_old,
     versions::mapped_versions_go_with_their_replica,
+    walks::whoever_asks_before_it_begins_shares_a_walk,
+    walks::a_walk_is_cut_and_walked_by_one_worker_a_shard,
+    walks::the_guard_counts_what_all_shards_would_delete,
+    walks::a_walk_waits_resumes_restarts_and_ends,
+    walks::steps_keep_to_the_rate,
+    walks::changes_that_concern_every_key_begin_a_backfill,
+    walks::buckets_take_their_turn_at_being_reconciled,
     concurrency::changes_are_seen_in_commit_order_without_gaps,
     concurrency::many_writers_of_two_processes_all_succeed,
     concurrency::one_of_many_creators_wins,

@@ -1,0 +1,217 @@
+//! Walks: begun, shared, cut, guarded, paced and ended.
+use super::{Fixture, in_a_minute, now, object};
+use crate::{
+    Admission, BucketId, DeleteGuard, FindingKind, Metadata, NewWalk, ObjectCopy, Route, Step, StoreError, Walk,
+    WalkFinding, WalkKind, WalkShard, WalkState,
+};
+use s3gateway_s3::Versioning;
+
+const GUARD: DeleteGuard = DeleteGuard { percent: 10, at_least: 2 };
+
+fn new(bucket: &BucketId, kind: WalkKind, rate: u32) -> NewWalk {
+    NewWalk { bucket: bucket.clone(), kind, rate, reason: "a test".into() }
+}
+
+async fn route(f: &Fixture) -> Route {
+    let tenant = f.tenant("acme").await;
+    f.bucket(&tenant, "photos").await
+}
+
+/// A walk that has begun, cut at `bounds`.
+async fn begun(m: &Metadata, bucket: &BucketId, bounds: &[&str], total: u64, rate: u32) -> Walk {
+    let walk = m.begin_walk(new(bucket, WalkKind::Reconcile, rate)).await.unwrap();
+    let claim = in_a_minute();
+    assert!(m.claim_walk(&walk.id, walk.due_at, claim).await.unwrap());
+    let bounds: Vec<String> = bounds.iter().map(|b| (*b).to_owned()).collect();
+    assert!(m.cut_walk(&walk.id, claim, 1, &bounds, total).await.unwrap());
+    m.walk(&walk.id).await.unwrap()
+}
+
+async fn claimed(m: &Metadata) -> Vec<WalkShard> {
+    let mut shards = m.free_shards(now(), 10).await.unwrap();
+    for shard in &mut shards {
+        assert!(m.claim_shard(shard, in_a_minute()).await.unwrap());
+    }
+    shards
+}
+
+fn step(walked_to: &str, is_last: bool) -> Step {
+    Step { walked_to: walked_to.into(), is_last, done: 10, marked: 3, findings: Vec::new() }
+}
+
+fn finding(kind: FindingKind, key: &str) -> WalkFinding {
+    WalkFinding { kind, key: object(key), backend: "de-fra".into(), detail: String::new(), found_at: 5 }
+}
+
+pub(super) async fn whoever_asks_before_it_begins_shares_a_walk(f: Fixture) {
+    let (m, bucket) = (&f.metadata, route(&f).await.bucket);
+    let first = m.begin_walk(new(&bucket, WalkKind::Backfill, 5)).await.unwrap();
+    assert_eq!((first.state, first.begun_at, first.rate), (WalkState::Waiting, 0, 5));
+    let shared = m.begin_walk(new(&bucket, WalkKind::Backfill, 9)).await.unwrap();
+    assert_eq!((&shared.id, shared.rate), (&first.id, 9), "as fast as the hastiest wants it");
+    assert_eq!(m.begin_walk(new(&bucket, WalkKind::Backfill, 0)).await.unwrap().rate, 0);
+    assert_eq!(m.begin_walk(new(&bucket, WalkKind::Backfill, 3)).await.unwrap().rate, 0);
+    let other = m.begin_walk(new(&bucket, WalkKind::Reconcile, 0)).await.unwrap();
+    assert_ne!(other.id, first.id);
+    // Being prepared is not yet being begun, and once begun it may have passed a key.
+    let claim = in_a_minute();
+    assert!(m.claim_walk(&first.id, 0, claim).await.unwrap());
+    assert!(!f.second().await.claim_walk(&first.id, 0, claim + 1).await.unwrap(), "another worker");
+    assert_eq!(m.begin_walk(new(&bucket, WalkKind::Backfill, 0)).await.unwrap().id, first.id);
+    assert!(!m.cut_walk(&first.id, claim + 1, 1, &[], 0).await.unwrap(), "not with a claim that is not its own");
+    assert!(m.cut_walk(&first.id, claim, 1, &[], 0).await.unwrap());
+    let next = m.begin_walk(new(&bucket, WalkKind::Backfill, 0)).await.unwrap();
+    assert_ne!(next.id, first.id);
+    let due = m.walks_due(now(), 10).await.unwrap();
+    assert_eq!(due.iter().map(|w| &w.id).collect::<Vec<_>>(), [&other.id], "the next one waits for the first");
+    m.cancel_walk(&first.id).await.unwrap();
+    assert_eq!(m.walks_due(now(), 10).await.unwrap().len(), 2);
+    let ids: Vec<_> = m.walks_of(&bucket, 10).await.unwrap().into_iter().map(|w| w.id).collect();
+    assert_eq!(ids, [next.id, other.id, first.id], "newest first");
+    assert!(matches!(m.begin_walk(new(&BucketId::new("x"), WalkKind::Deep, 0)).await, Err(StoreError::NotFound)));
+}
+
+pub(super) async fn a_walk_is_cut_and_walked_by_one_worker_a_shard(f: Fixture) {
+    let (m, route) = (&f.metadata, route(&f).await);
+    for key in ["a", "b", "c", "d", "ä"] {
+        let copy = |backend: usize| ObjectCopy {
+            backend: route.placement[backend].clone(),
+            etag: "e".into(),
+            home_etag: "e".into(),
+            size: 1,
+            verified_how: "etag".into(),
+            verified_at: 1,
+        };
+        m.record_copies(&route.bucket, &object(key), &[copy(0), copy(1)]).await.unwrap();
+    }
+    let (bounds, total) = m.walk_bounds(&route.bucket, &route.home, 2).await.unwrap();
+    assert_eq!((bounds.join(" ").as_str(), total), ("b d", 5));
+    let bounds: Vec<&str> = bounds.iter().map(String::as_str).collect();
+    let walk = begun(m, &route.bucket, &bounds, total, 0).await;
+    let free = m.free_shards(now(), 10).await.unwrap();
+    let ranges: Vec<_> = free.iter().map(|s| (s.walked_to.as_str(), s.up_to.as_str())).collect();
+    assert_eq!(ranges, [("", "b"), ("b", "d"), ("d", "")]);
+
+    let (mut ours, mut theirs) = (free[0].clone(), free[0].clone());
+    assert!(m.claim_shard(&mut ours, in_a_minute()).await.unwrap());
+    assert!(!m.claim_shard(&mut theirs, in_a_minute() + 1).await.unwrap());
+    assert_eq!(m.free_shards(now(), 10).await.unwrap().len(), 2);
+    assert!(!m.take_step(&theirs, &step("a", false)).await.unwrap(), "nor may it go on");
+    assert!(!m.keep_shard(&theirs, in_a_minute()).await.unwrap());
+    assert_eq!(m.admit_step(&theirs, 1, 0, GUARD).await.unwrap(), Admission::Stop);
+    assert!(matches!(m.admit_step(&ours, 1, 0, GUARD).await.unwrap(), Admission::Go(_)));
+    let findings = vec![finding(FindingKind::Missing, "ä\u{1}"), finding(FindingKind::Missing, "b")];
+    assert!(m.take_step(&ours, &Step { findings, ..step("a", false) }).await.unwrap());
+    // A dead worker's shard goes on from where it stopped.
+    assert!(m.keep_shard(&ours, 1).await.unwrap());
+    assert_eq!(m.free_shards(now(), 10).await.unwrap()[0].walked_to, "a");
+    for shard in claimed(m).await {
+        assert!(m.take_step(&shard, &step("z", true)).await.unwrap());
+        assert!(!m.take_step(&shard, &step("z", true)).await.unwrap(), "it is over");
+    }
+    assert_eq!(m.finish_walks().await.unwrap(), 1);
+    let walk = m.walk(&walk.id).await.unwrap();
+    assert_eq!((walk.state, walk.total, walk.done, walk.marked), (WalkState::Done, 5, 40, 12));
+    assert_eq!(m.walk_counts(&walk.id).await.unwrap(), [(FindingKind::Missing, 2)].into());
+    let found = [finding(FindingKind::Missing, "ä\u{1}"), finding(FindingKind::Missing, "b")];
+    assert_eq!(m.walk_findings(&walk.id).await.unwrap(), found);
+}
+
+pub(super) async fn the_guard_counts_what_all_shards_would_delete(f: Fixture) {
+    let (m, bucket) = (&f.metadata, route(&f).await.bucket);
+    let walk = begun(m, &bucket, &["m"], 50, 0).await;
+    let shards = claimed(m).await;
+    let allowed = |admitted| matches!(admitted, Admission::Go(_));
+    for _ in 0..3 {
+        assert!(allowed(m.admit_step(&shards[0], 9, 3, GUARD).await.unwrap()), "asked for again after a crash");
+    }
+    assert!(allowed(m.admit_step(&shards[1], 9, 2, GUARD).await.unwrap()));
+    assert!(m.take_step(&shards[0], &step("a", false)).await.unwrap());
+    assert!(allowed(m.admit_step(&shards[0], 9, 0, GUARD).await.unwrap()), "five of fifty are a tenth");
+    assert!(!allowed(m.admit_step(&shards[0], 9, 1, GUARD).await.unwrap()));
+    let guarded = m.walk(&walk.id).await.unwrap();
+    assert_eq!((guarded.state, guarded.deletes), (WalkState::Guarded, 3));
+    assert!(guarded.note.contains("6 keys or more of 50"), "{}", guarded.note);
+    assert!(!allowed(m.admit_step(&shards[1], 9, 0, GUARD).await.unwrap()), "the others stop, too");
+    assert!(m.free_shards(in_a_minute() * 2, 10).await.unwrap().is_empty());
+    m.approve_walk(&walk.id).await.unwrap();
+    assert_eq!(m.walk(&walk.id).await.unwrap().state, WalkState::Running);
+    assert!(allowed(m.admit_step(&shards[0], 9, 40, GUARD).await.unwrap()));
+}
+
+pub(super) async fn a_walk_waits_resumes_restarts_and_ends(f: Fixture) {
+    let (m, bucket) = (&f.metadata, route(&f).await.bucket);
+    let walk = begun(m, &bucket, &[], 50, 0).await;
+    let shards = claimed(m).await;
+    let until = in_a_minute();
+    m.suspend_walk(&walk.id, "the home is away", until).await.unwrap();
+    assert_eq!(m.admit_step(&shards[0], 1, 0, GUARD).await.unwrap(), Admission::Stop);
+    m.resume_walk(&walk.id, until - 1).await.unwrap();
+    let waiting = m.walk(&walk.id).await.unwrap();
+    assert_eq!((waiting.state, waiting.note.as_str(), waiting.attempts), (WalkState::Waiting, "the home is away", 1));
+    assert!(m.walks_due(until - 1, 10).await.unwrap().is_empty());
+    assert_eq!(m.walks_due(until, 10).await.unwrap().len(), 1);
+    m.resume_walk(&walk.id, until).await.unwrap();
+    assert!(matches!(m.admit_step(&shards[0], 1, 0, GUARD).await.unwrap(), Admission::Go(_)));
+    let now_runs = m.walk(&walk.id).await.unwrap();
+    assert_eq!((now_runs.state, now_runs.note.as_str(), now_runs.attempts), (WalkState::Running, "", 0));
+
+    assert!(m.take_step(&shards[0], &step("a", false)).await.unwrap());
+    assert!(!m.restart_walk(&walk.id, 7, 8, &[], 1).await.unwrap(), "it began with another epoch");
+    assert!(m.restart_walk(&walk.id, 1, 2, &["x".to_owned()], 60).await.unwrap());
+    assert!(!m.take_step(&shards[0], &step("b", false)).await.unwrap(), "of the home before");
+    assert_eq!(m.free_shards(now(), 10).await.unwrap().iter().filter(|s| s.walked_to != "a").count(), 2);
+
+    m.cancel_walk(&walk.id).await.unwrap();
+    assert!(matches!(m.cancel_walk(&walk.id).await, Err(StoreError::Conflict(_))));
+    assert!(matches!(m.approve_walk(&walk.id).await, Err(StoreError::Conflict(_))));
+    assert!(matches!(m.fail_walk(&crate::WalkId::new("x"), "").await, Err(StoreError::NotFound)));
+    assert!(m.free_shards(in_a_minute() * 2, 10).await.unwrap().is_empty());
+    assert_eq!(m.prune_walks(in_a_minute()).await.unwrap(), 0, "the last of its kind stays");
+    begun(m, &bucket, &[], 0, 0).await;
+    assert_eq!(m.prune_walks(in_a_minute()).await.unwrap(), 1);
+}
+
+pub(super) async fn steps_keep_to_the_rate(f: Fixture) {
+    let (m, bucket) = (&f.metadata, route(&f).await.bucket);
+    begun(m, &bucket, &["m"], 0, 100).await;
+    let shards = claimed(m).await;
+    let before = now();
+    let mut times = Vec::new();
+    for shard in [&shards[0], &shards[1], &shards[0]] {
+        let Admission::Go(at) = m.admit_step(shard, 50, 0, GUARD).await.unwrap() else { panic!("it runs") };
+        times.push(at);
+    }
+    assert!(times[0] >= before && times[1] >= times[0] + 500 && times[2] >= times[1] + 500, "{times:?}");
+}
+
+pub(super) async fn changes_that_concern_every_key_begin_a_backfill(f: Fixture) {
+    let (m, bucket) = (&f.metadata, route(&f).await.bucket);
+    let kinds = async || m.walks_of(&bucket, 10).await.unwrap().into_iter().map(|w| w.reason).collect::<Vec<_>>();
+    m.set_replica_count(&bucket, 1).await.unwrap();
+    assert!(kinds().await.is_empty(), "it was so before");
+    m.set_replica_count(&bucket, 2).await.unwrap();
+    assert_eq!(kinds().await, ["the replica count was 1 and is 2"]);
+    m.cancel_walk(&m.walks_of(&bucket, 1).await.unwrap()[0].id).await.unwrap();
+    m.set_versioning(&bucket, Versioning::Enabled).await.unwrap();
+    assert_eq!(kinds().await.len(), 2);
+    m.cancel_walk(&m.walks_of(&bucket, 1).await.unwrap()[0].id).await.unwrap();
+    m.set_versioning(&bucket, Versioning::Suspended).await.unwrap();
+    assert_eq!(kinds().await.len(), 2, "its objects were versions before");
+}
+
+pub(super) async fn buckets_take_their_turn_at_being_reconciled(f: Fixture) {
+    let (m, tenant) = (&f.metadata, f.tenant("acme").await);
+    let mut buckets = Vec::new();
+    for name in ["one", "two", "three"] {
+        buckets.push(f.bucket(&tenant, name).await.bucket);
+    }
+    assert_eq!(m.begin_periodic(now() - 60_000, 5, 0).await.unwrap(), 0, "none is old enough");
+    assert_eq!(m.begin_periodic(in_a_minute(), 2, 7).await.unwrap(), 2);
+    assert_eq!(m.begin_periodic(in_a_minute(), 2, 7).await.unwrap(), 0, "two at a time");
+    let walks = m.walks(10).await.unwrap();
+    assert!(walks.iter().all(|w| w.rate == 7 && w.kind == WalkKind::Reconcile && w.bucket != buckets[2]), "{walks:?}");
+    m.cancel_walk(&walks[0].id).await.unwrap();
+    assert_eq!(m.begin_periodic(in_a_minute(), 2, 7).await.unwrap(), 1);
+    assert_eq!(m.walks(1).await.unwrap()[0].bucket, buckets[2], "whoever has waited longest");
+}

@@ -1,0 +1,223 @@
+//! How a backend stands with this worker: one that errs, does not answer or answers slowly several times in a row is left alone for
+//! a while, longer each time, so that what needs it waits without a slot while everything else goes on.
+//! Fed by all requests to the backend through an interceptor; one trial at a time finds out whether it is back.
+use aws_sdk_s3::config::interceptors::{BeforeSerializationInterceptorContextRef, FinalizerInterceptorContextRef};
+use aws_sdk_s3::config::{ConfigBag, Intercept, RuntimeComponents};
+use aws_sdk_s3::error::BoxError;
+use aws_smithy_types::config_bag::{Storable, StoreReplace};
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use tracing::{info, warn};
+
+/// Failures in a row after which a backend is left alone: fewer may be the network's.
+const FAILURES: u32 = 4;
+/// How long it is left alone at first; doubles with each trial that fails.
+const FIRST_REST: Duration = Duration::from_secs(1);
+/// How long a trial may take before another one is made.
+const TRIAL: Duration = Duration::from_secs(10);
+
+/// One backend's standing, shared by all that ask it for something.
+pub(crate) struct Standing {
+    backend: String,
+    longest_rest: Duration,
+    state: Mutex<State>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// It is used.
+    Fair { failures: u32 },
+    /// It is left alone.
+    Resting { until: Instant, rest: Duration },
+    /// One caller finds out whether it is back.
+    OnTrial { until: Instant, rest: Duration },
+}
+
+/// What an answer says of a backend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Seen {
+    Answered,
+    Failed,
+}
+
+impl State {
+    fn step(self, seen: Seen, now: Instant, longest: Duration) -> Self {
+        match (self, seen) {
+            (_, Seen::Answered) => Self::Fair { failures: 0 },
+            (Self::Fair { failures }, Seen::Failed) if failures + 1 < FAILURES => Self::Fair { failures: failures + 1 },
+            (Self::Fair { .. }, Seen::Failed) => Self::Resting { until: now + FIRST_REST, rest: FIRST_REST },
+            // What was on its way when the rest began says nothing new.
+            (Self::Resting { .. }, Seen::Failed) => self,
+            (Self::OnTrial { rest, .. }, Seen::Failed) => {
+                let rest = rest.saturating_mul(2).min(longest);
+                Self::Resting { until: now + rest, rest }
+            }
+        }
+    }
+
+    /// Whether the backend may be asked now, else how long it is to be left alone.
+    fn admit(&mut self, now: Instant) -> Result<(), Duration> {
+        match *self {
+            Self::Fair { .. } => Ok(()),
+            Self::Resting { until, .. } | Self::OnTrial { until, .. } if now < until => Err(until - now),
+            Self::Resting { rest, .. } | Self::OnTrial { rest, .. } => {
+                *self = Self::OnTrial { until: now + TRIAL, rest };
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Standing {
+    /// Of a backend of which nothing is known yet.
+    pub(crate) fn new(backend: &str, longest_rest: Duration) -> Arc<Self> {
+        let state = Mutex::new(State::Fair { failures: 0 });
+        Arc::new(Self { backend: backend.to_owned(), longest_rest, state })
+    }
+
+    /// Passes a backend that may be asked now.
+    ///
+    /// # Errors
+    /// How long it is to be left alone.
+    pub(crate) fn admit(&self, now: Instant) -> Result<(), Duration> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).admit(now)
+    }
+
+    fn report(&self, seen: Seen, now: Instant) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let (before, after) = (*state, state.step(seen, now, self.longest_rest));
+        *state = after;
+        drop(state);
+        match (before, after) {
+            (State::Fair { .. }, State::Resting { .. }) => warn!(backend = self.backend, "backend is left alone"),
+            (State::Resting { .. } | State::OnTrial { .. }, State::Fair { .. }) => {
+                info!(backend = self.backend, "backend is back");
+            }
+            _ => {}
+        }
+    }
+
+    /// Feeds the standing from a client's requests. `slow_after`: how long an answer may take that comes soon by its nature.
+    pub(crate) fn watcher(self: &Arc<Self>, slow_after: Option<Duration>) -> Watcher {
+        Watcher { standing: self.clone(), slow_after }
+    }
+}
+
+/// Watches the requests of one client.
+#[derive(Clone)]
+pub(crate) struct Watcher {
+    standing: Arc<Standing>,
+    slow_after: Option<Duration>,
+}
+
+impl fmt::Debug for Watcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Watcher").field("backend", &self.standing.backend).finish_non_exhaustive()
+    }
+}
+
+/// When a request was begun.
+#[derive(Debug)]
+struct Began(Instant);
+
+impl Storable for Began {
+    type Storer = StoreReplace<Self>;
+}
+
+impl Intercept for Watcher {
+    fn name(&self) -> &'static str {
+        "standing of a backend"
+    }
+
+    fn read_before_execution(
+        &self,
+        _: &BeforeSerializationInterceptorContextRef<'_>,
+        bag: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        bag.interceptor_state().store_put(Began(Instant::now()));
+        Ok(())
+    }
+
+    fn read_after_execution(
+        &self,
+        context: &FinalizerInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        bag: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let now = Instant::now();
+        let took = bag.load::<Began>().map_or(Duration::ZERO, |began| now.saturating_duration_since(began.0));
+        let status = context.response().map(|response| response.status().as_u16());
+        if let Some(seen) = judge(status, self.slow_after.is_some_and(|limit| took > limit)) {
+            self.standing.report(seen, now);
+        }
+        Ok(())
+    }
+}
+
+/// What the end of a request says; `None` for nothing, as where a backend asks for patience: that is no failure of its own.
+fn judge(status: Option<u16>, was_slow: bool) -> Option<Seen> {
+    match status {
+        Some(429 | 503) => None,
+        None | Some(500 | 502 | 504) => Some(Seen::Failed),
+        Some(_) if was_slow => Some(Seen::Failed),
+        Some(_) => Some(Seen::Answered),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LONGEST: Duration = Duration::from_secs(3);
+
+    #[test]
+    fn a_backend_rests_longer_each_time_and_comes_back_at_once() {
+        let begin = Instant::now();
+        let at = |millis| begin + Duration::from_millis(millis);
+        let standing = Standing::new("b", LONGEST);
+        for _ in 1..FAILURES {
+            standing.report(Seen::Failed, begin);
+        }
+        assert_eq!(standing.admit(begin), Ok(()));
+        standing.report(Seen::Answered, begin);
+        for _ in 0..FAILURES {
+            assert_eq!(standing.admit(begin), Ok(()), "an answer in between counts");
+            standing.report(Seen::Failed, begin);
+        }
+        assert_eq!(standing.admit(begin), Err(Duration::from_secs(1)));
+        standing.report(Seen::Failed, at(900));
+        assert_eq!(standing.admit(at(900)), Err(Duration::from_millis(100)), "what was on its way is nothing new");
+        assert_eq!(standing.admit(at(1000)), Ok(()), "a trial");
+        assert_eq!(standing.admit(at(1000)), Err(TRIAL), "one at a time");
+        standing.report(Seen::Failed, at(1100));
+        assert_eq!(standing.admit(at(1100)), Err(Duration::from_secs(2)));
+        assert_eq!(standing.admit(at(3100)), Ok(()));
+        standing.report(Seen::Failed, at(3100));
+        assert_eq!(standing.admit(at(3100)), Err(LONGEST));
+        assert_eq!(standing.admit(at(6100)), Ok(()));
+        assert_eq!(standing.admit(at(16_100)), Ok(()), "a trial that nobody heard of again");
+        standing.report(Seen::Answered, at(16_100));
+        assert_eq!(standing.admit(at(16_100)), Ok(()));
+        assert_eq!(standing.admit(at(16_100)), Ok(()));
+    }
+
+    #[test]
+    fn what_an_answer_says() {
+        for (status, was_slow, want) in [
+            (Some(200), false, Some(Seen::Answered)),
+            (Some(200), true, Some(Seen::Failed)),
+            (Some(404), false, Some(Seen::Answered)),
+            (Some(403), false, Some(Seen::Answered)),
+            (Some(500), false, Some(Seen::Failed)),
+            (Some(502), false, Some(Seen::Failed)),
+            (Some(504), false, Some(Seen::Failed)),
+            (Some(503), false, None),
+            (Some(503), true, None),
+            (Some(429), false, None),
+            (None, false, Some(Seen::Failed)),
+        ] {
+            assert_eq!(judge(status, was_slow), want, "{status:?} {was_slow}");
+        }
+    }
+}
