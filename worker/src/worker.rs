@@ -9,6 +9,7 @@ use crate::metrics::{Metrics, Outcome};
 use crate::recover::Recoverer;
 use crate::retire::Retirer;
 use crate::settings::WorkerSettings;
+use crate::walk::Walker;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use s3gateway_store::queue::{Cleared, Job};
@@ -51,6 +52,7 @@ pub struct Worker {
     shared: Arc<Shared>,
     retirer: Retirer,
     recoverer: Recoverer,
+    walker: Arc<Walker>,
 }
 
 struct Shared {
@@ -80,19 +82,27 @@ impl Worker {
         let converger = Converger::new(metadata.clone(), backends.clone(), settings.clone(), metrics.clone());
         let WorkerSettings { abandoned_after, lease, .. } = settings;
         let recoverer = Recoverer { metadata: metadata.clone(), backends: backends.clone(), abandoned_after, lease };
+        let walker = Walker {
+            metadata: metadata.clone(),
+            backends: backends.clone(),
+            queue: queue.clone(),
+            settings: settings.clone(),
+            metrics: metrics.clone(),
+        };
         let retirer = Retirer { metadata, backends, metrics: metrics.clone(), lease };
         let shared = Shared { queue, converger, settings, metrics, consumer, jitter: Mutex::new(rng) };
-        Ok(Self { shared: Arc::new(shared), retirer, recoverer })
+        Ok(Self { shared: Arc::new(shared), retirer, recoverer, walker: Arc::new(walker) })
     }
 
     /// Works until `stop`, then drains.
     pub async fn run(self, stop: CancellationToken) {
-        let Self { shared, retirer, recoverer } = self;
+        let Self { shared, retirer, recoverer, walker } = self;
         info!(consumer = shared.consumer, concurrency = shared.settings.concurrency, "worker started");
         tokio::join!(
             shared.clone().work(&stop),
             shared.converger.backends.follow(&stop),
             shared.keep_house(&stop),
+            walker.run(&stop),
             keep_buckets(&retirer, &recoverer, shared.settings.retire_interval, &stop),
         );
         info!("worker stopped");
@@ -256,6 +266,9 @@ impl Shared {
                 let before = millis(SystemTime::now()).saturating_sub(history);
                 if let Err(failed) = self.converger.metadata.prune_jobs(before).await {
                     warn!(error = %failed, "the job history cannot be pruned");
+                }
+                if let Err(failed) = self.converger.metadata.prune_walks(before).await {
+                    warn!(error = %failed, "walks cannot be pruned");
                 }
                 let before = millis(SystemTime::now() - FEED_KEPT);
                 if let Err(failed) = self.converger.metadata.prune_changes(before).await {
