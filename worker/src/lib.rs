@@ -26,6 +26,7 @@ mod tally;
 mod turn;
 mod version_plan;
 mod versions;
+mod walk;
 mod worker;
 
 pub use settings::WorkerSettings;

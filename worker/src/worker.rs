@@ -11,6 +11,7 @@ use crate::recover::Recoverer;
 use crate::retire::Retirer;
 use crate::review::Reviewer;
 use crate::settings::WorkerSettings;
+use crate::walk::Walker;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use s3gateway_store::queue::{Cleared, Job};
@@ -59,6 +60,7 @@ pub struct Worker {
     recoverer: Recoverer,
     reviewer: Reviewer,
     drainer: Drainer,
+    walker: Arc<Walker>,
 }
 
 struct Shared {
@@ -96,19 +98,27 @@ impl Worker {
             metrics: metrics.clone(),
             lease,
         };
+        let walker = Walker {
+            metadata: metadata.clone(),
+            backends: backends.clone(),
+            queue: queue.clone(),
+            settings: settings.clone(),
+            metrics: metrics.clone(),
+        };
         let retirer = Retirer { metadata, backends, metrics: metrics.clone(), lease };
         let shared = Shared { queue, converger, settings, metrics, consumer, jitter: Mutex::new(rng) };
-        Ok(Self { shared: Arc::new(shared), retirer, recoverer, reviewer, drainer })
+        Ok(Self { shared: Arc::new(shared), retirer, recoverer, reviewer, drainer, walker: Arc::new(walker) })
     }
 
     /// Works until `stop`, then drains.
     pub async fn run(self, stop: CancellationToken) {
-        let Self { shared, retirer, recoverer, reviewer, drainer } = self;
+        let Self { shared, retirer, recoverer, reviewer, drainer, walker } = self;
         info!(consumer = shared.consumer, concurrency = shared.settings.concurrency, "worker started");
         tokio::join!(
             shared.clone().work(&stop),
             shared.converger.backends.follow(&stop),
             shared.keep_house(&stop),
+            walker.run(&stop),
             keep_buckets(&retirer, &recoverer, shared.settings.retire_interval, &stop),
             keep_placements(&reviewer, &drainer, shared.settings.retire_interval, &stop),
         );
@@ -290,6 +300,9 @@ impl Shared {
                 let before = millis(SystemTime::now()).saturating_sub(history);
                 if let Err(failed) = self.converger.metadata.prune_jobs(before).await {
                     warn!(error = %failed, "the job history cannot be pruned");
+                }
+                if let Err(failed) = self.converger.metadata.prune_walks(before).await {
+                    warn!(error = %failed, "walks cannot be pruned");
                 }
                 let before = millis(SystemTime::now() - FEED_KEPT);
                 if let Err(failed) = self.converger.metadata.prune_changes(before).await {
