@@ -2,10 +2,11 @@
 //! Stopping is a sequence: no new claims, running jobs may finish within the grace, what is left is taken over by others.
 use crate::backends::Backends;
 use crate::backoff::decide_delay;
-use crate::claim::Claim;
+use crate::claim::{Claim, Standing};
 use crate::clock::millis;
 use crate::converge::{ConvergeError, Converged, Converger};
 use crate::metrics::{Metrics, Outcome};
+use crate::promote::{Promoter, Watch};
 use crate::recover::Recoverer;
 use crate::retire::Retirer;
 use crate::settings::WorkerSettings;
@@ -51,6 +52,7 @@ pub struct Worker {
     shared: Arc<Shared>,
     retirer: Retirer,
     recoverer: Recoverer,
+    promoter: Arc<Promoter>,
 }
 
 struct Shared {
@@ -80,19 +82,22 @@ impl Worker {
         let converger = Converger::new(metadata.clone(), backends.clone(), settings.clone(), metrics.clone());
         let WorkerSettings { abandoned_after, lease, .. } = settings;
         let recoverer = Recoverer { metadata: metadata.clone(), backends: backends.clone(), abandoned_after, lease };
+        let promoter = Promoter { metadata: metadata.clone(), queue: queue.clone(), backends: backends.clone(), lease };
         let retirer = Retirer { metadata, backends, metrics: metrics.clone(), lease };
         let shared = Shared { queue, converger, settings, metrics, consumer, jitter: Mutex::new(rng) };
-        Ok(Self { shared: Arc::new(shared), retirer, recoverer })
+        Ok(Self { shared: Arc::new(shared), retirer, recoverer, promoter: Arc::new(promoter) })
     }
 
     /// Works until `stop`, then drains.
     pub async fn run(self, stop: CancellationToken) {
-        let Self { shared, retirer, recoverer } = self;
+        let Self { shared, retirer, recoverer, promoter } = self;
         info!(consumer = shared.consumer, concurrency = shared.settings.concurrency, "worker started");
         tokio::join!(
             shared.clone().work(&stop),
             shared.converger.backends.follow(&stop),
             shared.keep_house(&stop),
+            promoter.clone().follow(&stop),
+            Watch::new(promoter).follow(&stop),
             keep_buckets(&retirer, &recoverer, shared.settings.retire_interval, &stop),
         );
         info!("worker stopped");
@@ -148,13 +153,15 @@ impl Shared {
             let (began, started_at) = (Instant::now(), millis(SystemTime::now()));
             let claim = Claim {
                 queue: self.queue.clone(),
+                metadata: self.converger.metadata.clone(),
                 job: job.clone(),
                 consumer: self.consumer.clone(),
                 lease: self.settings.lease,
+                standing: Standing::now(self.settings.lease),
             };
             let result = tokio::select! {
                 result = self.converger.converge(&job.key, &claim) => result,
-                () = claim.keep() => Err(ConvergeError::LostClaim),
+                lost = claim.keep() => Err(lost.into()),
             };
             let verdict = self.decide_verdict(&job, result);
             self.record(&job, &verdict, started_at).await;
@@ -180,8 +187,8 @@ impl Shared {
             }
             Ok(Converged::NoBucket) => Verdict::Clear("the bucket is gone".to_owned()),
             Err(ConvergeError::LostClaim) => Verdict::MarkAgain,
-            // A key that is written all the time is no failure.
-            Err(error @ ConvergeError::Changed) => {
+            // A key that is written all the time is no failure, nor is a bucket that moves.
+            Err(error @ (ConvergeError::Changed | ConvergeError::Fenced)) => {
                 Verdict::Retry(error.to_string(), self.decide_delay(job.attempts.min(3)))
             }
             Err(ConvergeError::Impossible(why)) => Verdict::Bury(why),

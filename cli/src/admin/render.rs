@@ -25,6 +25,14 @@ pub enum Shape {
     Bucket,
     /// `buckets`
     Buckets,
+    /// One promotion.
+    Promotion,
+    /// `promotions`
+    Promotions,
+    /// One stranded key.
+    Stranded,
+    /// `stranded`
+    StrandedKeys,
     /// `names`
     Names,
     /// `places`
@@ -54,6 +62,35 @@ pub fn render(shape: Shape, answer: &Value) -> String {
     match shape {
         Shape::Done => "done\n".into(),
         Shape::Tenant | Shape::NewKey | Shape::Backend | Shape::Depth | Shape::Redriven => fields(answer),
+        Shape::Promotion | Shape::Stranded => fields(answer),
+        Shape::Promotions => table(
+            answer.get("promotions"),
+            &[
+                ("BEGUN", "begun_at"),
+                ("FROM", "from"),
+                ("TO", "to"),
+                ("FORCED", "forced"),
+                ("STATE", "state"),
+                ("ENDED", "ended_at"),
+                ("DETAIL", "detail"),
+            ],
+        ),
+        Shape::StrandedKeys => more(
+            answer,
+            table(
+                answer.get("stranded"),
+                &[
+                    ("ID", "id"),
+                    ("KEY", "key"),
+                    ("HOME", "home"),
+                    ("EPOCH", "epoch"),
+                    ("STATE", "state"),
+                    ("SINCE", "stranded_at"),
+                    ("KEPT ON", "kept.backend"),
+                    ("BYTES", "kept.size"),
+                ],
+            ),
+        ),
         Shape::Tenants => table(
             answer.get("tenants"),
             &[
@@ -100,7 +137,7 @@ pub fn render(shape: Shape, answer: &Value) -> String {
             format!("{}\n{mapping}", fields_without(answer, &["mapping"]))
         }
         Shape::Buckets => {
-            let mut text = table(
+            let text = table(
                 answer.get("buckets"),
                 &[
                     ("BUCKET", "name"),
@@ -110,10 +147,7 @@ pub fn render(shape: Shape, answer: &Value) -> String {
                     ("CREATED", "created_at"),
                 ],
             );
-            if let Some(next) = answer.get("next").and_then(Value::as_str) {
-                let _ = writeln!(text, "more: --after {next}");
-            }
-            text
+            more(answer, text)
         }
         Shape::Names => {
             let exists = answer.get("exists").and_then(Value::as_bool).unwrap_or_default();
@@ -189,6 +223,14 @@ fn render_copies(answer: &Value) -> String {
         _ => String::new(),
     };
     format!("home {}, {} copies wanted, {state}\n{rows}{versions}", at(answer, "home"), at(answer, "replica_count"))
+}
+
+/// With how to read on, where there is more.
+fn more(answer: &Value, mut text: String) -> String {
+    if let Some(next) = answer.get("next").and_then(Value::as_str) {
+        let _ = writeln!(text, "more: --after {next}");
+    }
+    text
 }
 
 fn fields(answer: &Value) -> String {

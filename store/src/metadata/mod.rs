@@ -8,7 +8,9 @@ pub(crate) mod db;
 mod feed;
 mod migrations;
 mod objects;
+mod promotions;
 mod routes;
+mod stranded;
 mod tenants;
 #[cfg(test)]
 mod tests;

@@ -118,7 +118,7 @@ impl Converger {
     }
 
     /// Copies everything and verifies it.
-    async fn copy(
+    pub(super) async fn copy(
         &self,
         scene: &Scene<'_>,
         remote: &Remote,
@@ -133,6 +133,8 @@ impl Converger {
             target: remote,
             target_bucket: &bucket,
             key: scene.key,
+            target_key: scene.key,
+            standing: &scene.claim.standing,
             version: None,
             object,
             settings: &self.settings,

@@ -46,6 +46,23 @@ fn commands_are_the_documented_requests() {
             "/v1/tenants/acme/buckets/photos/copies?key=a%2Fb%2Bc%2520%26d",
             None,
         ),
+        (
+            "bucket promote acme photos --to de-fra --force",
+            "POST",
+            "/v1/tenants/acme/buckets/photos/promote",
+            Some(json!({"to": "de-fra", "force": true})),
+        ),
+        (
+            "bucket promote-after acme photos --seconds 600",
+            "PUT",
+            "/v1/tenants/acme/buckets/photos/promote-after",
+            Some(json!({"seconds": 600})),
+        ),
+        ("bucket promotions acme photos", "GET", "/v1/tenants/acme/buckets/photos/promotions", None),
+        ("stranded list acme photos", "GET", "/v1/tenants/acme/buckets/photos/stranded?limit=100", None),
+        ("stranded show 1-a", "GET", "/v1/stranded/1-a", None),
+        ("stranded download 1-a --output f", "GET", "/v1/stranded/1-a/object", None),
+        ("stranded drop 1-a", "DELETE", "/v1/stranded/1-a", None),
         ("jobs depth", "GET", "/v1/jobs/depth", None),
         ("jobs redrive --all", "POST", "/v1/jobs/redrive", Some(json!({"all": true}))),
         (
