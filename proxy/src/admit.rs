@@ -2,7 +2,7 @@
 use crate::{answer::RequestId, gateway::Gateway, refusal::Refusal, upstream::UpstreamBackend};
 use s3gateway_filters::{headers, residency, sigv2, sigv4};
 use s3gateway_s3::{Access, LogicalBucket, ObjectKey, Operation, S3Code, S3Request};
-use s3gateway_store::{Route, TenantId};
+use s3gateway_store::{Route, TenantId, Writes};
 use std::{sync::Arc, time::SystemTime};
 
 /// A request that has passed authentication, ownership and residency.
@@ -83,6 +83,14 @@ impl Gateway {
                 Some(routed)
             }
         };
+        if let Some(routed) = &route {
+            if request.operation.access() == Access::Write && routed.route.writes != Writes::Taken {
+                return Err(Refusal::HomeChanges);
+            }
+            if let Some(key) = request.key.as_ref().filter(|_| looks_at_the_object(request.operation)) {
+                self.require_no_stranded(routed, key).await?;
+            }
+        }
         Ok(Admitted { request, verified, tenant, route, request_id, tls })
     }
 
@@ -124,6 +132,15 @@ impl Gateway {
         let others = others.filter_map(|id| self.backends.get(id));
         others.filter(|other| residency::decide(&route.tenant_policy, &route.bucket_policy, other.place()).is_ok())
     }
+}
+
+/// Operations whose outcome depends on what stands at the key.
+fn looks_at_the_object(operation: Operation) -> bool {
+    use Operation::*;
+    matches!(
+        operation,
+        GetObject | HeadObject | GetObjectAttributes | GetObjectTagging | PutObjectTagging | DeleteObjectTagging
+    )
 }
 
 /// Operations that are about the bucket as it is now.

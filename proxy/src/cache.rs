@@ -49,26 +49,33 @@ where
         let look_up = self.running.lock().entry(key.clone()).or_insert_with(begin).clone();
         let waiter = Waiter { running: &self.running, key: &key, look_up };
         let result = waiter.look_up.clone().await;
-        if waiter.finish()
-            && let Ok(loaded) = &result
-        {
-            self.held.insert(key.clone(), loaded.clone());
-        }
+        waiter.finish(|| {
+            if let Ok(loaded) = &result {
+                self.held.insert(key.clone(), loaded.clone());
+            }
+        });
         result
     }
 
-    /// Drops one key, unless its look-up began after `changed`.
-    pub(crate) fn forget<Q: Hash + Equivalent<K> + ?Sized>(&self, key: &Q, changed: Instant) -> bool {
+    /// Drops one key, unless its look-up began after `changed`. What is being looked up is not held afterwards.
+    pub(crate) fn forget(&self, key: &K, changed: Instant) -> bool {
+        let mut running = self.running.lock();
+        running.remove(key);
         self.held.remove_if(key, |loaded| loaded.began <= changed).is_some()
     }
 
-    /// Drops the keys that match, unless their look-up began after `changed`.
+    /// Drops the keys that match, unless their look-up began after `changed`. What is being looked up is not held
+    /// afterwards.
     pub(crate) fn forget_where(&self, changed: Instant, matches: impl Fn(&K) -> bool) {
+        let mut running = self.running.lock();
+        running.retain(|key, _| !matches(key));
         self.held.retain(|key, loaded| loaded.began > changed || !matches(key));
     }
 
     /// Drops everything.
     pub(crate) fn clear(&self) {
+        let mut running = self.running.lock();
+        running.clear();
         self.held.clear();
     }
 }
@@ -81,11 +88,14 @@ struct Waiter<'c, K: Hash + Eq, V> {
 }
 
 impl<K: Hash + Eq, V> Waiter<'_, K, V> {
-    /// Takes the look-up off the list; whether this waiter was the first to do so.
-    fn finish(&self) -> bool {
+    /// Takes the look-up off the list, and calls `first` where this waiter was the first to do so; nothing is forgotten in
+    /// between.
+    fn finish(&self, first: impl FnOnce()) {
         let mut running = self.running.lock();
-        let is_listed = running.get(self.key).is_some_and(|listed| listed.ptr_eq(&self.look_up));
-        is_listed && running.remove(self.key).is_some()
+        if running.get(self.key).is_some_and(|listed| listed.ptr_eq(&self.look_up)) {
+            running.remove(self.key);
+            first();
+        }
     }
 }
 
@@ -93,7 +103,7 @@ impl<K: Hash + Eq, V> Drop for Waiter<'_, K, V> {
     fn drop(&mut self) {
         // The list's own and this one: nobody else waits.
         if self.look_up.strong_count() == Some(2) {
-            self.finish();
+            self.finish(|| {});
         }
     }
 }
@@ -146,6 +156,30 @@ mod tests {
         assert!(cache.load(1, std::future::pending()).now_or_never().is_none());
         assert!(cache.running.lock().is_empty());
         assert_eq!(cache.load(1, async { Ok(2) }).await.unwrap().value, 2);
+    }
+
+    #[tokio::test]
+    async fn what_is_looked_up_while_it_changes_is_not_held() {
+        for forget in [
+            |cache: &Cache<u32, u32>| drop(cache.forget(&1, Instant::now())),
+            |cache| {
+                cache.forget_where(Instant::now(), |key| *key == 1);
+            },
+            Cache::clear,
+        ] {
+            let (cache, go) = (Arc::new(Cache::<u32, u32>::new(10)), Arc::new(Notify::new()));
+            let waiting = tokio::spawn({
+                let (cache, go) = (cache.clone(), go.clone());
+                async move { cache.load(1, async move { Ok(go.notified().await).map(|()| 7) }).await.unwrap().value }
+            });
+            while cache.running.lock().is_empty() {
+                tokio::task::yield_now().await;
+            }
+            forget(&cache);
+            go.notify_one();
+            assert_eq!(waiting.await.unwrap(), 7);
+            assert!(cache.get(&1).is_none());
+        }
     }
 
     #[tokio::test]

@@ -12,8 +12,9 @@ use std::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// How fresh this process's view of the control plane is.
+/// How fresh this process's view of the control plane is, and under which name the store knows of it.
 pub struct View {
+    id: String,
     started: Instant,
     seen_millis: AtomicU64,
     lease: Duration,
@@ -22,7 +23,8 @@ pub struct View {
 impl View {
     /// A view that is fresh now.
     pub fn now(lease: Duration) -> Self {
-        Self { started: Instant::now(), seen_millis: AtomicU64::new(0), lease }
+        let id = format!("proxy-{:016x}", rand::random::<u64>());
+        Self { id, started: Instant::now(), seen_millis: AtomicU64::new(0), lease }
     }
     /// How long ago the feed was last read.
     pub fn age(&self) -> Duration {
@@ -45,21 +47,41 @@ const BATCH: u32 = 1000;
 /// put the old state into a cache.
 const APPLY_AGAIN_FOR: Duration = Duration::from_secs(10);
 
+/// What the store was told of this view last: a promotion waits until all views know of it, or have run out.
+struct Noted {
+    head: i64,
+    at: Instant,
+}
+
+/// Tells the store that this view begins, before anything is cached in it.
+///
+/// # Errors
+/// `Unavailable`.
+pub async fn announce(gateway: &Gateway, head: i64) -> Result<(), StoreError> {
+    gateway.metadata.note_view(&gateway.view.id, head, gateway.view.lease).await
+}
+
 /// Polls until stopped.
 pub async fn follow(gateway: Arc<Gateway>, mut head: i64, stop: CancellationToken) {
     let mut recent: VecDeque<(Instant, Change)> = VecDeque::new();
+    let mut noted = Noted { head, at: Instant::now() };
     let mut interval = tokio::time::interval(gateway.settings.feed_interval);
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     while tokio::select! { _ = interval.tick() => true, () = stop.cancelled() => false } {
         let asked = gateway.view.started.elapsed();
-        match poll(&gateway, &mut head, &mut recent).await {
+        match poll(&gateway, &mut head, &mut recent, &mut noted).await {
             Ok(()) => gateway.view.seen(asked),
             Err(error) => tracing::warn!(%error, age = ?gateway.view.age(), "change feed cannot be read"),
         }
     }
 }
 
-async fn poll(gateway: &Gateway, head: &mut i64, recent: &mut VecDeque<(Instant, Change)>) -> Result<(), StoreError> {
+async fn poll(
+    gateway: &Gateway,
+    head: &mut i64,
+    recent: &mut VecDeque<(Instant, Change)>,
+    noted: &mut Noted,
+) -> Result<(), StoreError> {
     loop {
         let changes = gateway.metadata.changes_since(*head, BATCH).await?;
         let full = changes.len() >= BATCH as usize;
@@ -85,6 +107,12 @@ async fn poll(gateway: &Gateway, head: &mut i64, recent: &mut VecDeque<(Instant,
     }
     for (seen, change) in recent.iter() {
         forget(gateway, change, *seen);
+    }
+    // Only now: what is noted must be true of every write that is judged from here on.
+    if noted.head != *head || noted.at.elapsed() > gateway.view.lease / 4 {
+        let at = Instant::now();
+        announce(gateway, *head).await?;
+        *noted = Noted { head: *head, at };
     }
     Ok(())
 }

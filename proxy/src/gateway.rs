@@ -104,6 +104,7 @@ impl Gateway {
             sealer,
         });
         gateway.backends.replace(records).await;
+        feed::announce(&gateway, head).await?;
         gateway.tasks.spawn(feed::follow(gateway.clone(), head, gateway.stop.clone()));
         gateway.tasks.spawn(probe(gateway.clone(), gateway.stop.clone()));
         gateway.tasks.spawn(observe(gateway.clone(), gateway.stop.clone()));

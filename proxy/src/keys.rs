@@ -63,7 +63,7 @@ impl Keys {
 
     /// Drops what is cached of a key, unless its look-up began after `changed`.
     pub fn forget(&self, access_key_id: &str, changed: Instant) {
-        if self.access.forget(access_key_id, changed) {
+        if self.access.forget(&access_key_id.to_owned(), changed) {
             self.signing.forget(access_key_id);
         }
     }

@@ -4,6 +4,7 @@ pub mod admin;
 mod admit;
 mod answer;
 mod cache;
+mod epochs;
 mod feed;
 mod front;
 mod gateway;

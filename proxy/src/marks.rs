@@ -1,5 +1,5 @@
 //! Intent before a write, commit after it: no write reaches a backend unmarked, and no success goes down uncommitted.
-use crate::{answer::RequestId, gateway::Gateway, refusal::Refusal, upstream::UpstreamError};
+use crate::{admit::Routed, answer::RequestId, gateway::Gateway, refusal::Refusal, upstream::UpstreamError};
 use s3gateway_s3::S3Code;
 use s3gateway_store::{DirtyKey, StoreError, queue::Mark};
 use std::{
@@ -65,20 +65,40 @@ impl Gateway {
         }
     }
 
-    /// After a write: commits a success, drops the lease of a certain refusal, leaves it to run out after anything else,
+    /// Commits a write that the home has taken, and passes it only if that is still its home. `since`: no later than its
+    /// lease was taken or renewed last.
+    ///
+    /// # Errors
+    /// A store error; `HomeChanges`, `ViewExpired`: the key is dirty, and nothing is acknowledged.
+    pub(crate) async fn commit(
+        &self,
+        routed: &Routed,
+        dirty: &DirtyKey,
+        mark: &Mark,
+        since: Instant,
+        request_id: RequestId,
+    ) -> Result<(), Refusal> {
+        self.overtake_stranded(routed, &dirty.key).await?;
+        self.queue.commit(dirty, mark, &request_id.to_string()).await?;
+        self.require_same_home(routed, since).await
+    }
+
+    /// After a write to the home: commits a success, drops the lease of a certain refusal, leaves it to run out after anything else,
     /// when the write may have happened.
     ///
     /// Cancel: the key stays dirty and its lease runs out; converge finds out what happened.
     pub(crate) async fn settle<T>(
         &self,
+        routed: &Routed,
         dirty: &DirtyKey,
         mark: &Mark,
+        since: Instant,
         request_id: RequestId,
         result: Result<T, UpstreamError>,
     ) -> Result<T, Refusal> {
         match result {
             Ok(value) => {
-                self.queue.commit(dirty, mark, &request_id.to_string()).await?;
+                self.commit(routed, dirty, mark, since, request_id).await?;
                 Ok(value)
             }
             Err(error) => {

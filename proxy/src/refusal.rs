@@ -31,6 +31,12 @@ pub enum Refusal {
     /// The view of the control plane is older than its lease.
     #[error("the view of the control plane is too old for writes")]
     ViewExpired,
+    /// Another backend becomes the bucket's home.
+    #[error("the bucket's home changes")]
+    HomeChanges,
+    /// The key's last write may be at a home that was replaced while it was away.
+    #[error("the key is stranded at a former home")]
+    Stranded,
     /// The client's connection is gone or its framing is in doubt: there is no one to answer.
     #[error("the client is gone")]
     ClientGone,
@@ -90,6 +96,11 @@ impl Refusal {
             Self::NotProvenClean => S3Code::ServiceUnavailable.because(
                 "The bucket's home is out of service and no replica is proven to be current. Please try again.",
             ),
+            Self::HomeChanges => S3Code::ServiceUnavailable.because("The bucket is being moved. Please try again."),
+            Self::Stranded => S3Code::ServiceUnavailable.because(
+                "The last write of this key is at a place that is out of service. It can be read again once that place is \
+                 back or the key is written anew.",
+            ),
             Self::DeleteMarker(marker) if marker.is_named => S3Code::MethodNotAllowed.error(),
             Self::DeleteMarker(_) => S3Code::NoSuchKey.error(),
             Self::ViewExpired | Self::ClientGone => S3Code::ServiceUnavailable.error(),
@@ -98,6 +109,9 @@ impl Refusal {
 
     /// What the answer carries besides the error (Amazon S3 User Guide, "Working with delete markers").
     pub fn headers(&self) -> Vec<(HeaderName, String)> {
+        if matches!(self, Self::HomeChanges) {
+            return vec![(header::RETRY_AFTER, "1".to_owned())];
+        }
         let Self::DeleteMarker(marker) = self else { return Vec::new() };
         let mut headers = vec![(DELETE_MARKER, "true".to_owned()), (VERSION_ID, marker.version.to_string())];
         if marker.is_named {

@@ -24,6 +24,16 @@ pub fn propose(tenant: &str, region: &str, logical: &LogicalBucket, backend: &Ba
     }
 }
 
+/// Proposes the name of the bucket that holds, on the same backend, what of a bucket's objects stands aside.
+pub fn propose_aside(physical: &PhysicalBucket) -> PhysicalBucket {
+    let digest = hex::encode(Sha256::digest(format!("aside:{}", physical.for_upstream())));
+    let hash: String = digest.chars().take(HASH_DIGITS).collect();
+    match PhysicalBucket::parse(&format!("s3gw-{hash}-aside")) {
+        Ok(aside) => aside,
+        Err(_) => unreachable!("the formula gave a name that S3's rules forbid"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

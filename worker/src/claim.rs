@@ -1,33 +1,93 @@
-//! A worker's hold on one job while it works.
+//! A worker's hold on one job while it works, under the epoch in which it looked at the bucket.
+//! Invariant: what is copied by a claim that was not confirmed within its lease ends short of its last bytes.
 use s3gateway_store::queue::Job;
-use s3gateway_store::{Queue, StoreError};
+use s3gateway_store::{Metadata, Queue, StoreError};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tracing::debug;
 
 /// A worker's hold on one job.
 pub(crate) struct Claim {
     pub(crate) queue: Arc<dyn Queue>,
+    pub(crate) metadata: Metadata,
     pub(crate) job: Job,
     pub(crate) consumer: String,
     pub(crate) lease: Duration,
+    pub(crate) standing: Standing,
+}
+
+/// Why a job is given up half way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lost {
+    /// Another worker has taken it over, or nobody could say otherwise for too long.
+    Claim,
+    /// Another backend becomes or has become the bucket's home.
+    Epoch,
+}
+
+/// When a claim was confirmed last; shared with the bodies that are copied by it.
+#[derive(Clone, Debug)]
+pub(crate) struct Standing(Arc<Confirmed>);
+
+#[derive(Debug)]
+struct Confirmed {
+    began: Instant,
+    lease: Duration,
+    /// Since `began`.
+    millis: AtomicU64,
+    /// In which the bucket was looked at; 0 before.
+    epoch: AtomicI64,
+}
+
+impl Standing {
+    /// Confirmed now, as by the claim itself.
+    pub(crate) fn now(lease: Duration) -> Self {
+        let (millis, epoch) = (AtomicU64::new(0), AtomicI64::new(0));
+        Self(Arc::new(Confirmed { began: Instant::now(), lease, millis, epoch }))
+    }
+
+    /// Whether it was confirmed within its lease.
+    pub(crate) fn stands(&self) -> bool {
+        let at = Duration::from_millis(self.0.millis.load(Ordering::Relaxed));
+        self.0.began.elapsed().saturating_sub(at) < self.0.lease
+    }
+
+    /// It holds as of when it was asked for, not of when the answer came.
+    fn confirm(&self, asked: Duration) {
+        self.0.millis.store(u64::try_from(asked.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
 }
 
 impl Claim {
-    /// Whether no other worker has taken the job over; asked before everything that changes a backend.
-    pub(crate) async fn is_held(&self) -> Result<bool, StoreError> {
-        self.queue.extend(&self.job, &self.consumer, self.lease).await
+    /// From here on the bucket's epoch must be this one.
+    pub(crate) fn set_epoch(&self, epoch: i64) {
+        self.standing.0.epoch.store(epoch, Ordering::Relaxed);
+    }
+
+    /// Confirms that no other worker has taken the job over and that the epoch stands; asked before everything that
+    /// changes a backend. `None` where it holds.
+    pub(crate) async fn check(&self) -> Result<Option<Lost>, StoreError> {
+        let asked = self.standing.0.began.elapsed();
+        if !self.queue.extend(&self.job, &self.consumer, self.lease).await? {
+            return Ok(Some(Lost::Claim));
+        }
+        let epoch = self.standing.0.epoch.load(Ordering::Relaxed);
+        if epoch > 0 && !self.metadata.epoch_stands(&self.job.key.bucket, epoch).await? {
+            return Ok(Some(Lost::Epoch));
+        }
+        self.standing.confirm(asked);
+        Ok(None)
     }
 
     /// Keeps the claim alive; ends when it is lost, or when nobody could say so for as long as it lasts.
-    pub(crate) async fn keep(&self) {
-        let mut confirmed = Instant::now();
+    pub(crate) async fn keep(&self) -> Lost {
         loop {
             tokio::time::sleep(self.lease / 3).await;
-            match self.queue.extend(&self.job, &self.consumer, self.lease).await {
-                Ok(true) => confirmed = Instant::now(),
-                Ok(false) => return,
-                Err(_) if confirmed.elapsed() >= self.lease => return,
+            match self.check().await {
+                Ok(None) => {}
+                Ok(Some(lost)) => return lost,
+                Err(_) if !self.standing.stands() => return Lost::Claim,
                 Err(failed) => debug!(error = %failed, "the claim could not be extended"),
             }
         }

@@ -2,11 +2,12 @@
 //! [`crate::plan`], carries it out, verifies, and records what is where. Idempotent; safe to run twice and to stop anywhere.
 mod act;
 mod observe;
+mod repatriate;
 mod versions;
 
 use crate::backend::{BackendError, Remote};
 use crate::backends::Backends;
-use crate::claim::Claim;
+use crate::claim::{Claim, Lost};
 use crate::clock::millis;
 use crate::metrics::Metrics;
 use crate::object::{Object, Tags};
@@ -15,7 +16,7 @@ use crate::settings::WorkerSettings;
 use crate::versions::Listed;
 use s3gateway_config::BackendId;
 use s3gateway_s3::{ObjectKey, PhysicalBucket, VersionId};
-use s3gateway_store::{DirtyKey, Metadata, ObjectCopy, Route, StoreError};
+use s3gateway_store::{DirtyKey, Metadata, ObjectCopy, Route, StoreError, Writes};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -45,6 +46,9 @@ pub(crate) enum ConvergeError {
     /// Another worker has taken the key over.
     #[error("the claim was taken over")]
     LostClaim,
+    /// Another backend becomes or has become the bucket's home.
+    #[error("the bucket's home changes")]
+    Fenced,
     /// The metadata store or the queue failed.
     #[error("the metadata store or the queue failed")]
     Store(#[from] StoreError),
@@ -99,7 +103,10 @@ struct Scene<'a> {
 impl Scene<'_> {
     /// Fails where another worker has taken the job over; asked before everything that changes a backend.
     async fn hold(&self) -> Result<(), ConvergeError> {
-        if self.claim.is_held().await? { Ok(()) } else { Err(ConvergeError::LostClaim) }
+        match self.claim.check().await? {
+            None => Ok(()),
+            Some(lost) => Err(lost.into()),
+        }
     }
 }
 
@@ -128,6 +135,17 @@ impl Converger {
 
     async fn pass(&self, dirty: &DirtyKey, claim: &Claim) -> Result<Converged, ConvergeError> {
         let Some(route) = self.metadata.route_by_id(&dirty.bucket).await? else { return Ok(Converged::NoBucket) };
+        if route.writes == Writes::Fenced {
+            return Err(ConvergeError::Fenced);
+        }
+        claim.set_epoch(route.epoch);
+        if route.has_stranded {
+            // Until every proxy knows the new home, a write may still be acknowledged that has landed at the old one.
+            if route.writes != Writes::Taken {
+                return Err(ConvergeError::Fenced);
+            }
+            self.repatriate(&route, &dirty.key, claim).await?;
+        }
         let home = self.known_backend(&route.home).await?;
         let home_bucket = physical_on(&route, &route.home)?.clone();
         home.admit().map_err(|rest| ConvergeError::Resting(resting(&route.home), rest))?;
@@ -284,12 +302,13 @@ fn sum_up(
 ) -> Result<String, ConvergeError> {
     let rank = |error: &ConvergeError| match error {
         ConvergeError::LostClaim => 0,
-        ConvergeError::Changed => 1,
-        ConvergeError::Impossible(_) => 2,
-        ConvergeError::Refused(_) => 3,
-        ConvergeError::Store(_) => 4,
-        ConvergeError::Unavailable(_) => 6,
-        ConvergeError::Resting(..) => 5,
+        ConvergeError::Fenced => 1,
+        ConvergeError::Changed => 2,
+        ConvergeError::Impossible(_) => 3,
+        ConvergeError::Refused(_) => 4,
+        ConvergeError::Store(_) => 5,
+        ConvergeError::Resting(..) => 6,
+        ConvergeError::Unavailable(_) => 7,
     };
     let done = |place: &Place| format!("{} {}", place.id, <&str>::from(&place.action));
     let mut line: Vec<String> = vec![match scene.object {
@@ -300,6 +319,15 @@ fn sum_up(
     match results.into_iter().filter_map(Result::err).min_by_key(rank) {
         Some(error) => Err(error),
         None => Ok(line.join(", ")),
+    }
+}
+
+impl From<Lost> for ConvergeError {
+    fn from(lost: Lost) -> Self {
+        match lost {
+            Lost::Claim => Self::LostClaim,
+            Lost::Epoch => Self::Fenced,
+        }
     }
 }
 

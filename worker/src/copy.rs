@@ -1,6 +1,7 @@
 //! Copies one object from the home to another backend: streamed, never held whole, and proven by what was hashed on the way.
 //! Invariant: every read is bound to the home's ETag, so that an overwrite during the copy fails it instead of mixing two objects.
 use crate::backend::{BackendError, Remote};
+use crate::claim::Standing;
 use crate::layout::{self, Digest16, Part, Probe};
 use crate::metrics::Metrics;
 use crate::multipart::{self, Upload, UploadIds};
@@ -26,6 +27,10 @@ pub(crate) struct Copying<'a> {
     pub(crate) target: &'a Remote,
     pub(crate) target_bucket: &'a PhysicalBucket,
     pub(crate) key: &'a ObjectKey,
+    /// Under which it goes to the target.
+    pub(crate) target_key: &'a ObjectKey,
+    /// While which it may land.
+    pub(crate) standing: &'a Standing,
     /// The version at the source; `None`: the current object.
     pub(crate) version: Option<&'a VersionId>,
     pub(crate) object: &'a Object,
@@ -64,7 +69,7 @@ impl Copying<'_> {
     async fn copy_by_put(&self) -> Result<Proof, BackendError> {
         let body = self.source.read(self.source_bucket, self.key, self.version, &self.object.etag, None).await?;
         let (body, slot) = self.tally(body, self.object.size);
-        let etag = self.target.put(self.target_bucket, self.key, self.object, body).await?;
+        let etag = self.target.put(self.target_bucket, self.target_key, self.object, body).await?;
         Ok(proof_of(&etag, &slot))
     }
 
@@ -123,7 +128,7 @@ impl Copying<'_> {
         let mut resume = seeks_etag;
         loop {
             let (id, held) = self.open_upload(resume, &parts).await?;
-            let upload = Upload { remote: self.target, bucket: self.target_bucket, key: self.key, id: &id };
+            let upload = Upload { remote: self.target, bucket: self.target_bucket, key: self.target_key, id: &id };
             let uploaded = self.upload_parts(&upload, &parts, &held).await;
             let uploaded = self.keep_or_abort(&upload, uploaded).await?;
             let is_equal = layout::multipart_etag(&uploaded.digests) == self.object.etag;
@@ -142,7 +147,10 @@ impl Copying<'_> {
                 upload.abort().await?;
                 continue;
             }
-            let completed = upload.complete(&uploaded.etags).await;
+            let completed = match self.standing.stands() {
+                true => upload.complete(&uploaded.etags).await,
+                false => Err(self.target.unavailable("CompleteMultipartUpload", "the claim was not confirmed in time")),
+            };
             self.keep_or_abort(&upload, completed).await?;
             self.metrics.resumed_parts.inc_by(uploaded.reused as u64);
             return Ok(uploaded.proof);
@@ -156,14 +164,14 @@ impl Copying<'_> {
         resume: bool,
         parts: &[Part],
     ) -> Result<(String, BTreeMap<i32, Digest16>), BackendError> {
-        let open = UploadIds::open(self.target, self.target_bucket, self.key.as_str()).await?;
-        let mut ids = open.of_key(self.key);
+        let open = UploadIds::open(self.target, self.target_bucket, self.target_key.as_str()).await?;
+        let mut ids = open.of_key(self.target_key);
         let newest = if resume { ids.pop() } else { None };
         for id in ids {
-            Upload { remote: self.target, bucket: self.target_bucket, key: self.key, id: &id }.abort().await?;
+            Upload { remote: self.target, bucket: self.target_bucket, key: self.target_key, id: &id }.abort().await?;
         }
         if let Some(id) = newest {
-            let upload = Upload { remote: self.target, bucket: self.target_bucket, key: self.key, id: &id };
+            let upload = Upload { remote: self.target, bucket: self.target_bucket, key: self.target_key, id: &id };
             let held = upload.held_parts().await?;
             let fits = |part: &Part| {
                 held.get(&part.number).filter(|h| h.length == part.length).map(|h| (part.number, h.digest))
@@ -174,7 +182,7 @@ impl Copying<'_> {
             }
             upload.abort().await?;
         }
-        let id = multipart::create(self.target, self.target_bucket, self.key, &self.object.headers).await?;
+        let id = multipart::create(self.target, self.target_bucket, self.target_key, &self.object.headers).await?;
         Ok((id, BTreeMap::new()))
     }
 
@@ -261,7 +269,7 @@ impl Copying<'_> {
     }
 
     fn tally(&self, body: SdkBody, length: u64) -> (SdkBody, DigestSlot) {
-        let (tally, slot) = Tally::new(body, length, self.metrics.clone());
+        let (tally, slot) = Tally::new(body, length, self.standing.clone(), self.metrics.clone());
         (SdkBody::from_body_1_x(tally), slot)
     }
 }

@@ -1,6 +1,6 @@
 //! The worker: takes dirty keys from the queue and makes all copies of each equal to its home.
 //! It never answers a client, never trusts what a job says about an object (it looks), and never deletes a replica
-//! unless the home itself says that the key is gone or a policy says that the copy must not be there.
+//! unless the home itself says that the key is gone or a policy says that the copy must not be there. It carries out promotions.
 mod backend;
 mod backends;
 mod backoff;
@@ -17,6 +17,7 @@ mod metrics;
 mod multipart;
 mod object;
 mod plan;
+mod promote;
 mod recover;
 mod retire;
 mod review;

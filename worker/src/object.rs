@@ -21,6 +21,8 @@ pub(crate) struct Object {
     pub(crate) tags: Tags,
     /// Of its bytes, where its backend keeps one and shows it.
     pub(crate) checksum: Option<Checksum>,
+    /// When it was written, as its backend says (milliseconds since the Unix epoch).
+    pub(crate) modified: i64,
     /// Which version of its key it is, where its bucket keeps versions.
     pub(crate) version: Option<VersionId>,
 }
@@ -46,6 +48,7 @@ impl Object {
         let size = u64::try_from(head.content_length()?).ok()?;
         let checksum = parse_checksum(&head);
         let version = head.version_id().and_then(|id| VersionId::parse(id).ok());
+        let modified = head.last_modified().and_then(|at| at.to_millis().ok()).unwrap_or(0);
         let headers = ObjectHeaders {
             content_type: head.content_type.filter(|v| !v.is_empty()),
             cache_control: head.cache_control.filter(|v| !v.is_empty()),
@@ -55,7 +58,7 @@ impl Object {
             expires: head.expires_string.as_deref().map(normalise_date),
             metadata: head.metadata.unwrap_or_default().into_iter().collect(),
         };
-        Some(Self { etag, size, headers, tags: Tags::new(), checksum, version })
+        Some(Self { etag, size, headers, tags: Tags::new(), checksum, modified, version })
     }
 }
 

@@ -1,5 +1,7 @@
-//! Passes a body on while hashing it, and fails it where it is shorter or longer than promised.
+//! Passes a body on while hashing it, and fails it where it is shorter or longer than promised, or where its last bytes come
+//! after the claim that it is copied by: then the target has nothing to store.
 //! Invariant: holds one frame at most; the digest exists only once every byte has passed.
+use crate::claim::Standing;
 use crate::layout::Digest16;
 use crate::metrics::Metrics;
 use aws_sdk_s3::primitives::SdkBody;
@@ -24,17 +26,23 @@ pub(crate) struct Tally {
     md5: Md5,
     left: u64,
     slot: DigestSlot,
+    standing: Standing,
     metrics: Metrics,
 }
 
+/// Another worker may be at the key by now.
+#[derive(Debug, thiserror::Error)]
+#[error("the claim was not confirmed in time")]
+struct ClaimRanOut;
+
 impl Tally {
     /// Wraps a body of exactly `length` bytes.
-    pub(crate) fn new(inner: SdkBody, length: u64, metrics: Metrics) -> (Self, DigestSlot) {
+    pub(crate) fn new(inner: SdkBody, length: u64, standing: Standing, metrics: Metrics) -> (Self, DigestSlot) {
         let slot = DigestSlot::default();
         if length == 0 {
             let _ = slot.set(Md5::digest([]).into());
         }
-        (Self { inner, md5: Md5::new(), left: length, slot: slot.clone(), metrics }, slot)
+        (Self { inner, md5: Md5::new(), left: length, slot: slot.clone(), standing, metrics }, slot)
     }
 }
 
@@ -50,6 +58,9 @@ impl Body for Tally {
         let Some(left) = self.left.checked_sub(data.len() as u64) else {
             return Poll::Ready(Some(Err(WrongLength("more").into())));
         };
+        if left == 0 && !self.standing.stands() {
+            return Poll::Ready(Some(Err(ClaimRanOut.into())));
+        }
         self.left = left;
         self.md5.update(&data);
         self.metrics.copied(data.len());
@@ -73,19 +84,26 @@ impl Body for Tally {
 mod tests {
     use super::*;
     use http_body_util::BodyExt;
+    use std::time::Duration;
 
-    async fn check(sent: &'static [u8], promised: u64) -> (bool, bool) {
+    async fn check(sent: &'static [u8], promised: u64, lease: Duration) -> (bool, bool) {
         let metrics = Metrics::register(&prometheus::Registry::new()).unwrap();
-        let (body, slot) = Tally::new(SdkBody::from(sent), promised, metrics);
+        let (body, slot) = Tally::new(SdkBody::from(sent), promised, Standing::now(lease), metrics);
         let collected = body.collect().await;
         (collected.is_ok(), slot.get() == Some(&Md5::digest(sent).into()))
     }
 
     #[tokio::test]
     async fn only_the_promised_length_passes_with_a_digest() {
-        assert_eq!(check(b"hello", 5).await, (true, true));
-        assert_eq!(check(b"", 0).await, (true, true));
-        assert_eq!(check(b"hello", 6).await, (false, false));
-        assert_eq!(check(b"hello", 4).await, (false, false));
+        let lease = Duration::from_secs(60);
+        assert_eq!(check(b"hello", 5, lease).await, (true, true));
+        assert_eq!(check(b"", 0, lease).await, (true, true));
+        assert_eq!(check(b"hello", 6, lease).await, (false, false));
+        assert_eq!(check(b"hello", 4, lease).await, (false, false));
+    }
+
+    #[tokio::test]
+    async fn the_last_bytes_stay_behind_once_the_claim_has_run_out() {
+        assert_eq!(check(b"hello", 5, Duration::ZERO).await, (false, false));
     }
 }

@@ -2,11 +2,12 @@
 //! Stopping is a sequence: no new claims, running jobs may finish within the grace, what is left is taken over by others.
 use crate::backends::Backends;
 use crate::backoff::decide_delay;
-use crate::claim::Claim;
+use crate::claim::{Claim, Standing};
 use crate::clock::millis;
 use crate::converge::{ConvergeError, Converged, Converger};
 use crate::drain::Drainer;
 use crate::metrics::{Metrics, Outcome};
+use crate::promote::{Promoter, Watch};
 use crate::recover::Recoverer;
 use crate::retire::Retirer;
 use crate::review::Reviewer;
@@ -61,6 +62,7 @@ pub struct Worker {
     reviewer: Reviewer,
     drainer: Drainer,
     walker: Arc<Walker>,
+    promoter: Arc<Promoter>,
 }
 
 struct Shared {
@@ -105,20 +107,24 @@ impl Worker {
             settings: settings.clone(),
             metrics: metrics.clone(),
         };
+        let promoter = Promoter { metadata: metadata.clone(), queue: queue.clone(), backends: backends.clone(), lease };
         let retirer = Retirer { metadata, backends, metrics: metrics.clone(), lease };
         let shared = Shared { queue, converger, settings, metrics, consumer, jitter: Mutex::new(rng) };
-        Ok(Self { shared: Arc::new(shared), retirer, recoverer, reviewer, drainer, walker: Arc::new(walker) })
+        let (walker, promoter) = (Arc::new(walker), Arc::new(promoter));
+        Ok(Self { shared: Arc::new(shared), retirer, recoverer, reviewer, drainer, walker, promoter })
     }
 
     /// Works until `stop`, then drains.
     pub async fn run(self, stop: CancellationToken) {
-        let Self { shared, retirer, recoverer, reviewer, drainer, walker } = self;
+        let Self { shared, retirer, recoverer, reviewer, drainer, walker, promoter } = self;
         info!(consumer = shared.consumer, concurrency = shared.settings.concurrency, "worker started");
         tokio::join!(
             shared.clone().work(&stop),
             shared.converger.backends.follow(&stop),
             shared.keep_house(&stop),
             walker.run(&stop),
+            promoter.clone().follow(&stop),
+            Watch::new(promoter).follow(&stop),
             keep_buckets(&retirer, &recoverer, shared.settings.retire_interval, &stop),
             keep_placements(&reviewer, &drainer, shared.settings.retire_interval, &stop),
         );
@@ -175,13 +181,15 @@ impl Shared {
             let (began, started_at) = (Instant::now(), millis(SystemTime::now()));
             let claim = Claim {
                 queue: self.queue.clone(),
+                metadata: self.converger.metadata.clone(),
                 job: job.clone(),
                 consumer: self.consumer.clone(),
                 lease: self.settings.lease,
+                standing: Standing::now(self.settings.lease),
             };
             let result = tokio::select! {
                 result = self.converger.converge(&job.key, &claim) => result,
-                () = claim.keep() => Err(ConvergeError::LostClaim),
+                lost = claim.keep() => Err(lost.into()),
             };
             let verdict = self.decide_verdict(&job, result);
             // What did not so much as begin is no attempt.
@@ -213,6 +221,8 @@ impl Shared {
             Err(ConvergeError::Resting(why, rest)) => Verdict::PutOff(why, self.decide_rest(job, rest)),
             // A key that is written all the time is no failure.
             Err(error @ ConvergeError::Changed) => {
+            // A key that is written all the time is no failure, nor is a bucket that moves.
+            Err(error @ (ConvergeError::Changed | ConvergeError::Fenced)) => {
                 Verdict::Retry(error.to_string(), self.decide_delay(job.attempts.min(3)))
             }
             Err(ConvergeError::Impossible(why)) => Verdict::Bury(why),

@@ -3,14 +3,14 @@
 use super::trust;
 use crate::failure::{During, Failure};
 use bytes::Bytes;
-use http::{Method, Request, StatusCode, header};
+use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::client::conn::http1;
+use hyper::{body::Incoming, client::conn::http1};
 use hyper_util::rt::TokioIo;
 use s3gateway_config::Secret;
 use serde_json::Value;
 use std::{path::Path, time::Duration};
-use tokio::{net::TcpStream, time::timeout};
+use tokio::{io::AsyncWriteExt, net::TcpStream, time::timeout};
 use tokio_rustls::{TlsConnector, client::TlsStream, rustls::pki_types::ServerName};
 use tokio_util::either::Either;
 use url::Url;
@@ -58,25 +58,61 @@ impl Client {
     /// # Errors
     /// Where nothing answers, or with the API's own words where it refuses.
     pub async fn send(&self, method: &Method, target: &str, body: Option<&Value>) -> Result<Value, Failure> {
-        let (status, bytes) = timeout(ANSWER_TIMEOUT, self.exchange(method, target, body))
+        let (status, bytes) = timeout(ANSWER_TIMEOUT, self.exchange(method, target, body, whole))
             .await
             .map_err(|_| Failure::new(format!("{} did not answer within a minute", self.url)))??;
         let document =
             if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).unwrap_or(Value::Null) };
-        if status.is_success() {
-            return Ok(document);
-        }
-        let detail = document.get("detail").and_then(Value::as_str).unwrap_or("no reason was given");
-        let field = document.get("field").and_then(Value::as_str).map(|field| format!("{field}: ")).unwrap_or_default();
-        Err(Failure::new(format!("{field}{detail} ({})", status.as_u16())))
+        if status.is_success() { Ok(document) } else { Err(refused(status, &document)) }
     }
 
-    async fn exchange(
+    /// Saves an answer as it comes in a file that is not there yet.
+    ///
+    /// # Errors
+    /// As [`Client::send`]; where the file is there or cannot be written, or the answer is cut short.
+    pub async fn save(&self, target: &str, path: &Path) -> Result<(), Failure> {
+        let save = async |response: Response<Incoming>| {
+            let (status, mut body) = (response.status(), response.into_body());
+            if !status.is_success() {
+                let document =
+                    Limited::new(body, ANSWER_LIMIT).collect().await.map_or_else(|_| Bytes::new(), |b| b.to_bytes());
+                return Err(refused(status, &serde_json::from_slice(&document).unwrap_or(Value::Null)));
+            }
+            let name = path.display().to_string();
+            let mut file = tokio::fs::File::create_new(path).await.during(&name)?;
+            while let Some(frame) = body.frame().await {
+                let frame = frame.during("reading the answer")?;
+                file.write_all(frame.data_ref().map_or(&[][..], |piece| piece)).await.during(&name)?;
+            }
+            file.sync_all().await.during(&name)
+        };
+        self.exchange(&Method::GET, target, None, save).await
+    }
+}
+
+/// The API's own words for a refusal.
+fn refused(status: StatusCode, document: &Value) -> Failure {
+    let detail = document.get("detail").and_then(Value::as_str).unwrap_or("no reason was given");
+    let field = document.get("field").and_then(Value::as_str).map(|field| format!("{field}: ")).unwrap_or_default();
+    Failure::new(format!("{field}{detail} ({})", status.as_u16()))
+}
+
+/// Takes an answer whole.
+async fn whole(response: Response<Incoming>) -> Result<(StatusCode, Bytes), Failure> {
+    let status = response.status();
+    let body = Limited::new(response.into_body(), ANSWER_LIMIT).collect().await;
+    let body = body.map_err(|error| Failure::new(format!("reading the answer: {error}")))?;
+    Ok((status, body.to_bytes()))
+}
+
+impl Client {
+    async fn exchange<T>(
         &self,
         method: &Method,
         target: &str,
         body: Option<&Value>,
-    ) -> Result<(StatusCode, Bytes), Failure> {
+        take: impl AsyncFnOnce(Response<Incoming>) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
         let stream = timeout(CONNECT_TIMEOUT, self.connect())
             .await
             .map_err(|_| Failure::new(format!("{} cannot be reached within 5 s", self.url)))??;
@@ -94,13 +130,7 @@ impl Client {
         }
         let bytes = body.map(|document| Bytes::from(document.to_string())).unwrap_or_default();
         let request = request.body(Full::new(bytes)).during("building the request")?;
-        let answer = async move {
-            let response = sender.send_request(request).await.during("asking the admin API")?;
-            let status = response.status();
-            let body = Limited::new(response.into_body(), ANSWER_LIMIT).collect().await;
-            let body = body.map_err(|error| Failure::new(format!("reading the answer: {error}")))?;
-            Ok((status, body.to_bytes()))
-        };
+        let answer = async move { take(sender.send_request(request).await.during("asking the admin API")?).await };
         // The connection ends when the answer is there and its sender is gone, or breaks and lets the answer fail.
         let (answer, ended) = tokio::join!(answer, connection);
         answer.or_else(|failure| ended.during("the connection broke").and(Err(failure)))

@@ -53,6 +53,9 @@ pub enum Noun {
         #[arg(long, default_value_t = 100)]
         limit: u32,
     },
+    /// Keys whose last write may have stayed behind at a home that was replaced while it was away
+    #[command(subcommand)]
+    Stranded(Stranded),
     /// Replication: what is waiting, what was done, what failed for good
     #[command(subcommand)]
     Jobs(Jobs),
@@ -347,6 +350,72 @@ pub enum Bucket {
         bucket: String,
         #[command(flatten)]
         policy: PolicyOptions,
+    },
+    /// Make a replica the bucket's home; writes stop for a moment, nothing is lost
+    Promote {
+        /// Whose
+        tenant: String,
+        /// The client's name for it
+        bucket: String,
+        /// A backend of its placement
+        #[arg(long, value_name = "BACKEND")]
+        to: String,
+        /// Without the home, which is away: keys whose last write it may hold alone are stranded until it is back
+        #[arg(long)]
+        force: bool,
+    },
+    /// Promote a replica by itself once the home has been away for so long; without a time never
+    PromoteAfter {
+        /// Whose
+        tenant: String,
+        /// The client's name for it
+        bucket: String,
+        /// How long
+        #[arg(long, value_name = "SECONDS")]
+        seconds: Option<u64>,
+    },
+    /// The bucket's promotions, the newest first
+    Promotions {
+        /// Whose
+        tenant: String,
+        /// The client's name for it
+        bucket: String,
+    },
+}
+
+/// `admin stranded …`
+#[derive(Debug, Subcommand)]
+pub enum Stranded {
+    /// A bucket's, by time: not compared yet, or with something that stands aside
+    List {
+        /// Whose
+        tenant: String,
+        /// The client's name for the bucket
+        bucket: String,
+        /// Only those after this id: the next page
+        #[arg(long, value_name = "ID")]
+        after: Option<String>,
+        /// At most so many
+        #[arg(long, default_value_t = 100)]
+        limit: u32,
+    },
+    /// One of them
+    Show {
+        /// Its id
+        id: String,
+    },
+    /// Save what stands aside
+    Download {
+        /// Its id
+        id: String,
+        /// The file to make
+        #[arg(long, value_name = "FILE")]
+        output: PathBuf,
+    },
+    /// Give up what stands aside, or the write that stayed behind: its home's copy is overwritten when it is back
+    Drop {
+        /// Its id
+        id: String,
     },
 }
 

@@ -41,6 +41,9 @@ pub struct AdminCommand {
 pub fn run(command: AdminCommand) -> Result<(), Failure> {
     let client = find(&command)?;
     let request = command.noun.into_request()?;
+    if let Some(file) = &request.output {
+        return runtime::start()?.block_on(client.save(&request.target, file));
+    }
     let answer = runtime::start()?.block_on(client.send(&request.method, &request.target, request.body.as_ref()))?;
     let text = if command.json { render::render_json(&answer) } else { render::render(request.shape, &answer) };
     // `| head` closes the pipe early; that is no fault of ours.

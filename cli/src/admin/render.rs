@@ -29,6 +29,14 @@ pub enum Shape {
     Drains,
     /// `buckets` whose home must be left.
     Homes,
+    /// One promotion.
+    Promotion,
+    /// `promotions`
+    Promotions,
+    /// One stranded key.
+    Stranded,
+    /// `stranded`
+    StrandedKeys,
     /// `names`
     Names,
     /// `places`
@@ -62,6 +70,35 @@ pub fn render(shape: Shape, answer: &Value) -> String {
     match shape {
         Shape::Done => "done\n".into(),
         Shape::Tenant | Shape::NewKey | Shape::Backend | Shape::Depth | Shape::Redriven => fields(answer),
+        Shape::Promotion | Shape::Stranded => fields(answer),
+        Shape::Promotions => table(
+            answer.get("promotions"),
+            &[
+                ("BEGUN", "begun_at"),
+                ("FROM", "from"),
+                ("TO", "to"),
+                ("FORCED", "forced"),
+                ("STATE", "state"),
+                ("ENDED", "ended_at"),
+                ("DETAIL", "detail"),
+            ],
+        ),
+        Shape::StrandedKeys => more(
+            answer,
+            table(
+                answer.get("stranded"),
+                &[
+                    ("ID", "id"),
+                    ("KEY", "key"),
+                    ("HOME", "home"),
+                    ("EPOCH", "epoch"),
+                    ("STATE", "state"),
+                    ("SINCE", "stranded_at"),
+                    ("KEPT ON", "kept.backend"),
+                    ("BYTES", "kept.size"),
+                ],
+            ),
+        ),
         Shape::Tenants => table(
             answer.get("tenants"),
             &[
@@ -109,7 +146,7 @@ pub fn render(shape: Shape, answer: &Value) -> String {
             format!("{}\n{mapping}", fields_without(answer, &["mapping"]))
         }
         Shape::Buckets => {
-            let mut text = table(
+            let text = table(
                 answer.get("buckets"),
                 &[
                     ("BUCKET", "name"),
@@ -119,8 +156,7 @@ pub fn render(shape: Shape, answer: &Value) -> String {
                     ("CREATED", "created_at"),
                 ],
             );
-            text.push_str(&more(answer));
-            text
+            more(answer, text)
         }
         Shape::Drains => table(
             answer.get("drains"),
@@ -142,7 +178,7 @@ pub fn render(shape: Shape, answer: &Value) -> String {
         Shape::Homes => {
             let rows =
                 table(answer.get("buckets"), &[("TENANT", "tenant"), ("BUCKET", "bucket"), ("HOME TO LEAVE", "home")]);
-            format!("{rows}{}", more(answer))
+            more(answer, rows)
         }
         Shape::Names => {
             let exists = answer.get("exists").and_then(Value::as_bool).unwrap_or_default();
@@ -225,12 +261,6 @@ fn render_walk(answer: &Value) -> String {
 const MAPPING: &[Column] =
     &[("BACKEND", "backend"), ("HOME", "home"), ("STATE", "state"), ("PHYSICAL BUCKET", "physical_bucket")];
 
-/// How to ask for the next page, where there is one.
-fn more(answer: &Value) -> String {
-    let next = answer.get("next").and_then(Value::as_str);
-    next.map(|next| format!("more: --after {next}\n")).unwrap_or_default()
-}
-
 fn render_copies(answer: &Value) -> String {
     let state = match at(answer, "state").as_str() {
         "clean" => "clean: all copies are proven equal",
@@ -256,6 +286,14 @@ fn render_copies(answer: &Value) -> String {
         _ => String::new(),
     };
     format!("home {}, {} copies wanted, {state}\n{rows}{versions}", at(answer, "home"), at(answer, "replica_count"))
+}
+
+/// With how to read on, where there is more.
+fn more(answer: &Value, mut text: String) -> String {
+    if let Some(next) = answer.get("next").and_then(Value::as_str) {
+        let _ = writeln!(text, "more: --after {next}");
+    }
+    text
 }
 
 fn fields(answer: &Value) -> String {

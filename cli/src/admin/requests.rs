@@ -1,6 +1,6 @@
 //! The request that each admin command stands for.
 use super::commands::{
-    Backend, Bucket, Jobs, Key, NewBackend, Noun, Object, PolicyOptions, Switch, Tenant, Walk, WalkKind,
+    Backend, Bucket, Jobs, Key, NewBackend, Noun, Object, PolicyOptions, Stranded, Switch, Tenant, Walk, WalkKind,
 };
 use super::render::Shape;
 use crate::failure::Failure;
@@ -20,6 +20,8 @@ pub struct ApiRequest {
     pub body: Option<Value>,
     /// What the answer looks like.
     pub shape: Shape,
+    /// The file that the answer goes to as it is.
+    pub output: Option<PathBuf>,
 }
 
 impl Noun {
@@ -55,6 +57,7 @@ impl Noun {
             }
             Self::Jobs(jobs) => Ok(jobs.into_request()),
             Self::Walk(walk) => Ok(walk.into_request()),
+            Self::Stranded(stranded) => Ok(stranded.into_request()),
         }
     }
 }
@@ -199,7 +202,35 @@ impl Bucket {
                 policy.into_json()?,
                 Shape::Bucket,
             ),
+            Self::Promote { tenant, bucket, to, force } => {
+                let body = json!({"to": to, "force": force});
+                with_body(Method::POST, &["tenants", &tenant, "buckets", &bucket, "promote"], body, Shape::Promotion)
+            }
+            Self::PromoteAfter { tenant, bucket, seconds } => {
+                let body = json!({"seconds": seconds});
+                with_body(Method::PUT, &["tenants", &tenant, "buckets", &bucket, "promote-after"], body, Shape::Done)
+            }
+            Self::Promotions { tenant, bucket } => {
+                get(&["tenants", &tenant, "buckets", &bucket, "promotions"], &[], Shape::Promotions)
+            }
         })
+    }
+}
+
+impl Stranded {
+    fn into_request(self) -> ApiRequest {
+        match self {
+            Self::List { tenant, bucket, after, limit } => {
+                let mut query = vec![("limit", limit.to_string())];
+                query.extend(after.map(|after| ("after", after)));
+                get(&["tenants", &tenant, "buckets", &bucket, "stranded"], &query, Shape::StrandedKeys)
+            }
+            Self::Show { id } => get(&["stranded", &id], &[], Shape::Stranded),
+            Self::Download { id, output } => {
+                ApiRequest { output: Some(output), ..get(&["stranded", &id, "object"], &[], Shape::Done) }
+            }
+            Self::Drop { id } => bare(Method::DELETE, &["stranded", &id], Shape::Done),
+        }
     }
 }
 
@@ -258,15 +289,15 @@ fn get(segments: &[&str], query: &[(&str, String)], shape: Shape) -> ApiRequest 
         target.push('?');
         target.push_str(&pairs);
     }
-    ApiRequest { method: Method::GET, target, body: None, shape }
+    ApiRequest { method: Method::GET, target, body: None, shape, output: None }
 }
 
 fn bare(method: Method, segments: &[&str], shape: Shape) -> ApiRequest {
-    ApiRequest { method, target: path(segments), body: None, shape }
+    ApiRequest { method, target: path(segments), body: None, shape, output: None }
 }
 
 fn with_body(method: Method, segments: &[&str], body: Value, shape: Shape) -> ApiRequest {
-    ApiRequest { method, target: path(segments), body: Some(body), shape }
+    ApiRequest { method, target: path(segments), body: Some(body), shape, output: None }
 }
 
 /// Each segment encoded whole, so that what an operator types can never reach another endpoint.

@@ -13,6 +13,8 @@ mod keys;
 mod placement;
 mod probe;
 mod problem;
+mod promotion;
+mod stranded;
 mod tenants;
 #[cfg(test)]
 mod tests;
@@ -105,6 +107,12 @@ pub fn router(state: AdminState) -> Router {
         .route("/v1/tenants/{tenant}/buckets/{bucket}/placement", put(placement::set_placement))
         .route("/v1/tenants/{tenant}/buckets/{bucket}/copies", get(copies::copies))
         .route("/v1/tenants/{tenant}/buckets/{bucket}/walks", post(walks::start))
+        .route("/v1/tenants/{tenant}/buckets/{bucket}/promote", post(promotion::promote))
+        .route("/v1/tenants/{tenant}/buckets/{bucket}/promote-after", put(promotion::set_after))
+        .route("/v1/tenants/{tenant}/buckets/{bucket}/promotions", get(promotion::list))
+        .route("/v1/tenants/{tenant}/buckets/{bucket}/stranded", get(stranded::list))
+        .route("/v1/stranded/{id}", get(stranded::show).delete(stranded::drop))
+        .route("/v1/stranded/{id}/object", get(stranded::download))
         .route("/v1/keys", get(keys::list))
         .route("/v1/keys/{key}", axum::routing::delete(keys::delete))
         .route("/v1/keys/{key}/enable", post(keys::enable))

@@ -88,9 +88,13 @@ impl Gateway {
     pub(super) async fn delete_bucket(&self, admitted: &Admitted) -> Result<Answer, Refusal> {
         let routed = admitted.routed()?;
         let route = &routed.route;
-        self.metadata.begin_delete_bucket(&route.bucket).await?;
+        let epoch = self.metadata.begin_delete_bucket(&route.bucket).await?;
         self.routes.forget(&route.tenant, &route.name, std::time::Instant::now());
-        if let Err(refusal) = self.delete_at_its_home(routed).await {
+        let deleted = match epoch == route.epoch {
+            true => self.delete_at_its_home(routed).await,
+            false => Err(Refusal::HomeChanges),
+        };
+        if let Err(refusal) = deleted {
             self.metadata.cancel_delete_bucket(&route.bucket).await?;
             return Err(refusal);
         }

@@ -119,7 +119,8 @@ impl Gateway {
     /// Marks a key for a write under these conditions, maybe none; where there are some, they hold until it is settled.
     ///
     /// # Errors
-    /// As [`Gateway::intent`] or [`Gateway::intent_alone`], and [`Gateway::decide_conditions`]: then no mark is left.
+    /// As [`Gateway::intent`] or [`Gateway::intent_alone`], [`Gateway::require_taken`] and [`Gateway::decide_conditions`]:
+    /// then no mark is left.
     pub(crate) async fn intent_under(
         &self,
         conditions: &WriteConditions,
@@ -127,11 +128,15 @@ impl Gateway {
         dirty: &DirtyKey,
         request_id: RequestId,
     ) -> Result<Mark, Refusal> {
-        if conditions.is_empty() {
-            return self.intent(dirty, request_id).await;
-        }
-        let mark = self.intent_alone(dirty, request_id).await?;
-        match self.decide_conditions(routed, &dirty.key, conditions).await {
+        let mark = match conditions.is_empty() {
+            true => self.intent(dirty, request_id).await?,
+            false => self.intent_alone(dirty, request_id).await?,
+        };
+        let decided = async {
+            self.require_taken(routed).await?;
+            self.decide_conditions(routed, &dirty.key, conditions).await
+        };
+        match decided.await {
             Ok(()) => Ok(mark),
             Err(refusal) => {
                 self.release(dirty, &mark).await;
@@ -153,6 +158,7 @@ impl Gateway {
         if conditions.is_empty() {
             return Ok(());
         }
+        self.require_no_stranded(routed, key).await?;
         let current = match self.head_at_home(routed, key, conditions.version.as_ref()).await {
             Ok(answer) => ETag::parse(etag_of(&answer)).ok(),
             Err(refusal) if matches!(refusal.to_s3().code, S3Code::NoSuchKey | S3Code::NoSuchVersion) => None,

@@ -14,7 +14,7 @@ use http::Method;
 use s3gateway_s3::{ObjectKey, TagSet, VersionId, etag::unquoted, xml::Tagging};
 use s3gateway_store::{DirtyKey, Route};
 use sha2::{Digest, Sha256};
-use std::future::Future;
+use std::{future::Future, time::Instant};
 
 impl Gateway {
     /// Keeps the tags of an object that has just been written, or the fact that it has none. Does nothing where the home
@@ -94,12 +94,13 @@ impl Gateway {
         let (routed, request_id) = (admitted.routed()?, admitted.request_id);
         let route = &routed.route;
         let dirty = DirtyKey { bucket: route.bucket.clone(), key: key.clone() };
+        let since = Instant::now();
         let mark = self.intent_under(conditions, routed, &dirty, request_id).await?;
         let result = self.while_marked(&dirty, &mark, write).await;
         if let Ok(value) = &result {
             self.store_lent_tags(route, key, etag(value), tags).await?;
         }
-        self.settle(&dirty, &mark, request_id, result).await
+        self.settle(routed, &dirty, &mark, since, request_id, result).await
     }
 
     /// Keeps the tags of a multipart upload until it is completed.

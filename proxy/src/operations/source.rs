@@ -84,6 +84,7 @@ impl Gateway {
             residency::decide(&route.tenant_policy, &route.bucket_policy, backend.place())?;
         }
         routed.require_held(&parsed.key)?;
+        self.require_no_stranded(&routed, &parsed.key).await?;
         Ok(Source { routed, key: parsed.key, version })
     }
 

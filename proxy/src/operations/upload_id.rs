@@ -158,6 +158,8 @@ mod tests {
             location: String::new(),
             versioning: s3gateway_s3::Versioning::Never,
             created_at: 0,
+            writes: s3gateway_store::Writes::Taken,
+            has_stranded: false,
         }
     }
 

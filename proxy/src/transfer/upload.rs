@@ -129,8 +129,8 @@ impl Upload {
             return;
         }
         let (gateway, dirty, request_id) = (gateway.clone(), self.dirty.clone(), admitted.request_id);
-        let asked = async move { gateway.intent(&dirty, request_id).await };
-        self.marking = Marking::Asked(tokio::spawn(asked), Instant::now());
+        let (since, asked) = (Instant::now(), async move { gateway.intent(&dirty, request_id).await });
+        self.marking = Marking::Asked(tokio::spawn(asked), since);
     }
 
     /// Begins an attempt: the request as the backend gets it, and a fresh proof of the body.
@@ -210,7 +210,7 @@ impl Upload {
 
     /// Waits until the key is marked, with enough of the lease left for the backend's answer, and decides the conditions.
     async fn await_mark(&mut self, gateway: &Gateway, admitted: &Admitted) -> Result<(), Refusal> {
-        let routed = admitted.routed()?;
+        let (routed, began) = (admitted.routed()?, Instant::now());
         let intent = || gateway.intent_under(&self.conditions, routed, &self.dirty, admitted.request_id);
         let (mark, since) = match std::mem::replace(&mut self.marking, Marking::Settled) {
             Marking::NotNeeded => {
@@ -220,18 +220,19 @@ impl Upload {
             Marking::Made(mark, since) => (mark, since),
             Marking::Asked(asked, since) => match asked.await {
                 Ok(mark) => (mark?, since),
-                Err(_) => (intent().await?, Instant::now()),
+                Err(_) => (intent().await?, began),
             },
-            Marking::Settled => (intent().await?, Instant::now()),
+            Marking::Settled => (intent().await?, began),
         };
         let since = if since.elapsed() > LEASE_AGE {
+            let asked = Instant::now();
             gateway.queue.renew(&self.dirty, &mark, gateway.lease()).await?;
-            Instant::now()
+            asked
         } else {
             since
         };
         self.marking = Marking::Made(mark, since);
-        Ok(())
+        gateway.require_taken(routed).await
     }
 
     /// The backend has the object: keeps lent tags and checksums, commits the mark, and only then makes the client's answer.
@@ -259,8 +260,8 @@ impl Upload {
     }
 
     async fn commit(&mut self, gateway: &Gateway, admitted: &Admitted, etag: &str) -> Result<(), Refusal> {
-        let mark = match std::mem::replace(&mut self.marking, Marking::Settled) {
-            Marking::Made(mark, _) => mark,
+        let (mark, since) = match std::mem::replace(&mut self.marking, Marking::Settled) {
+            Marking::Made(mark, since) => (mark, since),
             Marking::NotNeeded => return self.keep_part(gateway, admitted, etag).await,
             Marking::Asked(..) | Marking::Settled => {
                 return Err(UpstreamError::Malformed("a success without a mark").into());
@@ -274,8 +275,7 @@ impl Upload {
             let size = self.plan.decoded_length;
             gateway.keep_checksum(&routed.route, &self.dirty.key, etag, size, checksum).await;
         }
-        gateway.queue.commit(&self.dirty, &mark, &admitted.request_id.to_string()).await?;
-        Ok(())
+        gateway.commit(routed, &self.dirty, &mark, since, admitted.request_id).await
     }
 
     async fn keep_part(&self, gateway: &Gateway, admitted: &Admitted, etag: &str) -> Result<(), Refusal> {

@@ -5,7 +5,7 @@ use super::routes::route_in;
 use super::{Metadata, feed, walks};
 use crate::{
     Begun, BucketId, Change, DrainState, Millis, NewBucket, NewWalk, RetiringBucket, StoreError, TenantId, WalkKind,
-    names, sql,
+    Writes, names, sql,
 };
 use s3gateway_config::{BackendId, Place, ResidencyPolicy};
 use s3gateway_s3::{LogicalBucket, PhysicalBucket, Versioning};
@@ -79,12 +79,21 @@ impl Metadata {
         })
     }
 
-    /// Hides a bucket from [`Self::route`] while its home is being deleted; one that is hidden stays so.
+    /// Hides a bucket from [`Self::route`] while its home is being deleted; one that is hidden stays so. Its epoch: only
+    /// the home of this one may be deleted.
     ///
     /// # Errors
-    /// `NotFound` unless it is in service.
-    pub async fn begin_delete_bucket(&self, bucket: &BucketId) -> Result<(), StoreError> {
-        self.step(bucket, &["active"], "deleting").await
+    /// `NotFound` unless it is in service, `Busy` while another backend becomes its home.
+    pub async fn begin_delete_bucket(&self, bucket: &BucketId) -> Result<i64, StoreError> {
+        write!(&self.db, tx => {
+            feed::lock(tx).await?;
+            let route = route_in(tx, bucket.as_str()).await?;
+            if route.writes != Writes::Taken {
+                return Err(StoreError::Busy);
+            }
+            step(tx, bucket, &["active"], "deleting").await?;
+            Ok(route.epoch)
+        })
     }
 
     /// Puts a bucket back into service because its home refused to be deleted.
@@ -300,16 +309,7 @@ impl Metadata {
     async fn step(&self, bucket: &BucketId, from: &[&str], to: &str) -> Result<(), StoreError> {
         write!(&self.db, tx => {
             feed::lock(tx).await?;
-            let found = find(tx, bucket).await?;
-            if found.state == to {
-                return Ok(());
-            }
-            if !from.contains(&found.state.as_str()) {
-                return Err(StoreError::NotFound);
-            }
-            let query = sqlx::query(sql::BUCKET_SET_STATE).bind(bucket.as_str()).bind(to).bind(now());
-            query.execute(&mut *tx).await?;
-            feed::append(tx, &Change::Bucket(found.tenant, found.name)).await
+            step(tx, bucket, from, to).await
         })
     }
 
@@ -406,6 +406,19 @@ pub(super) async fn begin_backfill(
 ) -> Result<(), StoreError> {
     let new = NewWalk { bucket: bucket.clone(), kind: WalkKind::Backfill, rate: 0, reason };
     walks::begin(tx, &new).await.map(drop)
+}
+
+async fn step(tx: &mut AnyConnection, bucket: &BucketId, from: &[&str], to: &str) -> Result<(), StoreError> {
+    let found = find(tx, bucket).await?;
+    if found.state == to {
+        return Ok(());
+    }
+    if !from.contains(&found.state.as_str()) {
+        return Err(StoreError::NotFound);
+    }
+    let query = sqlx::query(sql::BUCKET_SET_STATE).bind(bucket.as_str()).bind(to).bind(now());
+    query.execute(&mut *tx).await?;
+    feed::append(tx, &Change::Bucket(found.tenant, found.name)).await
 }
 
 pub(super) async fn find(tx: &mut AnyConnection, bucket: &BucketId) -> Result<Found, StoreError> {

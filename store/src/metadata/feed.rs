@@ -44,6 +44,11 @@ pub(super) async fn lock(tx: &mut AnyConnection) -> Result<(), StoreError> {
 
 /// Appends a change to the feed in the caller's transaction.
 pub(super) async fn append(tx: &mut AnyConnection, change: &Change) -> Result<(), StoreError> {
+    append_numbered(tx, change).await.map(drop)
+}
+
+/// As [`append`]; the change's id.
+pub(super) async fn append_numbered(tx: &mut AnyConnection, change: &Change) -> Result<i64, StoreError> {
     let id = sqlx::query(sql::FEED_NEXT).fetch_one(&mut *tx).await?.int("head")?;
     let (kind, subject, name) = match change {
         Change::Tenant(tenant) => ("tenant", tenant.as_str(), ""),
@@ -53,7 +58,18 @@ pub(super) async fn append(tx: &mut AnyConnection, change: &Change) -> Result<()
     };
     let query = sqlx::query(sql::FEED_APPEND).bind(id).bind(kind).bind(subject).bind(name).bind(now());
     query.execute(tx).await?;
-    Ok(())
+    Ok(id)
+}
+
+/// Under which name proxies cache a bucket; `None` where it is gone.
+pub(super) async fn bucket_name(
+    tx: &mut AnyConnection,
+    bucket: &str,
+) -> Result<Option<(TenantId, String)>, StoreError> {
+    match sqlx::query(sql::BUCKET_STATE).bind(bucket).fetch_optional(tx).await? {
+        Some(row) => Ok(Some((TenantId::new(&row.text("tenant")?), row.text("name")?))),
+        None => Ok(None),
+    }
 }
 
 fn parse_change(row: &impl Columns) -> Result<Change, StoreError> {

@@ -17,6 +17,7 @@ const POSTGRES: &Files = &[
     (8, "signature_v2", include_str!("../../../migrations/postgres/0008_signature_v2.sql")),
     (9, "walks", include_str!("../../../migrations/postgres/0009_walks.sql")),
     (10, "placement", include_str!("../../../migrations/postgres/0010_placement.sql")),
+    (11, "promotion", include_str!("../../../migrations/postgres/0011_promotion.sql")),
 ];
 const SQLITE: &Files = &[
     (1, "foundation", include_str!("../../../migrations/sqlite/0001_foundation.sql")),
@@ -28,6 +29,7 @@ const SQLITE: &Files = &[
     (8, "signature_v2", include_str!("../../../migrations/sqlite/0008_signature_v2.sql")),
     (9, "walks", include_str!("../../../migrations/sqlite/0009_walks.sql")),
     (10, "placement", include_str!("../../../migrations/sqlite/0010_placement.sql")),
+    (11, "promotion", include_str!("../../../migrations/sqlite/0011_promotion.sql")),
 ];
 
 pub(super) async fn migrate(db: &Db) -> Result<(), StoreError> {

@@ -10,8 +10,10 @@ mod feed;
 mod migrations;
 mod objects;
 mod placement;
+mod promotions;
 mod retirements;
 mod routes;
+mod stranded;
 mod tenants;
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,7 @@
 //! Where buckets live: mappings joined with bucket and tenant into routes.
 use super::Metadata;
 use super::db::Columns;
-use crate::{BucketId, BucketListing, Millis, Route, StoreError, TenantId, UnfinishedBucket, sql};
+use crate::{BucketId, BucketListing, Millis, Route, StoreError, TenantId, UnfinishedBucket, Writes, sql};
 use s3gateway_s3::{LogicalBucket, PhysicalBucket, Versioning};
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
@@ -124,6 +124,8 @@ fn parse_route(row: &AnyRow, bucket: BucketId) -> Result<Route, StoreError> {
         location: row.text("location")?,
         versioning: row.parsed("versioning", parse_versioning)?,
         created_at: row.int("created_at")?,
+        writes: row.parsed("writes", |text| Writes::parse(text).ok_or(()))?,
+        has_stranded: row.int("has_stranded")? == 1,
     })
 }
 

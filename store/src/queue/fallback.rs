@@ -1,7 +1,7 @@
 //! Redis with the metadata store behind it: a mark always stands in at least one of the two, and Redis alone ends it.
 //! Invariant: a mark in SQL is cleared only after the key was marked in Redis. Else two workers could converge one key
 //! at once, one by each queue, and the slower could put an old copy over a new one after both marks are gone.
-use super::{Cleared, DeadLetter, Depth, DirtyKey, Holder, Job, Mark, Queue};
+use super::{Cleared, DeadLetter, Depth, DirtyKey, DirtyPage, Holder, Job, Mark, Queue};
 use crate::{BucketId, StoreError};
 use async_trait::async_trait;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,6 +12,10 @@ use tokio::time::Instant;
 const LEFT_ALONE: Duration = Duration::from_secs(1);
 /// Marks moved from the fallback by one poll; a round trip each, so a poll stays well under a second.
 const MOVED_AT_ONCE: usize = 64;
+
+/// Begin the places of a listing of dirty keys: which queue it is in.
+const IN_FALLBACK: char = 'f';
+const IN_PRIMARY: char = 'p';
 
 /// A primary queue and the one that takes its marks while it is away.
 pub struct WithFallback<P, F> {
@@ -143,6 +147,24 @@ impl<P: Queue, F: Queue> Queue for WithFallback<P, F> {
 
     async fn is_bucket_clean(&self, bucket: &BucketId) -> Result<bool, StoreError> {
         Ok(self.fallback.is_bucket_clean(bucket).await? && self.primary(self.primary.is_bucket_clean(bucket)).await?)
+    }
+
+    /// The fallback is listed first: a mark on its way to the primary is then seen in one of the two.
+    async fn dirty_keys(&self, bucket: &BucketId, from: Option<&str>) -> Result<DirtyPage, StoreError> {
+        let place = |queue: char, next: &str| format!("{queue}{next}");
+        match from.and_then(|from| from.strip_prefix(IN_PRIMARY)) {
+            None => {
+                let from = from.and_then(|from| from.strip_prefix(IN_FALLBACK));
+                let page = self.fallback.dirty_keys(bucket, from).await?;
+                let next = page.next.map_or_else(|| IN_PRIMARY.to_string(), |next| place(IN_FALLBACK, &next));
+                Ok(DirtyPage { next: Some(next), ..page })
+            }
+            Some(from) => {
+                let from = Some(from).filter(|from| !from.is_empty());
+                let page = self.primary(self.primary.dirty_keys(bucket, from)).await?;
+                Ok(DirtyPage { next: page.next.map(|next| place(IN_PRIMARY, &next)), ..page })
+            }
+        }
     }
 
     /// Jobs of the fallback are handed out as they are only while the primary is away.

@@ -4,6 +4,10 @@ mod connection;
 mod fallback;
 #[cfg(test)]
 mod model;
+#[cfg(test)]
+mod model_promotion;
+#[cfg(test)]
+mod model_promotion_state;
 mod redis;
 #[cfg(test)]
 mod redis_tests;
@@ -19,6 +23,7 @@ pub(crate) mod testing;
 pub use fallback::WithFallback;
 pub use redis::RedisQueue;
 pub use sql::SqlQueue;
+pub(crate) use sql::now as database_now;
 
 use crate::{BucketId, StoreError};
 use async_trait::async_trait;
@@ -94,6 +99,15 @@ pub enum Cleared {
     Requeued,
 }
 
+/// Some of a bucket's dirty keys.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DirtyPage {
+    /// The keys.
+    pub keys: Vec<ObjectKey>,
+    /// Where to go on.
+    pub next: Option<String>,
+}
+
 /// Figures for operators and metrics.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Depth {
@@ -159,6 +173,9 @@ pub trait Queue: Send + Sync {
     async fn is_clean(&self, key: &DirtyKey) -> Result<bool, StoreError>;
     /// Whether no key of the bucket is dirty.
     async fn is_bucket_clean(&self, bucket: &BucketId) -> Result<bool, StoreError>;
+    /// Some of a bucket's dirty keys, and where to go on; none where the answer bears them all. A key that is dirty from the
+    /// first call to the last is among them, perhaps more than once.
+    async fn dirty_keys(&self, bucket: &BucketId, from: Option<&str>) -> Result<DirtyPage, StoreError>;
     /// Claims up to `limit` jobs for `consumer`: due retries, jobs of workers whose claim is older than `lease`, new jobs.
     async fn claim(&self, consumer: &str, limit: usize, lease: Duration) -> Result<Vec<Job>, StoreError>;
     /// Keeps a claim alive during a long copy; `false` where another worker has taken over.

@@ -3,7 +3,7 @@
 //! Invariant: whatever changes a key's record is one script over keys of one hash tag, so Redis Cluster can hold any shard anywhere.
 use super::connection::Connection;
 use super::scripts::{SCRIPTS, Script};
-use super::{ALONE, Cleared, DeadLetter, Depth, DirtyKey, Holder, Job, Mark, Queue};
+use super::{ALONE, Cleared, DeadLetter, Depth, DirtyKey, DirtyPage, Holder, Job, Mark, Queue};
 use crate::{BucketId, StoreError};
 use ::redis::{FromRedisValue, Value};
 use async_trait::async_trait;
@@ -22,6 +22,8 @@ const SHARDS_AT_ONCE: usize = 16;
 const MOST_SHARDS: u32 = 4096;
 /// Dead letters queued again by one script, which blocks the server while it runs.
 const REDRIVEN_AT_ONCE: usize = 200;
+/// Dirty keys looked at by one scan, which blocks the server while it runs.
+const SCANNED_AT_ONCE: u32 = 1000;
 /// How often consumers are swept, and how long one must have been gone.
 const SWEEP_EVERY: Duration = Duration::from_secs(3600);
 const CONSUMER_GONE: Duration = Duration::from_secs(24 * 3600);
@@ -210,6 +212,27 @@ impl Queue for RedisQueue {
         let asks: Vec<_> = self.shared.shards.iter().map(|keys| self.holds_bucket(keys, bucket)).collect();
         let found: Vec<bool> = stream::iter(asks).buffered(SHARDS_AT_ONCE).try_collect().await?;
         Ok(!found.contains(&true))
+    }
+
+    /// Shard after shard, each by HSCAN, which shows every field that is there all the while.
+    async fn dirty_keys(&self, bucket: &BucketId, from: Option<&str>) -> Result<DirtyPage, StoreError> {
+        self.agree_on_shard_count().await?;
+        let place =
+            from.unwrap_or("0 0").split_once(' ').and_then(|(shard, at)| Some((shard.parse::<usize>().ok()?, at)));
+        let (shard, at) = place.ok_or_else(|| StoreError::Invalid("dirty keys: no such place to go on".into()))?;
+        let Some(keys) = self.shared.shards.get(shard) else { return Ok(DirtyPage::default()) };
+        let mut scan = ::redis::cmd("HSCAN");
+        scan.arg(keys.first())
+            .arg(at)
+            .arg("MATCH")
+            .arg(format!("{}/*", bucket.as_str()))
+            .arg("COUNT")
+            .arg(SCANNED_AT_ONCE);
+        let (at, fields): (String, Vec<Vec<u8>>) = self.shared.connection.send(&scan).await?;
+        let members = fields.iter().step_by(2).filter_map(|member| parse_member(member));
+        let keys = members.filter(|found| found.bucket == *bucket).map(|found| found.key).collect();
+        let (shard, at) = if at == "0" { (shard + 1, "0".to_owned()) } else { (shard, at) };
+        Ok(DirtyPage { keys, next: (shard < self.shared.shards.len()).then(|| format!("{shard} {at}")) })
     }
 
     /// Cancel: safe to drop; jobs claimed by a call whose answer was never seen are taken over after the lease.

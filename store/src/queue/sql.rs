@@ -1,14 +1,18 @@
 //! The queue of dirty keys in the metadata database: for `dev`, and where Redis is away.
 //! One row a dirty key. Every change of a key begins by locking its row, so that mark, leases and claim are seen as
 //! they stay until the commit. Times are the database's, which all processes share.
-use super::{ALONE, Cleared, DeadLetter, Depth, DirtyKey, Holder, Job, Mark, Queue};
+use super::{ALONE, Cleared, DeadLetter, Depth, DirtyKey, DirtyPage, Holder, Job, Mark, Queue};
 use crate::metadata::db::{Columns, Db, Kind, write};
 use crate::{BucketId, StoreError, sql};
 use async_trait::async_trait;
+use s3gateway_s3::ObjectKey;
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 use std::time::Duration;
 use uuid::Uuid;
+
+/// Dirty keys listed by one call.
+const PAGE: i64 = 1000;
 
 /// The queue in table `dirty_keys`. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -98,6 +102,16 @@ impl Queue for SqlQueue {
     async fn is_bucket_clean(&self, bucket: &BucketId) -> Result<bool, StoreError> {
         let query = sqlx::query(sql::QUEUE_BUCKET_IS_DIRTY).bind(bucket.as_str());
         Ok(self.db.read(query.fetch_optional(self.db.pool())).await?.is_none())
+    }
+
+    async fn dirty_keys(&self, bucket: &BucketId, from: Option<&str>) -> Result<DirtyPage, StoreError> {
+        let after = from.map_or(&[][..], str::as_bytes);
+        let query = sqlx::query(sql::QUEUE_DIRTY_KEYS).bind(bucket.as_str()).bind(after).bind(PAGE);
+        let rows = self.db.read(query.fetch_all(self.db.pool())).await?;
+        let keys: Vec<ObjectKey> = rows.iter().map(Columns::key).collect::<Result<_, _>>()?;
+        let is_full = i64::try_from(keys.len()).is_ok_and(|count| count >= PAGE);
+        let next = keys.last().filter(|_| is_full).map(|key| key.as_str().to_owned());
+        Ok(DirtyPage { keys, next })
     }
 
     async fn claim(&self, consumer: &str, limit: usize, lease: Duration) -> Result<Vec<Job>, StoreError> {
@@ -223,7 +237,8 @@ fn of_key<'q>(text: &'static str, key: &'q DirtyKey) -> Query<'q> {
     sqlx::query(text).bind(key.bucket.as_str()).bind(key.key.as_str().as_bytes())
 }
 
-async fn now(tx: &mut AnyConnection, kind: Kind) -> Result<i64, StoreError> {
+/// The database's clock, which all processes share.
+pub(crate) async fn now(tx: &mut AnyConnection, kind: Kind) -> Result<i64, StoreError> {
     let text = match kind {
         Kind::Postgres => sql::QUEUE_NOW_POSTGRES,
         Kind::Sqlite => sql::QUEUE_NOW_SQLITE,

@@ -297,6 +297,9 @@ pub(crate) async fn buckets_are_told_apart(queue: &dyn Queue) {
     write(queue, &key_in("b2", "x"), "r").await;
     assert!(queue.is_bucket_clean(&BucketId::new("b3")).await.unwrap());
     assert!(queue.is_clean(&key_in("b2", "y")).await.unwrap());
+    assert_eq!(dirty_keys(queue, "b1").await, ["x", "y", "z"]);
+    assert_eq!(dirty_keys(queue, "b2").await, ["x"]);
+    assert!(dirty_keys(queue, "b").await.is_empty());
     let jobs = queue.claim("w1", 10, LONG).await.unwrap();
     assert_eq!(jobs.len(), 4);
     let (b1, b2): (Vec<Job>, Vec<Job>) = jobs.into_iter().partition(|job| job.key.bucket == BucketId::new("b1"));
@@ -309,6 +312,18 @@ pub(crate) async fn buckets_are_told_apart(queue: &dyn Queue) {
     assert!(!queue.is_bucket_clean(&BucketId::new("b2")).await.unwrap());
     queue.clear(&b2[0]).await.unwrap();
     assert!(queue.is_bucket_clean(&BucketId::new("b2")).await.unwrap());
+}
+
+async fn dirty_keys(queue: &dyn Queue, bucket: &str) -> Vec<String> {
+    let (mut keys, mut from) = (std::collections::BTreeSet::new(), None);
+    loop {
+        let page = queue.dirty_keys(&BucketId::new(bucket), from.as_deref()).await.unwrap();
+        keys.extend(page.keys.iter().map(|key| key.as_str().to_owned()));
+        from = page.next;
+        if from.is_none() {
+            return keys.into_iter().collect();
+        }
+    }
 }
 
 pub(crate) async fn claimers_never_share_a_job(queue: &dyn Queue) {

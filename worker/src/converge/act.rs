@@ -127,7 +127,7 @@ impl Converger {
     }
 
     /// Copies everything and verifies it.
-    async fn copy(
+    pub(super) async fn copy(
         &self,
         scene: &Scene<'_>,
         remote: &Remote,
@@ -142,6 +142,8 @@ impl Converger {
             target: remote,
             target_bucket: &bucket,
             key: scene.key,
+            target_key: scene.key,
+            standing: &scene.claim.standing,
             version: None,
             object,
             settings: &self.settings,

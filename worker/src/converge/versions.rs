@@ -230,6 +230,8 @@ impl VersionList<'_> {
             target: self.remote,
             target_bucket: self.bucket,
             key,
+            target_key: key,
+            standing: &self.scene.claim.standing,
             version: Some(&home.id),
             object: &object,
             settings,

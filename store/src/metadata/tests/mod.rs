@@ -6,6 +6,7 @@ mod concurrency;
 mod control;
 mod objects;
 mod placement;
+mod promotions;
 mod queue;
 mod server;
 mod tls;
@@ -199,6 +200,11 @@ suite! {
     placement::a_drain_is_called_off,
     placement::bad_placements_are_refused,
     placement::reviews_come_due_and_end,
+    promotions::a_promotion_goes_step_by_step,
+    promotions::a_promotion_that_fails_leaves_the_home,
+    promotions::views_hold_a_change_up_until_they_know_it_or_run_out,
+    promotions::stranded_keys_are_listed_until_they_are_settled,
+    promotions::what_a_replica_lacks_is_known_by_the_records,
     versions::versions_are_mapped_in_their_order,
     versions::changes_of_tags_are_noted_until_they_are_old,
     versions::mapped_versions_go_with_their_replica,

@@ -1,0 +1,250 @@
+"""A replica becomes home: planned under a running writer, forced while the home is away, by itself; and what frozen processes do to it."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import socket
+import threading
+import time
+from urllib.parse import urlsplit
+
+import pytest
+
+from checker import Ledger
+from clients import MIB, fails, payload, read
+from gateway import BINARY, CONFIG, DENIED, HOME, REPLICA, listens
+from processes import Process, pick_port, until
+from test_faults import clients_writing, wait_for_writes, writes
+
+
+def of(gateway, bucket: str) -> str:
+    return f"/v1/tenants/acme/buckets/{bucket}"
+
+
+def promote(gateway, bucket: str, to: str, *options: str, deadline: float = 120) -> dict:
+    """Asks as an operator does and waits for the end."""
+    begun = json.loads(gateway.admin("--json", "bucket", "promote", "acme", bucket, "--to", to, *options))
+    return ended(gateway, bucket, begun["id"], deadline)
+
+
+def ended(gateway, bucket: str, promotion: str | None = None, deadline: float = 120) -> dict:
+    def last():
+        (found,) = [p for p in gateway.call("GET", of(gateway, bucket) + "/promotions")["promotions"] if promotion in (None, p["id"])][:1]
+        assert found["state"] in ("done", "failed"), found
+        return found
+
+    return until(last, "the promotion has ended", deadline)
+
+
+def home_of(gateway, bucket: str) -> tuple[str, int]:
+    shown = gateway.call("GET", of(gateway, bucket))
+    return shown["home"], shown["epoch"]
+
+
+def stranded(gateway, bucket: str) -> dict[str, dict]:
+    return {row["key"]: row for row in gateway.call("GET", of(gateway, bucket) + "/stranded")["stranded"]}
+
+
+def longest_pause(ledger: Ledger, stop: threading.Event) -> float:
+    """The longest time in which no write of any client was acknowledged."""
+    seen, since, longest = writes(ledger), time.monotonic(), 0.0
+    while not stop.wait(0.01):
+        now = writes(ledger)
+        if now != seen:
+            longest, seen, since = max(longest, time.monotonic() - since), now, time.monotonic()
+    return max(longest, time.monotonic() - since)
+
+
+def test_a_planned_promotion_loses_nothing_and_stops_writes_for_a_moment(gateway):
+    """There and back again, while clients write all the time."""
+    ledger = Ledger(gateway)
+    pauses: list[float] = []
+    with clients_writing(ledger, 3):
+        wait_for_writes(ledger, 40, 60)
+        for to, epoch in ((REPLICA, 2), (HOME, 3)):
+            stop = threading.Event()
+            watch = threading.Thread(target=lambda s=stop: pauses.append(longest_pause(ledger, s)))
+            watch.start()
+            done = promote(gateway, ledger.bucket, to)
+            assert done["state"] == "done", done
+            assert home_of(gateway, ledger.bucket) == (to, epoch)
+            wait_for_writes(ledger, 30, 60)
+            stop.set()
+            watch.join()
+            (stopped,) = re.findall(r"stopped for (\d+) ms", done["detail"])
+            print(f"{gateway.name}: writes stopped for {stopped} ms, no write acknowledged for {pauses[-1]:.2f} s")
+            assert int(stopped) < 5000, done
+    assert not stranded(gateway, ledger.bucket)
+    ledger.check(deadline=170)
+
+
+def test_what_cannot_be_promoted_is_refused_with_the_reason(gateway):
+    ledger = Ledger(gateway)
+    assert ledger.put(ledger.key("k"), b"1")
+    for to, field in ((HOME, "home already"), (DENIED, "placement"), ("nowhere", "placement"), ("../x", "placement")):
+        status, problem = gateway.api("POST", of(gateway, ledger.bucket) + "/promote", {"to": to})
+        assert status == 422 and field in problem["detail"], problem
+    gateway.call("PUT", of(gateway, ledger.bucket) + "/replica-count", {"replica_count": 1})
+    failed = promote(gateway, ledger.bucket, REPLICA)
+    assert failed["state"] == "failed" and "replica count" in failed["detail"], failed
+    gateway.call("PUT", of(gateway, ledger.bucket) + "/replica-count", {"replica_count": 2})
+    ledger.s3.put_object(Bucket=ledger.bucket, Key=ledger.key("once"), Body=b"x", Tagging="replica-count=1")
+    until(lambda: gateway.idle(ledger.bucket), "the queue is empty", 60)
+    failed = promote(gateway, ledger.bucket, REPLICA)
+    assert failed["state"] == "failed" and ledger.key("once") in failed["detail"], failed
+    assert home_of(gateway, ledger.bucket) == (HOME, 1)
+    ledger.s3.put_bucket_versioning(Bucket=ledger.bucket, VersioningConfiguration={"Status": "Enabled"})
+    status, problem = gateway.api("POST", of(gateway, ledger.bucket) + "/promote", {"to": REPLICA})
+    assert status == 409 and "versions" in problem["detail"], problem
+    assert ledger.put(ledger.key("k"), b"2"), "it takes writes where it was"
+
+
+@pytest.fixture
+def split(gateway):
+    """A bucket with a clean key, and two whose last writes only the home has, which is away now."""
+    ledger = Ledger(gateway)
+    clean, left, again = (ledger.key(name) for name in ("clean", "left", "again"))
+    for key in (clean, left, again):
+        assert ledger.put(key, b"first " + key.encode())
+    until(lambda: gateway.idle(ledger.bucket), "the queue is empty", 60)
+    gateway.stop_backend(REPLICA)
+    for key in (left, again):
+        assert ledger.put(key, b"second " + key.encode())
+    gateway.stop_backend(HOME)
+    gateway.switch_backend(REPLICA, True)
+    gateway.stopped.discard(REPLICA)
+    until(lambda: read(ledger.s3, ledger.bucket, clean) == b"first " + clean.encode(), "the replica serves what is clean", 60)
+    return ledger, clean, left, again
+
+
+def assert_stranded_and_brought_home(gateway, ledger, clean, left, again):
+    """From the moment on when the replica is home: nothing is passed off, everything is written, nothing is dropped."""
+    s3, bucket = ledger.s3, ledger.bucket
+    until(lambda: read(s3, bucket, clean) == b"first " + clean.encode(), "a clean key is read at its new home", 60)
+    assert set(stranded(gateway, bucket)) == {left, again}
+    for client in gateway.through_each_proxy():
+        assert fails(client.get_object, Bucket=bucket, Key=left) == (503, "ServiceUnavailable")
+        assert fails(client.head_object, Bucket=bucket, Key=left)[0] == 503
+        assert fails(client.copy_object, Bucket=bucket, Key=ledger.key("copy"), CopySource={"Bucket": bucket, "Key": left})[0] == 503
+    until(lambda: ledger.put(again, b"third"), "the new home takes writes", 60)
+    assert read(s3, bucket, again) == b"third"
+    assert stranded(gateway, bucket)[again]["state"] == "overwritten"
+    gateway.start_backend(HOME)
+    gateway.call("POST", "/v1/jobs/redrive", {"all": True})
+    until(lambda: all(row["state"] == "kept" for row in stranded(gateway, bucket).values()), "both sides were compared", 120)
+    assert read(s3, bucket, left) == b"second " + left.encode(), "what stayed behind was the newer one"
+    assert read(s3, bucket, again) == b"third"
+    rows = stranded(gateway, bucket)
+    for key, lost in ((left, b"first " + left.encode()), (again, b"second " + again.encode())):
+        file = gateway.folder.path / rows[key]["id"]
+        gateway.admin("stranded", "download", rows[key]["id"], "--output", file)
+        assert file.read_bytes() == lost, key
+        gateway.admin("stranded", "drop", rows[key]["id"])
+    assert not stranded(gateway, bucket)
+    status, _ = gateway.api("GET", f"/v1/stranded/{rows[left]['id']}")
+    assert status == 404
+    ledger.places = [REPLICA, HOME]
+    ledger.check(deadline=120)
+
+
+def test_a_forced_promotion_strands_what_the_home_alone_has_and_brings_it_home(gateway, split):
+    ledger, *keys = split
+    done = promote(gateway, ledger.bucket, REPLICA, "--force", deadline=240)
+    assert done["state"] == "done", done
+    assert home_of(gateway, ledger.bucket) == (REPLICA, 2)
+    assert_stranded_and_brought_home(gateway, ledger, *keys)
+
+
+@pytest.mark.shape("production")
+def test_a_replica_is_promoted_by_itself_where_that_is_allowed(gateway, split):
+    ledger, *keys = split
+    gateway.admin("bucket", "promote-after", "acme", ledger.bucket, "--seconds", "3")
+    until(lambda: home_of(gateway, ledger.bucket)[0] == REPLICA, "the replica is home", 60)
+    assert ended(gateway, ledger.bucket)["forced"]
+    assert_stranded_and_brought_home(gateway, ledger, *keys)
+
+
+@pytest.fixture
+def third_proxy(gateway):
+    """One more proxy, whose view runs out soon."""
+    port, path = pick_port(), gateway.folder.path / "third.toml"
+    text = CONFIG.format(metadata=gateway.postgres.url, redis=gateway.redis.url, folder=gateway.folder.path, port=port, admin_port=pick_port(), worker_port=pick_port())
+    path.write_text(text.replace('poll_interval = "200ms"\n', 'poll_interval = "200ms"\nlease = "5s"\n', 1))
+    process = Process("proxy-third", [BINARY, "proxy", "--config", path], gateway.folder.path, {"S3GATEWAY_ADMIN_TOKEN": gateway.admin_token}).start()
+    endpoint = f"http://127.0.0.1:{port}"
+    until(lambda: process.must_live() and listens(endpoint), "the third proxy listens", 60)
+    try:
+        yield process, endpoint
+    finally:
+        process.stop(signal.SIGKILL)
+
+
+class HalfSent:
+    """An upload of which the last bytes are still to come."""
+
+    def __init__(self, url: str, body: bytes):
+        place, self.rest = urlsplit(url), body[-MIB:]
+        self.socket = socket.create_connection((place.hostname, place.port), 30)
+        head = f"PUT {place.path}?{place.query} HTTP/1.1\r\nHost: {place.netloc}\r\nContent-Length: {len(body)}\r\n\r\n"
+        self.socket.sendall(head.encode() + body[:-MIB])
+
+    def finish(self) -> int:
+        """The status; 0 where the connection was closed without one."""
+        try:
+            self.socket.sendall(self.rest)
+            answer = self.socket.recv(64)
+        except OSError:
+            return 0
+        return int(answer.split()[1]) if answer else 0
+
+
+@pytest.mark.shape("production")
+def test_a_proxy_that_stood_still_over_a_promotion_writes_nothing_to_the_old_home(gateway, third_proxy):
+    process, endpoint = third_proxy
+    ledger = Ledger(gateway)
+    assert ledger.put(ledger.key("known"), b"before")
+    target = gateway.target()
+    target.endpoint = endpoint
+    s3 = target.s3()
+    assert read(s3, ledger.bucket, ledger.key("known")) == b"before"
+    late = ledger.key("late")
+    upload = HalfSent(s3.generate_presigned_url("put_object", {"Bucket": ledger.bucket, "Key": late}), payload(3 * MIB, "late"))
+    time.sleep(0.5)  # the proxy has taken what was sent
+    process.child.send_signal(signal.SIGSTOP)
+    try:
+        done = promote(gateway, ledger.bucket, REPLICA)
+        assert done["state"] == "done", done
+        assert ledger.put(ledger.key("known"), b"after")
+    finally:
+        process.child.send_signal(signal.SIGCONT)
+    assert upload.finish() in (0, 503)
+    ledger.places = [REPLICA, HOME]
+    ledger.check(deadline=60)
+    assert late not in ledger.states(HOME) and late not in ledger.states(REPLICA)
+    until(lambda: s3.put_object(Bucket=ledger.bucket, Key=late, Body=b"anew"), "it takes writes for the new home", 20)
+    assert ledger.put(late, b"anew")
+    ledger.check(deadline=60)
+
+
+@pytest.mark.shape("production")
+def test_workers_that_die_or_stand_still_do_not_stop_a_promotion(gateway):
+    ledger = Ledger(gateway)
+    with clients_writing(ledger, 2):
+        wait_for_writes(ledger, 20, 60)
+        gateway.kill_workers()
+        begun = gateway.call("POST", of(gateway, ledger.bucket) + "/promote", {"to": REPLICA})
+        assert begun["state"] == "preparing", begun
+        gateway.start_workers()
+        frozen = gateway.workers[0]
+        until(lambda: gateway.call("GET", of(gateway, ledger.bucket) + "/promotions")["promotions"][0]["state"] != "preparing", "it is under way", 60)
+        frozen.child.send_signal(signal.SIGSTOP)
+        try:
+            done = ended(gateway, ledger.bucket, begun["id"], 120)
+        finally:
+            frozen.child.send_signal(signal.SIGCONT)
+        wait_for_writes(ledger, 20, 60)
+    ledger.places = [REPLICA, HOME] if done["state"] == "done" else [HOME, REPLICA]
+    assert home_of(gateway, ledger.bucket)[0] == ledger.places[0]
+    ledger.check(deadline=120)

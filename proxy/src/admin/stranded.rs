@@ -1,0 +1,169 @@
+//! Stranded keys, and what of them stands aside: listed, downloaded, given up.
+use super::{
+    input::{Params, Segment, Shared, page, render_time, resolve_bucket},
+    problem::Problem,
+};
+use crate::upstream::UpstreamRequest;
+use axum::{
+    Json,
+    body::Body,
+    extract::State,
+    http::{Method, StatusCode, header},
+    response::Response,
+};
+use bytes::Bytes;
+use s3gateway_s3::ObjectKey;
+use s3gateway_store::{DirtyKey, Kept, Stranded, StrandedState};
+use serde::{Deserialize, Serialize};
+use std::time::SystemTime;
+
+/// Pieces of a download that wait for the operator's connection.
+const AHEAD: usize = 4;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Page {
+    after: Option<String>,
+    limit: Option<u32>,
+}
+
+#[derive(Serialize)]
+pub(super) struct StrandedKeys {
+    stranded: Vec<StrandedView>,
+    /// Give it as `after` to read on; absent on the last page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
+}
+
+#[derive(Serialize)]
+pub(super) struct StrandedView {
+    id: String,
+    key: String,
+    /// The old home.
+    home: String,
+    /// The epoch in which it was home.
+    epoch: i64,
+    /// `open`: to be compared, not readable. `overwritten`: to be compared, written anew since. `kept`: what has lost can be
+    /// downloaded.
+    state: &'static str,
+    stranded_at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kept: Option<KeptView>,
+}
+
+#[derive(Serialize)]
+pub(super) struct KeptView {
+    backend: String,
+    size: i64,
+    etag: String,
+}
+
+pub(super) async fn list(
+    State(state): State<Shared>,
+    Segment((tenant, bucket)): Segment<(String, String)>,
+    Params(asked): Params<Page>,
+) -> Result<Json<StrandedKeys>, Problem> {
+    let limit = page(asked.limit)?;
+    let (_, route) = resolve_bucket(&state, &tenant, &bucket).await?;
+    let after = asked.after.as_deref().filter(|after| after.bytes().all(|b| b.is_ascii_graphic()));
+    let found = state.metadata.stranded_of(&route.bucket, after, limit).await?;
+    let is_full = found.len() >= usize::try_from(limit).unwrap_or(usize::MAX);
+    let next = found.last().filter(|_| is_full).map(|row| row.id.clone());
+    Ok(Json(StrandedKeys { stranded: found.iter().map(view).collect(), next }))
+}
+
+pub(super) async fn show(
+    State(state): State<Shared>,
+    Segment(id): Segment<String>,
+) -> Result<Json<StrandedView>, Problem> {
+    Ok(Json(view(&find(&state, &id).await?)))
+}
+
+/// The bytes of what stands aside.
+pub(super) async fn download(State(state): State<Shared>, Segment(id): Segment<String>) -> Result<Response, Problem> {
+    let row = find(&state, &id).await?;
+    let (kept, key) = kept_of(&row)?;
+    let away = || Problem::new(StatusCode::BAD_GATEWAY, format!("backend {} does not give it out now", kept.backend));
+    let backend = state.gateway.backends.get(&kept.backend).ok_or_else(away)?;
+    let request = UpstreamRequest::new(Method::GET, &kept.physical, Some(&key));
+    let request = request.sign(&backend, Some(&[]), SystemTime::now()).map_err(|_| away())?;
+    let peer = backend.peer(std::time::Instant::now()).ok_or_else(away)?;
+    let (pieces, taken) = tokio::sync::mpsc::channel::<Result<Bytes, std::io::Error>>(AHEAD);
+    let (head, asked) = tokio::sync::oneshot::channel();
+    let gateway = state.gateway.clone();
+    state.gateway.carry_on(async move {
+        let Ok(mut exchange) = gateway.client.exchange(peer).await else { return };
+        let answered = exchange.ask(Box::new(request), &[]).await;
+        let found = answered.is_ok() && exchange.head().is_ok_and(|head| head.status == StatusCode::OK);
+        if !found || head.send(()).is_err() {
+            return;
+        }
+        loop {
+            let piece = match exchange.next().await {
+                Ok(Some(piece)) => Ok(piece),
+                Ok(None) => break,
+                Err(error) => Err(std::io::Error::other(error.to_string())),
+            };
+            let is_cut = piece.is_err();
+            if pieces.send(piece).await.is_err() || is_cut {
+                return;
+            }
+        }
+        exchange.end().await;
+    });
+    asked.await.map_err(|_| away())?;
+    let stream = futures::stream::unfold(taken, |mut taken| async move { Some((taken.recv().await?, taken)) });
+    let response = Response::builder().header(header::CONTENT_TYPE, "application/octet-stream");
+    let response = response.header(header::CONTENT_LENGTH, kept.size).body(Body::from_stream(stream));
+    response.map_err(|_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the answer cannot be made"))
+}
+
+/// Gives up what a row stands for: what stands aside, or the write that stayed behind. The key's copies are converged anew.
+pub(super) async fn drop(State(state): State<Shared>, Segment(id): Segment<String>) -> Result<StatusCode, Problem> {
+    let row = find(&state, &id).await?;
+    if let Ok((kept, key)) = kept_of(&row) {
+        let away = || Problem::new(StatusCode::BAD_GATEWAY, format!("backend {} does not delete it now", kept.backend));
+        let backend = state.gateway.backends.get(&kept.backend).ok_or_else(away)?;
+        let request = UpstreamRequest::new(Method::DELETE, &kept.physical, Some(&key));
+        state.gateway.client.send(&backend, request, Bytes::new()).await.map_err(|_| away())?;
+    }
+    state.metadata.drop_stranded(&row.id).await?;
+    let dirty = DirtyKey { bucket: row.bucket.clone(), key: row.key.clone() };
+    state.queue.mark(&dirty, "stranded-drop").await?;
+    tracing::warn!(id = row.id, bucket = row.bucket.as_str(), key = row.key.as_str(), "stranded key given up");
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn find(state: &Shared, id: &str) -> Result<Stranded, Problem> {
+    if !id.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-') {
+        return Err(Problem::missing("stranded key"));
+    }
+    state.metadata.stranded_by_id(id).await.map_err(|error| match error {
+        s3gateway_store::StoreError::NotFound => Problem::missing("stranded key"),
+        other => other.into(),
+    })
+}
+
+/// What stands aside, and its key there.
+fn kept_of(row: &Stranded) -> Result<(Kept, ObjectKey), Problem> {
+    let nothing = || Problem::new(StatusCode::CONFLICT, "nothing of this key stands aside");
+    let StrandedState::Kept(kept) = &row.state else { return Err(nothing()) };
+    Ok((kept.clone(), ObjectKey::parse(&row.id).map_err(|_| nothing())?))
+}
+
+fn view(row: &Stranded) -> StrandedView {
+    let (state, kept) = match &row.state {
+        StrandedState::Open => ("open", None),
+        StrandedState::Overwritten => ("overwritten", None),
+        StrandedState::Kept(kept) => ("kept", Some(kept)),
+    };
+    StrandedView {
+        id: row.id.clone(),
+        key: row.key.as_str().to_owned(),
+        home: row.home.to_string(),
+        epoch: row.epoch,
+        state,
+        stranded_at: render_time(row.stranded_at),
+        kept: kept.map(|kept| KeptView { backend: kept.backend.to_string(), size: kept.size, etag: kept.etag.clone() }),
+    }
+}

@@ -1,0 +1,62 @@
+//! Fences of a bucket's epochs: no write is released to a home that may be none any more, none is acknowledged there, and no
+//! read passes off what a former home may know better.
+//! Why it holds: a promotion moves the home only after each proxy has noted that it knows of the stop, or could not read the
+//! feed for so long that it takes no writes; what was released before that is marked, and the promotion looks at the marks.
+use crate::{admit::Routed, gateway::Gateway, refusal::Refusal};
+use s3gateway_s3::ObjectKey;
+use s3gateway_store::{Route, StrandedState, Writes};
+use std::{sync::Arc, time::Instant};
+
+impl Gateway {
+    /// Passes a write that is about to reach the home: after its mark, before its last bytes.
+    ///
+    /// # Errors
+    /// `HomeChanges`, `ViewExpired`.
+    pub(crate) async fn require_taken(&self, routed: &Routed) -> Result<(), Refusal> {
+        let now = self.route_now(routed).await?;
+        if now.epoch == routed.route.epoch && now.writes == Writes::Taken { Ok(()) } else { Err(Refusal::HomeChanges) }
+    }
+
+    /// Passes a write that is to be acknowledged: what it wrote to is still home. Where writes have been stopped meanwhile,
+    /// only while its mark, asked for at `since`, cannot have run out: that keeps the home from moving without it.
+    ///
+    /// # Errors
+    /// `HomeChanges`, `ViewExpired`.
+    pub(crate) async fn require_same_home(&self, routed: &Routed, since: Instant) -> Result<(), Refusal> {
+        let now = self.route_now(routed).await?;
+        let is_held = now.writes == Writes::Taken || since.elapsed() < self.lease();
+        if now.epoch == routed.route.epoch && is_held { Ok(()) } else { Err(Refusal::HomeChanges) }
+    }
+
+    /// The route as a view knows it that is fresh enough for writes; from memory where it is held.
+    async fn route_now(&self, routed: &Routed) -> Result<Arc<Route>, Refusal> {
+        if !self.view.is_fresh() {
+            return Err(Refusal::ViewExpired);
+        }
+        let now = self.routes.resolve(&self.metadata, &routed.route.tenant, &routed.route.name).await?;
+        if now.bucket == routed.route.bucket { Ok(now) } else { Err(Refusal::HomeChanges) }
+    }
+
+    /// Passes a key whose last write is known to be at its home.
+    ///
+    /// # Errors
+    /// `Stranded`; a store error where that cannot be told.
+    pub(crate) async fn require_no_stranded(&self, routed: &Routed, key: &ObjectKey) -> Result<(), Refusal> {
+        if !routed.route.has_stranded {
+            return Ok(());
+        }
+        let stranded = self.metadata.stranded(&routed.route.bucket, key).await?;
+        if stranded.iter().any(|row| row.state == StrandedState::Open) { Err(Refusal::Stranded) } else { Ok(()) }
+    }
+
+    /// Before a write is acknowledged: it is newer than what of its key is stranded.
+    ///
+    /// # Errors
+    /// A store error.
+    pub(crate) async fn overtake_stranded(&self, routed: &Routed, key: &ObjectKey) -> Result<(), Refusal> {
+        if routed.route.has_stranded {
+            self.metadata.overwrite_stranded(&routed.route.bucket, key).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,141 @@
+//! Keys whose last write stayed behind at a home that was away when it was replaced, and what of them stands aside.
+//! Invariant: a row ends only when the two sides were compared and found equal, or when an operator drops it.
+use super::db::{Columns, now, write};
+use super::{Metadata, feed};
+use crate::{BucketId, Change, Kept, Promotion, StoreError, Stranded, StrandedState, sql};
+use s3gateway_config::BackendId;
+use s3gateway_s3::{ObjectKey, PhysicalBucket};
+use sqlx::any::AnyRow;
+use uuid::Uuid;
+
+impl Metadata {
+    /// Lists keys as stranded by a promotion; those that are stay as they are.
+    ///
+    /// # Errors
+    /// `NotFound` where the bucket is gone.
+    pub async fn strand_keys(&self, promotion: &Promotion, keys: &[ObjectKey]) -> Result<(), StoreError> {
+        if keys.is_empty() {
+            return Ok(());
+        }
+        write!(&self.db, tx => {
+            for key in keys {
+                let query = sqlx::query(sql::STRANDED_INSERT).bind(Uuid::now_v7().to_string());
+                let query = query.bind(promotion.bucket.as_str()).bind(key.as_str().as_bytes());
+                let query = query.bind(promotion.source.as_str()).bind(promotion.epoch).bind(now());
+                query.execute(&mut *tx).await?;
+            }
+            Ok(())
+        })
+    }
+
+    /// What of a key waits to be compared, the oldest first.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn stranded(&self, bucket: &BucketId, key: &ObjectKey) -> Result<Vec<Stranded>, StoreError> {
+        let query = sqlx::query(sql::STRANDED_OF_KEY).bind(bucket.as_str()).bind(key.as_str().as_bytes());
+        self.db.read(query.fetch_all(self.db.pool())).await?.iter().map(parse).collect()
+    }
+
+    /// One row by its id.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn stranded_by_id(&self, id: &str) -> Result<Stranded, StoreError> {
+        let query = sqlx::query(sql::STRANDED_ONE).bind(id);
+        let row = self.db.read(query.fetch_optional(self.db.pool())).await?;
+        parse(&row.ok_or(StoreError::NotFound)?)
+    }
+
+    /// A bucket's rows after the id `after`, by time.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn stranded_of(
+        &self,
+        bucket: &BucketId,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<Stranded>, StoreError> {
+        let query = sqlx::query(sql::STRANDED_OF_BUCKET).bind(bucket.as_str());
+        let query = query.bind(after.unwrap_or_default()).bind(i64::from(limit));
+        self.db.read(query.fetch_all(self.db.pool())).await?.iter().map(parse).collect()
+    }
+
+    /// A client has written or deleted the key since it was stranded: that is newer than what stayed behind.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn overwrite_stranded(&self, bucket: &BucketId, key: &ObjectKey) -> Result<(), StoreError> {
+        write!(&self.db, tx => {
+            let query = sqlx::query(sql::STRANDED_OVERWRITE).bind(bucket.as_str()).bind(key.as_str().as_bytes());
+            query.execute(tx).await?;
+            Ok(())
+        })
+    }
+
+    /// Notes where what has lost stands aside.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn keep_stranded(&self, id: &str, kept: &Kept) -> Result<(), StoreError> {
+        self.settle(id, Some(kept)).await
+    }
+
+    /// Forgets a row: both sides are equal, or an operator gives up what it stands for.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn drop_stranded(&self, id: &str) -> Result<(), StoreError> {
+        self.settle(id, None).await
+    }
+
+    /// Proxies are told with the last open row: until then they ask before each read.
+    async fn settle(&self, id: &str, kept: Option<&Kept>) -> Result<(), StoreError> {
+        write!(&self.db, tx => {
+            feed::lock(tx).await?;
+            let Some(row) = sqlx::query(sql::STRANDED_ONE).bind(id).fetch_optional(&mut *tx).await? else {
+                return Ok(());
+            };
+            let bucket = row.text("bucket")?;
+            let query = match kept {
+                Some(kept) => {
+                    let query = sqlx::query(sql::STRANDED_KEEP).bind(id).bind(kept.backend.as_str());
+                    query.bind(kept.physical.for_upstream()).bind(kept.etag.as_str()).bind(kept.size)
+                }
+                None => sqlx::query(sql::STRANDED_DROP).bind(id),
+            };
+            query.execute(&mut *tx).await?;
+            let open = sqlx::query(sql::STRANDED_IS_OPEN).bind(bucket.as_str()).fetch_optional(&mut *tx).await?;
+            if open.is_none()
+                && let Some((tenant, name)) = feed::bucket_name(tx, &bucket).await?
+            {
+                feed::append(tx, &Change::Bucket(tenant, name)).await?;
+            }
+            Ok(())
+        })
+    }
+}
+
+fn parse(row: &AnyRow) -> Result<Stranded, StoreError> {
+    let state = match row.text("state")?.as_str() {
+        "open" => StrandedState::Open,
+        "overwritten" => StrandedState::Overwritten,
+        "kept" => StrandedState::Kept(Kept {
+            backend: row.parsed("kept_on", BackendId::parse)?,
+            physical: row.parsed("kept_in", PhysicalBucket::parse)?,
+            etag: row.text("etag")?,
+            size: row.int("size")?,
+        }),
+        _ => return Err(StoreError::Corrupt("state")),
+    };
+    Ok(Stranded {
+        id: row.text("id")?,
+        bucket: BucketId::new(&row.text("bucket")?),
+        key: row.key()?,
+        home: row.backend("home")?,
+        epoch: row.int("epoch")?,
+        state,
+        stranded_at: row.int("stranded_at")?,
+    })
+}

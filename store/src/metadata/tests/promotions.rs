@@ -1,0 +1,161 @@
+//! Promotions step by step, the views that they wait for, and stranded keys.
+use super::{Fixture, in_a_minute, object};
+use crate::{Change, Kept, ObjectCopy, PromotionState, Route, StoreError, StrandedState, Writes};
+use s3gateway_config::BackendId;
+use s3gateway_s3::{PhysicalBucket, Versioning};
+use std::time::Duration;
+
+const LEASE: Duration = Duration::from_secs(60);
+
+fn near(route: &Route) -> BackendId {
+    route.placement[1].clone()
+}
+
+async fn read(f: &Fixture, route: &Route) -> Route {
+    f.metadata.route_by_id(&route.bucket).await.unwrap().unwrap()
+}
+
+pub(super) async fn a_promotion_goes_step_by_step(f: Fixture) {
+    let (m, tenant) = (&f.metadata, f.tenant("acme").await);
+    let route = f.bucket(&tenant, "photos").await;
+    let begun = m.begin_promotion(&route.bucket, &near(&route), 1, false).await.unwrap();
+    assert_eq!((begun.state, &begun.source, begun.epoch), (PromotionState::Preparing, &route.home, 1));
+    let again = m.begin_promotion(&route.bucket, &near(&route), 1, true).await;
+    assert!(matches!(again, Err(StoreError::Conflict(_))), "{again:?}");
+    assert!(matches!(m.move_home(&begun.id).await, Err(StoreError::Invalid(_))), "writes are still taken");
+    assert_eq!(read(&f, &route).await.writes, Writes::Taken);
+
+    let fenced = m.fence_bucket(&begun.id).await.unwrap();
+    assert_eq!((fenced.state, read(&f, &route).await.writes), (PromotionState::Fencing, Writes::Stopped));
+    let told = m.changes_since(fenced.fence - 1, 10).await.unwrap();
+    assert_eq!(told, [(fenced.fence, Change::Bucket(tenant.id.clone(), "photos".into()))]);
+    assert_eq!(m.fence_bucket(&begun.id).await.unwrap(), fenced, "done already");
+    assert!(matches!(m.begin_delete_bucket(&route.bucket).await, Err(StoreError::Busy)));
+    assert!(m.epoch_stands(&route.bucket, 1).await.unwrap(), "workers go on");
+    let lifted = m.lift_fence(&begun.id, "in flight").await.unwrap();
+    assert_eq!((lifted.state, lifted.detail.as_str()), (PromotionState::Preparing, "in flight"));
+    assert_eq!(read(&f, &route).await.writes, Writes::Taken);
+
+    m.fence_bucket(&begun.id).await.unwrap();
+    let moved = m.move_home(&begun.id).await.unwrap();
+    let now = read(&f, &route).await;
+    assert_eq!((&now.home, now.epoch, now.writes), (&near(&route), 2, Writes::Stopped));
+    assert_eq!(now.placement, [near(&route), route.home.clone()], "home first");
+    assert!(moved.fence > fenced.fence);
+    assert!(!m.epoch_stands(&route.bucket, 1).await.unwrap() && m.epoch_stands(&route.bucket, 2).await.unwrap());
+    assert!(matches!(m.fail_promotion(&fenced, "too late").await, Err(StoreError::Invalid(_))), "it has moved");
+    let done = m.finish_promotion(&begun.id, "all is well").await.unwrap();
+    assert_eq!((done.state, read(&f, &route).await.writes), (PromotionState::Done, Writes::Taken));
+    assert!(done.ended_at > 0 && m.running_promotions(10).await.unwrap().is_empty());
+    assert_eq!(m.promotions_of(&route.bucket, 10).await.unwrap(), [done]);
+    m.begin_promotion(&route.bucket, &route.home, 2, false).await.unwrap();
+}
+
+pub(super) async fn a_promotion_that_fails_leaves_the_home(f: Fixture) {
+    let (m, tenant) = (&f.metadata, f.tenant("acme").await);
+    let route = f.bucket(&tenant, "photos").await;
+    for (target, epoch) in [(route.home.clone(), 1), (near(&route), 2), (BackendId::parse("nowhere").unwrap(), 1)] {
+        let refused = m.begin_promotion(&route.bucket, &target, epoch, false).await;
+        assert!(matches!(refused, Err(StoreError::Invalid(_))), "{target} {epoch}: {refused:?}");
+    }
+    let begun = m.begin_promotion(&route.bucket, &near(&route), 1, true).await.unwrap();
+    assert!(m.claim_promotion(&begun.id, 0, 7).await.unwrap());
+    assert!(!m.claim_promotion(&begun.id, 0, 8).await.unwrap(), "another was faster");
+    let fenced = m.fence_bucket(&begun.id).await.unwrap();
+    assert_eq!(read(&f, &route).await.writes, Writes::Fenced, "the home is away");
+    assert!(!m.epoch_stands(&route.bucket, 1).await.unwrap(), "workers stop, too");
+    let failed = m.fail_promotion(&fenced, "no").await.unwrap();
+    assert_eq!((failed.state, failed.detail.as_str()), (PromotionState::Failed, "no"));
+    let now = read(&f, &route).await;
+    assert_eq!((now.home, now.epoch, now.writes), (route.home.clone(), 1, Writes::Taken));
+    assert!(!m.claim_promotion(&begun.id, 7, 9).await.unwrap(), "it is over");
+
+    m.set_versioning(&route.bucket, Versioning::Enabled).await.unwrap();
+    let refused = m.begin_promotion(&route.bucket, &near(&route), 1, false).await;
+    assert!(matches!(refused, Err(StoreError::Invalid(_))), "{refused:?}");
+
+    assert_eq!(m.promote_after(&route.bucket).await.unwrap(), None);
+    m.set_promote_after(&route.bucket, Some(LEASE)).await.unwrap();
+    assert_eq!(m.promote_after(&route.bucket).await.unwrap(), Some(LEASE));
+    assert_eq!(m.self_promoting_buckets().await.unwrap(), [(route.bucket.clone(), LEASE)]);
+    m.set_promote_after(&route.bucket, None).await.unwrap();
+    assert!(m.self_promoting_buckets().await.unwrap().is_empty());
+}
+
+pub(super) async fn views_hold_a_change_up_until_they_know_it_or_run_out(f: Fixture) {
+    let m = &f.metadata;
+    let behind = async |head| -> Vec<String> {
+        m.views_behind(head).await.unwrap().into_iter().map(|(viewer, _)| viewer).collect()
+    };
+    assert!(behind(5).await.is_empty());
+    m.note_view("a", 4, LEASE).await.unwrap();
+    m.note_view("b", 5, LEASE).await.unwrap();
+    m.note_view("c", 1, Duration::from_millis(40)).await.unwrap();
+    assert_eq!(behind(5).await, ["a", "c"]);
+    m.note_view("a", 5, LEASE).await.unwrap();
+    assert_eq!(behind(5).await, ["c"], "it lives half of its lease longer");
+    super::until("the lease of c runs out", || async { behind(5).await.is_empty() }).await;
+    assert_eq!(behind(6).await, ["a", "b"]);
+}
+
+pub(super) async fn stranded_keys_are_listed_until_they_are_settled(f: Fixture) {
+    let (m, tenant) = (&f.metadata, f.tenant("acme").await);
+    let route = f.bucket(&tenant, "photos").await;
+    let promotion = m.begin_promotion(&route.bucket, &near(&route), 1, true).await.unwrap();
+    let (a, b) = (object("a"), object("b/ä\u{0}"));
+    for _ in 0..2 {
+        m.strand_keys(&promotion, &[a.clone(), b.clone()]).await.unwrap();
+    }
+    assert!(read(&f, &route).await.has_stranded);
+    let all = m.stranded_of(&route.bucket, None, 10).await.unwrap();
+    assert_eq!(all.len(), 2, "listing twice is once");
+    assert_eq!(m.stranded_of(&route.bucket, Some(&all[0].id), 10).await.unwrap(), all[1..]);
+    let state = async |key| m.stranded(&route.bucket, key).await.unwrap().pop().map(|row| row.state);
+    m.overwrite_stranded(&route.bucket, &b).await.unwrap();
+    assert_eq!((state(&a).await, state(&b).await), (Some(StrandedState::Open), Some(StrandedState::Overwritten)));
+
+    let before = m.change_head().await.unwrap();
+    let physical = PhysicalBucket::parse("s3gw-0123-aside").unwrap();
+    let kept = Kept { backend: near(&route), physical, etag: "e".into(), size: 7 };
+    m.keep_stranded(&all[1].id, &kept).await.unwrap();
+    assert_eq!(m.stranded_by_id(&all[1].id).await.unwrap().state, StrandedState::Kept(kept));
+    assert_eq!(state(&b).await, None, "compared");
+    assert_eq!(m.change_head().await.unwrap(), before, "another is open");
+    m.drop_stranded(&all[0].id).await.unwrap();
+    m.drop_stranded(&all[0].id).await.unwrap();
+    assert!(!read(&f, &route).await.has_stranded);
+    assert_eq!(m.change_head().await.unwrap(), before + 1, "proxies need not ask any more");
+    assert!(matches!(m.stranded_by_id(&all[0].id).await, Err(StoreError::NotFound)));
+}
+
+pub(super) async fn what_a_replica_lacks_is_known_by_the_records(f: Fixture) {
+    let (m, tenant) = (&f.metadata, f.tenant("acme").await);
+    let route = f.bucket(&tenant, "photos").await;
+    let copy = |backend: &BackendId, etag: &str, home_etag: &str, verified_at| ObjectCopy {
+        backend: backend.clone(),
+        etag: etag.into(),
+        home_etag: home_etag.into(),
+        size: 1,
+        verified_how: "etag".into(),
+        verified_at,
+    };
+    let (home, other, at) = (route.home.clone(), near(&route), in_a_minute());
+    for (key, copies) in [
+        ("equal", vec![copy(&home, "e", "e", at), copy(&other, "e", "e", at)]),
+        ("renamed", vec![copy(&home, "e", "e", at), copy(&other, "f", "e", at)]),
+        ("pending", vec![copy(&home, "e", "e", at), copy(&other, "e", "e", 0)]),
+        ("old", vec![copy(&home, "e", "e", at), copy(&other, "d", "d", at)]),
+        ("alone", vec![copy(&home, "e", "e", at)]),
+        ("elsewhere", vec![copy(&other, "e", "e", at)]),
+    ] {
+        m.record_copies(&route.bucket, &object(key), &copies).await.unwrap();
+    }
+    let names = |keys: Vec<s3gateway_s3::ObjectKey>| keys.iter().map(|key| key.as_str().to_owned()).collect::<Vec<_>>();
+    let lacking = m.keys_lacking(&route.bucket, &home, &other, None, 10).await.unwrap();
+    assert_eq!(names(lacking), ["alone", "old", "pending"]);
+    let lacking = m.keys_lacking(&route.bucket, &home, &other, Some(&object("alone")), 1).await.unwrap();
+    assert_eq!(names(lacking), ["old"]);
+    let unequal = m.keys_unequal(&route.bucket, &home, &other, at, 10).await.unwrap();
+    assert_eq!(names(unequal), ["alone", "old", "pending", "renamed"]);
+    assert!(m.keys_unequal(&route.bucket, &home, &other, at + 1, 10).await.unwrap().is_empty());
+}

@@ -1,0 +1,233 @@
+//! Brings home what stayed behind at a former home: compares a stranded key there with what the home holds now, has the newer
+//! one stand at the home, and sets the other aside, where an operator can download it.
+//! Invariant: what loses is set aside, verified, before anything takes its place.
+use super::{ConvergeError, Converger, Scene, physical_on};
+use crate::backend::{Created, Remote};
+use crate::claim::Claim;
+use crate::copy::Copying;
+use crate::object::Object;
+use crate::plan::{self, Home};
+use s3gateway_s3::{ObjectKey, PhysicalBucket};
+use s3gateway_store::{Kept, Route, Stranded, StrandedState, names};
+use std::sync::Arc;
+use tracing::info;
+
+/// How far a backend's clock may be behind the store's. Copies of the ended epoch are older by a claim's lease at least.
+const CLOCKS_APART: i64 = 2_000;
+
+/// What becomes of the two sides of a stranded key.
+#[derive(Debug, PartialEq, Eq)]
+enum Verdict {
+    /// Nothing stayed behind, or the same stands at both.
+    Settled,
+    /// The home's stays; the former home's is set aside, converge replaces it.
+    HomeWins,
+    /// The former home's write is the newer one; what the home holds is set aside, if it holds anything.
+    FormerWins,
+    /// The former home's delete is the newer one.
+    FormerDeleted,
+}
+
+/// One side: where, and what stands there.
+struct Side {
+    remote: Arc<Remote>,
+    bucket: PhysicalBucket,
+    object: Option<Object>,
+}
+
+impl Converger {
+    /// Settles all that is stranded of a key.
+    pub(super) async fn repatriate(&self, route: &Route, key: &ObjectKey, claim: &Claim) -> Result<(), ConvergeError> {
+        for row in self.metadata.stranded(&route.bucket, key).await? {
+            self.settle_stranded(route, &row, claim).await?;
+        }
+        Ok(())
+    }
+
+    async fn settle_stranded(&self, route: &Route, row: &Stranded, claim: &Claim) -> Result<(), ConvergeError> {
+        let former = self.side(route, &row.home, &row.key).await?;
+        let home = self.side(route, &route.home, &row.key).await?;
+        let verdict = decide(row, former.object.as_ref(), home.object.as_ref());
+        info!(key = row.key.as_str(), former = %row.home, ?verdict, "stranded key compared");
+        let kept = match verdict {
+            Verdict::Settled => None,
+            Verdict::HomeWins => self.set_aside(row, &former, &home, claim).await?,
+            Verdict::FormerWins => {
+                let kept = self.set_aside(row, &home, &home, claim).await?;
+                self.bring_home(route, row, &former, &home, claim).await?;
+                kept
+            }
+            Verdict::FormerDeleted => {
+                let kept = self.set_aside(row, &home, &home, claim).await?;
+                confirm(claim).await?;
+                home.remote.delete(&home.bucket, row.key.as_str()).await?;
+                kept
+            }
+        };
+        confirm(claim).await?;
+        match kept {
+            Some(kept) => self.metadata.keep_stranded(&row.id, &kept).await?,
+            None => self.metadata.drop_stranded(&row.id).await?,
+        }
+        Ok(())
+    }
+
+    async fn side(
+        &self,
+        route: &Route,
+        id: &s3gateway_config::BackendId,
+        key: &ObjectKey,
+    ) -> Result<Side, ConvergeError> {
+        let remote = self.known_backend(id).await?;
+        let bucket = physical_on(route, id)?.clone();
+        let object = match self.observe_home(route, &remote, &bucket, key).await? {
+            Home::Unknown(why) => return Err(ConvergeError::Unavailable(why)),
+            Home::Absent => None,
+            Home::Present(object) => Some(object),
+        };
+        Ok(Side { remote, bucket, object })
+    }
+
+    /// Copies what has lost into a bucket of its own on the home, where policy allows it to be.
+    async fn set_aside(
+        &self,
+        row: &Stranded,
+        loser: &Side,
+        home: &Side,
+        claim: &Claim,
+    ) -> Result<Option<Kept>, ConvergeError> {
+        let Some(object) = &loser.object else { return Ok(None) };
+        let id = &home.remote.backend.id;
+        let physical = names::propose_aside(&home.bucket);
+        let target_key = ObjectKey::parse(&row.id).map_err(|error| ConvergeError::Impossible(error.to_string()))?;
+        confirm(claim).await?;
+        if home.remote.create_bucket(&physical).await? == Created::Strangers {
+            return Err(ConvergeError::Refused(format!(
+                "a stranger holds the name of the bucket for what stands aside on {id}"
+            )));
+        }
+        let copying = Copying {
+            source: &loser.remote,
+            source_bucket: &loser.bucket,
+            target: &home.remote,
+            target_bucket: &physical,
+            key: &row.key,
+            target_key: &target_key,
+            standing: &claim.standing,
+            version: None,
+            object,
+            settings: &self.settings,
+            metrics: &self.metrics,
+        };
+        copying.copy(plan::decide_method(object, self.settings.multipart_threshold)).await?;
+        if home.remote.backend.capabilities.tagging && !object.tags.is_empty() {
+            home.remote.set_tags(&physical, &target_key, &object.tags).await?;
+        }
+        let aside = home.remote.head(&physical, &target_key).await?.filter(|aside| aside.size == object.size);
+        let aside = aside.ok_or_else(|| ConvergeError::Refused(format!("{id} does not have what was set aside")))?;
+        let size = i64::try_from(aside.size).unwrap_or(i64::MAX);
+        Ok(Some(Kept { backend: id.clone(), physical, etag: aside.etag, size }))
+    }
+
+    /// Copies what stands at the former home to the home.
+    async fn bring_home(
+        &self,
+        route: &Route,
+        row: &Stranded,
+        former: &Side,
+        home: &Side,
+        claim: &Claim,
+    ) -> Result<(), ConvergeError> {
+        let Some(object) = &former.object else { return Ok(()) };
+        let scene = Scene {
+            route,
+            key: &row.key,
+            home: former.remote.clone(),
+            home_bucket: former.bucket.clone(),
+            object: Some(object.clone()),
+            versions: None,
+            retagged: Vec::new(),
+            claim,
+        };
+        let method = plan::decide_method(object, self.settings.multipart_threshold);
+        let copy = self.copy(&scene, &home.remote, object, method).await?;
+        if !home.remote.backend.capabilities.tagging && !object.tags.is_empty() {
+            let tags: Vec<(String, String)> = object.tags.clone().into_iter().collect();
+            self.metadata.put_tags(&route.bucket, &row.key, &copy.etag, &tags).await?;
+        }
+        Ok(())
+    }
+}
+
+async fn confirm(claim: &Claim) -> Result<(), ConvergeError> {
+    match claim.check().await? {
+        None => Ok(()),
+        Some(lost) => Err(lost.into()),
+    }
+}
+
+/// Newer wins: a write that the gateway has taken at the new home, or that this one dates after the promotion; else what the
+/// former home holds, which was the authority until then.
+fn decide(row: &Stranded, former: Option<&Object>, home: Option<&Object>) -> Verdict {
+    let is_later = home.is_some_and(|object| object.modified + CLOCKS_APART > row.stranded_at);
+    let home_is_newer = row.state == StrandedState::Overwritten || is_later;
+    match (former, home) {
+        (None, None) => Verdict::Settled,
+        (None, Some(_)) if home_is_newer => Verdict::Settled,
+        (None, Some(_)) => Verdict::FormerDeleted,
+        (Some(former), Some(home))
+            if plan::is_same_content(former, home, None) && home.headers.equal_home(&former.headers) =>
+        {
+            Verdict::Settled
+        }
+        (Some(_), _) if home_is_newer => Verdict::HomeWins,
+        (Some(_), _) => Verdict::FormerWins,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use s3gateway_config::BackendId;
+    use s3gateway_store::BucketId;
+
+    const PROMOTED: i64 = 1_000_000;
+
+    fn row(state: StrandedState) -> Stranded {
+        Stranded {
+            id: "1".to_owned(),
+            bucket: BucketId::new("b"),
+            key: ObjectKey::parse("k").unwrap(),
+            home: BackendId::parse("fi-hel").unwrap(),
+            epoch: 1,
+            state,
+            stranded_at: PROMOTED,
+        }
+    }
+
+    fn object(etag: &str, modified: i64) -> Object {
+        Object { etag: etag.into(), size: 1, modified, ..Object::default() }
+    }
+
+    #[test]
+    fn the_newer_side_wins() {
+        let (open, overwritten) = (row(StrandedState::Open), row(StrandedState::Overwritten));
+        let (before, after) = (PROMOTED - 60_000, PROMOTED + 1);
+        let (old, same) = (object("old", before), object("old", before));
+        let (copy, new) = (object("copy", before), object("new", after));
+        for (row, former, home, want) in [
+            (&open, None, None, Verdict::Settled),
+            (&open, None, Some(&copy), Verdict::FormerDeleted),
+            (&open, None, Some(&new), Verdict::Settled),
+            (&overwritten, None, Some(&copy), Verdict::Settled),
+            (&open, Some(&old), None, Verdict::FormerWins),
+            (&overwritten, Some(&old), None, Verdict::HomeWins),
+            (&open, Some(&old), Some(&same), Verdict::Settled),
+            (&open, Some(&old), Some(&copy), Verdict::FormerWins),
+            (&open, Some(&old), Some(&new), Verdict::HomeWins),
+            (&overwritten, Some(&old), Some(&copy), Verdict::HomeWins),
+        ] {
+            assert_eq!(decide(row, former, home), want, "{row:?} {former:?} {home:?}");
+        }
+    }
+}

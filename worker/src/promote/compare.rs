@@ -1,0 +1,76 @@
+//! Compares what two backends list of a bucket: keys, sizes and ETags, as clients would see them.
+use crate::backend::{BackendError, Remote};
+use crate::object::unquote;
+use s3gateway_s3::{ObjectKey, PhysicalBucket};
+use s3gateway_store::Route;
+use std::cmp::Ordering;
+use std::collections::VecDeque;
+
+/// Differences at which a comparison ends: they are dealt with first.
+const MOST: usize = 1000;
+
+/// One listed object: its key, ETag and size.
+#[derive(Debug, PartialEq, Eq)]
+struct Entry {
+    key: String,
+    etag: String,
+    size: i64,
+}
+
+/// A listing, a page at a time.
+struct Listing<'a> {
+    remote: &'a Remote,
+    bucket: &'a PhysicalBucket,
+    page: VecDeque<Entry>,
+    next: Option<String>,
+    is_over: bool,
+}
+
+/// Keys that the two do not hold alike, in byte order.
+pub(super) async fn compare(route: &Route, home: &Remote, other: &Remote) -> Result<Vec<ObjectKey>, BackendError> {
+    let physical = |remote: &Remote| route.physical_on(&remote.backend.id).ok_or(BackendError::NoSuchBucket).cloned();
+    let (at_home, at_other) = (physical(home)?, physical(other)?);
+    let (mut left, mut right) = (Listing::of(home, &at_home), Listing::of(other, &at_other));
+    let (mut mine, mut theirs) = (left.next().await?, right.next().await?);
+    let mut differing = Vec::new();
+    while differing.len() < MOST {
+        let order = match (&mine, &theirs) {
+            (None, None) => break,
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (Some(mine), Some(theirs)) => mine.key.as_bytes().cmp(theirs.key.as_bytes()),
+        };
+        if mine != theirs {
+            let key = if order == Ordering::Greater { &theirs } else { &mine };
+            differing.extend(key.as_ref().and_then(|entry| ObjectKey::parse(&entry.key).ok()));
+        }
+        if order != Ordering::Greater {
+            mine = left.next().await?;
+        }
+        if order != Ordering::Less {
+            theirs = right.next().await?;
+        }
+    }
+    Ok(differing)
+}
+
+impl<'a> Listing<'a> {
+    fn of(remote: &'a Remote, bucket: &'a PhysicalBucket) -> Self {
+        Self { remote, bucket, page: VecDeque::new(), next: None, is_over: false }
+    }
+
+    async fn next(&mut self) -> Result<Option<Entry>, BackendError> {
+        while self.page.is_empty() && !self.is_over {
+            let list = self.remote.control.list_objects_v2().bucket(self.bucket.for_upstream());
+            let sent = list.set_continuation_token(self.next.take()).send().await;
+            let page = sent.map_err(|error| self.remote.classify("ListObjectsV2", &error))?;
+            self.page.extend(page.contents().iter().filter_map(|object| {
+                let etag = unquote(object.e_tag().unwrap_or_default()).to_owned();
+                Some(Entry { key: object.key()?.to_owned(), etag, size: object.size().unwrap_or(-1) })
+            }));
+            self.next = page.next_continuation_token.filter(|_| page.is_truncated == Some(true));
+            self.is_over = self.next.is_none();
+        }
+        Ok(self.page.pop_front())
+    }
+}

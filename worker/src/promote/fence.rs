@@ -1,0 +1,139 @@
+//! While writes are stopped: until every proxy knows it, and the last writes are converged (planned) or listed (forced).
+use super::{Halt, Promoter, STEP};
+use crate::clock::millis;
+use s3gateway_s3::ObjectKey;
+use s3gateway_store::{DirtyKey, Promotion, StoreError};
+use std::time::{Duration, Instant, SystemTime};
+
+/// How long writes may be stopped for a planned promotion before they go on where they were.
+const STOPPED_AT_MOST: Duration = Duration::from_secs(8);
+/// Keys listed as stranded by one transaction.
+const STRANDED_AT_ONCE: u32 = 500;
+
+impl Promoter {
+    /// Passes a promotion whose bucket has no write in flight or on its way to a replica, or has them all listed.
+    pub(super) async fn settle_writes(&self, promotion: &Promotion) -> Result<(), Halt> {
+        if promotion.forced {
+            self.await_views(promotion, None).await?;
+            self.await_claims(promotion).await;
+            return Ok(self.strand(promotion).await?);
+        }
+        let left = left_of(promotion.fenced_at, STOPPED_AT_MOST);
+        let until = Instant::now() + left;
+        self.await_views(promotion, Some(until)).await?;
+        while !self.queue.is_bucket_clean(&promotion.bucket).await? {
+            if Instant::now() > until {
+                return Err(Halt::TooLong(self.name_dirty(promotion).await?));
+            }
+            tokio::time::sleep(STEP).await;
+        }
+        // What was written since the comparison may have asked for fewer copies, or have an ETag that the target cannot keep.
+        let (bucket, since) = (&promotion.bucket, promotion.begun_at);
+        let unequal = self.metadata.keys_unequal(bucket, &promotion.source, &promotion.target, since, 1).await?;
+        match unequal.first() {
+            Some(key) => {
+                Err(Halt::Refused(format!("{} is not at {} as it is at home", key.as_str(), promotion.target)))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Waits until each proxy knows of the last step, or takes no writes because it could not read the feed for its lease.
+    pub(super) async fn await_views(&self, promotion: &Promotion, until: Option<Instant>) -> Result<(), WaitedInVain> {
+        let mut told = None;
+        loop {
+            let behind = self.metadata.views_behind(promotion.fence).await?;
+            let Some((viewer, ago)) = behind.first() else { return Ok(()) };
+            if until.is_some_and(|until| Instant::now() > until) {
+                return Err(WaitedInVain::For(format!(
+                    "{viewer} does not know of it and was seen {} s ago",
+                    ago.as_secs()
+                )));
+            }
+            if told.is_none_or(|at: Instant| at.elapsed() > Duration::from_secs(1)) {
+                told = Some(Instant::now());
+                let waits = format!("waits for {viewer}, seen {} s ago", ago.as_secs());
+                self.metadata.note_promotion(&promotion.id, &waits).await?;
+            }
+            tokio::time::sleep(STEP).await;
+        }
+    }
+
+    /// A worker begins nothing in a fenced bucket, and what it had begun ends with its claim.
+    async fn await_claims(&self, promotion: &Promotion) {
+        tokio::time::sleep(left_of(promotion.fenced_at, self.lease)).await;
+    }
+
+    /// Lists every key whose last write the target may not have, and has it compared as soon as the old home is back.
+    async fn strand(&self, promotion: &Promotion) -> Result<(), StoreError> {
+        let (bucket, mut from) = (&promotion.bucket, None);
+        loop {
+            let page = self.queue.dirty_keys(bucket, from.as_deref()).await?;
+            self.strand_and_mark(promotion, &page.keys).await?;
+            from = page.next;
+            if from.is_none() {
+                break;
+            }
+        }
+        let mut after: Option<ObjectKey> = None;
+        loop {
+            let (source, target) = (&promotion.source, &promotion.target);
+            let keys = self.metadata.keys_lacking(bucket, source, target, after.as_ref(), STRANDED_AT_ONCE).await?;
+            let Some(last) = keys.last().cloned() else { return Ok(()) };
+            self.strand_and_mark(promotion, &keys).await?;
+            after = Some(last);
+        }
+    }
+
+    /// A dead letter is driven again by the mark.
+    async fn strand_and_mark(&self, promotion: &Promotion, keys: &[ObjectKey]) -> Result<(), StoreError> {
+        self.metadata.strand_keys(promotion, keys).await?;
+        for key in keys {
+            let dirty = DirtyKey { bucket: promotion.bucket.clone(), key: key.clone() };
+            self.queue.mark(&dirty, "promotion").await?;
+        }
+        Ok(())
+    }
+
+    async fn name_dirty(&self, promotion: &Promotion) -> Result<String, StoreError> {
+        let mut from = None;
+        loop {
+            let page = self.queue.dirty_keys(&promotion.bucket, from.as_deref()).await?;
+            if let Some(key) = page.keys.first() {
+                return Ok(format!("{} is still being written or converged", key.as_str()));
+            }
+            from = page.next;
+            if from.is_none() {
+                return Ok("keys were still being converged".to_owned());
+            }
+        }
+    }
+}
+
+/// Why a wait for the proxies ended without them.
+#[derive(Debug)]
+pub(super) enum WaitedInVain {
+    For(String),
+    Store(StoreError),
+}
+
+impl From<StoreError> for WaitedInVain {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<WaitedInVain> for Halt {
+    fn from(waited: WaitedInVain) -> Self {
+        match waited {
+            WaitedInVain::For(why) => Self::TooLong(why),
+            WaitedInVain::Store(error) => Self::Store(error),
+        }
+    }
+}
+
+/// What is left of a time that began at `since`.
+fn left_of(since: i64, at_most: Duration) -> Duration {
+    let passed = u64::try_from(millis(SystemTime::now()).saturating_sub(since)).unwrap_or(0);
+    at_most.saturating_sub(Duration::from_millis(passed))
+}

@@ -1,0 +1,184 @@
+//! Carries promotions out, one worker at a time each: writes are stopped, the last ones converged or listed as stranded, the
+//! home moves, writes go on. Any worker may take over at any step: what has been done stands in the promotion's row.
+mod compare;
+mod fence;
+mod prepare;
+mod watch;
+
+use crate::backend::BackendError;
+use crate::backends::Backends;
+use crate::clock::millis;
+use s3gateway_store::{Metadata, Millis, Promotion, PromotionState, Queue, StoreError};
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+pub(crate) use watch::Watch;
+
+/// Between two looks for promotions that nobody carries out.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// Promotions that one worker looks at.
+const AT_ONCE: u32 = 100;
+/// Between two looks at what a step waits for.
+const STEP: Duration = Duration::from_millis(20);
+/// How often the writes of one bucket are stopped before its promotion is given up.
+const FENCES: u32 = 5;
+/// Between two of these.
+const BREATH: Duration = Duration::from_secs(2);
+
+/// What promotions need.
+pub(crate) struct Promoter {
+    pub(crate) metadata: Metadata,
+    pub(crate) queue: Arc<dyn Queue>,
+    pub(crate) backends: Arc<Backends>,
+    /// How long a worker's claim stands without a sign of life, on a key or on a promotion.
+    pub(crate) lease: Duration,
+}
+
+/// Why a promotion does not go on.
+#[derive(Debug, thiserror::Error)]
+enum Halt {
+    /// It cannot be, for the reason that the operator reads.
+    #[error("{0}")]
+    Refused(String),
+    /// Writes were stopped for as long as they may be.
+    #[error("{0}")]
+    TooLong(String),
+    /// A store could not be asked; it goes on when it can.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<BackendError> for Halt {
+    fn from(error: BackendError) -> Self {
+        Self::Refused(error.to_string())
+    }
+}
+
+impl Promoter {
+    /// Takes its turn at every promotion that runs, until stopped; what is left then is taken over by another worker.
+    pub(crate) async fn follow(self: Arc<Self>, stop: &CancellationToken) {
+        let mut turns = JoinSet::new();
+        let mut ours: HashSet<String> = HashSet::new();
+        while !stop.is_cancelled() {
+            match self.metadata.running_promotions(AT_ONCE).await {
+                Ok(running) => {
+                    for promotion in running {
+                        if ours.insert(promotion.id.clone()) {
+                            let promoter = self.clone();
+                            turns.spawn(async move {
+                                let id = promotion.id.clone();
+                                promoter.take(promotion).await;
+                                id
+                            });
+                        }
+                    }
+                }
+                Err(error) => debug!(%error, "promotions cannot be read"),
+            }
+            let _ = tokio::time::timeout(LOOK_EVERY, stop.cancelled()).await;
+            while let Some(ended) = turns.try_join_next() {
+                if let Ok(id) = ended {
+                    ours.remove(&id);
+                }
+            }
+        }
+        turns.shutdown().await;
+    }
+
+    /// Carries one out while it is ours. Cancel: the turn runs out by itself.
+    async fn take(&self, promotion: Promotion) {
+        let mut until = promotion.turn;
+        if until > millis(SystemTime::now())
+            || !matches!(self.claim(&promotion.id, &mut until, self.lease).await, Ok(true))
+        {
+            return;
+        }
+        let id = promotion.id.clone();
+        let done = tokio::select! {
+            done = self.carry_out(promotion) => done,
+            () = self.keep(&id, &mut until) => return,
+        };
+        if let Err(error) = done {
+            warn!(promotion = id, %error, "the promotion goes on later");
+        }
+        if let Err(error) = self.claim(&id, &mut until, Duration::ZERO).await {
+            debug!(promotion = id, %error, "the turn at a promotion was not given back");
+        }
+    }
+
+    async fn claim(&self, id: &str, until: &mut Millis, lease: Duration) -> Result<bool, StoreError> {
+        let longer = millis(SystemTime::now() + lease);
+        let ours = self.metadata.claim_promotion(id, *until, longer).await?;
+        if ours {
+            *until = longer;
+        }
+        Ok(ours)
+    }
+
+    /// Prolongs the turn; ends when it is lost or could not be prolonged in time.
+    async fn keep(&self, id: &str, until: &mut Millis) {
+        let mut confirmed = Instant::now();
+        loop {
+            tokio::time::sleep(self.lease / 3).await;
+            match self.claim(id, until, self.lease).await {
+                Ok(true) => confirmed = Instant::now(),
+                Ok(false) => return,
+                Err(_) if confirmed.elapsed() >= self.lease => return,
+                Err(error) => debug!(%error, "the turn at a promotion could not be prolonged"),
+            }
+        }
+    }
+
+    /// Step by step to its end.
+    async fn carry_out(&self, mut promotion: Promotion) -> Result<(), StoreError> {
+        let (mut fences, mut is_compared) = (0, false);
+        loop {
+            let step = match promotion.state {
+                PromotionState::Preparing => {
+                    let prepared = self.prepare(&promotion, is_compared).await;
+                    is_compared = true;
+                    match prepared {
+                        Ok(()) => self.metadata.fence_bucket(&promotion.id).await.map_err(Halt::from),
+                        // Nothing is stopped that would have to go on.
+                        Err(Halt::TooLong(why)) => Err(Halt::Refused(why)),
+                        Err(halt) => Err(halt),
+                    }
+                }
+                PromotionState::Fencing => match self.settle_writes(&promotion).await {
+                    Ok(()) => self.metadata.move_home(&promotion.id).await.map_err(Halt::from),
+                    Err(halt) => Err(halt),
+                },
+                PromotionState::Moved => {
+                    if let Err(fence::WaitedInVain::Store(error)) = self.await_views(&promotion, None).await {
+                        return Err(error);
+                    }
+                    let stopped = millis(SystemTime::now()).saturating_sub(promotion.fenced_at);
+                    let detail = format!("writes were stopped for {stopped} ms");
+                    self.metadata.finish_promotion(&promotion.id, &detail).await.map_err(Halt::from)
+                }
+                PromotionState::Done | PromotionState::Failed => {
+                    let (id, state, detail) = (&promotion.id, promotion.state.as_str(), &promotion.detail);
+                    info!(promotion = id, source = %promotion.source, target = %promotion.target, state, detail, "promotion ended");
+                    return Ok(());
+                }
+            };
+            promotion = match step {
+                Ok(next) => next,
+                Err(Halt::TooLong(why)) if fences < FENCES => {
+                    fences += 1;
+                    let lifted = self.metadata.lift_fence(&promotion.id, &why).await?;
+                    tokio::time::sleep(BREATH).await;
+                    lifted
+                }
+                Err(Halt::TooLong(why) | Halt::Refused(why) | Halt::Store(StoreError::Invalid(why))) => {
+                    self.metadata.fail_promotion(&promotion, &why).await?
+                }
+                Err(Halt::Store(error)) => return Err(error),
+            };
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! Before writes are stopped: whether the target may and can be home, and whether it holds all that the home holds.
+use super::{Halt, Promoter, STEP, compare::compare};
+use crate::backend::{Created, Remote};
+use s3gateway_filters::residency;
+use s3gateway_s3::ObjectKey;
+use s3gateway_store::{DirtyKey, Promotion, Route};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How long the target may take to be brought up to date.
+const PREPARING_AT_MOST: Duration = Duration::from_secs(3600);
+/// Dirty keys up to which writes may be stopped: so many are converged in a second or two.
+const FEW: usize = 100;
+/// Comparisons of the two before what differs still is what hinders.
+const COMPARISONS: u32 = 3;
+
+impl Promoter {
+    /// Passes a promotion that can be fenced now.
+    pub(super) async fn prepare(&self, promotion: &Promotion, is_compared: bool) -> Result<(), Halt> {
+        let route = self.metadata.route_by_id(&promotion.bucket).await?;
+        let route = route.ok_or_else(|| Halt::Refused("the bucket is not in service".to_owned()))?;
+        let until = Instant::now() + PREPARING_AT_MOST;
+        let target = self.require_able(promotion, &route).await?;
+        if promotion.forced {
+            return Ok(());
+        }
+        // A proxy that is dead or stands still would hold the stop up: better before it than during it.
+        self.await_views(promotion, Some(until)).await?;
+        require_counted(promotion, &route)?;
+        let source = self.known(&promotion.source).await?;
+        if !is_compared {
+            self.bring_up_to_date(&route, &source, &target, until).await?;
+        }
+        self.await_few_dirty(promotion, until).await
+    }
+
+    /// Passes a target that policy allows and that answers; its bucket is made where it is missing.
+    async fn require_able(&self, promotion: &Promotion, route: &Route) -> Result<Arc<Remote>, Halt> {
+        let target = self.known(&promotion.target).await?;
+        residency::decide(&route.tenant_policy, &route.bucket_policy, &target.backend.place)
+            .map_err(|denied| Halt::Refused(denied.message()))?;
+        let Some(physical) = route.physical_on(&promotion.target) else {
+            return Err(Halt::Refused(format!("{} is not in the bucket's placement", promotion.target)));
+        };
+        if promotion.forced && route.has_stranded {
+            let why = "keys are stranded since the last promotion; they must be settled or dropped first";
+            return Err(Halt::Refused(why.to_owned()));
+        }
+        match target.create_bucket(physical).await? {
+            Created::Ours => Ok(target),
+            Created::Strangers => {
+                Err(Halt::Refused(format!("a stranger holds the bucket's name on {}", promotion.target)))
+            }
+        }
+    }
+
+    pub(super) async fn known(&self, id: &s3gateway_config::BackendId) -> Result<Arc<Remote>, Halt> {
+        self.backends.get(id).await?.ok_or_else(|| Halt::Refused(format!("backend {id} is not known")))
+    }
+
+    /// Marks what differs though it should not, and waits until it has been converged.
+    async fn bring_up_to_date(
+        &self,
+        route: &Route,
+        source: &Remote,
+        target: &Remote,
+        until: Instant,
+    ) -> Result<(), Halt> {
+        for comparison in 1..=COMPARISONS {
+            let differing = self.clean_ones(route, compare(route, source, target).await?).await?;
+            let Some(example) = differing.first() else { return Ok(()) };
+            if comparison == COMPARISONS {
+                let id = &target.backend.id;
+                let why = format!(
+                    "{} keys are not at {id} as they are at home, such as {}",
+                    differing.len(),
+                    example.as_str()
+                );
+                return Err(Halt::Refused(why));
+            }
+            for key in &differing {
+                self.queue.mark(&dirty(route, key), "promotion").await?;
+            }
+            for key in &differing {
+                while !self.queue.is_clean(&dirty(route, key)).await? {
+                    if Instant::now() > until {
+                        return Err(Halt::Refused(format!("{} could not be converged in time", key.as_str())));
+                    }
+                    tokio::time::sleep(STEP * 5).await;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Dirty keys differ rightly, and are looked at once they are clean.
+    async fn clean_ones(&self, route: &Route, keys: Vec<ObjectKey>) -> Result<Vec<ObjectKey>, Halt> {
+        let mut clean = Vec::new();
+        for key in keys {
+            if self.queue.is_clean(&dirty(route, &key)).await? {
+                clean.push(key);
+            }
+        }
+        Ok(clean)
+    }
+
+    async fn await_few_dirty(&self, promotion: &Promotion, until: Instant) -> Result<(), Halt> {
+        loop {
+            let (mut count, mut from) = (0, None);
+            loop {
+                let page = self.queue.dirty_keys(&promotion.bucket, from.as_deref()).await?;
+                count += page.keys.len();
+                from = page.next;
+                if from.is_none() || count > FEW {
+                    break;
+                }
+            }
+            if count <= FEW {
+                return Ok(());
+            }
+            if Instant::now() > until {
+                return Err(Halt::Refused("too many keys of the bucket stay dirty".to_owned()));
+            }
+            self.metadata.note_promotion(&promotion.id, "keys of the bucket are still being converged").await?;
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    }
+}
+
+/// Passes a target that the bucket's replica count reaches: others hold nothing.
+fn require_counted(promotion: &Promotion, route: &Route) -> Result<(), Halt> {
+    let others = route.placement.iter().filter(|id| **id != route.home);
+    let place = others.take_while(|id| **id != promotion.target).count();
+    let reached = usize::try_from(route.replica_count).unwrap_or(usize::MAX).saturating_sub(1);
+    if place < reached {
+        return Ok(());
+    }
+    Err(Halt::Refused(format!("a replica count of {} leaves {} without copies", route.replica_count, promotion.target)))
+}
+
+fn dirty(route: &Route, key: &ObjectKey) -> DirtyKey {
+    DirtyKey { bucket: route.bucket.clone(), key: key.clone() }
+}
