@@ -13,6 +13,7 @@ use crate::retire::Retirer;
 use crate::review::Reviewer;
 use crate::settings::WorkerSettings;
 use crate::walk::Walker;
+use futures::future::{BoxFuture, join_all};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use s3gateway_store::queue::{Cleared, Job};
@@ -118,16 +119,17 @@ impl Worker {
     pub async fn run(self, stop: CancellationToken) {
         let Self { shared, retirer, recoverer, reviewer, drainer, walker, promoter } = self;
         info!(consumer = shared.consumer, concurrency = shared.settings.concurrency, "worker started");
-        tokio::join!(
-            shared.clone().work(&stop),
-            shared.converger.backends.follow(&stop),
-            shared.keep_house(&stop),
-            walker.run(&stop),
-            promoter.clone().follow(&stop),
-            Watch::new(promoter).follow(&stop),
-            keep_buckets(&retirer, &recoverer, shared.settings.retire_interval, &stop),
-            keep_placements(&reviewer, &drainer, shared.settings.retire_interval, &stop),
-        );
+        let parts: [BoxFuture<'_, ()>; 8] = [
+            Box::pin(shared.clone().work(&stop)),
+            Box::pin(shared.converger.backends.follow(&stop)),
+            Box::pin(shared.keep_house(&stop)),
+            Box::pin(walker.run(&stop)),
+            Box::pin(promoter.clone().follow(&stop)),
+            Box::pin(Watch::new(promoter).follow(&stop)),
+            Box::pin(keep_buckets(&retirer, &recoverer, shared.settings.retire_interval, &stop)),
+            Box::pin(keep_placements(&reviewer, &drainer, shared.settings.retire_interval, &stop)),
+        ];
+        join_all(parts).await;
         info!("worker stopped");
     }
 }
@@ -219,8 +221,6 @@ impl Shared {
             Ok(Converged::NoBucket) => Verdict::Clear("the bucket is gone".to_owned()),
             Err(ConvergeError::LostClaim) => Verdict::MarkAgain,
             Err(ConvergeError::Resting(why, rest)) => Verdict::PutOff(why, self.decide_rest(job, rest)),
-            // A key that is written all the time is no failure.
-            Err(error @ ConvergeError::Changed) => {
             // A key that is written all the time is no failure, nor is a bucket that moves.
             Err(error @ (ConvergeError::Changed | ConvergeError::Fenced)) => {
                 Verdict::Retry(error.to_string(), self.decide_delay(job.attempts.min(3)))

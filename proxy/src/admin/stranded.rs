@@ -87,12 +87,12 @@ pub(super) async fn download(State(state): State<Shared>, Segment(id): Segment<S
     let backend = state.gateway.backends.get(&kept.backend).ok_or_else(away)?;
     let request = UpstreamRequest::new(Method::GET, &kept.physical, Some(&key));
     let request = request.sign(&backend, Some(&[]), SystemTime::now()).map_err(|_| away())?;
-    let peer = backend.peer(std::time::Instant::now()).ok_or_else(away)?;
+    let address = backend.admit(std::time::Instant::now()).ok_or_else(away)?;
     let (pieces, taken) = tokio::sync::mpsc::channel::<Result<Bytes, std::io::Error>>(AHEAD);
     let (head, asked) = tokio::sync::oneshot::channel();
     let gateway = state.gateway.clone();
     state.gateway.carry_on(async move {
-        let Ok(mut exchange) = gateway.client.exchange(peer).await else { return };
+        let Ok(mut exchange) = gateway.client.exchange(&backend, address).await else { return };
         let answered = exchange.ask(Box::new(request), &[]).await;
         let found = answered.is_ok() && exchange.head().is_ok_and(|head| head.status == StatusCode::OK);
         if !found || head.send(()).is_err() {

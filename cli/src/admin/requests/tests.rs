@@ -67,6 +67,7 @@ fn commands_are_the_documented_requests() {
         ("walk show ../jobs", "GET", "/v1/walks/..%2Fjobs", None),
         ("walk cancel W", "POST", "/v1/walks/W/cancel", None),
         ("walk approve W", "POST", "/v1/walks/W/approve", None),
+        (
             "bucket promote acme photos --to de-fra --force",
             "POST",
             "/v1/tenants/acme/buckets/photos/promote",
