@@ -37,6 +37,8 @@ const DEPTH_INTERVAL: Duration = Duration::from_secs(5);
 const PRUNE_INTERVAL: Duration = Duration::from_secs(600);
 /// How long changes stay readable; a proxy that was away for longer drops all that it has cached.
 const FEED_KEPT: Duration = Duration::from_secs(24 * 3600);
+/// Adopted buckets looked at in one round.
+const ADOPTED_AT_ONCE: u32 = 100;
 /// Dead letters looked at in one redrive.
 const REDRIVE_PAGE: usize = 1000;
 
@@ -364,6 +366,9 @@ async fn keep_placements(reviewer: &Reviewer, drainer: &Drainer, interval: Durat
     while !stop.is_cancelled() {
         let round = async {
             reviewer.round(stop).await;
+            if let Err(error) = reviewer.metadata.note_walked(ADOPTED_AT_ONCE).await {
+                warn!(%error, "adopted buckets cannot be read");
+            }
             drainer.round(stop).await;
         };
         tokio::select! {

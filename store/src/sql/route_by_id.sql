@@ -1,5 +1,5 @@
 -- route_by_id.sql: a bucket in whatever state, one row for each backend of its placement, home first, and each that is being drained. $1 bucket
-select b.id, b.tenant, b.name, b.state, b.home, b.epoch, b.replica_count, b.location, b.policy, b.versioning, b.created_at,
+select b.id, b.tenant, b.name, b.state, b.home, b.epoch, b.replica_count, b.location, b.policy, b.versioning, b.unwalked, b.created_at,
     t.policy as tenant_policy, m.backend, m.physical, m.state as mapping_state
 from buckets b join tenants t on t.id = b.tenant join bucket_backends m on m.bucket = b.id and m.state <> 'retiring'
 where b.id = $1 order by m.position

@@ -1,5 +1,5 @@
 -- routes.sql: active buckets, one row for each backend of their placements or being drained. $1 tenant, or empty for all
-select b.id, b.tenant, b.name, b.state, b.home, b.epoch, b.replica_count, b.location, b.policy, b.versioning, b.created_at,
+select b.id, b.tenant, b.name, b.state, b.home, b.epoch, b.replica_count, b.location, b.policy, b.versioning, b.unwalked, b.created_at,
     t.policy as tenant_policy, m.backend, m.physical, m.state as mapping_state
 from buckets b join tenants t on t.id = b.tenant join bucket_backends m on m.bucket = b.id and m.state <> 'retiring'
 where b.state = 'active' and ($1 = '' or b.tenant = $1) order by b.tenant, b.name, m.position

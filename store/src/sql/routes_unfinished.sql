@@ -1,5 +1,5 @@
 -- routes_unfinished.sql: buckets whose creation or deletion began before $1 and has not ended, oldest first, at most $2
-select b.id, b.tenant, b.name, b.state, b.state_since, b.home, b.epoch, b.replica_count, b.location, b.policy, b.versioning, b.created_at,
+select b.id, b.tenant, b.name, b.state, b.state_since, b.home, b.epoch, b.replica_count, b.location, b.policy, b.versioning, b.unwalked, b.created_at,
     t.policy as tenant_policy, m.backend, m.physical, m.state as mapping_state
 from buckets b join tenants t on t.id = b.tenant join bucket_backends m on m.bucket = b.id and m.state <> 'retiring'
 where b.id in (

@@ -199,6 +199,7 @@ suite! {
     placement::a_drain_is_called_off,
     placement::bad_placements_are_refused,
     placement::reviews_come_due_and_end,
+    placement::an_adopted_bucket_is_given_back_as_it_was,
     versions::versions_are_mapped_in_their_order,
     versions::changes_of_tags_are_noted_until_they_are_old,
     versions::mapped_versions_go_with_their_replica,
