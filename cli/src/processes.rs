@@ -9,7 +9,7 @@ use prometheus::Registry;
 use s3gateway_config::settings::{Environment, SecretsSettings, Settings};
 use s3gateway_proxy::{Gateway, Listeners, ProxyParts, admin};
 use s3gateway_store::{
-    Metadata, Queue,
+    DeleteGuard, Metadata, Queue,
     queue::{RedisQueue, WithFallback},
     secrets::{KeyProvider, LocalKey},
 };
@@ -246,6 +246,9 @@ fn worker_settings(settings: &Settings) -> WorkerSettings {
         backoff_max: from.retry_at_most,
         drain_grace: from.grace,
         history: from.history,
+        reconcile_interval: from.reconcile_interval,
+        reconcile_rate: from.reconcile_rate,
+        delete_guard: DeleteGuard { percent: from.delete_guard, ..DeleteGuard::default() },
         ..WorkerSettings::default()
     }
 }

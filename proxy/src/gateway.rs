@@ -121,17 +121,6 @@ impl Gateway {
         self.stopping.load(Ordering::Relaxed)
     }
 
-    /// Goes on with work that no client waits for, until it is done or the process stops.
-    pub(crate) fn carry_on(&self, work: impl Future<Output = ()> + Send + 'static) {
-        let stop = self.stop.clone();
-        self.tasks.spawn(async move {
-            tokio::select! {
-                () = work => {}
-                () = stop.cancelled() => {}
-            }
-        });
-    }
-
     /// Ends the background tasks and waits for them.
     pub async fn stop(&self) {
         self.stop.cancel();

@@ -24,8 +24,10 @@ mod settings;
 mod standing;
 mod tally;
 mod turn;
+mod upkeep;
 mod version_plan;
 mod versions;
+mod walk;
 mod worker;
 
 pub use settings::WorkerSettings;

@@ -4,6 +4,7 @@ use prometheus::core::Collector;
 use prometheus::{
     Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
 };
+use s3gateway_store::WalkFinding;
 use s3gateway_store::queue::Depth;
 use std::time::Duration;
 
@@ -33,6 +34,10 @@ pub(crate) struct Metrics {
     pub(crate) running: IntGauge,
     pub(crate) retired: IntCounter,
     pub(crate) resumed_parts: IntCounter,
+    pub(crate) walking: IntGauge,
+    walked: IntCounter,
+    walk_marked: IntCounter,
+    walk_found: IntCounterVec,
 }
 
 impl Metrics {
@@ -74,8 +79,15 @@ impl Metrics {
                 "s3gateway_resumed_parts_total",
                 "Parts that an interrupted copy had uploaded already and that were used again.",
             )?,
+            walking: IntGauge::new("s3gateway_walk_running_shards", "Shards of walks being walked now.")?,
+            walked: IntCounter::new("s3gateway_walk_keys_total", "Keys of homes that walks have looked at.")?,
+            walk_marked: IntCounter::new("s3gateway_walk_marked_keys_total", "Keys that walks have marked.")?,
+            walk_found: IntCounterVec::new(
+                Opts::new("s3gateway_walk_findings_total", "What walks have found, by kind."),
+                &["kind"],
+            )?,
         };
-        let all: [Box<dyn Collector>; 9] = [
+        let all: [Box<dyn Collector>; 13] = [
             Box::new(metrics.converge.clone()),
             Box::new(metrics.actions.clone()),
             Box::new(metrics.copied.clone()),
@@ -85,6 +97,10 @@ impl Metrics {
             Box::new(metrics.running.clone()),
             Box::new(metrics.retired.clone()),
             Box::new(metrics.resumed_parts.clone()),
+            Box::new(metrics.walking.clone()),
+            Box::new(metrics.walked.clone()),
+            Box::new(metrics.walk_marked.clone()),
+            Box::new(metrics.walk_found.clone()),
         ];
         for collector in all {
             registry.register(collector)?;
@@ -110,6 +126,15 @@ impl Metrics {
     /// Counts bytes on their way from one backend to another.
     pub(crate) fn copied(&self, bytes: usize) {
         self.copied.inc_by(bytes as u64);
+    }
+
+    /// Counts what a step of a walk came to.
+    pub(crate) fn walked(&self, keys: u64, marked: u64, findings: &[WalkFinding]) {
+        self.walked.inc_by(keys);
+        self.walk_marked.inc_by(marked);
+        for finding in findings {
+            self.walk_found.with_label_values(&[finding.kind.as_str()]).inc();
+        }
     }
 
     /// Shows the queue's figures.

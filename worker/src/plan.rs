@@ -8,6 +8,10 @@ use s3gateway_store::ObjectCopy;
 /// may exist, so that a backend without a record needs no visit.
 pub(crate) const PENDING: &str = "pending";
 
+/// `verified_how` of a copy whose bytes were read and are not the home's, whatever its ETag says. Set by a deep walk, and
+/// kept by the store until the copy was written anew.
+pub(crate) const SUSPECT: &str = "suspect";
+
 /// The home's state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(clippy::large_enum_variant)] // nearly always the large one, and few at a time
@@ -151,8 +155,11 @@ fn plan_present(home: &Object, copy: &Object, facts: &Facts<'_>) -> Action {
     if facts.tagging && copy.tags != home.tags { Action::CopyTags } else { Action::Leave }
 }
 
-/// Whether the copy holds the home's bytes: equal ETags, or the pair of ETags that was verified when it was copied.
+/// Whether the copy holds the home's bytes: it is not known to be corrupt, and has an equal ETag, or the pair of ETags that was verified when it was copied.
 pub(crate) fn is_same_content(home: &Object, copy: &Object, recorded: Option<&ObjectCopy>) -> bool {
+    if recorded.is_some_and(|r| r.verified_how == SUSPECT) {
+        return false;
+    }
     let verified = |r: &ObjectCopy| r.verified_how != PENDING && r.home_etag == home.etag && r.etag == copy.etag;
     home.size == copy.size && !home.etag.is_empty() && (home.etag == copy.etag || recorded.is_some_and(verified))
 }
@@ -299,9 +306,19 @@ mod tests {
             (recorded("t", "h-2", PENDING), Action::Copy(Method::Multipart(Some(2)))),
             (recorded("t", "old", "md5"), Action::Copy(Method::Multipart(Some(2)))),
             (recorded("old", "h-2", "md5"), Action::Copy(Method::Multipart(Some(2)))),
+            (recorded("t", "h-2", SUSPECT), Action::Copy(Method::Multipart(Some(2)))),
         ] {
             let facts = Facts { recorded: Some(&record), ..facts(&home, &target, Wanted::Yes) };
             assert_eq!(plan(&facts), want, "{record:?}");
+        }
+    }
+
+    #[test]
+    fn a_suspect_copy_is_copied_anew_though_its_etag_is_the_homes() {
+        let (home, target) = (Home::Present(object(MD5, 1)), Target::Present(object(MD5, 1)));
+        for (how, want) in [("etag", Action::Leave), (PENDING, Action::Leave), (SUSPECT, Action::Copy(Method::Put))] {
+            let record = recorded(MD5, MD5, how);
+            assert_eq!(plan(&Facts { recorded: Some(&record), ..facts(&home, &target, Wanted::Yes) }), want, "{how}");
         }
     }
 

@@ -1,5 +1,6 @@
 //! What an operator may tune of a worker, with defaults that suit a small machine.
 use ipnet::IpNet;
+use s3gateway_store::DeleteGuard;
 use std::time::Duration;
 
 const GIB: u64 = 1 << 30;
@@ -47,6 +48,16 @@ pub struct WorkerSettings {
     pub history: Duration,
     /// Pause between two redrives of keys that were given up only because a backend was away. Default 5 min.
     pub redrive_interval: Duration,
+    /// Pause between two looks for walks that are to be begun or gone on with. Default 1 s.
+    pub walk_interval: Duration,
+    /// Shards of walks that one worker walks at the same time. Default 4.
+    pub walk_shards: usize,
+    /// How often every bucket is reconciled; zero: never by itself. Default 24 h.
+    pub reconcile_interval: Duration,
+    /// Keys a second of each periodic reconcile; 0 for no bound. Default 1,000.
+    pub reconcile_rate: u32,
+    /// What a walk may mark as deleted before an operator is asked. Default 10 % of a bucket's keys, and 100 at least.
+    pub delete_guard: DeleteGuard,
     /// Seed of the jitter; `None` takes one from the system.
     pub seed: Option<u64>,
 }
@@ -72,6 +83,11 @@ impl Default for WorkerSettings {
             abandoned_after: Duration::from_secs(300),
             history: Duration::from_secs(7 * 24 * 3600),
             redrive_interval: Duration::from_secs(300),
+            walk_interval: Duration::from_secs(1),
+            walk_shards: 4,
+            reconcile_interval: Duration::from_secs(24 * 3600),
+            reconcile_rate: 1000,
+            delete_guard: DeleteGuard::default(),
             seed: None,
         }
     }

@@ -1,5 +1,6 @@
 //! What to do about the versions that one backend holds of one key. Pure: lists in, steps out.
 //! Invariant: after the steps the backend's list is the home's, in its order, and each entry is mapped to its own.
+use crate::plan::SUSPECT;
 use crate::versions::Listed;
 use s3gateway_s3::VersionId;
 use s3gateway_store::VersionCopy;
@@ -56,6 +57,7 @@ pub(crate) fn plan_versions<'a>(
         let place = places.get(&copy.home_version)?;
         home.get(*place).filter(|home| is_of_home(copy, home)).map(|_| (*place, *copy))
     };
+    let is_suspect = |listed: &Listed| by_held.get(&listed.id).is_some_and(|copy| copy.verified_how == SUSPECT);
     let taken: HashSet<usize> = held.iter().filter_map(proven).map(|(place, _)| place).collect();
     let mut plan = VersionPlan::default();
     let mut rest = held.iter();
@@ -69,7 +71,7 @@ pub(crate) fn plan_versions<'a>(
                 plan.stale.push(listed);
                 break;
             }
-            (None, Some(home)) if !taken.contains(&next) && is_alike(home, listed) => {
+            (None, Some(home)) if !taken.contains(&next) && is_alike(home, listed) && !is_suspect(listed) => {
                 plan.kept.push(Kept { home, held: listed, recorded: None });
             }
             _ => plan.stale.push(listed),
@@ -89,9 +91,9 @@ fn is_of_home(copy: &VersionCopy, home: &Listed) -> bool {
     same && (!home.id.is_null() || copy.home_modified == home.modified)
 }
 
-/// Whether a record is of what the backend lists.
+/// Whether a record is of what the backend lists, and that is not known to be corrupt.
 fn is_of_held(copy: &VersionCopy, held: &Listed) -> bool {
-    copy.is_marker == held.is_marker && copy.etag == held.etag && is_size(copy, held)
+    copy.verified_how != SUSPECT && copy.is_marker == held.is_marker && copy.etag == held.etag && is_size(copy, held)
 }
 
 fn is_size(copy: &VersionCopy, listed: &Listed) -> bool {
@@ -201,6 +203,16 @@ mod tests {
         let recorded = [VersionCopy { home_modified: 6, ..copy(&home[0], &held[0], 1) }];
         let plan = plan_versions(&home, &held, &recorded);
         assert_eq!((plan.kept[0].recorded, plan.forgotten.len()), (None, 1), "the same bytes may have other metadata");
+    }
+
+    #[test]
+    fn a_suspect_version_is_written_again_with_what_stands_on_it() {
+        let (home, held) = (list("1:a 2:b"), list("x:a y:b"));
+        let mut recorded = records("1:a=x:a 2:b=y:b");
+        recorded[0].verified_how = SUSPECT.into();
+        let plan = plan_versions(&home, &held, &recorded);
+        assert_eq!((names(plan.stale), plan.kept.len(), names(plan.missing)), ("y x".to_owned(), 0, "1 2".to_owned()));
+        assert_eq!(plan.forgotten, [&recorded[0], &recorded[1]]);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use aws_sdk_s3::error::BoxError;
 use aws_sdk_s3::types::{BucketVersioningStatus, EncodingType, VersioningConfiguration};
 use bytes::Bytes;
 use s3gateway_s3::etag::unquoted;
-use s3gateway_s3::xml::{ListVersionsResult, VersionEntry};
+use s3gateway_s3::xml::{ListBucketResult, ListVersion, ListVersionsResult, ObjectEntry, VersionEntry};
 use s3gateway_s3::{ObjectKey, PhysicalBucket, VersionId, Versioning};
 use s3gateway_store::Millis;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// one replica.
 pub(crate) const MOST_VERSIONS: usize = 50_000;
 /// Entries asked for at once, S3's most.
-const PAGE: i32 = 1000;
+pub(crate) const PAGE: i32 = 1000;
 
 /// A version or delete marker of a key, as its backend lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,7 +32,7 @@ pub(crate) struct Listed {
 }
 
 impl Listed {
-    fn parse(entry: VersionEntry) -> Option<Self> {
+    pub(crate) fn parse(entry: VersionEntry) -> Option<Self> {
         let is_marker = entry.is_delete_marker;
         Some(Self {
             id: VersionId::parse(&entry.version_id).ok()?,
@@ -99,7 +99,8 @@ impl Remote {
         }
     }
 
-    /// A page of a bucket's versions, by key and the newest first, and where the next one begins.
+    /// A page of a bucket's versions, by key and the newest first, and where the next one begins. Behind a key and an empty
+    /// version it begins with the next key.
     pub(crate) async fn page_of_versions(
         &self,
         bucket: &PhysicalBucket,
@@ -109,8 +110,8 @@ impl Remote {
         let captured = Captured::default();
         let (key_marker, version_marker) = after.unzip();
         let list = self.control.list_object_versions().bucket(bucket.for_upstream()).prefix(prefix).max_keys(PAGE);
-        let list =
-            list.set_key_marker(key_marker).set_version_id_marker(version_marker.filter(|version| !version.is_empty()));
+        let version_marker = version_marker.filter(|version| !version.is_empty());
+        let list = list.set_key_marker(key_marker).set_version_id_marker(version_marker);
         let list = list.encoding_type(EncodingType::Url).customize().interceptor(captured.clone());
         let sent = list.send().await;
         let page = match captured.take().map(|body| ListVersionsResult::parse(&body)) {
@@ -133,6 +134,28 @@ impl Remote {
         // A listing that could not be gone on with would pass for a short one.
         let next = last.ok_or_else(|| self.unreadable("ListObjectVersions"))?;
         Ok((entries, Some(next)))
+    }
+
+    /// A page of a bucket's current objects behind a key, and whether more follow.
+    pub(crate) async fn page_of_objects(
+        &self,
+        bucket: &PhysicalBucket,
+        after: &str,
+        most: i32,
+    ) -> Result<(Vec<ObjectEntry>, bool), BackendError> {
+        let captured = Captured::default();
+        let list = self.control.list_objects_v2().bucket(bucket.for_upstream()).max_keys(most);
+        let list = list.set_start_after((!after.is_empty()).then(|| after.to_owned()));
+        // Others may announce the encoding and not do it.
+        let encoding = self.backend.capabilities.exact_listing.then_some(EncodingType::Url);
+        let sent = list.set_encoding_type(encoding).customize().interceptor(captured.clone()).send().await;
+        match captured.take().map(|body| ListBucketResult::parse(ListVersion::V2, &body)) {
+            Some(Ok(page)) => Ok((page.contents, page.is_truncated)),
+            _ => {
+                sent.map_err(|e| self.classify("ListObjectsV2", &e))?;
+                Err(self.unreadable("ListObjectsV2"))
+            }
+        }
     }
 
     /// DeleteObject of one version or delete marker; one that is not there is as good as deleted.

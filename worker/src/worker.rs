@@ -5,12 +5,10 @@ use crate::backoff::decide_delay;
 use crate::claim::Claim;
 use crate::clock::millis;
 use crate::converge::{ConvergeError, Converged, Converger};
-use crate::drain::Drainer;
 use crate::metrics::{Metrics, Outcome};
-use crate::recover::Recoverer;
-use crate::retire::Retirer;
-use crate::review::Reviewer;
 use crate::settings::WorkerSettings;
+use crate::upkeep::Upkeep;
+use crate::walk::Walker;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use s3gateway_store::queue::{Cleared, Job};
@@ -37,8 +35,6 @@ const DEPTH_INTERVAL: Duration = Duration::from_secs(5);
 const PRUNE_INTERVAL: Duration = Duration::from_secs(600);
 /// How long changes stay readable; a proxy that was away for longer drops all that it has cached.
 const FEED_KEPT: Duration = Duration::from_secs(24 * 3600);
-/// Adopted buckets looked at in one round.
-const ADOPTED_AT_ONCE: u32 = 100;
 /// Dead letters looked at in one redrive.
 const REDRIVE_PAGE: usize = 1000;
 
@@ -57,10 +53,8 @@ pub struct WorkerParts {
 /// A worker; any number may run on the same queue.
 pub struct Worker {
     shared: Arc<Shared>,
-    retirer: Retirer,
-    recoverer: Recoverer,
-    reviewer: Reviewer,
-    drainer: Drainer,
+    upkeep: Upkeep,
+    walker: Arc<Walker>,
 }
 
 struct Shared {
@@ -88,31 +82,28 @@ impl Worker {
         let consumer = format!("worker-{:016x}", rng.random::<u64>());
         let backends = Arc::new(Backends::new(metadata.clone(), settings.clone()));
         let converger = Converger::new(metadata.clone(), backends.clone(), settings.clone(), metrics.clone());
-        let WorkerSettings { abandoned_after, lease, .. } = settings;
-        let recoverer = Recoverer { metadata: metadata.clone(), backends: backends.clone(), abandoned_after, lease };
-        let reviewer = Reviewer { metadata: metadata.clone() };
-        let drainer = Drainer {
+        let walker = Walker {
             metadata: metadata.clone(),
-            queue: queue.clone(),
             backends: backends.clone(),
+            queue: queue.clone(),
+            settings: settings.clone(),
             metrics: metrics.clone(),
-            lease,
         };
-        let retirer = Retirer { metadata, backends, metrics: metrics.clone(), lease };
+        let upkeep = Upkeep::new(metadata, queue.clone(), backends, metrics.clone(), &settings);
         let shared = Shared { queue, converger, settings, metrics, consumer, jitter: Mutex::new(rng) };
-        Ok(Self { shared: Arc::new(shared), retirer, recoverer, reviewer, drainer })
+        Ok(Self { shared: Arc::new(shared), upkeep, walker: Arc::new(walker) })
     }
 
     /// Works until `stop`, then drains.
     pub async fn run(self, stop: CancellationToken) {
-        let Self { shared, retirer, recoverer, reviewer, drainer } = self;
+        let Self { shared, upkeep, walker } = self;
         info!(consumer = shared.consumer, concurrency = shared.settings.concurrency, "worker started");
         tokio::join!(
             shared.clone().work(&stop),
             shared.converger.backends.follow(&stop),
             shared.keep_house(&stop),
-            keep_buckets(&retirer, &recoverer, shared.settings.retire_interval, &stop),
-            keep_placements(&reviewer, &drainer, shared.settings.retire_interval, &stop),
+            walker.run(&stop),
+            upkeep.run(&stop),
         );
         info!("worker stopped");
     }
@@ -293,6 +284,9 @@ impl Shared {
                 if let Err(failed) = self.converger.metadata.prune_jobs(before).await {
                     warn!(error = %failed, "the job history cannot be pruned");
                 }
+                if let Err(failed) = self.converger.metadata.prune_walks(before).await {
+                    warn!(error = %failed, "walks cannot be pruned");
+                }
                 let before = millis(SystemTime::now() - FEED_KEPT);
                 if let Err(failed) = self.converger.metadata.prune_changes(before).await {
                     warn!(error = %failed, "the change feed cannot be pruned");
@@ -343,39 +337,6 @@ impl Verdict {
             Self::Clear(detail) | Self::Retry(detail, _) | Self::PutOff(detail, _) | Self::Bury(detail) => detail,
             Self::MarkAgain => "the claim was taken over",
         }
-    }
-}
-
-/// Ends what gateways left half done, and drops what deleted buckets left behind.
-async fn keep_buckets(retirer: &Retirer, recoverer: &Recoverer, interval: Duration, stop: &CancellationToken) {
-    while !stop.is_cancelled() {
-        let round = async {
-            recoverer.round(SystemTime::now(), stop).await;
-            retirer.round(SystemTime::now(), stop).await;
-        };
-        tokio::select! {
-            () = round => {}
-            () = stop.cancelled() => return,
-        }
-        let _ = tokio::time::timeout(interval, stop.cancelled()).await;
-    }
-}
-
-/// Has placements follow policies and backends, and drains what has left them.
-async fn keep_placements(reviewer: &Reviewer, drainer: &Drainer, interval: Duration, stop: &CancellationToken) {
-    while !stop.is_cancelled() {
-        let round = async {
-            reviewer.round(stop).await;
-            if let Err(error) = reviewer.metadata.note_walked(ADOPTED_AT_ONCE).await {
-                warn!(%error, "adopted buckets cannot be read");
-            }
-            drainer.round(stop).await;
-        };
-        tokio::select! {
-            () = round => {}
-            () = stop.cancelled() => return,
-        }
-        let _ = tokio::time::timeout(interval, stop.cancelled()).await;
     }
 }
 

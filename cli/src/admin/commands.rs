@@ -56,6 +56,9 @@ pub enum Noun {
     /// Replication: what is waiting, what was done, what failed for good
     #[command(subcommand)]
     Jobs(Jobs),
+    /// Walks over all keys of a bucket, which mark what is not as it should be
+    #[command(subcommand)]
+    Walk(Walk),
 }
 
 /// `admin tenant …`
@@ -424,4 +427,60 @@ pub enum Jobs {
         /// The key
         key: Option<String>,
     },
+}
+
+/// `admin walk …`
+#[derive(Debug, Subcommand)]
+pub enum Walk {
+    /// Begin one, or share the one of that kind that has not begun
+    Start {
+        /// Whose
+        tenant: String,
+        /// The client's name for it
+        bucket: String,
+        /// What for
+        #[arg(long, value_enum)]
+        kind: WalkKind,
+        /// Keys a second; 0 for no bound
+        #[arg(long, default_value_t = 0)]
+        rate: u32,
+    },
+    /// Walks, newest first
+    List {
+        /// Only of this tenant's …
+        #[arg(long, requires = "bucket")]
+        tenant: Option<String>,
+        /// … bucket
+        #[arg(long, requires = "tenant")]
+        bucket: Option<String>,
+        /// At most so many
+        #[arg(long, default_value_t = 100)]
+        limit: u32,
+    },
+    /// How far one has come, and what it has found
+    Show {
+        /// Its id
+        id: String,
+    },
+    /// End one; what it has marked stays marked
+    Cancel {
+        /// Its id
+        id: String,
+    },
+    /// Let one go on that would delete more than the guard allows, or whose home lists nothing
+    Approve {
+        /// Its id
+        id: String,
+    },
+}
+
+/// What a walk is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum WalkKind {
+    /// Mark every key of the home
+    Backfill,
+    /// Compare the listings of home and replicas
+    Reconcile,
+    /// Also read what replicas hold
+    Deep,
 }

@@ -43,6 +43,10 @@ pub enum Shape {
     Dead,
     /// `redriven`
     Redriven,
+    /// One walk, with what it has found where that is known.
+    Walk,
+    /// `walks`
+    Walks,
 }
 
 /// A column: its title and where its value is (dotted).
@@ -184,7 +188,38 @@ pub fn render(shape: Shape, answer: &Value) -> String {
                 ("REASON", "reason"),
             ],
         ),
+        Shape::Walks => table(
+            answer.get("walks"),
+            &[
+                ("WALK", "id"),
+                ("TENANT", "tenant"),
+                ("BUCKET", "bucket"),
+                ("KIND", "kind"),
+                ("STATE", "state"),
+                ("DONE", "done"),
+                ("TOTAL", "total"),
+                ("MARKED", "marked"),
+                ("KEYS/S", "speed"),
+                ("ETA", "eta"),
+                ("NOTE", "note"),
+            ],
+        ),
+        Shape::Walk => render_walk(answer),
     }
+}
+
+fn render_walk(answer: &Value) -> String {
+    let fields = fields_without(answer, &["found", "findings"]);
+    let Some(found) = answer.get("found").filter(|found| found.as_array().is_some_and(|found| !found.is_empty()))
+    else {
+        return fields;
+    };
+    let counts = table(Some(found), &[("FOUND", "kind"), ("TIMES", "times")]);
+    let findings = table(
+        answer.get("findings"),
+        &[("FOUND", "kind"), ("KEY", "key"), ("BACKEND", "backend"), ("AT", "found_at"), ("DETAIL", "detail")],
+    );
+    format!("{fields}\n{counts}\n{findings}")
 }
 
 const MAPPING: &[Column] =

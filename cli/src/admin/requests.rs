@@ -1,5 +1,7 @@
 //! The request that each admin command stands for.
-use super::commands::{Backend, Bucket, Jobs, Key, NewBackend, Noun, Object, PolicyOptions, Switch, Tenant};
+use super::commands::{
+    Backend, Bucket, Jobs, Key, NewBackend, Noun, Object, PolicyOptions, Switch, Tenant, Walk, WalkKind,
+};
 use super::render::Shape;
 use crate::failure::Failure;
 use http::Method;
@@ -52,6 +54,7 @@ impl Noun {
                 Ok(get(&["drains"], &query, Shape::Drains))
             }
             Self::Jobs(jobs) => Ok(jobs.into_request()),
+            Self::Walk(walk) => Ok(walk.into_request()),
         }
     }
 }
@@ -226,6 +229,31 @@ impl Jobs {
                 }
                 with_body(Method::POST, &["jobs", "redrive"], Value::Object(body), Shape::Redriven)
             }
+        }
+    }
+}
+
+impl Walk {
+    fn into_request(self) -> ApiRequest {
+        match self {
+            Self::Start { tenant, bucket, kind, rate } => {
+                let kind = match kind {
+                    WalkKind::Backfill => "backfill",
+                    WalkKind::Reconcile => "reconcile",
+                    WalkKind::Deep => "deep",
+                };
+                let segments = ["tenants", &tenant, "buckets", &bucket, "walks"];
+                with_body(Method::POST, &segments, json!({"kind": kind, "rate": rate}), Shape::Walk)
+            }
+            Self::List { tenant, bucket, limit } => {
+                let mut query = vec![("limit", limit.to_string())];
+                query.extend(tenant.map(|tenant| ("tenant", tenant)));
+                query.extend(bucket.map(|bucket| ("bucket", bucket)));
+                get(&["walks"], &query, Shape::Walks)
+            }
+            Self::Show { id } => get(&["walks", &id], &[], Shape::Walk),
+            Self::Cancel { id } => bare(Method::POST, &["walks", &id, "cancel"], Shape::Walk),
+            Self::Approve { id } => bare(Method::POST, &["walks", &id, "approve"], Shape::Walk),
         }
     }
 }

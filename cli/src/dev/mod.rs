@@ -179,7 +179,11 @@ fn spawn_worker(
     queue: Arc<dyn Queue>,
     registry: Registry,
 ) -> Result<(), Failure> {
-    let settings = WorkerSettings { drain_grace: GRACE, allow_networks: loopback(), ..WorkerSettings::default() };
+    // Nothing but its user touches such backends.
+    let reconcile_interval = Duration::ZERO;
+    let allow_networks = loopback();
+    let settings =
+        WorkerSettings { drain_grace: GRACE, allow_networks, reconcile_interval, ..WorkerSettings::default() };
     let worker = Worker::new(WorkerParts { metadata, queue, settings, registry }).during("starting the worker")?;
     running.tasks.spawn(worker.run(running.work.clone()));
     Ok(())

@@ -286,6 +286,9 @@ fn worker(section: Section<'_, '_>) -> WorkerSettings {
         retry_at_most: section.duration("retry_at_most", 60 * SECOND, 10 * MILLISECOND, DAY),
         history: section.duration("history", 7 * DAY, HOUR, 3660 * DAY),
         grace: section.duration("grace", 25 * SECOND, Duration::ZERO, HOUR),
+        reconcile_interval: section.duration("reconcile_interval", DAY, Duration::ZERO, 3660 * DAY),
+        reconcile_rate: section.number("reconcile_rate", 1000, 0, 1_000_000),
+        delete_guard: section.number("delete_guard", 10, 0, 100),
     };
     if settings.retry_after > settings.retry_at_most {
         section.conflict("retry_after", "is longer than retry_at_most", "shorten it or lengthen retry_at_most");

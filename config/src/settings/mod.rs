@@ -195,6 +195,12 @@ pub struct WorkerSettings {
     pub history: Duration,
     /// How long running jobs get after a stop signal. Default 25s.
     pub grace: Duration,
+    /// How often every bucket's home and replicas are compared; `0s`: only when asked for. Default 24h.
+    pub reconcile_interval: Duration,
+    /// Keys a second of each such comparison, 0 for no bound. Default 1000.
+    pub reconcile_rate: u32,
+    /// Percent of a bucket's keys that a walk may mark as deleted before an operator is asked; 100 keys may always be. Default 10.
+    pub delete_guard: u32,
 }
 
 /// `[log]`: standard error.

@@ -8,9 +8,9 @@ use axum::{
 use s3gateway_config::BackendId;
 use s3gateway_filters::placement;
 use s3gateway_s3::LogicalBucket;
-use s3gateway_store::{Backend, Millis, Route, StoreError, Tenant};
+use s3gateway_store::{Backend, BucketId, Metadata, Millis, Route, StoreError, Tenant};
 use serde::de::DeserializeOwned;
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 /// The state as handlers take it.
@@ -145,4 +145,31 @@ pub(super) fn render_time(millis: Millis) -> String {
         .ok()
         .and_then(|at| at.format(&Rfc3339).ok())
         .unwrap_or_default()
+}
+
+/// Names of tenant and bucket by bucket id; a deleted bucket has none and shows its id.
+pub(super) struct Labels<'m> {
+    metadata: &'m Metadata,
+    known: HashMap<BucketId, (String, String)>,
+}
+
+impl<'m> Labels<'m> {
+    pub(super) fn new(metadata: &'m Metadata) -> Self {
+        Self { metadata, known: HashMap::new() }
+    }
+    pub(super) async fn of(&mut self, id: &BucketId) -> Result<(String, String), Problem> {
+        if let Some(known) = self.known.get(id) {
+            return Ok(known.clone());
+        }
+        let label = match self.metadata.route_by_id(id).await? {
+            Some(route) => match self.metadata.tenant(&route.tenant).await {
+                Ok(tenant) => (tenant.name, route.name.as_str().to_owned()),
+                Err(StoreError::NotFound) => (String::new(), route.name.as_str().to_owned()),
+                Err(other) => return Err(other.into()),
+            },
+            None => (String::new(), id.as_str().to_owned()),
+        };
+        self.known.insert(id.clone(), label.clone());
+        Ok(label)
+    }
 }

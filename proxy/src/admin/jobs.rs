@@ -1,13 +1,12 @@
 //! The replication queue as operators see it: depth, history, dead letters, and driving those again.
 use super::{
-    input::{Body, Params, Shared, page, render_time, resolve_bucket},
+    input::{Body, Labels, Params, Shared, page, render_time, resolve_bucket},
     problem::Problem,
 };
 use axum::{Json, extract::State};
 use s3gateway_s3::ObjectKey;
-use s3gateway_store::{BucketId, DirtyKey, Metadata, StoreError};
+use s3gateway_store::DirtyKey;
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
 
 #[derive(Serialize)]
 pub(super) struct DepthView {
@@ -154,31 +153,4 @@ pub(super) async fn redrive(
     };
     tracing::info!(redriven, all = asked.all, "dead letters driven again");
     Ok(Json(Redriven { redriven }))
-}
-
-/// Names of tenant and bucket by bucket id; a deleted bucket has none and shows its id.
-struct Labels<'m> {
-    metadata: &'m Metadata,
-    known: HashMap<BucketId, (String, String)>,
-}
-
-impl<'m> Labels<'m> {
-    fn new(metadata: &'m Metadata) -> Self {
-        Self { metadata, known: HashMap::new() }
-    }
-    async fn of(&mut self, id: &BucketId) -> Result<(String, String), Problem> {
-        if let Some(known) = self.known.get(id) {
-            return Ok(known.clone());
-        }
-        let label = match self.metadata.route_by_id(id).await? {
-            Some(route) => match self.metadata.tenant(&route.tenant).await {
-                Ok(tenant) => (tenant.name, route.name.as_str().to_owned()),
-                Err(StoreError::NotFound) => (String::new(), route.name.as_str().to_owned()),
-                Err(other) => return Err(other.into()),
-            },
-            None => (String::new(), id.as_str().to_owned()),
-        };
-        self.known.insert(id.clone(), label.clone());
-        Ok(label)
-    }
 }

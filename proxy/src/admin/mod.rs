@@ -17,6 +17,7 @@ mod problem;
 mod tenants;
 #[cfg(test)]
 mod tests;
+mod walks;
 
 use crate::Gateway;
 use async_trait::async_trait;
@@ -106,6 +107,7 @@ pub fn router(state: AdminState) -> Router {
         .route("/v1/tenants/{tenant}/buckets/{bucket}/release", post(adopt::release))
         .route("/v1/tenants/{tenant}/buckets/{bucket}/placement", put(placement::set_placement))
         .route("/v1/tenants/{tenant}/buckets/{bucket}/copies", get(copies::copies))
+        .route("/v1/tenants/{tenant}/buckets/{bucket}/walks", post(walks::start))
         .route("/v1/keys", get(keys::list))
         .route("/v1/keys/{key}", axum::routing::delete(keys::delete))
         .route("/v1/keys/{key}/enable", post(keys::enable))
@@ -125,6 +127,10 @@ pub fn router(state: AdminState) -> Router {
         .route("/v1/jobs/depth", get(jobs::depth))
         .route("/v1/jobs/dead", get(jobs::dead))
         .route("/v1/jobs/redrive", post(jobs::redrive))
+        .route("/v1/walks", get(walks::list))
+        .route("/v1/walks/{walk}", get(walks::show))
+        .route("/v1/walks/{walk}/cancel", post(walks::cancel))
+        .route("/v1/walks/{walk}/approve", post(walks::approve))
         .fallback(problem::not_found)
         .method_not_allowed_fallback(problem::method_not_allowed)
         .layer(DefaultBodyLimit::max(usize::try_from(BODY_LIMIT).unwrap_or(usize::MAX)))

@@ -159,6 +159,11 @@ const ROUTES: &[(&str, &str)] = &[
     ("GET", "/v1/jobs/depth"),
     ("GET", "/v1/jobs/dead"),
     ("POST", "/v1/jobs/redrive"),
+    ("POST", "/v1/tenants/acme/buckets/photos/walks"),
+    ("GET", "/v1/walks"),
+    ("GET", "/v1/walks/w"),
+    ("POST", "/v1/walks/w/cancel"),
+    ("POST", "/v1/walks/w/approve"),
     // Not there, and still not to be told apart.
     ("GET", "/v1/nothing"),
     ("GET", "/v1"),

@@ -4,7 +4,7 @@
 use super::home::unreadable;
 use crate::{
     admit::{Admitted, Routed},
-    answer::{Answer, RequestId},
+    answer::Answer,
     gateway::Gateway,
     refusal::Refusal,
     upstream::{UpstreamError, versioning_question},
@@ -12,11 +12,10 @@ use crate::{
 use bytes::Bytes;
 use http::{Method, StatusCode};
 use s3gateway_s3::{
-    ObjectKey, S3Code, S3Error, Versioning,
+    S3Code, S3Error, Versioning,
     checksum::{Md5, render_value},
     xml::VersioningConfiguration,
 };
-use s3gateway_store::DirtyKey;
 
 impl Gateway {
     /// The state by what the home says, and by what is noted while it is away.
@@ -35,7 +34,9 @@ impl Gateway {
         Ok(Answer::xml(VersioningConfiguration(state).render()))
     }
 
-    /// Tells the home, makes sure that it has heard, and only then notes it: what is noted is always so.
+    /// Tells the home, makes sure that it has heard, and only then notes it: what is noted is always so. The first time that
+    /// also begins a walk that marks every key, for the bucket's objects are versions by that, and replicas are to know them
+    /// as such.
     ///
     /// Cancel: the home may keep versions that nobody knows of until the state is set again.
     pub(super) async fn put_bucket_versioning(&self, admitted: &Admitted, body: &Bytes) -> Result<Answer, Refusal> {
@@ -65,29 +66,6 @@ impl Gateway {
         self.metadata.set_versioning(&route.bucket, wanted.0).await?;
         self.routes.forget(&route.tenant, &route.name, std::time::Instant::now());
         Ok(Answer::empty(StatusCode::OK))
-    }
-
-    /// Marks every key of a bucket that keeps versions from now on: its objects are versions by that, and replicas are to
-    /// know them as such. What a stop leaves unmarked is known with its next write.
-    pub(crate) async fn mark_first_versions(&self, routed: &Routed, request_id: RequestId) {
-        let (route, mut after) = (&routed.route, None);
-        loop {
-            let batch = match self.flat_batch(route, &routed.home, "", after.as_deref()).await {
-                Ok(batch) => batch,
-                Err(refusal) => return tracing::warn!(cause = refusal.cause(), "not all first versions are marked"),
-            };
-            let next = batch.contents.last().map(|object| object.key.clone()).filter(|_| batch.is_truncated);
-            for key in batch.contents.iter().filter_map(|object| ObjectKey::parse(&object.key).ok()) {
-                let dirty = DirtyKey { bucket: route.bucket.clone(), key };
-                if let Err(error) = self.queue.mark(&dirty, &request_id.to_string()).await {
-                    return tracing::warn!(%error, "not all first versions are marked");
-                }
-            }
-            if next.is_none() || next <= after {
-                return;
-            }
-            after = next;
-        }
     }
 
     async fn versioning_at_home(&self, routed: &Routed) -> Result<Versioning, Refusal> {

@@ -90,16 +90,6 @@ pub(crate) async fn begin(
             let proven = read_whole(gateway.settings.downstream_idle, session, &admitted, upload.plan()).await?;
             Ok(Verdict::Answer(Box::pin(upload.put_empty(gateway, &admitted, proven)).await?))
         }
-        Operation::PutBucketVersioning => {
-            let body = read_document(gateway, session, &admitted, framing).await?;
-            let answer = Box::pin(gateway.answer(&admitted, body)).await?;
-            let routed = admitted.routed()?.clone();
-            if !routed.route.versioning.is_set() {
-                let marker = gateway.clone();
-                gateway.carry_on(async move { marker.mark_first_versions(&routed, request_id).await });
-            }
-            Ok(Verdict::Answer(answer))
-        }
         Operation::CopyObject | Operation::UploadPartCopy | Operation::CompleteMultipartUpload => {
             let body = read_document(gateway, session, &admitted, framing).await?;
             let gateway = gateway.clone();

@@ -4,7 +4,7 @@ use super::{ConvergeError, Converger, Place, Scene, copy_record, known, physical
 use crate::backend::{BackendError, Created, Remote};
 use crate::copy::{Copying, Proof};
 use crate::object::Object;
-use crate::plan::{self, Action, PENDING, Target, Wanted};
+use crate::plan::{self, Action, PENDING, SUSPECT, Target, Wanted};
 use futures::future::join_all;
 use s3gateway_s3::PhysicalBucket;
 use s3gateway_store::{ObjectCopy, Route};
@@ -87,7 +87,11 @@ impl Converger {
             }
             _ => return Err(ConvergeError::Refused(format!("backend {} is not known", place.id))),
         };
-        self.copy(scene, remote, object, method).await.map(Some)
+        let copy = self.copy(scene, remote, object, method).await?;
+        if place.recorded.as_ref().is_some_and(|r| r.verified_how == SUSPECT) {
+            self.metadata.trust_copy(&scene.route.bucket, scene.key, &place.id).await?;
+        }
+        Ok(Some(copy))
     }
 
     /// The record of a copy that was found in order.

@@ -105,6 +105,16 @@ impl Site {
         }
     }
 
+    /// Changes the bytes of an object of an embedded backend as a failing disk does: past everything that would tell.
+    pub fn corrupt(&self, from: &[u8], to: &[u8]) {
+        assert_eq!(from.len(), to.len(), "a disk changes no length");
+        let files = std::fs::read_dir(self.root.join("content")).unwrap().map(|file| file.unwrap().path());
+        let holding: Vec<PathBuf> =
+            files.filter(|path| path.is_file() && std::fs::read(path).unwrap() == from).collect();
+        assert_eq!(holding.len(), 1, "{holding:?}");
+        std::fs::write(&holding[0], to).unwrap();
+    }
+
     fn backend(&self, jurisdiction: &str) -> Backend {
         let place = Place {
             zone: format!("{}-1", self.id),
@@ -238,6 +248,7 @@ impl World {
             max_attempts: 10_000,
             retire_interval: Duration::from_millis(100),
             drain_grace: Duration::from_millis(200),
+            walk_interval: Duration::from_millis(50),
             seed: Some(7),
             ..WorkerSettings::default()
         };

@@ -64,6 +64,16 @@ fn commands_are_the_documented_requests() {
             "/v1/tenants/acme/buckets/photos/copies?key=a%2Fb%2Bc%2520%26d",
             None,
         ),
+        (
+            "walk start acme photos --kind deep --rate 5",
+            "POST",
+            "/v1/tenants/acme/buckets/photos/walks",
+            Some(json!({"kind": "deep", "rate": 5})),
+        ),
+        ("walk list", "GET", "/v1/walks?limit=100", None),
+        ("walk show ../jobs", "GET", "/v1/walks/..%2Fjobs", None),
+        ("walk cancel W", "POST", "/v1/walks/W/cancel", None),
+        ("walk approve W", "POST", "/v1/walks/W/approve", None),
         ("jobs depth", "GET", "/v1/jobs/depth", None),
         ("jobs redrive --all", "POST", "/v1/jobs/redrive", Some(json!({"all": true}))),
         (

@@ -1,0 +1,162 @@
+//! What is wrong with a key, by what listings and metadata say of it. Pure; the tables below are the specification.
+use crate::plan::{PENDING, SUSPECT, Wanted};
+use crate::version_plan::plan_versions;
+use crate::versions::Listed;
+use s3gateway_config::BackendId;
+use s3gateway_store::{FindingKind, ObjectCopy, VersionCopy};
+
+/// What a listing says of one key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Held {
+    /// The current object.
+    Object { etag: String, size: u64 },
+    /// Versions and delete markers, the oldest first; never none.
+    Versions(Vec<Listed>),
+}
+
+impl Held {
+    /// ETag and size of the current object; `None` where a delete marker hides what there was.
+    pub(super) fn current(&self) -> Option<(&str, u64)> {
+        match self {
+            Self::Object { etag, size } => Some((etag, *size)),
+            Self::Versions(all) => {
+                all.last().filter(|last| !last.is_marker).map(|last| (last.etag.as_str(), last.size))
+            }
+        }
+    }
+}
+
+/// What metadata says of one key.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Recorded {
+    pub(super) copies: Vec<ObjectCopy>,
+    /// On replicas that keep versions.
+    pub(super) versions: Vec<VersionCopy>,
+}
+
+impl Recorded {
+    pub(super) fn copy_on(&self, backend: &BackendId) -> Option<&ObjectCopy> {
+        self.copies.iter().find(|copy| copy.backend == *backend)
+    }
+
+    fn knows(&self, backend: &BackendId) -> bool {
+        self.copy_on(backend).is_some() || self.versions.iter().any(|copy| copy.backend == *backend)
+    }
+}
+
+/// A backend of the placement other than the home.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    pub(super) id: BackendId,
+    pub(super) wanted: Wanted,
+    /// Whether versions are compared there, rather than current objects.
+    pub(super) versions: bool,
+}
+
+/// What was found of one key.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Verdict {
+    /// What, where, and more of it.
+    pub(super) findings: Vec<(FindingKind, BackendId, &'static str)>,
+    /// Whether the key is to be converged.
+    pub(super) marks: bool,
+    /// Whether it is to be converged because the home has it no more.
+    pub(super) is_delete: bool,
+    /// Places, by number, whose copy is right as far as a listing can tell.
+    pub(super) equal: Vec<usize>,
+}
+
+impl Verdict {
+    fn find(&mut self, kind: FindingKind, place: &BackendId, detail: &'static str) {
+        self.findings.push((kind, place.clone(), detail));
+        self.marks |= kind != FindingKind::Foreign;
+    }
+}
+
+/// Judges one key. `held` has one entry for each of `places`; `holds_key` says whether a place can hold it at all.
+pub(super) fn compare(
+    home_id: &BackendId,
+    home: Option<&Held>,
+    places: &[Place],
+    held: &[Option<Held>],
+    recorded: &Recorded,
+    holds_key: impl Fn(&BackendId) -> bool,
+) -> Verdict {
+    let mut verdict = Verdict::default();
+    let Some(home) = home else {
+        judge_gone(&mut verdict, home_id, places, held, recorded);
+        return verdict;
+    };
+    if let Some((etag, size)) = home.current() {
+        match recorded.copy_on(home_id) {
+            Some(copy) if is_listed(etag, &copy.etag) && is_size(copy, size) => {}
+            Some(_) => verdict.find(FindingKind::Adopted, home_id, "it is another than the one that is known"),
+            None => verdict.find(FindingKind::Adopted, home_id, "it was not known"),
+        }
+    }
+    for (number, (place, held)) in places.iter().zip(held).enumerate() {
+        let id = &place.id;
+        match (place.wanted, held) {
+            (Wanted::Yes, None) if !place.versions && home.current().is_none() => {}
+            (Wanted::Yes, None) if holds_key(id) => verdict.find(FindingKind::Missing, id, ""),
+            // Converging has refused it for good.
+            (Wanted::Yes | Wanted::Surplus | Wanted::Denied, None) => {}
+            (Wanted::Yes, Some(held)) => match judge_copy(home, held, id, recorded) {
+                None => verdict.equal.push(number),
+                Some((kind, detail)) => verdict.find(kind, id, detail),
+            },
+            (Wanted::Denied, Some(_)) => verdict.find(FindingKind::Misplaced, id, ""),
+            (Wanted::Surplus, Some(_)) if recorded.knows(id) => verdict.find(FindingKind::Extra, id, ""),
+            (Wanted::Surplus, Some(_)) => verdict.find(FindingKind::Foreign, id, "no copy is known there"),
+        }
+    }
+    verdict
+}
+
+/// The home has it no more. Where any place holds what nobody knows of there, converging the key would delete that.
+fn judge_gone(verdict: &mut Verdict, home: &BackendId, places: &[Place], held: &[Option<Held>], recorded: &Recorded) {
+    let holders = places.iter().zip(held).filter(|(_, held)| held.is_some()).map(|(place, _)| &place.id);
+    for id in holders.filter(|id| !recorded.knows(id)) {
+        verdict.find(FindingKind::Foreign, id, "the home does not have it, and no copy is known there");
+    }
+    let is_known = !recorded.copies.is_empty() || !recorded.versions.is_empty();
+    if verdict.findings.is_empty() && is_known {
+        verdict.find(FindingKind::Deleted, home, "");
+        verdict.is_delete = true;
+    }
+}
+
+/// What is wrong with the copy at one place that should have one.
+fn judge_copy(home: &Held, held: &Held, id: &BackendId, recorded: &Recorded) -> Option<(FindingKind, &'static str)> {
+    if let (Held::Versions(home), Held::Versions(held)) = (home, held) {
+        let known: Vec<VersionCopy> = recorded.versions.iter().filter(|copy| copy.backend == *id).cloned().collect();
+        let is_settled = plan_versions(home, held, &known).is_settled();
+        return (!is_settled).then_some((FindingKind::Different, "its versions are not the home's"));
+    }
+    let (Some((etag, size)), Some((copy_etag, copy_size))) = (home.current(), held.current()) else {
+        let differ = home.current().is_some() || held.current().is_some();
+        return differ.then_some((FindingKind::Different, "one of the two is a delete marker"));
+    };
+    let Some(copy) = recorded.copy_on(id) else { return Some((FindingKind::Adopted, "the copy was not known")) };
+    if copy.verified_how == SUSPECT {
+        return Some((FindingKind::Different, "it was found corrupt before"));
+    }
+    if size != copy_size {
+        return Some((FindingKind::Different, "its size is not the home's"));
+    }
+    let verified = copy.verified_how != PENDING && is_listed(etag, &copy.home_etag) && is_listed(copy_etag, &copy.etag);
+    let is_same = !etag.is_empty() && (etag == copy_etag || verified);
+    (!is_same).then_some((FindingKind::Different, "its ETag is not the one that was verified"))
+}
+
+/// Whether what a listing says is the ETag that was verified; some list none, and size has to do.
+fn is_listed(listed: &str, verified: &str) -> bool {
+    listed.is_empty() || listed == verified
+}
+
+fn is_size(copy: &ObjectCopy, size: u64) -> bool {
+    u64::try_from(copy.size).is_ok_and(|known| known == size)
+}
+
+#[cfg(test)]
+mod tests;

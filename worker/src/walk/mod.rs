@@ -1,0 +1,229 @@
+//! The walk: workers go over the keys of a bucket in shards and mark those that are not as they should be. It changes nothing
+//! itself; converging does.
+//! Invariant: of two workers that hold the same shard only one goes on, and what one has left is walked from there on.
+mod compare;
+mod deep;
+mod ground;
+mod listing;
+mod merge;
+mod recorded;
+mod step;
+
+use crate::backend::BackendError;
+use crate::backends::Backends;
+use crate::backoff::decide_delay;
+use crate::clock::millis;
+use crate::metrics::Metrics;
+use crate::settings::WorkerSettings;
+use rand::Rng;
+use s3gateway_store::{Metadata, Millis, Queue, StoreError, Walk, WalkId, WalkShard};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+use step::ShardWalk;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, debug, error, info, info_span, warn};
+
+/// Keys of one shard, as far as they are known: some minutes' work, so that several workers share a large bucket.
+const SHARD_KEYS: u32 = 100_000;
+/// Longest claim on a shard: a step is soon taken, and what a dead worker has left should soon go on.
+const CLAIM: Duration = Duration::from_secs(15);
+/// Walks looked at in one round.
+const WALKS_AT_ONCE: u32 = 100;
+/// Periodic walks under way at the same time, in all workers together.
+const PERIODIC_AT_ONCE: u32 = 4;
+/// Pause between two looks for buckets that nothing has walked for long.
+const PERIODIC_INTERVAL: Duration = Duration::from_secs(60);
+/// Preparing a walk reads the keys that metadata knows once: longer than one step takes.
+const PREPARING: u32 = 10;
+
+/// What walking needs, shared by all shards of a worker.
+pub(crate) struct Walker {
+    pub(crate) metadata: Metadata,
+    pub(crate) backends: Arc<Backends>,
+    pub(crate) queue: Arc<dyn Queue>,
+    pub(crate) settings: WorkerSettings,
+    pub(crate) metrics: Metrics,
+}
+
+/// Why a shard cannot be walked on now.
+#[derive(Debug, thiserror::Error)]
+enum WalkError {
+    /// A backend is away or says no.
+    #[error(transparent)]
+    Backend(#[from] BackendError),
+    /// It has to wait, and the text says for what.
+    #[error("{0}")]
+    Waits(String),
+    /// The queue does not answer.
+    #[error("the queue does not answer")]
+    Queue(#[source] StoreError),
+    /// The metadata store does not answer, so that nothing can be written down either.
+    #[error("the metadata store does not answer")]
+    Store(#[from] StoreError),
+    /// The bucket is not in service any more.
+    #[error("the bucket is gone")]
+    Gone,
+    /// The bucket has another home than the one that the walk began with.
+    #[error("the bucket has another home")]
+    Moved,
+}
+
+impl Walker {
+    /// Prepares and walks whatever there is to be walked, until stopped.
+    pub(crate) async fn run(self: Arc<Self>, stop: &CancellationToken) {
+        let mut shards = JoinSet::new();
+        let mut periodic: Option<Instant> = None;
+        while !stop.is_cancelled() {
+            if let Err(error) = self.round(&mut shards, stop).await {
+                debug!(%error, "walks cannot be read");
+            }
+            if !self.settings.reconcile_interval.is_zero()
+                && periodic.is_none_or(|at| at.elapsed() >= PERIODIC_INTERVAL)
+            {
+                periodic = Some(Instant::now());
+                if let Err(error) = self.begin_periodic().await {
+                    warn!(%error, "no periodic walk can be begun");
+                }
+            }
+            // A shard that has come to its end makes room for the next one at once.
+            tokio::select! {
+                () = stop.cancelled() => {}
+                Some(ended) = shards.join_next(), if !shards.is_empty() => note_end(ended),
+                () = tokio::time::sleep(self.settings.walk_interval) => {}
+            }
+        }
+        while let Some(ended) = shards.join_next().await {
+            note_end(ended);
+        }
+    }
+
+    async fn round(self: &Arc<Self>, shards: &mut JoinSet<()>, stop: &CancellationToken) -> Result<(), StoreError> {
+        let now = millis(SystemTime::now());
+        self.metadata.finish_walks().await?;
+        for walk in self.metadata.walks_due(now, WALKS_AT_ONCE).await? {
+            match walk.begun_at {
+                0 => self.prepare(&walk).await?,
+                _ => self.metadata.resume_walk(&walk.id, now).await?,
+            }
+        }
+        let room = self.settings.walk_shards.saturating_sub(shards.len());
+        let room = u32::try_from(room).unwrap_or(u32::MAX);
+        if room == 0 {
+            return Ok(());
+        }
+        for mut shard in self.metadata.free_shards(millis(SystemTime::now()), room).await? {
+            if self.metadata.claim_shard(&mut shard, self.claim_end(1)).await? {
+                shards.spawn(self.clone().walk(shard, stop.clone()));
+            }
+        }
+        Ok(())
+    }
+
+    fn claim_end(&self, leases: u32) -> Millis {
+        millis(SystemTime::now() + self.lease().saturating_mul(leases))
+    }
+
+    fn lease(&self) -> Duration {
+        self.settings.lease.min(CLAIM)
+    }
+
+    /// Cuts a walk into shards, if no other worker does.
+    async fn prepare(&self, walk: &Walk) -> Result<(), StoreError> {
+        let claim = self.claim_end(PREPARING);
+        if !self.metadata.claim_walk(&walk.id, walk.due_at, claim).await? {
+            return Ok(());
+        }
+        let Some(route) = self.metadata.route_by_id(&walk.bucket).await? else {
+            return self.metadata.fail_walk(&walk.id, &WalkError::Gone.to_string()).await;
+        };
+        let (bounds, total) = self.metadata.walk_bounds(&walk.bucket, &route.home, SHARD_KEYS).await?;
+        if self.metadata.cut_walk(&walk.id, claim, route.epoch, &bounds, total).await? {
+            let (kind, shards) = (walk.kind.as_str(), bounds.len() + 1);
+            info!(walk = walk.id.as_str(), kind, shards, total, reason = walk.reason, "walk begun");
+        }
+        Ok(())
+    }
+
+    /// One shard from claim to its end, or to where it is stopped; what is left of it is free at once.
+    async fn walk(self: Arc<Self>, shard: WalkShard, stop: CancellationToken) {
+        let span = info_span!("walk", walk = shard.walk.as_str(), shard = shard.position);
+        async {
+            self.metrics.walking.inc();
+            let walked = async { ShardWalk::begin(&self, &shard).await?.run().await };
+            let ended = tokio::select! {
+                ended = walked => ended,
+                () = self.keep(&shard) => Ok(()),
+                () = stop.cancelled() => Ok(()),
+            };
+            if let Err(error) = ended {
+                self.note_failure(&shard, error).await;
+            }
+            if let Err(error) = self.metadata.keep_shard(&shard, 0).await {
+                debug!(%error, "the shard was not given back; its claim runs out");
+            }
+            self.metrics.walking.dec();
+        }
+        .instrument(span)
+        .await;
+    }
+
+    /// Prolongs the claim; ends when it is lost or could not be prolonged in time.
+    async fn keep(&self, shard: &WalkShard) {
+        let mut confirmed = Instant::now();
+        loop {
+            tokio::time::sleep(self.lease() / 3).await;
+            match self.metadata.keep_shard(shard, self.claim_end(1)).await {
+                Ok(true) => confirmed = Instant::now(),
+                Ok(false) => return,
+                Err(_) if confirmed.elapsed() >= self.lease() => return,
+                Err(error) => debug!(%error, "the claim on a shard could not be prolonged"),
+            }
+        }
+    }
+
+    /// Has the walk wait, begin anew or end, as the failure asks for.
+    async fn note_failure(&self, shard: &WalkShard, error: WalkError) {
+        let noted = match &error {
+            WalkError::Backend(_) | WalkError::Waits(_) | WalkError::Queue(_) => {
+                self.suspend(&shard.walk, &error.to_string()).await
+            }
+            WalkError::Moved => self.restart(shard).await,
+            WalkError::Gone => self.metadata.fail_walk(&shard.walk, &error.to_string()).await,
+            WalkError::Store(_) => Ok(()),
+        };
+        warn!(%error, "the walk has stopped");
+        if let Err(error) = noted {
+            warn!(%error, "why the walk has stopped could not be written down");
+        }
+    }
+
+    async fn suspend(&self, id: &WalkId, why: &str) -> Result<(), StoreError> {
+        let attempts = self.metadata.walk(id).await?.attempts;
+        let unit = rand::rng().random::<f64>();
+        let delay = decide_delay(attempts, self.settings.backoff_base, self.settings.backoff_max, unit);
+        self.metadata.suspend_walk(id, why, millis(SystemTime::now() + delay)).await
+    }
+
+    async fn restart(&self, shard: &WalkShard) -> Result<(), StoreError> {
+        let Some(route) = self.metadata.route_by_id(&shard.bucket).await? else { return Ok(()) };
+        let (bounds, total) = self.metadata.walk_bounds(&shard.bucket, &route.home, SHARD_KEYS).await?;
+        self.metadata.restart_walk(&shard.walk, shard.epoch, route.epoch, &bounds, total).await.map(drop)
+    }
+
+    async fn begin_periodic(&self) -> Result<(), StoreError> {
+        let interval = self.settings.reconcile_interval;
+        let before = millis(SystemTime::now().checked_sub(interval).unwrap_or(SystemTime::UNIX_EPOCH));
+        let begun = self.metadata.begin_periodic(before, PERIODIC_AT_ONCE, self.settings.reconcile_rate).await?;
+        if begun > 0 {
+            info!(begun, "periodic walks asked for");
+        }
+        Ok(())
+    }
+}
+
+fn note_end(ended: Result<(), tokio::task::JoinError>) {
+    if let Err(failed) = ended {
+        error!(error = %failed, "a shard ended without a word; its claim runs out");
+    }
+}

@@ -1,0 +1,313 @@
+//! Walks one shard: step by step it reads what the listings and the metadata say of some keys, judges them, and marks what is
+//! not as it should be.
+//! Invariants: keys are marked before the step that marks them is written down, so that a stop leaves none out; a key counts as
+//! gone only after its home was asked for it alone, and its bucket has answered with something.
+use super::compare::{Held, Recorded, Verdict, compare};
+use super::deep::{Depth, Stored, compare_bytes};
+use super::ground::Ground;
+use super::listing::Listing;
+use super::merge::{Page, Reach, Row, Side, common_reach, merge};
+use super::{WalkError, Walker, recorded};
+use crate::clock::millis;
+use crate::plan::Wanted;
+use crate::version_plan::{Kept, plan_versions};
+use futures::future::try_join_all;
+use futures::{StreamExt, TryStreamExt, stream};
+use s3gateway_config::BackendId;
+use s3gateway_s3::{ObjectKey, VersionId};
+use s3gateway_store::{Admission, DirtyKey, FindingKind, Step, VersionCopy, WalkFinding, WalkKind, WalkShard};
+use std::time::{Duration, SystemTime};
+
+/// Questions about single keys that are asked at the same time.
+const ASKED_AT_ONCE: usize = 16;
+/// Objects that a deep walk reads at the same time in one shard.
+const READ_AT_ONCE: usize = 4;
+
+/// One shard on its way.
+pub(super) struct ShardWalk<'a> {
+    walker: &'a Walker,
+    shard: &'a WalkShard,
+    ground: Ground,
+    walked_to: String,
+    /// The home's listing, then the replicas'.
+    listings: Vec<Side<Held>>,
+    recorded: Side<Recorded>,
+}
+
+/// A key with what was found of it.
+struct Judged {
+    key: ObjectKey,
+    row: Row<Held, Recorded>,
+    verdict: Verdict,
+}
+
+impl<'a> ShardWalk<'a> {
+    /// Begins where the shard was left.
+    pub(super) async fn begin(walker: &'a Walker, shard: &'a WalkShard) -> Result<Self, WalkError> {
+        let ground = Ground::survey(&walker.metadata, &walker.backends, shard).await?;
+        let mut walk = Self {
+            walker,
+            shard,
+            ground,
+            walked_to: shard.walked_to.clone(),
+            listings: Vec::new(),
+            recorded: Side::new(""),
+        };
+        walk.read_anew();
+        Ok(walk)
+    }
+
+    /// Walks to the shard's end, or to where it is stopped.
+    pub(super) async fn run(&mut self) -> Result<(), WalkError> {
+        loop {
+            let now = Ground::survey(&self.walker.metadata, &self.walker.backends, self.shard).await?;
+            if !self.ground.is_same(&now) {
+                self.ground = now;
+                self.read_anew();
+            }
+            let limit = Reach::up_to(&self.shard.up_to);
+            let bound = self.read_on(&limit).await?;
+            let Some(step) = self.take(&bound, bound == limit).await? else { return Ok(()) };
+            if !self.walker.metadata.take_step(self.shard, &step).await? || step.is_last {
+                return Ok(());
+            }
+            self.walked_to = step.walked_to;
+        }
+    }
+
+    fn read_anew(&mut self) {
+        let side = || Side::new(&self.walked_to);
+        self.listings = (0..=self.ground.replicas.len()).map(|_| side()).collect();
+        self.recorded = Side::new(&self.walked_to);
+    }
+
+    /// Reads every side on that has been given away; how far all have got.
+    async fn read_on(&mut self, limit: &Reach) -> Result<Reach, WalkError> {
+        let listed = std::iter::once(&self.ground.home).chain(&self.ground.replicas).zip(&self.listings);
+        let pages = listed.map(|(listing, side)| {
+            let after = side.next_after(&self.walked_to).map(str::to_owned);
+            async move {
+                match after {
+                    Some(after) => listing.page(&after).await.map(Some),
+                    None => Ok(None),
+                }
+            }
+        });
+        let pages = try_join_all(pages).await?;
+        for (side, page) in self.listings.iter_mut().zip(pages) {
+            if let Some(page) = page {
+                side.take(page);
+            }
+        }
+        if self.shard.kind == WalkKind::Backfill {
+            self.recorded.take(Page { entries: Vec::new(), reach: Reach::End });
+        } else if let Some(after) = self.recorded.next_after(&self.walked_to) {
+            let versions = self.ground.route.versioning.is_set();
+            let (metadata, shard) = (&self.walker.metadata, self.shard);
+            let page = recorded::page(metadata, &shard.bucket, after, &shard.up_to, versions).await?;
+            self.recorded.take(page);
+        }
+        let reaches = self.listings.iter().map(Side::reach).chain([self.recorded.reach()]);
+        Ok(common_reach(reaches, limit))
+    }
+
+    /// Judges and marks the keys up to `bound`; `None` where the walk was stopped.
+    async fn take(&mut self, bound: &Reach, is_last: bool) -> Result<Option<Step>, WalkError> {
+        let rows = merge(&mut self.listings, &mut self.recorded, bound);
+        let done = rows.values().filter(|row| row.held.first().is_some_and(Option::is_some)).count();
+        if done == 0 && !self.shard.approved {
+            self.require_that_home_lists().await?;
+        }
+        // A name that is no key cannot be asked for, nor can one that its home may show for another.
+        let home_rule = self.ground.home.remote.backend.capabilities.keys;
+        let rows = rows.into_iter().filter_map(|(key, row)| Some((ObjectKey::parse(&key).ok()?, row)));
+        let judged = rows.filter(|(key, _)| home_rule.holds(key.as_str())).map(|(key, row)| self.judge(key, row));
+        let (doubtful, equal): (Vec<_>, Vec<_>) = judged.partition(|one| !one.verdict.findings.is_empty());
+        let mut judged = self.confirm(doubtful).await?;
+        judged.extend(equal);
+        let deletes = judged.iter().filter(|one| one.verdict.is_delete).count() as u64;
+        let (keys, guard) = (judged.len() as u64, self.walker.settings.delete_guard);
+        let at = match self.walker.metadata.admit_step(self.shard, keys, deletes, guard).await? {
+            Admission::Go(at) => at,
+            Admission::Stop => return Ok(None),
+        };
+        let wait = u64::try_from(at - millis(SystemTime::now())).unwrap_or(0);
+        tokio::time::sleep(Duration::from_millis(wait)).await;
+        if self.shard.kind == WalkKind::Deep {
+            self.read_all(&mut judged).await?;
+        }
+        let marked: Vec<DirtyKey> =
+            judged.iter().filter(|one| one.verdict.marks).map(|one| self.dirty(&one.key)).collect();
+        self.walker.queue.mark_all(&marked, self.shard.walk.as_str()).await.map_err(WalkError::Queue)?;
+        let findings: Vec<WalkFinding> = judged.into_iter().flat_map(Judged::into_findings).collect();
+        self.walker.metrics.walked(done as u64, marked.len() as u64, &findings);
+        let walked_to = match bound {
+            Reach::To(key) => key.clone(),
+            Reach::End => String::new(),
+        };
+        Ok(Some(Step { walked_to, is_last, done: done as u64, marked: marked.len() as u64, findings }))
+    }
+
+    fn judge(&self, key: ObjectKey, row: Row<Held, Recorded>) -> Judged {
+        let verdict = match (self.shard.kind, row.held.split_first()) {
+            (WalkKind::Backfill, _) => Verdict { marks: true, ..Verdict::default() },
+            (_, Some((home, held))) => {
+                let replicas = &self.ground.replicas;
+                let holds = |id: &BackendId| {
+                    let replica = replicas.iter().find(|replica| replica.remote.backend.id == *id);
+                    replica.is_some_and(|replica| replica.remote.backend.capabilities.keys.holds(key.as_str()))
+                };
+                compare(&self.ground.route.home, home.as_ref(), &self.ground.places, held, &row.recorded, holds)
+            }
+            (_, None) => Verdict::default(),
+        };
+        Judged { key, row, verdict }
+    }
+
+    /// Drops the doubts about keys that are dirty, which are converged anyway, and about those of which only a glance between
+    /// two writes made it look as if the home did not have them.
+    async fn confirm(&self, doubtful: Vec<Judged>) -> Result<Vec<Judged>, WalkError> {
+        let asked: Vec<_> = doubtful.into_iter().map(|one| self.confirm_one(one)).collect();
+        stream::iter(asked).buffered(ASKED_AT_ONCE).try_collect().await
+    }
+
+    async fn confirm_one(&self, mut one: Judged) -> Result<Judged, WalkError> {
+        let is_at_home = one.row.held.first().is_some_and(Option::is_some);
+        let is_clean = self.walker.queue.is_clean(&self.dirty(&one.key)).await.map_err(WalkError::Queue)?;
+        if !is_clean || (!is_at_home && !self.is_still_so(&one).await?) {
+            one.verdict = Verdict::default();
+        }
+        Ok(one)
+    }
+
+    /// Whether the home still does not have the key, and metadata still knows of no copy where one is foreign.
+    async fn is_still_so(&self, one: &Judged) -> Result<bool, WalkError> {
+        let home = &self.ground.home;
+        let is_there = match home.versions {
+            true => !home.remote.versions(&home.bucket, &one.key).await?.is_empty(),
+            false => home.remote.head(&home.bucket, &one.key).await?.is_some(),
+        };
+        if is_there {
+            return Ok(false);
+        }
+        let (metadata, bucket) = (&self.walker.metadata, &self.shard.bucket);
+        let mut known: Vec<BackendId> =
+            metadata.copies(bucket, &one.key).await?.into_iter().map(|copy| copy.backend).collect();
+        known.extend(metadata.count_version_copies(bucket, &one.key).await?.into_iter().map(|(backend, _)| backend));
+        let is_foreign = |(kind, backend, _): &(FindingKind, BackendId, _)| {
+            *kind != FindingKind::Foreign || !known.contains(backend)
+        };
+        Ok(one.verdict.findings.iter().all(is_foreign))
+    }
+
+    /// A home that lists nothing at all has lost its keys, or is not what it was; nothing is concluded from that.
+    async fn require_that_home_lists(&self) -> Result<(), WalkError> {
+        let known = self.walker.metadata.copies_after(&self.shard.bucket, "", "", 1).await?;
+        if known.is_empty() || !self.ground.home.page("").await?.entries.is_empty() {
+            return Ok(());
+        }
+        Err(WalkError::Waits("the home lists nothing, though keys are known".to_owned()))
+    }
+
+    /// Reads the copies that look right.
+    async fn read_all(&self, judged: &mut [Judged]) -> Result<(), WalkError> {
+        let found: Vec<_> = judged.iter().map(|one| self.read_key(one)).collect();
+        let found: Vec<_> = stream::iter(found).buffered(READ_AT_ONCE).try_collect().await?;
+        for (one, found) in judged.iter_mut().zip(found) {
+            one.verdict.marks |= found.iter().any(|(_, backend, _)| *backend != self.ground.route.home);
+            one.verdict.findings.extend(found);
+        }
+        Ok(())
+    }
+
+    async fn read_key(&self, one: &Judged) -> Result<Vec<(FindingKind, BackendId, &'static str)>, WalkError> {
+        let mut found = Vec::new();
+        for number in &one.verdict.equal {
+            let (Some(place), Some(replica)) = (self.ground.places.get(*number), self.ground.replicas.get(*number))
+            else {
+                continue;
+            };
+            let home = one.row.held.first().and_then(Option::as_ref);
+            let held = one.row.held.get(number + 1).and_then(Option::as_ref);
+            let (Some(home), Some(held), Wanted::Yes) = (home, held, place.wanted) else { continue };
+            for pair in pairs(home, held, &one.row.recorded, &self.ground.route.home, &place.id) {
+                let stored_home = stored(&self.ground.home, &one.key, &pair.home_version, &pair.home_etag);
+                let stored_copy = stored(replica, &one.key, &pair.version, &pair.etag);
+                match compare_bytes(stored_home, stored_copy, pair.size).await? {
+                    Depth::Equal | Depth::Changed => {}
+                    Depth::CorruptHome(why) => {
+                        found.push((FindingKind::Corrupt, self.ground.route.home.clone(), why));
+                    }
+                    Depth::CorruptReplica(why) => {
+                        self.suspect(&one.key, &place.id, &pair).await?;
+                        found.push((FindingKind::Corrupt, place.id.clone(), why));
+                    }
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// Has converging copy it anew.
+    async fn suspect(&self, key: &ObjectKey, backend: &BackendId, pair: &Pair) -> Result<(), WalkError> {
+        let (metadata, bucket) = (&self.walker.metadata, &self.shard.bucket);
+        match &pair.version {
+            Some(version) => metadata.suspect_version(bucket, key, backend, version).await?,
+            None => metadata.suspect_copy(bucket, key, backend, &pair.etag).await?,
+        }
+        Ok(())
+    }
+
+    fn dirty(&self, key: &ObjectKey) -> DirtyKey {
+        DirtyKey { bucket: self.shard.bucket.clone(), key: key.clone() }
+    }
+}
+
+impl Judged {
+    fn into_findings(self) -> impl Iterator<Item = WalkFinding> {
+        let (key, found_at) = (self.key, millis(SystemTime::now()));
+        self.verdict.findings.into_iter().map(move |(kind, backend, detail)| WalkFinding {
+            kind,
+            key: key.clone(),
+            backend: backend.to_string(),
+            detail: detail.to_owned(),
+            found_at,
+        })
+    }
+}
+
+/// An object of the home and the copy of it at a replica.
+struct Pair {
+    home_version: Option<VersionId>,
+    home_etag: String,
+    version: Option<VersionId>,
+    etag: String,
+    size: u64,
+}
+
+fn stored<'a>(listing: &'a Listing, key: &'a ObjectKey, version: &'a Option<VersionId>, etag: &'a str) -> Stored<'a> {
+    Stored { remote: &listing.remote, bucket: &listing.bucket, key, version: version.as_ref(), etag }
+}
+
+/// What is to be compared byte by byte.
+fn pairs(home: &Held, held: &Held, recorded: &Recorded, home_id: &BackendId, place: &BackendId) -> Vec<Pair> {
+    if let (Held::Versions(home), Held::Versions(held)) = (home, held) {
+        let known: Vec<VersionCopy> = recorded.versions.iter().filter(|copy| copy.backend == *place).cloned().collect();
+        let plan = plan_versions(home, held, &known);
+        let objects = plan.kept.iter().filter(|kept| !kept.home.is_marker);
+        let pair = |kept: &Kept<'_>| Pair {
+            home_version: Some(kept.home.id.clone()),
+            home_etag: kept.home.etag.clone(),
+            version: Some(kept.held.id.clone()),
+            etag: kept.held.etag.clone(),
+            size: kept.home.size,
+        };
+        return objects.map(pair).collect();
+    }
+    let (Some((home_etag, size)), Some((etag, _))) = (home.current(), held.current()) else { return Vec::new() };
+    // Some list no ETags; what was verified last stands for those.
+    let known = |id: &BackendId| recorded.copy_on(id).map(|copy| copy.etag.clone()).unwrap_or_default();
+    let home_etag = if home_etag.is_empty() { known(home_id) } else { home_etag.to_owned() };
+    let etag = if etag.is_empty() { known(place) } else { etag.to_owned() };
+    vec![Pair { home_version: None, home_etag, version: None, etag, size }]
+}
