@@ -151,8 +151,13 @@ impl Drainer {
                 break;
             }
         }
-        if look.seen == 0 && look.counts && self.is_settled(drain, look.since).await? {
-            return Ok(self.metadata.prove_drain(drain).await?);
+        if look.seen == 0 && look.counts {
+            if self.is_settled(drain, look.since).await? {
+                return Ok(self.metadata.prove_drain(drain).await?);
+            }
+            // It stays open, from the beginning of the list, until what was dirty when it began has been converged.
+            self.metadata.note_look(drain, &look).await?;
+            return Ok(false);
         }
         if look.strays > 0 {
             warn!(bucket = drain.name, backend = %drain.backend, strays = look.strays, "only the replica has these keys, so it stays");
