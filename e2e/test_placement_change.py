@@ -222,3 +222,35 @@ def test_workers_are_killed_while_a_written_bucket_is_drained(gateway):
     ledger.places = [HOME]
     ledger.check(120)
     assert not ledger.states(REPLICA)
+
+
+def test_a_legacy_bucket_is_adopted_replicated_and_given_back(gateway, s3):
+    """What was there before the gateway is served at once, copied to a replica, and stays when the logical bucket goes."""
+    legacy, bucket = f"legacy-{uuid.uuid4().hex[:8]}", f"adopted-{uuid.uuid4().hex[:8]}"
+    direct = gateway.backends[HOME].s3()
+    direct.create_bucket(Bucket=legacy)
+    bodies = {f"old/{n:02}": payload(2_000 + n, f"legacy{n}") for n in range(10)}
+    for key, body in bodies.items():
+        direct.put_object(Bucket=legacy, Key=key, Body=body)
+    refused = gateway.admin("bucket", "adopt", "globex", bucket, "--backend", HOME, "--physical", "nobody-has-this", check=False)
+    assert "(422)" in refused and "no such bucket" in refused
+    gateway.admin("bucket", "adopt", "globex", bucket, "--backend", HOME, "--physical", legacy, "--placement", f"{HOME},{REPLICA}")
+    twice = gateway.admin("bucket", "adopt", "acme", f"{bucket}-2", "--backend", HOME, "--physical", legacy, check=False)
+    assert "(409)" in twice
+    for client in gateway.through_each_proxy("globex"):
+        until(lambda: {k: client.get_object(Bucket=bucket, Key=k)["Body"].read() for k in bodies} == bodies, "served at once", 5)  # noqa: B023
+    s3.put_object(Bucket=bucket, Key="new", Body=b"through the gateway")
+    gateway.admin("bucket", "replica-count", "globex", bucket, "2")
+    replica = mapping(gateway, bucket)[REPLICA]["physical_bucket"]
+    want = etags(bodies | {"new": b"through the gateway"})
+    until(lambda: at(gateway, REPLICA, replica) == want, "the replica has what was there before", 90)
+    assert fails(s3.delete_bucket, Bucket=bucket) == (409, "BucketNotEmpty")
+    gateway.admin("bucket", "release", "globex", bucket)
+    until(lambda: replica not in gateway.backends[REPLICA].buckets(), "the replica is gone", 60)
+    assert at(gateway, HOME, legacy) == want
+    gateway.admin("bucket", "adopt", "globex", bucket, "--backend", HOME, "--physical", legacy)
+    for key in want:
+        s3.delete_object(Bucket=bucket, Key=key)
+    s3.delete_bucket(Bucket=bucket)
+    assert legacy in gateway.backends[HOME].buckets()
+    direct.delete_bucket(Bucket=legacy)

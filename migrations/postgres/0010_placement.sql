@@ -12,6 +12,12 @@ alter table buckets add column leave_home text not null default '';
 create index buckets_to_review on buckets (review_due) where review_due > 0;
 create index buckets_to_leave on buckets (leave_home) where leave_home <> '';
 
+-- A mapping to a bucket that was there before the gateway: its physical bucket is not dropped with the logical one.
+-- unwalked: 1 until all keys of such a bucket have been walked over; until then metadata's silence about a key says nothing.
+alter table bucket_backends add column adopted bigint not null default 0 check (adopted in (0, 1));
+alter table buckets add column unwalked bigint not null default 0 check (unwalked in (0, 1));
+create index buckets_unwalked on buckets (id) where unwalked = 1;
+
 -- Backends that no new placement may use.
 create table backend_retirements (
     backend text not null primary key references backends (id) on delete cascade,

@@ -1,5 +1,6 @@
 //! The first half of a request's way, steps 1 to 6 of the design, one call a step; what comes out is proof that it may be served.
 use crate::{answer::RequestId, gateway::Gateway, refusal::Refusal, upstream::UpstreamBackend};
+use s3gateway_config::BackendId;
 use s3gateway_filters::{headers, residency, sigv2, sigv4};
 use s3gateway_s3::{Access, LogicalBucket, ObjectKey, Operation, S3Code, S3Request};
 use s3gateway_store::{Route, TenantId, Writes};
@@ -126,9 +127,11 @@ impl Gateway {
         Ok(Routed { route, home })
     }
 
-    /// The other backends of a placement that policy allows, in placement order, and behind them those being drained.
+    /// The other backends of a placement that policy allows, in placement order, and behind them those being drained. None of
+    /// a bucket that was adopted and not walked over yet: what a replica lacks and metadata does not know may be at home.
     pub(crate) fn replicas<'r>(&'r self, route: &'r Route) -> impl Iterator<Item = Arc<UpstreamBackend>> + 'r {
-        let others = route.placement.iter().chain(&route.draining).filter(|id| **id != route.home);
+        let placement: &[BackendId] = if route.unwalked { &[] } else { &route.placement };
+        let others = placement.iter().chain(&route.draining).filter(|id| **id != route.home);
         let others = others.filter_map(|id| self.backends.get(id));
         others.filter(|other| residency::decide(&route.tenant_policy, &route.bucket_policy, other.place()).is_ok())
     }

@@ -153,6 +153,8 @@ pub struct Route {
     pub bucket_policy: ResidencyPolicy,
     /// The LocationConstraint as the client gave it, empty where it gave none.
     pub location: String,
+    /// Whether it was adopted and not all of its keys have been walked over yet: what metadata does not know may exist.
+    pub unwalked: bool,
     /// Whether its home keeps versions.
     pub versioning: Versioning,
     /// When it was created.

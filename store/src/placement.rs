@@ -1,7 +1,7 @@
 //! How placements change, as rows: replicas being drained, backends being retired, and what is owed to a bucket.
-use crate::{BucketId, Millis, Route};
+use crate::{BucketId, Millis, Route, TenantId};
 use s3gateway_config::BackendId;
-use s3gateway_s3::PhysicalBucket;
+use s3gateway_s3::{LogicalBucket, PhysicalBucket, Versioning};
 use serde::{Deserialize, Serialize};
 
 macro_rules! words {
@@ -162,6 +162,23 @@ pub struct BackendUse {
     pub draining: u64,
     /// As something that is about to be dropped.
     pub retiring: u64,
+}
+
+/// A bucket that is on a backend already and is to become a tenant's.
+#[derive(Clone, Debug)]
+pub struct Adoption {
+    /// Whose it will be.
+    pub tenant: TenantId,
+    /// The client's name for it.
+    pub name: LogicalBucket,
+    /// Where it is.
+    pub backend: BackendId,
+    /// Under which name.
+    pub physical: PhysicalBucket,
+    /// Whether it outlives the logical bucket.
+    pub stays: bool,
+    /// Whether it keeps versions.
+    pub versioning: Versioning,
 }
 
 /// A bucket whose home must be left: forbidden by policy, or on a backend that is being retired.

@@ -151,8 +151,13 @@ impl Drainer {
                 break;
             }
         }
-        if look.seen == 0 && look.counts && self.is_settled(drain, look.since).await? {
-            return Ok(self.metadata.prove_drain(drain).await?);
+        if look.seen == 0 && look.counts {
+            if self.is_settled(drain, look.since).await? {
+                return Ok(self.metadata.prove_drain(drain).await?);
+            }
+            // It stays open, from the beginning of the list, until what was dirty when it began has been converged.
+            self.metadata.note_look(drain, &look).await?;
+            return Ok(false);
         }
         if look.strays > 0 {
             warn!(bucket = drain.name, backend = %drain.backend, strays = look.strays, "only the replica has these keys, so it stays");
@@ -163,7 +168,8 @@ impl Drainer {
 
     /// Looks at some keys of the list and adds up what was seen.
     async fn look_at(&self, scene: &Scene<'_>, keys: &[String], look: &mut DrainLook) -> Result<(), DrainError> {
-        let lookups = stream::iter(keys).map(|key| self.mark(scene, key)).buffer_unordered(LOOKUPS_AT_ONCE);
+        let mark = |key: String| async move { self.mark(scene, &key).await };
+        let lookups = stream::iter(keys.to_vec()).map(mark).buffer_unordered(LOOKUPS_AT_ONCE);
         for seen in lookups.try_collect::<Vec<Seen>>().await? {
             look.seen += 1;
             if let Seen::Stray(key) = seen {
@@ -209,8 +215,8 @@ impl Drainer {
     async fn let_go(&self, scene: &Scene<'_>) -> Result<(), DrainError> {
         let Scene { drain, replica, .. } = scene;
         let bucket = &drain.physical;
-        // A name that never became a bucket of ours may have become somebody else's.
-        if replica.owns_bucket(bucket).await? {
+        // A name that never became a bucket of ours may have become somebody else's; one that was adopted stays.
+        if !self.metadata.is_adopted(&drain.bucket, &drain.backend).await? && replica.owns_bucket(bucket).await? {
             for (key, id) in UploadIds::open(replica, bucket, "").await?.into_all() {
                 let Ok(key) = ObjectKey::parse(&key) else { continue };
                 Upload { remote: replica, bucket, key: &key, id: &id }.abort().await?;

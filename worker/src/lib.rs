@@ -25,6 +25,7 @@ mod settings;
 mod standing;
 mod tally;
 mod turn;
+mod upkeep;
 mod version_plan;
 mod versions;
 mod walk;

@@ -5,15 +5,11 @@ use crate::backoff::decide_delay;
 use crate::claim::{Claim, Standing};
 use crate::clock::millis;
 use crate::converge::{ConvergeError, Converged, Converger};
-use crate::drain::Drainer;
 use crate::metrics::{Metrics, Outcome};
 use crate::promote::{Promoter, Watch};
-use crate::recover::Recoverer;
-use crate::retire::Retirer;
-use crate::review::Reviewer;
 use crate::settings::WorkerSettings;
+use crate::upkeep::Upkeep;
 use crate::walk::Walker;
-use futures::future::{BoxFuture, join_all};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use s3gateway_store::queue::{Cleared, Job};
@@ -58,10 +54,7 @@ pub struct WorkerParts {
 /// A worker; any number may run on the same queue.
 pub struct Worker {
     shared: Arc<Shared>,
-    retirer: Retirer,
-    recoverer: Recoverer,
-    reviewer: Reviewer,
-    drainer: Drainer,
+    upkeep: Upkeep,
     walker: Arc<Walker>,
     promoter: Arc<Promoter>,
 }
@@ -91,16 +84,6 @@ impl Worker {
         let consumer = format!("worker-{:016x}", rng.random::<u64>());
         let backends = Arc::new(Backends::new(metadata.clone(), settings.clone()));
         let converger = Converger::new(metadata.clone(), backends.clone(), settings.clone(), metrics.clone());
-        let WorkerSettings { abandoned_after, lease, .. } = settings;
-        let recoverer = Recoverer { metadata: metadata.clone(), backends: backends.clone(), abandoned_after, lease };
-        let reviewer = Reviewer { metadata: metadata.clone() };
-        let drainer = Drainer {
-            metadata: metadata.clone(),
-            queue: queue.clone(),
-            backends: backends.clone(),
-            metrics: metrics.clone(),
-            lease,
-        };
         let walker = Walker {
             metadata: metadata.clone(),
             backends: backends.clone(),
@@ -108,28 +91,26 @@ impl Worker {
             settings: settings.clone(),
             metrics: metrics.clone(),
         };
+        let lease = settings.lease;
         let promoter = Promoter { metadata: metadata.clone(), queue: queue.clone(), backends: backends.clone(), lease };
-        let retirer = Retirer { metadata, backends, metrics: metrics.clone(), lease };
+        let upkeep = Upkeep::new(metadata, queue.clone(), backends, metrics.clone(), &settings);
         let shared = Shared { queue, converger, settings, metrics, consumer, jitter: Mutex::new(rng) };
-        let (walker, promoter) = (Arc::new(walker), Arc::new(promoter));
-        Ok(Self { shared: Arc::new(shared), retirer, recoverer, reviewer, drainer, walker, promoter })
+        Ok(Self { shared: Arc::new(shared), upkeep, walker: Arc::new(walker), promoter: Arc::new(promoter) })
     }
 
     /// Works until `stop`, then drains.
     pub async fn run(self, stop: CancellationToken) {
-        let Self { shared, retirer, recoverer, reviewer, drainer, walker, promoter } = self;
+        let Self { shared, upkeep, walker, promoter } = self;
         info!(consumer = shared.consumer, concurrency = shared.settings.concurrency, "worker started");
-        let parts: [BoxFuture<'_, ()>; 8] = [
-            Box::pin(shared.clone().work(&stop)),
-            Box::pin(shared.converger.backends.follow(&stop)),
-            Box::pin(shared.keep_house(&stop)),
-            Box::pin(walker.run(&stop)),
-            Box::pin(promoter.clone().follow(&stop)),
-            Box::pin(Watch::new(promoter).follow(&stop)),
-            Box::pin(keep_buckets(&retirer, &recoverer, shared.settings.retire_interval, &stop)),
-            Box::pin(keep_placements(&reviewer, &drainer, shared.settings.retire_interval, &stop)),
-        ];
-        join_all(parts).await;
+        tokio::join!(
+            shared.clone().work(&stop),
+            shared.converger.backends.follow(&stop),
+            shared.keep_house(&stop),
+            walker.run(&stop),
+            promoter.clone().follow(&stop),
+            Watch::new(promoter).follow(&stop),
+            upkeep.run(&stop),
+        );
         info!("worker stopped");
     }
 }
@@ -364,36 +345,6 @@ impl Verdict {
             Self::Clear(detail) | Self::Retry(detail, _) | Self::PutOff(detail, _) | Self::Bury(detail) => detail,
             Self::MarkAgain => "the claim was taken over",
         }
-    }
-}
-
-/// Ends what gateways left half done, and drops what deleted buckets left behind.
-async fn keep_buckets(retirer: &Retirer, recoverer: &Recoverer, interval: Duration, stop: &CancellationToken) {
-    while !stop.is_cancelled() {
-        let round = async {
-            recoverer.round(SystemTime::now(), stop).await;
-            retirer.round(SystemTime::now(), stop).await;
-        };
-        tokio::select! {
-            () = round => {}
-            () = stop.cancelled() => return,
-        }
-        let _ = tokio::time::timeout(interval, stop.cancelled()).await;
-    }
-}
-
-/// Has placements follow policies and backends, and drains what has left them.
-async fn keep_placements(reviewer: &Reviewer, drainer: &Drainer, interval: Duration, stop: &CancellationToken) {
-    while !stop.is_cancelled() {
-        let round = async {
-            reviewer.round(stop).await;
-            drainer.round(stop).await;
-        };
-        tokio::select! {
-            () = round => {}
-            () = stop.cancelled() => return,
-        }
-        let _ = tokio::time::timeout(interval, stop.cancelled()).await;
     }
 }
 

@@ -333,6 +333,32 @@ pub enum Bucket {
         #[arg(value_name = "LOCATIONS", value_delimiter = ',', required = true)]
         locations: Vec<String>,
     },
+    /// Serve a bucket that is on a backend already, as it is
+    Adopt {
+        /// Whose it becomes
+        tenant: String,
+        /// The client's name for it
+        bucket: String,
+        /// Where it is
+        #[arg(long, value_name = "ID")]
+        backend: String,
+        /// Its name there
+        #[arg(long, value_name = "NAME")]
+        physical: String,
+        /// Locations for replicas, its own first, comma-separated; filled in the background
+        #[arg(long, value_name = "LOCATIONS", value_delimiter = ',')]
+        placement: Vec<String>,
+        /// Drop it when the bucket is deleted; it stays otherwise
+        #[arg(long)]
+        drop: bool,
+    },
+    /// Take an adopted bucket out of service, and leave it where it is with what is in it
+    Release {
+        /// Whose
+        tenant: String,
+        /// The client's name for it
+        bucket: String,
+    },
     /// Buckets of all tenants whose home policy forbids or is being retired: promote another replica of each first
     ToPromote {
         /// The next page

@@ -191,6 +191,13 @@ impl Bucket {
                 let body = json!({"placement": locations});
                 with_body(Method::PUT, &["tenants", &tenant, "buckets", &bucket, "placement"], body, Shape::Bucket)
             }
+            Self::Adopt { tenant, bucket, backend, physical, placement, drop } => {
+                let body = json!({"backend": backend, "physical": physical, "placement": placement, "drop": drop});
+                with_body(Method::POST, &["tenants", &tenant, "buckets", &bucket, "adopt"], body, Shape::Bucket)
+            }
+            Self::Release { tenant, bucket } => {
+                bare(Method::POST, &["tenants", &tenant, "buckets", &bucket, "release"], Shape::Done)
+            }
             Self::ToPromote { after, limit } => {
                 let mut query = vec![("limit", limit.to_string())];
                 query.extend(after.map(|after| ("after", after)));

@@ -1,6 +1,7 @@
 //! The admin API: tenants, keys, backends, buckets, copies and jobs, for operators, on its own listener.
 //! Never answers a secret after its creation, talks to a backend only to probe it, and shares nothing with the S3 side but
 //! state.
+mod adopt;
 mod auth;
 mod backends;
 mod buckets;
@@ -104,6 +105,8 @@ pub fn router(state: AdminState) -> Router {
         .route("/v1/tenants/{tenant}/buckets/{bucket}", get(buckets::show))
         .route("/v1/tenants/{tenant}/buckets/{bucket}/policy", put(buckets::set_policy))
         .route("/v1/tenants/{tenant}/buckets/{bucket}/replica-count", put(buckets::set_replica_count))
+        .route("/v1/tenants/{tenant}/buckets/{bucket}/adopt", post(adopt::adopt))
+        .route("/v1/tenants/{tenant}/buckets/{bucket}/release", post(adopt::release))
         .route("/v1/tenants/{tenant}/buckets/{bucket}/placement", put(placement::set_placement))
         .route("/v1/tenants/{tenant}/buckets/{bucket}/copies", get(copies::copies))
         .route("/v1/tenants/{tenant}/buckets/{bucket}/walks", post(walks::start))

@@ -116,17 +116,24 @@ pub(super) async fn set_placement(
     Body(wanted): Body<Wanted>,
 ) -> Result<Json<BucketView>, Problem> {
     let (_, route) = resolve_bucket(&state, &tenant, &bucket).await?;
-    let placement = decide(&state, &route, &wanted.placement).await?;
+    change(&state, &route, &wanted.placement).await?;
+    show_bucket(&state, &tenant, &bucket).await
+}
+
+/// Changes the placement of a bucket that is as `route` says.
+pub(super) async fn change(state: &Shared, route: &Route, locations: &[String]) -> Result<(), Problem> {
+    let placement = decide(state, route, locations).await?;
     let gone = route.placement.iter().filter(|id| !placement.contains(id));
     let drained = gone.map(|id| (id.clone(), DrainReason::Placement, String::new())).collect();
-    let locations = Some(wanted.placement.join(","));
-    let change = PlacementChange { seen: &route, replica_count: route.replica_count, placement, locations, drained };
+    let locations = Some(locations.join(","));
+    let change = PlacementChange { seen: route, replica_count: route.replica_count, placement, locations, drained };
     state.metadata.change_placement(&change).await.map_err(|error| match error {
         StoreError::Conflict(what) => Problem::new(StatusCode::CONFLICT, format!("{what} was in the way; try again")),
         other => other.into(),
     })?;
-    tracing::info!(tenant, bucket, placement = ?change.placement, drained = ?change.drained, "bucket's placement changed");
-    show_bucket(&state, &tenant, &bucket).await
+    let bucket = route.bucket.as_str();
+    tracing::info!(bucket, placement = ?change.placement, drained = ?change.drained, "bucket's placement changed");
+    Ok(())
 }
 
 /// The backends that the locations stand for: home first, none that is forbidden or retired, and enough for all copies.

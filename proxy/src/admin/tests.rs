@@ -135,6 +135,8 @@ const ROUTES: &[(&str, &str)] = &[
     ("PUT", "/v1/tenants/acme/buckets/photos/policy"),
     ("PUT", "/v1/tenants/acme/buckets/photos/replica-count"),
     ("PUT", "/v1/tenants/acme/buckets/photos/placement"),
+    ("POST", "/v1/tenants/acme/buckets/photos/adopt"),
+    ("POST", "/v1/tenants/acme/buckets/photos/release"),
     ("GET", "/v1/tenants/acme/buckets/photos/copies?key=k"),
     ("GET", "/v1/keys"),
     ("DELETE", "/v1/keys/AK"),

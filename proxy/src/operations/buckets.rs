@@ -116,6 +116,10 @@ impl Gateway {
             Err(error) => return Err(error.into()),
         }
         self.abort_lent_uploads(routed).await?;
+        // One that was there before the gateway stays.
+        if self.metadata.is_adopted(&routed.route.bucket, &routed.route.home).await? {
+            return Ok(());
+        }
         let request = UpstreamRequest::new(Method::DELETE, physical, None);
         match self.client.send(&routed.home, request, Bytes::new()).await {
             Err(error) if !is_gone(&error) => Err(error.into()),

@@ -67,8 +67,8 @@ impl Gateway {
         retired: &[Retirement],
     ) -> Result<(String, Vec<BackendId>), Refusal> {
         let mut places = self.backends.places();
-        places.retain(|(id, _)| !retired.iter().any(|retired| retired.backend == *id));
         let known = places.iter().any(|(_, place)| place.is_in(constraint));
+        places.retain(|(id, _)| !retired.iter().any(|retired| retired.backend == *id));
         let signing = self.settings.signing_regions.iter().any(|region| region == constraint);
         // Clients put the region that they sign for into the document by themselves; it is no wish for a place.
         let open = constraint.is_empty() || (!known && (constraint == "us-east-1" || signing));

@@ -123,6 +123,7 @@ impl Metadata {
             }
             let (id, home) = (bucket.as_str(), found.home.as_str());
             sqlx::query(sql::MAPPING_DELETE).bind(id).bind(home).execute(&mut *tx).await?;
+            sqlx::query(sql::MAPPING_RELEASE).bind(id).execute(&mut *tx).await?;
             sqlx::query(sql::MAPPING_RETIRE).bind(id).execute(&mut *tx).await?;
             sqlx::query(sql::BUCKET_SET_STATE).bind(id).bind("retired").bind(now()).execute(&mut *tx).await?;
             sqlx::query(sql::TAGS_DELETE_ALL).bind(id).execute(&mut *tx).await?;

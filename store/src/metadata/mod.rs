@@ -1,6 +1,7 @@
 //! The control plane's rows in PostgreSQL or SQLite, behind one contract that both keep.
 //! Invariants: every mutation of the control plane appends its change in its own transaction, under one lock, so that
 //! the ids of changes follow the order of commits without gaps; secrets are sealed before they reach a row.
+mod adopt;
 mod backends;
 mod buckets;
 mod checksums;

@@ -122,6 +122,7 @@ fn parse_route(row: &AnyRow, bucket: BucketId) -> Result<Route, StoreError> {
         tenant_policy: row.json("tenant_policy")?,
         bucket_policy: row.json("policy")?,
         location: row.text("location")?,
+        unwalked: row.int("unwalked")? == 1,
         versioning: row.parsed("versioning", parse_versioning)?,
         created_at: row.int("created_at")?,
         writes: row.parsed("writes", |text| Writes::parse(text).ok_or(()))?,

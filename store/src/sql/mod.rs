@@ -29,6 +29,8 @@ statements! {
     BUCKETS_TO_LEAVE = "buckets_to_leave.sql";
     BUCKETS_TO_RECONCILE = "buckets_to_reconcile.sql";
     BUCKETS_TO_REVIEW = "buckets_to_review.sql";
+    BUCKETS_WALKED = "buckets_walked.sql";
+    BUCKET_ADOPTED = "bucket_adopted.sql";
     BUCKET_CLAIM = "bucket_claim.sql";
     BUCKET_DELETE = "bucket_delete.sql";
     BUCKET_DELETE_IF_UNMAPPED = "bucket_delete_if_unmapped.sql";
@@ -46,6 +48,7 @@ statements! {
     BUCKET_SET_STATE = "bucket_set_state.sql";
     BUCKET_SET_TAGS = "bucket_set_tags.sql";
     BUCKET_SET_VERSIONING = "bucket_set_versioning.sql";
+    BUCKET_SET_WALKED = "bucket_set_walked.sql";
     BUCKET_SET_WRITES = "bucket_set_writes.sql";
     BUCKET_STATE = "bucket_state.sql";
     BUCKET_STATE_BY_NAME = "bucket_state_by_name.sql";
@@ -88,13 +91,16 @@ statements! {
     MAPPINGS = "mappings.sql";
     MAPPINGS_COUNT_ON = "mappings_count_on.sql";
     MAPPINGS_RETIRING = "mappings_retiring.sql";
+    MAPPING_ADOPT = "mapping_adopt.sql";
     MAPPING_DELETE = "mapping_delete.sql";
     MAPPING_DOUBT = "mapping_doubt.sql";
     MAPPING_DROP_RETIRING = "mapping_drop_retiring.sql";
     MAPPING_FIRST = "mapping_first.sql";
     MAPPING_INSERT = "mapping_insert.sql";
+    MAPPING_IS_ADOPTED = "mapping_is_adopted.sql";
     MAPPING_ONE = "mapping_one.sql";
     MAPPING_PROVE = "mapping_prove.sql";
+    MAPPING_RELEASE = "mapping_release.sql";
     MAPPING_RENAME = "mapping_rename.sql";
     MAPPING_RETIRE = "mapping_retire.sql";
     MAPPING_SET = "mapping_set.sql";

@@ -46,6 +46,7 @@ fn route(placement: &str, draining: &str, replica_count: u32, denied: &str) -> R
         tenant_policy: ResidencyPolicy::default(),
         bucket_policy: ResidencyPolicy { deny, ..ResidencyPolicy::default() },
         location: String::new(),
+        unwalked: false,
         versioning: Versioning::Never,
         created_at: 0,
     }

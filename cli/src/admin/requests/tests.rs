@@ -39,6 +39,13 @@ fn commands_are_the_documented_requests() {
             "/v1/tenants/acme/buckets/photos/placement",
             Some(json!({"placement": ["fi-hel", "de-fra"]})),
         ),
+        (
+            "bucket adopt acme photos --backend fi-hel --physical legacy --placement fi-hel,de-fra",
+            "POST",
+            "/v1/tenants/acme/buckets/photos/adopt",
+            Some(json!({"backend": "fi-hel", "physical": "legacy", "placement": ["fi-hel", "de-fra"], "drop": false})),
+        ),
+        ("bucket release acme photos", "POST", "/v1/tenants/acme/buckets/photos/release", None),
         ("bucket to-promote --after b", "GET", "/v1/homes-to-leave?limit=100&after=b", None),
         ("drains --backend fi-hel", "GET", "/v1/drains?limit=100&backend=fi-hel", None),
         ("drains --tenant acme --bucket photos --limit 5", "GET", "/v1/drains?limit=5&tenant=acme&bucket=photos", None),

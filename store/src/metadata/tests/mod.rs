@@ -200,6 +200,7 @@ suite! {
     placement::a_drain_is_called_off,
     placement::bad_placements_are_refused,
     placement::reviews_come_due_and_end,
+    placement::an_adopted_bucket_is_given_back_as_it_was,
     promotions::a_promotion_goes_step_by_step,
     promotions::a_promotion_that_fails_leaves_the_home,
     promotions::views_hold_a_change_up_until_they_know_it_or_run_out,

@@ -1,10 +1,11 @@
 //! Placements that change, replicas that are drained, backends that are retired.
 use super::{Fixture, in_a_minute};
 use crate::{
-    BackendUse, Change, DrainLook, DrainReason, DrainState, MappingState, PlacementChange, Retirement, Route,
+    Adoption, BackendUse, Change, DrainLook, DrainReason, DrainState, MappingState, PlacementChange, Retirement, Route,
     StoreError,
 };
 use s3gateway_config::{BackendId, ResidencyPolicy};
+use s3gateway_s3::{LogicalBucket, PhysicalBucket, Versioning};
 
 fn change<'a>(seen: &'a Route, placement: &[&BackendId], drained: &[&BackendId]) -> PlacementChange<'a> {
     PlacementChange {
@@ -172,4 +173,40 @@ pub(super) async fn reviews_come_due_and_end(f: Fixture) {
     m.retire_backend(&near).await.unwrap();
     m.delete_backend(&near).await.unwrap();
     assert_eq!(m.retirements().await.unwrap(), []);
+}
+
+pub(super) async fn an_adopted_bucket_is_given_back_as_it_was(f: Fixture) {
+    let (m, tenant) = (&f.metadata, f.tenant("acme").await);
+    let (home, near) = (f.backend("fi-hel").await, f.backend("de-fra").await);
+    let adoption = Adoption {
+        tenant: tenant.id.clone(),
+        name: LogicalBucket::parse("old").unwrap(),
+        backend: home.clone(),
+        physical: PhysicalBucket::parse("legacy").unwrap(),
+        stays: true,
+        versioning: Versioning::Enabled,
+    };
+    let route = m.adopt_bucket(&adoption).await.unwrap();
+    assert_eq!((&route.home, &route.placement, route.replica_count), (&home, &vec![home.clone()], 1));
+    assert_eq!((route.physical_on(&home).unwrap().for_upstream(), route.versioning), ("legacy", Versioning::Enabled));
+    assert!(route.unwalked && m.route(&tenant.id, &adoption.name).await.unwrap().is_some(), "served at once");
+    assert_eq!(m.walks_of(&route.bucket, 10).await.unwrap().len(), 1);
+    assert!(matches!(m.adopt_bucket(&adoption).await, Err(StoreError::Conflict(_))), "the name");
+    let other = Adoption { name: LogicalBucket::parse("other").unwrap(), ..adoption.clone() };
+    assert!(matches!(m.adopt_bucket(&other).await, Err(StoreError::Conflict(_))), "the physical bucket");
+    assert_eq!(m.note_walked(10).await.unwrap(), 0, "nothing was walked over");
+
+    assert!(m.is_adopted(&route.bucket, &home).await.unwrap());
+    m.change_placement(&change(&route, &[&home, &near], &[])).await.unwrap();
+    assert!(!m.is_adopted(&route.bucket, &near).await.unwrap());
+    m.begin_delete_bucket(&route.bucket).await.unwrap();
+    m.finish_delete_bucket(&route.bucket).await.unwrap();
+    let left = m.retiring_buckets(10).await.unwrap();
+    assert_eq!(
+        left[0].physical.iter().map(|(id, _)| id).collect::<Vec<_>>(),
+        [&near],
+        "the adopted one is nobody's now"
+    );
+    let again = m.adopt_bucket(&Adoption { stays: false, ..adoption }).await.unwrap();
+    assert!(!m.is_adopted(&again.bucket, &home).await.unwrap());
 }
