@@ -153,6 +153,7 @@ impl Drainer {
         }
         if look.seen == 0 && look.counts {
             if self.is_settled(drain, look.since).await? {
+                self.metadata.end_look(drain, &look).await?;
                 return Ok(self.metadata.prove_drain(drain).await?);
             }
             // It stays open, from the beginning of the list, until what was dirty when it began has been converged.
