@@ -160,13 +160,12 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_looked_up_while_it_changes_is_not_held() {
-        for forget in [
-            |cache: &Cache<u32, u32>| drop(cache.forget(&1, Instant::now())),
-            |cache| {
-                cache.forget_where(Instant::now(), |key| *key == 1);
-            },
+        let ways: [fn(&Cache<u32, u32>); 3] = [
+            |cache| _ = cache.forget(&1, Instant::now()),
+            |cache| cache.forget_where(Instant::now(), |key| *key == 1),
             Cache::clear,
-        ] {
+        ];
+        for forget in ways {
             let (cache, go) = (Arc::new(Cache::<u32, u32>::new(10)), Arc::new(Notify::new()));
             let waiting = tokio::spawn({
                 let (cache, go) = (cache.clone(), go.clone());

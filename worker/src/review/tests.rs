@@ -2,7 +2,7 @@
 use super::*;
 use s3gateway_config::PlaceRule;
 use s3gateway_s3::{LogicalBucket, PhysicalBucket, Versioning};
-use s3gateway_store::{DrainLook, DrainState, MappingState, TenantId};
+use s3gateway_store::{DrainLook, DrainState, MappingState, TenantId, Writes};
 
 fn id(id: &str) -> BackendId {
     BackendId::parse(id).unwrap()
@@ -48,6 +48,8 @@ fn route(placement: &str, draining: &str, replica_count: u32, denied: &str) -> R
         location: String::new(),
         unwalked: false,
         versioning: Versioning::Never,
+        writes: Writes::Taken,
+        has_stranded: false,
         created_at: 0,
     }
 }
