@@ -210,3 +210,18 @@ def test_a_changed_replica_count_brings_copies_in_and_out(gateway, s3, bucket):
         assert reach(gateway, newest["id"], "done")["marked"] == 8
         until(lambda: gateway.idle(bucket), "no key is dirty", 60)
         assert [held(gateway, REPLICA, physical, key) for key in keys] == bodies
+
+
+def test_first_versions_are_marked_though_all_processes_die(gateway, s3, bucket):
+    keys = fill(gateway, s3, bucket, 12)
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    gateway.kill_proxies()
+    gateway.kill_workers()
+    gateway.start_proxies()
+    if gateway.name == "production":
+        gateway.start_workers()
+    (walk, *_) = gateway.call("GET", f"/v1/walks?tenant=acme&bucket={bucket}")["walks"]
+    assert walk["kind"] == "backfill" and reach(gateway, walk["id"], "done", 200)["marked"] == 12
+    until(lambda: gateway.idle(bucket), "no key is dirty", 60)
+    for key in keys:
+        assert gateway.copies("acme", bucket, key)["versions"] == [{"backend": REPLICA, "held": 1}], key
