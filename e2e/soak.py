@@ -25,7 +25,7 @@ from servers import Postgres, Redis, Rgw
 
 COUNT = 3
 LIBFAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
-DISK = 1536
+DISK = 3072
 """MiB that the embedded server has, where a file system of its own is permitted."""
 WEIGHTS = {"kill": 4, "stop": 2}
 """How often a kind comes, against 1 of the others."""
@@ -46,8 +46,9 @@ class Fault:
 
 
 def make_schedule(seed: int, seconds: float, kinds: dict[str, list[str]]) -> list[Fault]:
-    """The same faults for the same seed; at most two at a time, never two at one part, and all of them over when the load ends."""
+    """The same faults for the same seed; two at a time, or three where one lasts long, never two at one part, and all over when the load ends."""
     source, faults, at = random.Random(seed), [], 3.0
+    most = 3 if "freeze" in kinds else 2
     busy: dict[str, float] = {}
     while at < seconds - 2:
         names = sorted(kinds)
@@ -55,7 +56,7 @@ def make_schedule(seed: int, seconds: float, kinds: dict[str, list[str]]) -> lis
         target = source.choice(kinds[kind])
         lasts = min(source.uniform(*LASTS.get(kind, (0.5, 8.0))), seconds - at - 1)
         busy = {part: end for part, end in busy.items() if end > at}
-        if len(busy) < 2 and part_of(target) not in busy:
+        if len(busy) < most and part_of(target) not in busy:
             skew = source.choice([-1, 1]) * source.randint(2, 240) if kind == "skew" else 0
             faults.append(Fault(round(at, 2), kind, target, round(lasts, 2), skew))
             busy[part_of(target)] = at + lasts + 1
@@ -248,6 +249,11 @@ class Deployment(Gateway):
                         os.posix_fallocate(file.fileno(), size, step)
                         size += step
 
+    def free_mib(self) -> int:
+        """What the embedded server's disk has left: objects whose disk is really full prove nothing."""
+        disk = os.statvfs(self.disk)
+        return disk.f_bavail * disk.f_frsize >> 20
+
     def forget_last_second(self):
         """What a power cut takes of an append-only file that is synced once a second."""
         file = max((self.redis.folder.path / "appendonlydir").glob("*.incr.aof"))
@@ -280,7 +286,7 @@ def carry_out(deployment: Deployment, faults: list[Fault], log: Path, seconds: f
             time.sleep(min(left, 0.2))
         if what == "begin":
             with open(log, "a") as out:
-                out.write(json.dumps(asdict(fault) | {"time": round(time.time(), 3)}) + "\n")
+                out.write(json.dumps(asdict(fault) | {"time": round(time.time(), 3), "free_mib": deployment.free_mib()}) + "\n")
             deployment.begin(fault)
         elif what == "end":
             deployment.end(fault)

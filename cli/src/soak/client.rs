@@ -1,6 +1,6 @@
-//! One client of the load: it owns its keys and does one thing after the other, so that it always knows what each may hold.
-//! Invariant: a key at which a write was left without an answer gets that write again, and then no other: the first could
-//! still land at any time, and would be taken for a fault.
+//! One client of the load: it owns its keys and does one thing after the other, so that it knows what each may hold.
+//! Invariant: a key at which a write was left without an answer gets that write again, and then no other: the first
+//! could still land at any time, and would be taken for a fault.
 use super::{
     content::Content,
     history::{Effect, History, Outcome, Seen, State, Verdict},

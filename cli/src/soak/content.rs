@@ -1,4 +1,5 @@
-//! What objects hold: bytes that follow from a seed, a key and a version, so that any bytes read can be told from all others.
+//! What objects hold: bytes that follow from a seed, a key and a version, so that any that are read can be told from
+//! all others.
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};

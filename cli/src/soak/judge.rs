@@ -1,5 +1,5 @@
-//! The judgement at the end: every key of the ledger is read at its home, at every replica and through the gateway, past all caches,
-//! and every backend that must hold none is searched.
+//! The judgement at the end: every key of the ledger is read at its home, at every replica and through the gateway, and
+//! every backend that must hold none is searched.
 use super::{
     client::{describe, seen},
     deployment::{Deployment, Mapping},
@@ -35,12 +35,9 @@ enum Held {
 
 /// Who judges.
 pub struct Judge<'a> {
-    /// The endpoints of the gateway.
-    pub gateways: &'a [S3],
-    /// What was begun and answered.
-    pub ledger: &'a Replayed,
-    /// Where findings go.
-    pub tally: &'a Tally,
+    gateway: &'a S3,
+    ledger: &'a Replayed,
+    tally: &'a Tally,
     sites: Vec<Site>,
     needed: usize,
 }
@@ -52,7 +49,7 @@ impl<'a> Judge<'a> {
     /// Where the admin API does not say so, or speaks of a backend that is not in the file.
     pub async fn new(
         deployment: &Deployment,
-        gateways: &'a [S3],
+        gateway: &'a S3,
         ledger: &'a Replayed,
         tally: &'a Tally,
     ) -> Result<Self, Failure> {
@@ -74,7 +71,7 @@ impl<'a> Judge<'a> {
         });
         let sites: Vec<_> = sites.collect();
         let places = sites.iter().filter(|site| site.held != Held::Nothing).count();
-        Ok(Self { gateways, ledger, tally, sites, needed: replica_count.min(places) })
+        Ok(Self { gateway, ledger, tally, sites, needed: replica_count.min(places) })
     }
 
     /// Judges everything.
@@ -158,10 +155,8 @@ impl<'a> Judge<'a> {
         if matches!(at_home, Read::Bytes { .. }) && held < self.needed {
             self.tally.find(Finding::MissingCopy, key, format!("{held} equal copies of {}", self.needed));
         }
-        for gateway in self.gateways.iter().take(1) {
-            let through = read("the gateway", gateway, &self.ledger.run.bucket, key).await?;
-            self.judge_read(&through, history, key, "through the gateway");
-        }
+        let through = read("the gateway", self.gateway, &self.ledger.run.bucket, key).await?;
+        self.judge_read(&through, history, key, "through the gateway");
         Ok(())
     }
 

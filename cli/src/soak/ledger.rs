@@ -1,4 +1,5 @@
-//! The record of everything that was begun and answered: lines of JSON in a file that only grows, each synced to disk before it counts.
+//! The record of everything that was begun and answered: lines of JSON in a file that only grows, each synced to disk
+//! before it counts.
 //! So what was acknowledged is known even where this process or its machine dies, and can be judged again later.
 use super::history::{Effect, History, Outcome};
 use crate::failure::{During, Failure};

@@ -1,5 +1,5 @@
-//! `s3gateway soak`: a mixed load on any deployment, whatever is done to that meanwhile, with a ledger of its own; at the end the
-//! backends are read past the gateway, and everything that was acknowledged must be there, and nothing else.
+//! `s3gateway soak`: a mixed load on any deployment, whatever is done to that meanwhile, with a ledger of its own; at
+//! the end the backends are read past the gateway: everything that was acknowledged must be there, and nothing else.
 mod client;
 mod content;
 mod deployment;
@@ -30,6 +30,7 @@ use report::Report;
 use s3::{Answer, sort};
 use s3gateway_config::settings::LogFormat;
 use std::{
+    collections::VecDeque,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -65,10 +66,11 @@ pub fn run(options: &SoakOptions) -> Result<(), Failure> {
 async fn soak(options: &SoakOptions, target: Target) -> Result<Report, Failure> {
     let tally = Arc::new(Tally::new());
     let connect = |endpoint: &String| s3::connect(endpoint, "us-east-1", &target.access_key, &target.secret_key);
-    let gateways: Vec<_> = target.endpoints.iter().map(connect).collect();
+    let mut gateways: VecDeque<_> = target.endpoints.iter().map(connect).collect();
+    let gateway = gateways.pop_front().ok_or_else(|| Failure::of_input("--endpoint: give at least one"))?;
     let began = Instant::now();
     if !options.judge {
-        load(options, &gateways, &tally).await?;
+        load(options, &gateway, gateways, &tally).await?;
     }
     let load = began.elapsed();
     let ledger = ledger::replay(&options.ledger)?;
@@ -79,23 +81,22 @@ async fn soak(options: &SoakOptions, target: Target) -> Result<Report, Failure> 
         tally.find(Finding::NotConverged, &ledger.run.bucket, left.clone());
     }
     eprintln!("reading {} keys at every backend", ledger.keys.len());
-    Judge::new(&deployment, &gateways, &ledger, &tally).await?.run().await?;
+    Judge::new(&deployment, &gateway, &ledger, &tally).await?.run().await?;
     Ok(Report::new(&ledger, tally.counts(), options.faults()?, load, converged.ok()))
 }
 
 /// The load, until its time is over or a signal comes.
-async fn load(options: &SoakOptions, gateways: &[S3], tally: &Arc<Tally>) -> Result<(), Failure> {
+async fn load(options: &SoakOptions, endpoint: &S3, others: VecDeque<S3>, tally: &Arc<Tally>) -> Result<(), Failure> {
     let seed = options.seed.unwrap_or_else(rand::random);
     let run = Run { seed, bucket: options.bucket.clone(), prefix: format!("soak-{seed:016x}/") };
     eprintln!("seed {seed}, ledger {}", options.ledger.display());
-    let [first, others @ ..] = gateways else { return Err(Failure::of_input("--endpoint: give at least one")) };
-    ensure_bucket(first, &options.bucket, options.location.as_deref()).await?;
+    ensure_bucket(endpoint, &options.bucket, options.location.as_deref()).await?;
     let stop = CancellationToken::new();
     let signals = tokio::spawn(Signals::listen()?.cancel(stop.clone()));
     let (ledger, written) = Ledger::create(&options.ledger, &run)?;
     let shared = Arc::new(Load {
-        endpoint: first.clone(),
-        others: others.to_vec().into(),
+        endpoint: endpoint.clone(),
+        others,
         bucket: options.bucket.clone(),
         prefix: run.prefix,
         seed,

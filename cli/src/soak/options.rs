@@ -24,7 +24,8 @@ pub struct SoakOptions {
     #[arg(long, value_name = "KEY", env = "AWS_ACCESS_KEY_ID", required_unless_present = "dev")]
     access_key: Option<String>,
     /// Its secret key; better given in the environment, which other users cannot see
-    #[arg(long, value_name = "SECRET", env = "AWS_SECRET_ACCESS_KEY", hide_env_values = true, value_parser = secret, required_unless_present = "dev")]
+    #[arg(long, value_name = "SECRET", env = "AWS_SECRET_ACCESS_KEY", hide_env_values = true)]
+    #[arg(value_parser = secret, required_unless_present = "dev")]
     secret_key: Option<Secret<String>>,
     /// The tenant that the access key is of
     #[arg(long, value_name = "NAME", default_value = "acme")]
@@ -33,12 +34,14 @@ pub struct SoakOptions {
     #[arg(long, value_name = "URL", env = "S3GATEWAY_ADMIN_ENDPOINT", required_unless_present = "dev")]
     admin_endpoint: Option<String>,
     /// Its bearer token; better given in the environment, which other users cannot see
-    #[arg(long, value_name = "TOKEN", env = "S3GATEWAY_ADMIN_TOKEN", hide_env_values = true, value_parser = secret, required_unless_present = "dev")]
+    #[arg(long, value_name = "TOKEN", env = "S3GATEWAY_ADMIN_TOKEN", hide_env_values = true)]
+    #[arg(value_parser = secret, required_unless_present = "dev")]
     admin_token: Option<Secret<String>>,
     /// PEM file of the CAs that an https admin endpoint is believed by, instead of the system's
     #[arg(long, value_name = "FILE", env = "S3GATEWAY_ADMIN_CA_FILE")]
     admin_ca_file: Option<PathBuf>,
-    /// JSON file with all backends, as they are read past the gateway: {"backends": [{"id", "endpoint", "access_key", "secret_key"}]}
+    /// JSON file with all backends as they are reached past the gateway: {"backends": [{"id", "endpoint", "access_key",
+    /// "secret_key"}]}
     #[arg(long, value_name = "FILE", required_unless_present = "dev")]
     backends: Option<PathBuf>,
     /// The ready file of `s3gateway dev`, which says all of the above

@@ -1,4 +1,4 @@
-//! The S3 clients of a run, as stock as they come: one attempt each, so that every request stands in the ledger by itself.
+//! The S3 clients of a run, as stock as they come; one attempt each, so that every request is in the ledger by itself.
 use super::tally::Answered;
 use aws_sdk_s3::{
     Client, Config,
