@@ -90,7 +90,8 @@ async fn what_only_the_drained_replica_has_keeps_it() {
     let bucket = world.bucket_on(&world.near);
     let stray = world.near.client().put_object().bucket(&bucket).key("stray").body(ByteStream::from_static(b"x"));
     stray.send().await.unwrap();
-    place(&mut world, vec![world.home.id.clone()], 1).await;
+    let home = world.home.id.clone();
+    place(&mut world, vec![home], 1).await;
     let strays = async || report(&world, &world.near).await.found.map(|found| (found.seen, found.strays, found.stray));
     until("only the stray is left", async || strays().await == Some((1, 1, "stray".to_owned()))).await;
     assert_eq!(report(&world, &world.near).await.state, DrainState::Draining);
