@@ -80,7 +80,7 @@ impl Converger {
                 residency::decide(&route.tenant_policy, &route.bucket_policy, &r.backend.place).is_ok()
             })
         };
-        let mut wanted = plan::decide_wanted(&route.placement, &route.home, decide_count(route, home), &is_allowed);
+        let mut wanted = plan::decide_wanted(&route.placement, &route.home, decide_count(route, home), is_allowed);
         wanted.extend(route.draining.iter().map(|id| (id.clone(), plan::decide_drained(is_allowed(id)))));
         let observe = |(id, wanted): (BackendId, Wanted)| {
             let remote = place_of(&id).cloned();

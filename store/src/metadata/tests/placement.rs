@@ -59,7 +59,11 @@ pub(super) async fn a_replica_leaves_through_a_drain(f: Fixture) {
 
     let drain = m.drains_of(&route.bucket).await.unwrap().remove(0);
     m.drop_physical(&route.bucket, &near).await.unwrap();
-    assert_eq!(reread(&f, &route).await.draining, [near.clone()], "nothing is dropped before it was proven");
+    assert_eq!(
+        reread(&f, &route).await.draining,
+        std::slice::from_ref(&near),
+        "nothing is dropped before it was proven"
+    );
     assert!(m.prove_drain(&drain).await.unwrap());
     assert!(!m.prove_drain(&drain).await.unwrap());
     let now = reread(&f, &route).await;
@@ -74,7 +78,7 @@ pub(super) async fn a_replica_leaves_through_a_drain(f: Fixture) {
     let report = m.drains(Some(&route.bucket), Some(&near), 10).await.unwrap().remove(0);
     assert_eq!(report.state, DrainState::Gone);
     assert!(report.proven_at.is_some() && report.ended_at.is_some());
-    m.change_placement(&again).await.unwrap_err();
+    m.change_placement(&again).await.unwrap();
     m.change_placement(&change(&reread(&f, &route).await, &[&home, &near, &far], &[])).await.unwrap();
     assert_eq!(reread(&f, &route).await.placement, [home, near, far], "and back, in another order");
 }
