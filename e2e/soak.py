@@ -85,6 +85,8 @@ class Deployment(Gateway):
         mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK}m", "tmpfs", self.disk], capture_output=True)
         self.own_disk = mounted.returncode == 0
         self.parts: dict[str, Process] = {}
+        self.down: set[str] = set()
+        """Parts that a fault keeps from running."""
         self.links: Process | None = None
 
     def start(self) -> "Deployment":
@@ -199,6 +201,7 @@ class Deployment(Gateway):
         name = part_of(fault.target)
         match fault.kind:
             case "kill":
+                self.down.add(name)
                 self.parts[name].stop(signal.SIGKILL)
             case "stop" | "freeze":
                 os.kill(self.parts[name].pid, signal.SIGSTOP)
@@ -221,6 +224,7 @@ class Deployment(Gateway):
         match fault.kind:
             case "kill" | "forget":
                 self.parts[name].start()
+                self.down.discard(name)
             case "stop" | "freeze":
                 os.kill(self.parts[name].pid, signal.SIGCONT)
             case "cut" | "slow" | "stall":
@@ -229,6 +233,14 @@ class Deployment(Gateway):
                 self.filler.unlink(missing_ok=True)
             case "skew":
                 self.restart(name, self.env)
+
+    def supervise(self):
+        """Starts again what has ended by itself, as a supervisor does: a process that cannot reach its metadata at its start says so and ends."""
+        for name, process in self.parts.items():
+            if name.startswith(("proxy", "worker")) and name not in self.down and not process.alive():
+                status = process.stop()
+                assert status == 1 and "metadata.url" in process.tail(400), f"{name} ended with {status}:\n{process.tail()}"
+                process.start()
 
     def restart(self, name: str, env: dict[str, str]):
         self.parts[name].stop(signal.SIGKILL)
@@ -283,7 +295,8 @@ def carry_out(deployment: Deployment, faults: list[Fault], log: Path, seconds: f
     for at, what, fault in [*events, (seconds, "over", None)]:
         while (left := began + at - time.monotonic()) > 0:
             must_run()
-            time.sleep(min(left, 0.2))
+            deployment.supervise()
+            time.sleep(min(left, 0.5))
         if what == "begin":
             with open(log, "a") as out:
                 out.write(json.dumps(asdict(fault) | {"time": round(time.time(), 3), "free_mib": deployment.free_mib()}) + "\n")
@@ -306,7 +319,7 @@ def soak(folder: Path, seconds: float, seed: int, forget: bool = False, clients:
         faults = make_schedule(seed, seconds, deployment.kinds(forget, freeze=seconds >= 300))
         carry_out(deployment, faults, log, seconds, lambda: [process.must_live() for process in runs.values()])
         # What ran out of attempts while a backend was away is driven again by the operator.
-        until(lambda: deployment.call("POST", "/v1/jobs/redrive", {"all": True}) is not None, "the dead letters are driven again", 60)
+        until(lambda: deployment.supervise() or deployment.call("POST", "/v1/jobs/redrive", {"all": True}) is not None, "the dead letters are driven again", 60)
         until(lambda: not any(process.alive() for process in runs.values()), "the soak has judged", 600, every=0.5)
         for name, process in deployment.parts.items():
             assert process.alive(), f"{name} ended by itself:\n{process.tail()}"

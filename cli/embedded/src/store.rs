@@ -4,7 +4,7 @@
 use crate::{content::Contents, error::Internal, tags::Tags};
 use s3s::{S3Result, s3_error};
 use sqlx::{
-    Row, Sqlite, SqliteConnection, SqlitePool, Transaction,
+    Connection, Row, Sqlite, SqliteConnection, SqlitePool, Transaction,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous},
 };
 use std::{
@@ -82,7 +82,11 @@ impl Store {
             // What was acknowledged survives a power cut, not only a kill.
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(PATIENCE);
-        let pool = |size| SqlitePoolOptions::new().max_connections(size).acquire_timeout(PATIENCE);
+        let pool = |size| {
+            let pool = SqlitePoolOptions::new().max_connections(size).acquire_timeout(PATIENCE);
+            // A full disk ends a transaction without its driver's knowledge, and the driver would begin no other there.
+            pool.before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
+        };
         let writer = pool(1).connect_with(options.clone()).await?;
         let mut tx = writer.begin_with("BEGIN IMMEDIATE").await?;
         let found: i64 = sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut *tx).await?;
@@ -182,4 +186,25 @@ pub(crate) fn now() -> i64 {
 /// Milliseconds since 1970 as a point in time.
 pub(crate) fn time(millis: i64) -> SystemTime {
     UNIX_EPOCH + Duration::from_millis(u64::try_from(millis).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn after_a_full_disk_changes_go_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).await.unwrap();
+        for _ in 0..2 {
+            let mut write = store.write().await.unwrap();
+            // No page more than there are: SQLite answers as on a full disk, and rolls back by itself.
+            sqlx::query("PRAGMA max_page_count = 1").execute(&mut *write.tx).await.unwrap();
+            let large = "INSERT INTO bucket (name, location, created, tags) VALUES ('b', zeroblob(1000000), 0, '[]')";
+            let refused = sqlx::query(large).execute(&mut *write.tx).await.unwrap_err();
+            assert!(refused.to_string().contains("full"), "{refused}");
+            drop(write);
+            store.write().await.unwrap().commit().await.unwrap();
+        }
+    }
 }

@@ -167,7 +167,9 @@ impl Client {
             if outcome == Outcome::Acknowledged {
                 self.load.tally.acknowledged();
             }
-            if outcome != Outcome::Unknown {
+            // Parts that could not be sent say nothing of an earlier try that was completed.
+            let is_over = outcome == Outcome::Acknowledged || write.how != How::Multipart || tried == 0;
+            if outcome != Outcome::Unknown && is_over {
                 if tried > 0 {
                     self.give_up(slot);
                 }

@@ -32,11 +32,13 @@ pub enum Finding {
     LeftCopy,
     /// The queue did not come to rest in time.
     NotConverged,
+    /// A write that was never answered has happened, but for its tags. Known to be possible; not held against the deployment.
+    HalfDone,
 }
 
 impl Finding {
     /// All of them, as they are printed.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Lost,
         Self::Resurrected,
         Self::Wrong,
@@ -46,7 +48,13 @@ impl Finding {
         Self::MissingCopy,
         Self::LeftCopy,
         Self::NotConverged,
+        Self::HalfDone,
     ];
+
+    /// Whether there must be none.
+    pub fn is_fault(self) -> bool {
+        self != Self::HalfDone
+    }
 }
 
 impl fmt::Display for Finding {
@@ -61,6 +69,7 @@ impl fmt::Display for Finding {
             Self::MissingCopy => "missing copies",
             Self::LeftCopy => "copies of deleted objects",
             Self::NotConverged => "not converged in time",
+            Self::HalfDone => "unanswered writes without tags",
         })
     }
 }

@@ -121,6 +121,13 @@ async fn multipart(s3: &Client, bucket: &str, key: &str, content: &Content, tag:
         }
     }
     let whole = CompletedMultipartUpload::builder().set_parts(Some(parts)).build();
-    let complete = s3.complete_multipart_upload().bucket(bucket).key(key).upload_id(upload);
-    settle(sort(complete.multipart_upload(whole).send().await))
+    let complete = s3.complete_multipart_upload().bucket(bucket).key(key).upload_id(upload).multipart_upload(whole);
+    // As stock clients do; one that is not answered may have been done.
+    match settle(sort(complete.clone().send().await)) {
+        (Outcome::Unknown, _) => match settle(sort(complete.send().await)) {
+            (Outcome::Refused, why) => (Outcome::Unknown, why),
+            again => again,
+        },
+        answered => answered,
+    }
 }

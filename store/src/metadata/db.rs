@@ -118,6 +118,10 @@ impl Db {
         if in_memory {
             // Such a database lives and dies with its only connection.
             pool = pool.min_connections(1).idle_timeout(None).max_lifetime(None);
+        } else {
+            // A full disk ends SQLite's transaction without its driver's knowledge, and the driver would begin no other.
+            let is_usable = |connection: &AnyConnection| !connection.is_in_transaction();
+            pool = pool.before_acquire(move |connection, _| Box::pin(async move { Ok(is_usable(connection)) }));
         }
         let pool = pool.connect_lazy_with(options.clone());
         let writer = (kind == Kind::Sqlite).then(|| Arc::new(Semaphore::new(1)));
@@ -197,7 +201,7 @@ impl Writing {
                 Err(error) => StoreError::from(error),
             },
             Err(error) => {
-                // A failed rollback adds nothing: the connection is dropped and the database rolls back by itself.
+                // A failed rollback adds nothing: the database rolls back by itself, and the connection is used no more.
                 let _ = self.transaction.rollback().await;
                 error
             }

@@ -4,6 +4,7 @@ mod buckets;
 mod checksums;
 mod concurrency;
 mod control;
+mod full_disk;
 mod objects;
 mod placement;
 mod promotions;
