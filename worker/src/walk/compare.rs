@@ -145,7 +145,7 @@ fn judge_copy(home: &Held, held: &Held, id: &BackendId, recorded: &Recorded) -> 
         return Some((FindingKind::Different, "its size is not the home's"));
     }
     let verified = copy.verified_how != PENDING && is_listed(etag, &copy.home_etag) && is_listed(copy_etag, &copy.etag);
-    let is_same = !etag.is_empty() && (etag == copy_etag || verified);
+    let is_same = (!etag.is_empty() && etag == copy_etag) || verified;
     (!is_same).then_some((FindingKind::Different, "its ETag is not the one that was verified"))
 }
 
