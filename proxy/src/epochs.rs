@@ -17,14 +17,16 @@ impl Gateway {
         if now.epoch == routed.route.epoch && now.writes == Writes::Taken { Ok(()) } else { Err(Refusal::HomeChanges) }
     }
 
-    /// Passes a write that is to be acknowledged: what it wrote to is still home. Where writes have been stopped meanwhile,
-    /// only while its mark, asked for at `since`, cannot have run out: that keeps the home from moving without it.
+    /// Passes a write that is to be acknowledged: what it wrote to is still home. Where writes have been stopped meanwhile, or
+    /// stranded keys are brought home, only while its mark, asked for at `since`, cannot have run out: that keeps the home
+    /// from moving, and a former home's write from taking its place.
     ///
     /// # Errors
     /// `HomeChanges`, `ViewExpired`.
     pub(crate) async fn require_same_home(&self, routed: &Routed, since: Instant) -> Result<(), Refusal> {
         let now = self.route_now(routed).await?;
-        let is_held = now.writes == Writes::Taken || since.elapsed() < self.lease();
+        let is_quiet = now.writes == Writes::Taken && !routed.route.has_stranded;
+        let is_held = is_quiet || since.elapsed() < self.lease();
         if now.epoch == routed.route.epoch && is_held { Ok(()) } else { Err(Refusal::HomeChanges) }
     }
 

@@ -137,56 +137,59 @@ impl Metadata {
     ///
     /// # Errors
     /// `Invalid` where the bucket has changed since the promotion began.
-    pub async fn fence_bucket(&self, id: &str) -> Result<Promotion, StoreError> {
+    pub async fn fence_bucket(&self, seen: &Promotion) -> Result<Promotion, StoreError> {
         let step = Step { from: PromotionState::Preparing, to: PromotionState::Fencing, detail: "" };
-        self.step_promotion(id, step, |promotion| if promotion.forced { Writes::Fenced } else { Writes::Stopped }).await
+        self.step_promotion(seen, step, |promotion| if promotion.forced { Writes::Fenced } else { Writes::Stopped })
+            .await
     }
 
     /// Lets the bucket take writes again where it was, to try once more later.
     ///
     /// # Errors
     /// `Invalid` where the home has moved.
-    pub async fn lift_fence(&self, id: &str, detail: &str) -> Result<Promotion, StoreError> {
+    pub async fn lift_fence(&self, seen: &Promotion, detail: &str) -> Result<Promotion, StoreError> {
         let step = Step { from: PromotionState::Fencing, to: PromotionState::Preparing, detail };
-        self.step_promotion(id, step, |_| Writes::Taken).await
+        self.step_promotion(seen, step, |_| Writes::Taken).await
     }
 
     /// Ends a promotion without a new home, and lets the bucket take writes where it was.
     ///
     /// # Errors
     /// `Invalid` where the home has moved.
-    pub async fn fail_promotion(&self, promotion: &Promotion, detail: &str) -> Result<Promotion, StoreError> {
-        let step = Step { from: promotion.state, to: PromotionState::Failed, detail };
-        self.step_promotion(&promotion.id, step, |_| Writes::Taken).await
+    pub async fn fail_promotion(&self, seen: &Promotion, detail: &str) -> Result<Promotion, StoreError> {
+        let step = Step { from: seen.state, to: PromotionState::Failed, detail };
+        self.step_promotion(seen, step, |_| Writes::Taken).await
     }
 
     /// Makes the target the home and raises the epoch. No client's write is taken before [`Self::finish_promotion`].
     ///
     /// # Errors
     /// `Invalid` where the bucket has changed since it was fenced.
-    pub async fn move_home(&self, id: &str) -> Result<Promotion, StoreError> {
+    pub async fn move_home(&self, seen: &Promotion) -> Result<Promotion, StoreError> {
         let step = Step { from: PromotionState::Fencing, to: PromotionState::Moved, detail: "" };
-        self.step_promotion(id, step, |_| Writes::Stopped).await
+        self.step_promotion(seen, step, |_| Writes::Stopped).await
     }
 
     /// Lets the new home take writes: every proxy knows it, or takes none.
     ///
     /// # Errors
     /// `Invalid` where it has not moved.
-    pub async fn finish_promotion(&self, id: &str, detail: &str) -> Result<Promotion, StoreError> {
+    pub async fn finish_promotion(&self, seen: &Promotion, detail: &str) -> Result<Promotion, StoreError> {
         let step = Step { from: PromotionState::Moved, to: PromotionState::Done, detail };
-        self.step_promotion(id, step, |_| Writes::Taken).await
+        self.step_promotion(seen, step, |_| Writes::Taken).await
     }
 
-    /// The one way from state to state; the bucket follows in the same transaction, and proxies are told.
+    /// The one way from state to state; the bucket follows in the same transaction, and proxies are told. A worker that
+    /// stood still meanwhile does not take a step of another fence than the one it has looked behind.
     async fn step_promotion(
         &self,
-        id: &str,
+        seen: &Promotion,
         step: Step<'_>,
         writes: impl Fn(&Promotion) -> Writes,
     ) -> Result<Promotion, StoreError> {
         write!(&self.db, tx => {
             feed::lock(tx).await?;
+            let id = seen.id.as_str();
             let found = find(tx, id).await?;
             if found.state == step.to {
                 return Ok(found);
@@ -201,7 +204,7 @@ impl Metadata {
             };
             let is_as_seen = query.execute(&mut *tx).await?.rows_affected() == 1;
             // A bucket that was deleted or moved otherwise has nothing to be given back.
-            if found.state != step.from || (!is_as_seen && step.to != PromotionState::Failed) {
+            if found.state != step.from || found.fence != seen.fence || (!is_as_seen && step.to != PromotionState::Failed) {
                 return Err(StoreError::Invalid("the bucket has changed since the promotion began".to_owned()));
             }
             if moves {

@@ -25,7 +25,12 @@ impl Protocol {
         match proxy.write {
             // The proxies differ by name only, so the first to write may as well be the first.
             Write::Idle if at > 0 && state.proxies[at - 1].write == Write::Idle => {}
-            Write::Idle if proxy.is_fresh && proxy.view.writes == Writes::Taken => actions.push(Action::Mark { at }),
+            Write::Idle if proxy.is_fresh && proxy.view.writes == Writes::Taken => {
+                let is_alone = matches!(state.worker, Worker::Bringing { .. });
+                if !is_alone || !self.is_checked(Flaw::ComparesBesideWrites) {
+                    actions.push(Action::Mark { at });
+                }
+            }
             Write::Marked(epoch) => {
                 let is_current = proxy.view.epoch == epoch && may_write;
                 let is_fresh = proxy.is_fresh || !self.is_checked(Flaw::ReleaseIgnoresView);
@@ -36,7 +41,8 @@ impl Protocol {
             Write::Released(_) => actions.push(Action::Land { at }),
             Write::Landed(_) => actions.push(Action::Commit { at }),
             Write::Committed(epoch) => {
-                let stands = proxy.view.writes == Writes::Taken || state.leases[at] == Lease::Alive;
+                let is_quiet = proxy.view.writes == Writes::Taken && !state.met_stranded[at];
+                let stands = is_quiet || state.leases[at] == Lease::Alive;
                 if (proxy.is_fresh && proxy.view.epoch == epoch && stands) || !self.is_checked(Flaw::AnswersBlindly) {
                     actions.push(Action::Answer { at });
                 }
@@ -63,6 +69,7 @@ impl Protocol {
                     actions.push(Action::BeginCopy);
                 }
             }
+            Worker::Bringing { .. } => actions.push(Action::Bring),
             Worker::Copying { .. } => actions.push(Action::Copy),
             Worker::Copied { .. } => actions.push(Action::Clear),
             Worker::Idle | Worker::Claimed { .. } => {}
@@ -115,6 +122,7 @@ impl Protocol {
             Action::Mark { at } => {
                 state.mark();
                 state.leases[at] = Lease::Alive;
+                state.met_stranded[at] = state.stranded != Stranded::None;
                 state.proxies[at].write = Write::Marked(state.proxies[at].view.epoch);
                 state.follows_other = state.follows_other || (at == 1 && state.proxies[0].write == Write::Answered);
             }
@@ -162,6 +170,14 @@ impl Protocol {
                 state.is_marked_since = false;
             }
             Action::See => self.see(state),
+            Action::Bring => {
+                if let Worker::Bringing { epoch, old, new } = state.worker {
+                    state.places[NEW] = old;
+                    self.keep(state, new);
+                    state.stranded = Stranded::None;
+                    state.worker = Worker::Seen { epoch, value: old };
+                }
+            }
             Action::BeginCopy => {
                 if let Worker::Seen { epoch, value } = state.worker {
                     state.worker = Worker::Copying { epoch, value };
@@ -208,22 +224,29 @@ impl Protocol {
         }
     }
 
+    fn keep(&self, state: &mut State, value: u8) {
+        match self.is_checked(Flaw::KeepsNothing) {
+            true => state.kept |= 1 << value,
+            false => state.has_dropped |= value != 0,
+        }
+    }
+
     /// A worker looks at the home. A stranded key is compared first, for which both places must answer.
     fn see(&self, state: &mut State) {
         let Worker::Claimed { epoch } = state.worker else { return };
         if state.stranded != Stranded::None && self.is_checked(Flaw::ConvergesStranded) {
-            let all_know = state.control.writes == Writes::Taken || !self.is_checked(Flaw::ComparesEarly);
-            if state.is_away || !all_know {
+            let is_alone = !state.leases.contains(&Lease::Alive) || !self.is_checked(Flaw::ComparesBesideWrites);
+            if state.is_away || !is_alone {
                 return;
             }
             let (old, new) = (state.places[OLD], state.places[NEW]);
-            let new_is_newer = state.stranded == Stranded::Overwritten && self.is_checked(Flaw::OldHomeWins);
+            let is_overwritten = state.stranded == Stranded::Overwritten || state.is_dated_later(new);
+            let new_is_newer = is_overwritten && self.is_checked(Flaw::OldHomeWins);
             if !new_is_newer {
-                state.places[NEW] = old;
+                state.worker = Worker::Bringing { epoch, old, new };
+                return;
             }
-            if self.is_checked(Flaw::KeepsNothing) {
-                state.kept |= 1 << if new_is_newer { old } else { new };
-            }
+            self.keep(state, old);
             state.stranded = Stranded::None;
         }
         state.worker = Worker::Seen { epoch, value: state.places[state.control.home] };
@@ -265,6 +288,7 @@ impl Model for Protocol {
                 let settled = !state.is_dirty && !state.is_suspect && state.stranded == Stranded::None;
                 !settled || (0..2).all(|at| state.is_safe(at, state.places[state.control.home]))
             }),
+            Property::always(DROPPED, |_, state: &State| !state.has_dropped),
             Property::always(STRAYED, |_, state: &State| !state.has_strayed),
             Property::always(STALE, |_, state: &State| {
                 state.proxies.iter().filter(|proxy| proxy.is_fresh).all(|proxy| state.reads_right(proxy.view))
@@ -287,6 +311,7 @@ impl Model for Protocol {
 }
 
 const LOST: &str = "no acknowledged write is lost: it is at the home, overwritten, or stands aside";
+const DROPPED: &str = "nothing that loses against a stranded key is dropped";
 const STRAYED: &str = "no write leaves for a home that is none any more";
 const STALE: &str = "no read at what a view calls home misses an acknowledged write";
 const FAILOVER: &str = "no read of a clean key at a replica misses an acknowledged write";
@@ -334,7 +359,7 @@ fn a_forced_promotion_loses_nothing_though_the_queue_forgets() {
 
 #[test]
 fn every_missing_guard_of_a_promotion_is_caught() {
-    let any = &[LOST, STRAYED, STALE, FAILOVER];
+    let any = &[LOST, DROPPED, STRAYED, STALE, FAILOVER];
     for flaw in [
         Flaw::ReleaseIgnoresView,
         Flaw::ReleaseIgnoresStop,
@@ -351,7 +376,7 @@ fn every_missing_guard_of_a_promotion_is_caught() {
         Flaw::MovesWhileCopying,
         Flaw::StrandsNothing,
         Flaw::ConvergesStranded,
-        Flaw::ComparesEarly,
+        Flaw::ComparesBesideWrites,
         Flaw::OldHomeWins,
         Flaw::KeepsNothing,
     ] {

@@ -26,8 +26,8 @@ pub(super) enum Flaw {
     StrandsNothing,
     /// A stranded key is converged as any other.
     ConvergesStranded,
-    /// A stranded key is compared before every view knows that its old home is none any more.
-    ComparesEarly,
+    /// A stranded key is compared while a write of it is in flight at the new home.
+    ComparesBesideWrites,
     /// What the old home holds always wins.
     OldHomeWins,
     /// What has lost is not set aside.
@@ -95,10 +95,26 @@ pub(super) struct Proxy {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Worker {
     Idle,
-    Claimed { epoch: u8 },
-    Seen { epoch: u8, value: u8 },
-    Copying { epoch: u8, value: u8 },
-    Copied { epoch: u8 },
+    Claimed {
+        epoch: u8,
+    },
+    /// The former home's value is on its way to the home.
+    Bringing {
+        epoch: u8,
+        old: u8,
+        new: u8,
+    },
+    Seen {
+        epoch: u8,
+        value: u8,
+    },
+    Copying {
+        epoch: u8,
+        value: u8,
+    },
+    Copied {
+        epoch: u8,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -133,10 +149,14 @@ pub(super) struct State {
     /// The old home cannot be reached by workers; a proxy may still reach it.
     pub(super) is_away: bool,
     pub(super) stranded: Stranded,
+    /// A write was admitted while the key was stranded.
+    pub(super) met_stranded: [bool; 2],
     /// Values that stand aside, by bit.
     pub(super) kept: u8,
     /// The second write began after the first was answered.
     pub(super) follows_other: bool,
+    /// What lost a comparison stands nowhere.
+    pub(super) has_dropped: bool,
     /// The last bytes of a write left for a home that had been replaced.
     pub(super) has_strayed: bool,
 }
@@ -155,6 +175,7 @@ pub(super) enum Action {
     Back,
     Claim,
     See,
+    Bring,
     BeginCopy,
     Copy,
     Clear,
@@ -183,8 +204,10 @@ impl State {
             promotion: Promotion::None,
             is_away: false,
             stranded: Stranded::None,
+            met_stranded: [false; 2],
             kept: 0,
             follows_other: false,
+            has_dropped: false,
             has_strayed: false,
         }
     }
@@ -196,6 +219,12 @@ impl State {
 
     pub(super) fn can_reach(&self, place: usize) -> bool {
         place == NEW || !self.is_away
+    }
+
+    /// Whether the new home dates what it holds after the promotion.
+    pub(super) fn is_dated_later(&self, at_new: u8) -> bool {
+        let landed = |writer: usize| matches!(self.proxies[writer].write, Write::Landed(1) | Write::Committed(1));
+        (0..2).any(|writer| landed(writer) && value_of(writer) == at_new)
     }
 
     fn is_answered(&self, writer: usize) -> bool {

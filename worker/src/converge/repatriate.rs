@@ -1,6 +1,6 @@
 //! Brings home what stayed behind at a former home: compares a stranded key there with what the home holds now, has the newer
 //! one stand at the home, and sets the other aside, where an operator can download it.
-//! Invariant: what loses is set aside, verified, before anything takes its place.
+//! Invariant: what loses is set aside, verified, before anything takes its place; and no client writes the key meanwhile.
 use super::{ConvergeError, Converger, Scene, physical_on};
 use crate::backend::{Created, Remote};
 use crate::claim::Claim;
@@ -44,7 +44,29 @@ impl Converger {
         Ok(())
     }
 
+    /// Compares and acts while no client's write of the key is in flight, as this writes to the home itself.
     async fn settle_stranded(&self, route: &Route, row: &Stranded, claim: &Claim) -> Result<(), ConvergeError> {
+        // Asked first: while the former home is away, no client is to wait.
+        self.side(route, &row.home, &row.key).await?;
+        let (queue, key) = (&claim.queue, &claim.job.key);
+        let mark = queue.intent_alone(key, "", claim.lease).await?;
+        let lost = async {
+            loop {
+                tokio::time::sleep(claim.lease / 3).await;
+                if let Err(error) = queue.renew(key, &mark, claim.lease).await {
+                    return error;
+                }
+            }
+        };
+        tokio::select! {
+            settled = self.compare_and_settle(route, row, claim) => settled?,
+            error = lost => return Err(error.into()),
+        }
+        // After a failure it runs out by itself: what was sent may still land.
+        Ok(queue.release(key, &mark).await?)
+    }
+
+    async fn compare_and_settle(&self, route: &Route, row: &Stranded, claim: &Claim) -> Result<(), ConvergeError> {
         let former = self.side(route, &row.home, &row.key).await?;
         let home = self.side(route, &route.home, &row.key).await?;
         let verdict = decide(row, former.object.as_ref(), home.object.as_ref());

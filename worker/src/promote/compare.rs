@@ -54,6 +54,23 @@ pub(super) async fn compare(route: &Route, home: &Remote, other: &Remote) -> Res
     Ok(differing)
 }
 
+/// Whether the two hold one key alike.
+pub(super) async fn is_equal(
+    route: &Route,
+    home: &Remote,
+    other: &Remote,
+    key: &ObjectKey,
+) -> Result<bool, BackendError> {
+    let (mine, theirs) = (held(route, home, key).await?, held(route, other, key).await?);
+    Ok(mine == theirs)
+}
+
+/// ETag and size of a key on one backend.
+async fn held(route: &Route, remote: &Remote, key: &ObjectKey) -> Result<Option<(String, u64)>, BackendError> {
+    let physical = route.physical_on(&remote.backend.id).ok_or(BackendError::NoSuchBucket)?;
+    Ok(remote.head(physical, key).await?.map(|object| (object.etag, object.size)))
+}
+
 impl<'a> Listing<'a> {
     fn of(remote: &'a Remote, bucket: &'a PhysicalBucket) -> Self {
         Self { remote, bucket, page: VecDeque::new(), next: None, is_over: false }

@@ -142,14 +142,14 @@ impl Promoter {
                     let prepared = self.prepare(&promotion, is_compared).await;
                     is_compared = true;
                     match prepared {
-                        Ok(()) => self.metadata.fence_bucket(&promotion.id).await.map_err(Halt::from),
+                        Ok(()) => self.metadata.fence_bucket(&promotion).await.map_err(Halt::from),
                         // Nothing is stopped that would have to go on.
                         Err(Halt::TooLong(why)) => Err(Halt::Refused(why)),
                         Err(halt) => Err(halt),
                     }
                 }
                 PromotionState::Fencing => match self.settle_writes(&promotion).await {
-                    Ok(()) => self.metadata.move_home(&promotion.id).await.map_err(Halt::from),
+                    Ok(()) => self.metadata.move_home(&promotion).await.map_err(Halt::from),
                     Err(halt) => Err(halt),
                 },
                 PromotionState::Moved => {
@@ -158,7 +158,7 @@ impl Promoter {
                     }
                     let stopped = millis(SystemTime::now()).saturating_sub(promotion.fenced_at);
                     let detail = format!("writes were stopped for {stopped} ms");
-                    self.metadata.finish_promotion(&promotion.id, &detail).await.map_err(Halt::from)
+                    self.metadata.finish_promotion(&promotion, &detail).await.map_err(Halt::from)
                 }
                 PromotionState::Done | PromotionState::Failed => {
                     let (id, state, detail) = (&promotion.id, promotion.state.as_str(), &promotion.detail);
@@ -170,7 +170,7 @@ impl Promoter {
                 Ok(next) => next,
                 Err(Halt::TooLong(why)) if fences < FENCES => {
                     fences += 1;
-                    let lifted = self.metadata.lift_fence(&promotion.id, &why).await?;
+                    let lifted = self.metadata.lift_fence(&promotion, &why).await?;
                     tokio::time::sleep(BREATH).await;
                     lifted
                 }

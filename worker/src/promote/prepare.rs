@@ -1,5 +1,8 @@
 //! Before writes are stopped: whether the target may and can be home, and whether it holds all that the home holds.
-use super::{Halt, Promoter, STEP, compare::compare};
+use super::{
+    Halt, Promoter, STEP,
+    compare::{compare, is_equal},
+};
 use crate::backend::{Created, Remote};
 use s3gateway_filters::residency;
 use s3gateway_s3::ObjectKey;
@@ -67,7 +70,7 @@ impl Promoter {
         until: Instant,
     ) -> Result<(), Halt> {
         for comparison in 1..=COMPARISONS {
-            let differing = self.clean_ones(route, compare(route, source, target).await?).await?;
+            let differing = self.clean_ones(route, source, target, compare(route, source, target).await?).await?;
             let Some(example) = differing.first() else { return Ok(()) };
             if comparison == COMPARISONS {
                 let id = &target.backend.id;
@@ -93,11 +96,20 @@ impl Promoter {
         Ok(())
     }
 
-    /// Dirty keys differ rightly, and are looked at once they are clean.
-    async fn clean_ones(&self, route: &Route, keys: Vec<ObjectKey>) -> Result<Vec<ObjectKey>, Halt> {
+    /// Those that are clean and differ. Dirty keys differ rightly, and are looked at once they are clean; one that was
+    /// written and converged while it was listed is looked at again.
+    async fn clean_ones(
+        &self,
+        route: &Route,
+        source: &Remote,
+        target: &Remote,
+        keys: Vec<ObjectKey>,
+    ) -> Result<Vec<ObjectKey>, Halt> {
         let mut clean = Vec::new();
         for key in keys {
-            if self.queue.is_clean(&dirty(route, &key)).await? {
+            let dirty = dirty(route, &key);
+            let is_clean = self.queue.is_clean(&dirty).await?;
+            if is_clean && !is_equal(route, source, target, &key).await? && self.queue.is_clean(&dirty).await? {
                 clean.push(key);
             }
         }

@@ -22,29 +22,30 @@ pub(super) async fn a_promotion_goes_step_by_step(f: Fixture) {
     assert_eq!((begun.state, &begun.source, begun.epoch), (PromotionState::Preparing, &route.home, 1));
     let again = m.begin_promotion(&route.bucket, &near(&route), 1, true).await;
     assert!(matches!(again, Err(StoreError::Conflict(_))), "{again:?}");
-    assert!(matches!(m.move_home(&begun.id).await, Err(StoreError::Invalid(_))), "writes are still taken");
+    assert!(matches!(m.move_home(&begun).await, Err(StoreError::Invalid(_))), "writes are still taken");
     assert_eq!(read(&f, &route).await.writes, Writes::Taken);
 
-    let fenced = m.fence_bucket(&begun.id).await.unwrap();
+    let fenced = m.fence_bucket(&begun).await.unwrap();
     assert_eq!((fenced.state, read(&f, &route).await.writes), (PromotionState::Fencing, Writes::Stopped));
     let told = m.changes_since(fenced.fence - 1, 10).await.unwrap();
     assert_eq!(told, [(fenced.fence, Change::Bucket(tenant.id.clone(), "photos".into()))]);
-    assert_eq!(m.fence_bucket(&begun.id).await.unwrap(), fenced, "done already");
+    assert_eq!(m.fence_bucket(&begun).await.unwrap(), fenced, "done already");
     assert!(matches!(m.begin_delete_bucket(&route.bucket).await, Err(StoreError::Busy)));
     assert!(m.epoch_stands(&route.bucket, 1).await.unwrap(), "workers go on");
-    let lifted = m.lift_fence(&begun.id, "in flight").await.unwrap();
+    let lifted = m.lift_fence(&fenced, "in flight").await.unwrap();
     assert_eq!((lifted.state, lifted.detail.as_str()), (PromotionState::Preparing, "in flight"));
     assert_eq!(read(&f, &route).await.writes, Writes::Taken);
 
-    m.fence_bucket(&begun.id).await.unwrap();
-    let moved = m.move_home(&begun.id).await.unwrap();
+    let again = m.fence_bucket(&lifted).await.unwrap();
+    assert!(matches!(m.move_home(&fenced).await, Err(StoreError::Invalid(_))), "that fence was lifted");
+    let moved = m.move_home(&again).await.unwrap();
     let now = read(&f, &route).await;
     assert_eq!((&now.home, now.epoch, now.writes), (&near(&route), 2, Writes::Stopped));
     assert_eq!(now.placement, [near(&route), route.home.clone()], "home first");
     assert!(moved.fence > fenced.fence);
     assert!(!m.epoch_stands(&route.bucket, 1).await.unwrap() && m.epoch_stands(&route.bucket, 2).await.unwrap());
     assert!(matches!(m.fail_promotion(&fenced, "too late").await, Err(StoreError::Invalid(_))), "it has moved");
-    let done = m.finish_promotion(&begun.id, "all is well").await.unwrap();
+    let done = m.finish_promotion(&moved, "all is well").await.unwrap();
     assert_eq!((done.state, read(&f, &route).await.writes), (PromotionState::Done, Writes::Taken));
     assert!(done.ended_at > 0 && m.running_promotions(10).await.unwrap().is_empty());
     assert_eq!(m.promotions_of(&route.bucket, 10).await.unwrap(), [done]);
@@ -61,7 +62,7 @@ pub(super) async fn a_promotion_that_fails_leaves_the_home(f: Fixture) {
     let begun = m.begin_promotion(&route.bucket, &near(&route), 1, true).await.unwrap();
     assert!(m.claim_promotion(&begun.id, 0, 7).await.unwrap());
     assert!(!m.claim_promotion(&begun.id, 0, 8).await.unwrap(), "another was faster");
-    let fenced = m.fence_bucket(&begun.id).await.unwrap();
+    let fenced = m.fence_bucket(&begun).await.unwrap();
     assert_eq!(read(&f, &route).await.writes, Writes::Fenced, "the home is away");
     assert!(!m.epoch_stands(&route.bucket, 1).await.unwrap(), "workers stop, too");
     let failed = m.fail_promotion(&fenced, "no").await.unwrap();
