@@ -169,7 +169,11 @@ mod tests {
             let (cache, go) = (Arc::new(Cache::<u32, u32>::new(10)), Arc::new(Notify::new()));
             let waiting = tokio::spawn({
                 let (cache, go) = (cache.clone(), go.clone());
-                async move { cache.load(1, async move { Ok(go.notified().await).map(|()| 7) }).await.unwrap().value }
+                let look_up = async move {
+                    go.notified().await;
+                    Ok(7)
+                };
+                async move { cache.load(1, look_up).await.unwrap().value }
             });
             while cache.running.lock().is_empty() {
                 tokio::task::yield_now().await;
