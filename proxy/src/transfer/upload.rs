@@ -248,7 +248,7 @@ impl Upload {
         if upstream.status != StatusCode::OK || !upstream.headers.contains_key(header::ETAG) {
             return Err(UpstreamError::Malformed("a success that is not S3's: 200 with an ETag").into());
         }
-        self.commit(gateway, admitted, &etag_of(upstream)).await?;
+        self.commit_upload(gateway, admitted, &etag_of(upstream)).await?;
         let answered = |name: &str| upstream.headers.get(name).and_then(|v| v.to_str().ok());
         let version = self.version(gateway, admitted, answered(VERSION_ID.as_str())).await?;
         let mut headers = HeaderMap::with_capacity(8);
@@ -259,7 +259,7 @@ impl Upload {
         Ok(response_head(StatusCode::OK, headers))
     }
 
-    async fn commit(&mut self, gateway: &Gateway, admitted: &Admitted, etag: &str) -> Result<(), Refusal> {
+    async fn commit_upload(&mut self, gateway: &Gateway, admitted: &Admitted, etag: &str) -> Result<(), Refusal> {
         let (mark, since) = match std::mem::replace(&mut self.marking, Marking::Settled) {
             Marking::Made(mark, since) => (mark, since),
             Marking::NotNeeded => return self.keep_part(gateway, admitted, etag).await,
@@ -328,7 +328,7 @@ impl Upload {
                 return Err(explain(error).into());
             }
         };
-        self.commit(gateway, admitted, s3gateway_s3::etag::unquoted(answer.header("etag"))).await?;
+        self.commit_upload(gateway, admitted, s3gateway_s3::etag::unquoted(answer.header("etag"))).await?;
         let answered = |name: &str| answer.headers.get(name).and_then(|v| v.to_str().ok());
         let version = self.version(gateway, admitted, answered(VERSION_ID.as_str())).await?;
         let headers = self.answer_headers(answered, version);
