@@ -1,5 +1,6 @@
 //! ListObjectVersions while the home is away: from what workers have recorded of a replica that is to hold every version,
-//! once no key of the bucket is dirty. A record says all that a listing shows, in the home's words.
+//! once no key of the bucket is dirty and its last backfill has ended. A record says all that a listing shows, in the home's
+//! words.
 use super::{
     listing::ListParameters,
     listing_lent::group_of,
@@ -11,7 +12,7 @@ use s3gateway_s3::{
     ObjectKey,
     xml::{ObjectEntry, VersionEntry},
 };
-use s3gateway_store::{KeyCopy, Route, VersionCopy};
+use s3gateway_store::{KeyCopy, Route, VersionCopy, WalkKind, WalkState};
 use std::{
     collections::BTreeSet,
     time::{Duration, SystemTime},
@@ -19,6 +20,8 @@ use std::{
 
 /// Versions read at once.
 const BATCH: u32 = 2000;
+/// Walks of a bucket that are looked through for its last backfill; the last of each kind is always kept.
+const LAST_WALKS: u32 = 100;
 /// Rows of current objects looked at for one batch; a key has one for each backend that holds it.
 const MOST_ROWS: usize = 20_000;
 
@@ -49,6 +52,7 @@ impl Gateway {
     async fn read_records(&self, route: &Route, replica: &BackendId, asked: &Asked) -> Result<VersionPage, Refusal> {
         // Asked before and after: what is recorded while a worker converges a key is half of it.
         self.require_clean_bucket(route).await?;
+        self.require_filled(route).await?;
         let mut filling = Filling::new(&asked.objects);
         let mut from = self.find_start(route, replica, asked).await?;
         let end = [asked.objects.prefix.as_bytes(), b"\xff"].concat();
@@ -80,6 +84,17 @@ impl Gateway {
         match self.queue.is_bucket_clean(&route.bucket).await {
             Ok(true) => Ok(()),
             _ => Err(Refusal::NotProvenClean),
+        }
+    }
+
+    /// A key that only delete markers are left of is on record once it was converged as the bucket is now: nothing else tells
+    /// of it, so the walk that has all keys converged must be at its end.
+    async fn require_filled(&self, route: &Route) -> Result<(), Refusal> {
+        let walks = self.metadata.walks_of(&route.bucket, LAST_WALKS).await?;
+        let last = walks.iter().find(|walk| walk.kind == WalkKind::Backfill);
+        match last.is_none_or(|walk| walk.state == WalkState::Done) {
+            true => Ok(()),
+            false => Err(Refusal::NotProvenClean),
         }
     }
 
