@@ -164,9 +164,11 @@ class Gateway:
         return [d for d in letters if bucket in (None, d["bucket"])]
 
     def idle(self, bucket: str | None = None) -> bool:
-        """Whether no key is dirty but those that were given up, none of these in `bucket`."""
+        """Whether no key is dirty but those that were given up, none of these in `bucket`, and no walk over `bucket` will mark more."""
         if bucket:
             assert not self.dead_letters(bucket), self.dead_letters(bucket)[:3]
+            if any(w["bucket"] == bucket and w["state"] in ("waiting", "running") for w in self.call("GET", "/v1/walks?limit=1000")["walks"]):
+                return False
         depth = self.depth()
         return depth["dirty"] <= depth["dead"]
 

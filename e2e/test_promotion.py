@@ -230,7 +230,7 @@ def test_a_proxy_that_stood_still_over_a_promotion_writes_nothing_to_the_old_hom
         upload.send_rest()  # it is there when the proxy goes on
     finally:
         process.child.send_signal(signal.SIGCONT)
-    assert upload.status() in (0, 503)
+    assert upload.status() in (0, 400, 503), "400: it was too slow for the proxy's clock"
     ledger.places = [REPLICA, HOME]
     ledger.check(deadline=60)
     assert late not in ledger.states(HOME) and late not in ledger.states(REPLICA)

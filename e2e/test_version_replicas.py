@@ -236,7 +236,8 @@ def test_a_dirty_key_is_not_read_by_version(gateway, s3):
 
 def test_a_replica_that_cannot_keep_versions_holds_what_is_current(gateway):
     s3, weak = gateway.target("globex").s3(), gateway.backends[DENIED]
-    parts = [f"--{name}={value}" for name, value in PLACES[DENIED].items()]
+    (place,) = (b["place"] for b in gateway.call("GET", "/v1/backends")["backends"] if b["id"] == DENIED)
+    parts = [f"--{name}={place[name]}" for name in PLACES[DENIED]]
     file = gateway.folder.path / "weak.json"
 
     def describe(versioning: bool):
