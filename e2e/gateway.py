@@ -169,6 +169,10 @@ class Gateway:
             assert not self.dead_letters(bucket), self.dead_letters(bucket)[:3]
             if any(w["bucket"] == bucket and w["state"] in ("waiting", "running") for w in self.call("GET", "/v1/walks?limit=1000")["walks"]):
                 return False
+        return self.is_clean()
+
+    def is_clean(self) -> bool:
+        """Whether no key is dirty but those that were given up."""
         depth = self.depth()
         return depth["dirty"] <= depth["dead"]
 

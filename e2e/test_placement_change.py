@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from datetime import datetime
 
 import pytest
 from botocore.exceptions import ClientError
@@ -62,7 +63,8 @@ def is_gone(gateway: Gateway, bucket: str, backend: str, physical: str, tenant: 
     report = next(d for d in drains(gateway, bucket, tenant) if d["backend"] == backend)
     assert report["state"] == "gone", report
     assert physical not in gateway.backends[backend].buckets()
-    assert report["begun_at"] <= report["proven_at"] <= report["ended_at"] and report["left"] == 0
+    begun, proven, ended = (datetime.fromisoformat(report[name]) for name in ("begun_at", "proven_at", "ended_at"))
+    assert begun <= proven <= ended and report["left"] == 0
     return report
 
 

@@ -140,7 +140,7 @@ def test_much_that_is_gone_waits_for_an_operator(gateway, s3, bucket):
     gateway.backends[HOME].s3().delete_objects(Bucket=at_home, Delete={"Objects": [{"Key": key} for key in keys[:110]]})
     guarded = reach(gateway, begin(gateway, bucket, "reconcile"), "guarded")
     assert "110 keys or more of 120" in guarded["note"] and guarded["marked"] == 0, guarded
-    assert gateway.idle(bucket) and held(gateway, REPLICA, at_replica, keys[0])
+    assert gateway.is_clean() and held(gateway, REPLICA, at_replica, keys[0])
     gateway.admin("walk", "approve", guarded["id"])
     assert reach(gateway, guarded["id"], "done")["deletes"] == 110
     until(lambda: gateway.idle(bucket), "no key is dirty", 90)
@@ -154,7 +154,7 @@ def test_a_home_that_lists_nothing_is_not_taken_at_its_word(gateway, s3, bucket)
     gateway.backends[HOME].s3().delete_objects(Bucket=at_home, Delete={"Objects": [{"Key": key} for key in keys]})
     id = begin(gateway, bucket, "reconcile")
     until(lambda: "lists nothing" in show(gateway, id)["note"], "it says why it waits", 30)
-    assert gateway.idle(bucket) and held(gateway, REPLICA, at_replica, keys[0])
+    assert gateway.is_clean() and held(gateway, REPLICA, at_replica, keys[0])
     gateway.admin("walk", "cancel", id)
     assert show(gateway, id)["state"] == "cancelled" and held(gateway, REPLICA, at_replica, keys[0])
     assert gateway.api("POST", f"/v1/walks/{id}/approve")[0] == 409

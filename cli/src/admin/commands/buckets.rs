@@ -1,0 +1,268 @@
+//! The commands about buckets: the buckets themselves, their objects, and what keeps these at their places.
+use super::PolicyOptions;
+use clap::{Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// `admin bucket …`
+#[derive(Debug, Subcommand)]
+pub enum Bucket {
+    /// A tenant's buckets
+    List {
+        /// Whose
+        tenant: String,
+        /// Only names that begin so
+        #[arg(long, default_value = "")]
+        prefix: String,
+        /// Only names after this one: the next page
+        #[arg(long)]
+        after: Option<String>,
+        /// At most so many
+        #[arg(long, default_value_t = 100)]
+        limit: u32,
+    },
+    /// One bucket with its mapping
+    Show {
+        /// Whose
+        tenant: String,
+        /// The client's name for it
+        bucket: String,
+    },
+    /// Set how many copies of each object must exist, home included
+    ReplicaCount {
+        /// Whose
+        tenant: String,
+        /// The client's name for it
+        bucket: String,
+        /// At most the backends of its placement
+        count: u32,
+    },
+    /// Change where copies may be: new places are filled, those left out are drained
+    Placement {
+        /// Whose
+        tenant: String,
+        /// The client's name for it
+        bucket: String,
+        /// Locations, home first, comma-separated
+        #[arg(value_name = "LOCATIONS", value_delimiter = ',', required = true)]
+        locations: Vec<String>,
+    },
+    /// Serve a bucket that is on a backend already, as it is
+    Adopt {
+        /// Whose it becomes
+        tenant: String,
+        /// The client's name for it
+        bucket: String,
+        /// Where it is
+        #[arg(long, value_name = "ID")]
+        backend: String,
+        /// Its name there
+        #[arg(long, value_name = "NAME")]
+        physical: String,
+        /// Locations for replicas, its own first, comma-separated; filled in the background
+        #[arg(long, value_name = "LOCATIONS", value_delimiter = ',')]
+        placement: Vec<String>,
+        /// Drop it when the bucket is deleted; it stays otherwise
+        #[arg(long)]
+        drop: bool,
+    },
+    /// Take an adopted bucket out of service, and leave it where it is with what is in it
+    Release {
+        /// Whose
+        tenant: String,
+        /// The client's name for it
+        bucket: String,
+    },
+    /// Buckets of all tenants whose home policy forbids or is being retired: promote another replica of each first
+    ToPromote {
+        /// The next page
+        #[arg(long)]
+        after: Option<String>,
+        /// At most so many
+        #[arg(long, default_value_t = 100)]
+        limit: u32,
+    },
+    /// Replace the bucket's own policy, which can only tighten the tenant's
+    Policy {
+        /// Whose
+        tenant: String,
+        /// The client's name for it
+        bucket: String,
+        #[command(flatten)]
+        policy: PolicyOptions,
+    },
+    /// Make a replica the bucket's home; writes stop for a moment, nothing is lost
+    Promote {
+        /// Whose
+        tenant: String,
+        /// The client's name for it
+        bucket: String,
+        /// A backend of its placement
+        #[arg(long, value_name = "BACKEND")]
+        to: String,
+        /// Without the home, which is away: keys whose last write it may hold alone are stranded until it is back
+        #[arg(long)]
+        force: bool,
+    },
+    /// Promote a replica by itself once the home has been away for so long; without a time never
+    PromoteAfter {
+        /// Whose
+        tenant: String,
+        /// The client's name for it
+        bucket: String,
+        /// How long
+        #[arg(long, value_name = "SECONDS")]
+        seconds: Option<u64>,
+    },
+    /// The bucket's promotions, the newest first
+    Promotions {
+        /// Whose
+        tenant: String,
+        /// The client's name for it
+        bucket: String,
+    },
+}
+
+/// `admin stranded …`
+#[derive(Debug, Subcommand)]
+pub enum Stranded {
+    /// A bucket's, by time: not compared yet, or with something that stands aside
+    List {
+        /// Whose
+        tenant: String,
+        /// The client's name for the bucket
+        bucket: String,
+        /// Only those after this id: the next page
+        #[arg(long, value_name = "ID")]
+        after: Option<String>,
+        /// At most so many
+        #[arg(long, default_value_t = 100)]
+        limit: u32,
+    },
+    /// One of them
+    Show {
+        /// Its id
+        id: String,
+    },
+    /// Save what stands aside
+    Download {
+        /// Its id
+        id: String,
+        /// The file to make
+        #[arg(long, value_name = "FILE")]
+        output: PathBuf,
+    },
+    /// Give up what stands aside, or the write that stayed behind: its home's copy is overwritten when it is back
+    Drop {
+        /// Its id
+        id: String,
+    },
+}
+
+/// `admin object …`
+#[derive(Debug, Subcommand)]
+pub enum Object {
+    /// Where its copies are, since when, and how that was verified
+    Copies {
+        /// Whose
+        tenant: String,
+        /// The client's name for the bucket
+        bucket: String,
+        /// The key, as it is
+        key: String,
+    },
+}
+
+/// `admin jobs …`
+#[derive(Debug, Subcommand)]
+pub enum Jobs {
+    /// How many keys are dirty, and since when the oldest
+    Depth,
+    /// What was done lately, newest first
+    List {
+        /// Only of this tenant's …
+        #[arg(long, requires = "bucket")]
+        tenant: Option<String>,
+        /// … bucket
+        #[arg(long, requires = "tenant")]
+        bucket: Option<String>,
+        /// At most so many
+        #[arg(long, default_value_t = 100)]
+        limit: u32,
+    },
+    /// Keys that were given up, with the reason
+    Dead {
+        /// At most so many
+        #[arg(long, default_value_t = 100)]
+        limit: u32,
+    },
+    /// Try dead letters again: one, or all
+    Redrive {
+        /// All of them
+        #[arg(long, conflicts_with_all = ["tenant", "bucket", "key"], required_unless_present = "key")]
+        all: bool,
+        /// Whose
+        #[arg(requires = "bucket")]
+        tenant: Option<String>,
+        /// The client's name for the bucket
+        #[arg(requires = "key")]
+        bucket: Option<String>,
+        /// The key
+        key: Option<String>,
+    },
+}
+
+/// `admin walk …`
+#[derive(Debug, Subcommand)]
+pub enum Walk {
+    /// Begin one, or share the one of that kind that has not begun
+    Start {
+        /// Whose
+        tenant: String,
+        /// The client's name for it
+        bucket: String,
+        /// What for
+        #[arg(long, value_enum)]
+        kind: WalkKind,
+        /// Keys a second; 0 for no bound
+        #[arg(long, default_value_t = 0)]
+        rate: u32,
+    },
+    /// Walks, newest first
+    List {
+        /// Only of this tenant's …
+        #[arg(long, requires = "bucket")]
+        tenant: Option<String>,
+        /// … bucket
+        #[arg(long, requires = "tenant")]
+        bucket: Option<String>,
+        /// At most so many
+        #[arg(long, default_value_t = 100)]
+        limit: u32,
+    },
+    /// How far one has come, and what it has found
+    Show {
+        /// Its id
+        id: String,
+    },
+    /// End one; what it has marked stays marked
+    Cancel {
+        /// Its id
+        id: String,
+    },
+    /// Let one go on that would delete more than the guard allows, or whose home lists nothing
+    Approve {
+        /// Its id
+        id: String,
+    },
+}
+
+/// What a walk is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum WalkKind {
+    /// Mark every key of the home
+    Backfill,
+    /// Compare the listings of home and replicas
+    Reconcile,
+    /// Also read what replicas hold
+    Deep,
+}
