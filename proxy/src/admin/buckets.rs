@@ -1,6 +1,6 @@
 //! Buckets as operators see them: with the mapping that no client is ever told.
 use super::{
-    input::{Body, Params, Segment, Shared, page, render_time, resolve_bucket, resolve_tenant},
+    input::{Body, Params, Segment, Shared, last_of_full, page, render_time, resolve_bucket, resolve_tenant},
     problem::Problem,
     tenants::REPLICAS_MOST,
 };
@@ -76,8 +76,7 @@ pub(super) async fn list(
         }
     }
     let listed = state.metadata.buckets(&tenant.id, &asked.prefix, asked.after.as_deref(), limit).await?;
-    let full = listed.len() >= usize::try_from(limit).unwrap_or(usize::MAX);
-    let next = listed.last().filter(|_| full).map(|bucket| bucket.name.as_str().to_owned());
+    let next = last_of_full(&listed, limit).map(|bucket| bucket.name.as_str().to_owned());
     let retirements = state.metadata.retirements().await?;
     let mut buckets = Vec::with_capacity(listed.len());
     for bucket in listed {

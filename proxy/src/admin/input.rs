@@ -94,6 +94,21 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Params<T> {
     }
 }
 
+/// Behind which entry a page begins. Ids hold nothing else, and NUL is no text for PostgreSQL.
+pub(super) fn position(after: Option<&str>) -> Result<Option<&str>, Problem> {
+    match after {
+        Some(after) if after.len() > 63 || !after.bytes().all(|b| b.is_ascii_graphic()) => {
+            Err(Problem::parameter("after", "must be what `next` said"))
+        }
+        after => Ok(after),
+    }
+}
+
+/// The entry behind which the next page begins, where this one is full.
+pub(super) fn last_of_full<T>(page: &[T], limit: u32) -> Option<&T> {
+    page.last().filter(|_| page.len() >= usize::try_from(limit).unwrap_or(usize::MAX))
+}
+
 /// Entries on a page.
 pub(super) fn page(limit: Option<u32>) -> Result<u32, Problem> {
     match limit.unwrap_or(100) {

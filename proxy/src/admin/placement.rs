@@ -1,7 +1,7 @@
 //! Where buckets are: changing a placement, what is being drained, and homes that must be left.
 use super::{
     buckets::{BucketView, show_bucket},
-    input::{Body, Params, Segment, Shared, page, render_time, resolve_bucket},
+    input::{Body, Params, Segment, Shared, last_of_full, page, position, render_time, resolve_bucket},
     problem::Problem,
 };
 use axum::{Json, extract::State, http::StatusCode};
@@ -184,13 +184,8 @@ pub(super) async fn drains(State(state): State<Shared>, Params(of): Params<OfDra
 /// Buckets whose home policy forbids or is being retired.
 pub(super) async fn to_promote(State(state): State<Shared>, Params(of): Params<Page>) -> Result<Json<Homes>, Problem> {
     let limit = page(of.limit)?;
-    let after = of.after.as_deref();
-    if after.is_some_and(|after| after.len() > 63 || !after.bytes().all(|b| b.is_ascii_graphic())) {
-        return Err(Problem::parameter("after", "must be what `next` said"));
-    }
-    let homes = state.metadata.homes_to_leave(after, limit).await?;
-    let full = homes.len() >= usize::try_from(limit).unwrap_or(usize::MAX);
-    let next = homes.last().filter(|_| full).map(|home| home.bucket.as_str().to_owned());
+    let homes = state.metadata.homes_to_leave(position(of.after.as_deref())?, limit).await?;
+    let next = last_of_full(&homes, limit).map(|home| home.bucket.as_str().to_owned());
     let view = |home: s3gateway_store::HomeToLeave| HomeView {
         tenant: home.tenant,
         bucket: home.name,

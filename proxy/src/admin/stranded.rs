@@ -1,6 +1,6 @@
 //! Stranded keys, and what of them stands aside: listed, downloaded, given up.
 use super::{
-    input::{Params, Segment, Shared, page, render_time, resolve_bucket},
+    input::{Params, Segment, Shared, last_of_full, page, position, render_time, resolve_bucket},
     problem::Problem,
 };
 use crate::upstream::UpstreamRequest;
@@ -65,10 +65,8 @@ pub(super) async fn list(
 ) -> Result<Json<StrandedKeys>, Problem> {
     let limit = page(asked.limit)?;
     let (_, route) = resolve_bucket(&state, &tenant, &bucket).await?;
-    let after = asked.after.as_deref().filter(|after| after.bytes().all(|b| b.is_ascii_graphic()));
-    let found = state.metadata.stranded_of(&route.bucket, after, limit).await?;
-    let is_full = found.len() >= usize::try_from(limit).unwrap_or(usize::MAX);
-    let next = found.last().filter(|_| is_full).map(|row| row.id.clone());
+    let found = state.metadata.stranded_of(&route.bucket, position(asked.after.as_deref())?, limit).await?;
+    let next = last_of_full(&found, limit).map(|row| row.id.clone());
     Ok(Json(StrandedKeys { stranded: found.iter().map(view).collect(), next }))
 }
 

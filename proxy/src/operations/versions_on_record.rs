@@ -39,7 +39,9 @@ impl Gateway {
     ) -> Result<VersionPage, Refusal> {
         let route = &routed.route;
         let others = usize::try_from(route.replica_count.saturating_sub(1)).unwrap_or(usize::MAX);
-        let replica = self.replicas(route).take(others).find(|replica| replica.capabilities().versioning);
+        // One that is being drained loses its versions, and their records with them.
+        let mut replicas = self.replicas(route).filter(|replica| route.placement.contains(replica.id())).take(others);
+        let replica = replicas.find(|replica| replica.capabilities().versioning);
         let page = match replica {
             None => Err(loss.into()),
             Some(_) if asked.objects.max_keys == 0 => Ok(VersionPage::default()),

@@ -352,7 +352,6 @@ fn a_forced_promotion_loses_nothing() {
 }
 
 #[test]
-#[ignore = "millions of states, minutes: run it when the protocol changes"]
 fn a_forced_promotion_loses_nothing_though_the_queue_forgets() {
     check_holds(true, true);
 }
