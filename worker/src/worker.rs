@@ -253,8 +253,8 @@ impl Shared {
             if pruned.is_none_or(|at| at.elapsed() >= PRUNE_INTERVAL) {
                 pruned = Some(Instant::now());
                 let history = i64::try_from(self.settings.history.as_millis()).unwrap_or(i64::MAX);
-                let before = millis(SystemTime::now()).saturating_sub(history);
-                if let Err(failed) = self.converger.metadata.prune_jobs(before).await {
+                let now = millis(SystemTime::now());
+                if let Err(failed) = self.converger.metadata.prune_jobs(now.saturating_sub(history), now).await {
                     warn!(error = %failed, "the job history cannot be pruned");
                 }
                 let before = millis(SystemTime::now() - FEED_KEPT);

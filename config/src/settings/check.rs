@@ -284,7 +284,7 @@ fn worker(section: Section<'_, '_>) -> WorkerSettings {
         max_attempts: number(&section, "max_attempts", 12, 1, 1000),
         retry_after: section.duration("retry_after", 500 * MILLISECOND, 10 * MILLISECOND, HOUR),
         retry_at_most: section.duration("retry_at_most", 60 * SECOND, 10 * MILLISECOND, DAY),
-        history: section.duration("history", 7 * DAY, HOUR, 3660 * DAY),
+        history: section.duration("history", 7 * DAY, HOUR, 400 * DAY),
         grace: section.duration("grace", 25 * SECOND, Duration::ZERO, HOUR),
     };
     if settings.retry_after > settings.retry_at_most {

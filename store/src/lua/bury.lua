@@ -4,17 +4,15 @@ local member, sequence, claim, reason = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local record = read_record(member)
 if not holds_claim(record, claim) then return 0 end
 local first = first_expiry(read_leases(member))
-local unchanged = text(record.sequence) == sequence
-if first or not unchanged then
-  record.attempts = 0
-  if unchanged and first > NOW then let_job_wait(member, record, first) else queue_job(member, record) end
-  write_record(member, record)
-  return 0
+local is_unchanged = text(record.sequence) == sequence
+if first or not is_unchanged then
+  queue_again(member, record, is_unchanged, first)
+  return finish(0)
 end
 take_job_away(member, record)
-record.job = 'dead'
+record.place = 'x'
 record.attempts = record.attempts + 1
 redis.call('ZADD', DEAD, text(NOW), member)
 redis.call('HSET', REASONS, member, reason)
 write_record(member, record)
-return 1
+return finish(1)

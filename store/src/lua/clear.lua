@@ -6,12 +6,10 @@ local record = read_record(member)
 if not record then return 1 end
 if not holds_claim(record, claim) then return 0 end
 local first = first_expiry(read_leases(member))
-local unchanged = text(record.sequence) == sequence
-if unchanged and not first then
+local is_unchanged = text(record.sequence) == sequence
+if is_unchanged and not first then
   forget_record(member, record)
-  return 1
+  return finish(1)
 end
-record.attempts = 0
-if unchanged and first > NOW then let_job_wait(member, record, first) else queue_job(member, record) end
-write_record(member, record)
-return 0
+queue_again(member, record, is_unchanged, first)
+return finish(0)

@@ -12,11 +12,11 @@ end
 leases[lease] = expiry
 write_leases(member, leases)
 local record = read_record(member) or new_record(member)
-if record.job == 'dead' then record.attempts = 0 end
-if record.job == 'new' or record.job == 'dead' or record.job == 'wait' then
+if record.place == 'x' then record.attempts = 0 end
+if record.place == 'n' or record.place == 'x' or record.place == 'w' then
   let_job_wait(member, record, first_expiry(leases))
 end
 if request ~= '' then record.request = request end
 record.sequence = next_number()
 write_record(member, record)
-return record.sequence
+return finish(record.sequence)

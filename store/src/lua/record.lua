@@ -1,91 +1,177 @@
 -- record.lua: stands before every other script: the clock, the keys, and the only ways to read and move a key's record.
 -- KEYS of every script, all under the shard's hash tag:
---   dirty (hash): member -> "sequence attempts claim job request_id"; a member is "<bucket id>/<object key>"
---   since (zset): member by the time it became dirty
+--   dirty (hash): member -> "sequence attempts claim since place+lane request_id"; a member is "<bucket id>/<object key>"
 --   inflight (hash): member -> "lease expiry lease expiry ..."
---   jobs (stream): one entry for each dirty key that is neither waiting, delayed nor dead
+--   ready, large (zset): members that may be claimed, by their turn; large: those that a worker has set aside
 --   waiting (zset): member by the expiry of the lease it waits for
 --   delayed (zset): member by the time of its retry
+--   claimed (zset): member by when its claim last showed life
 --   dead (zset): member by the time it was given up;  reasons (hash): member -> why
---   sequence (string): last number given out;  buckets (hash): bucket id -> count of its dirty keys
--- A record's job says where the key's only job is: "wait", "retry", "dead", or the id of its stream entry.
--- A record's claim is the number that the current claim was given, 0 where nobody holds one.
+--   ages (zset): second -> when the first dirty key of that second became dirty;  seconds (hash): second -> count of its dirty keys
+--   sequence (string): last number given out;  rounds (hash): lane -> the turn that was claimed last
+--   buckets (hash): bucket id -> "count fresh again large": its dirty keys, and the next turn of each of its three flows
+-- A record's place says where the key is: r(eady), w(aiting), d(elayed), c(laimed), x for dead; n while it is new.
+-- Its lane is s(mall), or l(arge) once a worker has set it aside. Its claim is the number that the current claim was given, else 0.
+-- Turns are start-time fair queuing: a flow's next member gets the turn after its last one's, but none that is past; so
+-- each bucket has its share of the claims, and its own keys keep their order. Equal turns go by age: the fraction of a turn.
 -- All times are milliseconds of the Redis server's clock: one clock for every gateway.
-local DIRTY, SINCE, INFLIGHT, JOBS, WAITING, DELAYED, DEAD, REASONS, SEQUENCE, BUCKETS = unpack(KEYS)
-local GROUP = 'workers'
+local DIRTY, INFLIGHT, READY, LARGE, WAITING, DELAYED, CLAIMED, DEAD, REASONS, AGES, SECONDS, SEQUENCE, ROUNDS, BUCKETS =
+  unpack(KEYS)
 local TIME = redis.call('TIME')
 local NOW = TIME[1] * 1000 + math.floor(TIME[2] / 1000)
+-- Moved by one script, which blocks the server while it runs.
+local DUE_AT_ONCE = 100
 
 local function text(number)
   return string.format('%.0f', number)
 end
 
+-- What a script reads and writes again and again is kept here until `finish`.
+local last_number, rounds, buckets = nil, {}, {}
+
 -- Follows the clock, so that a Redis that lost its last second does not give a number out twice; exact up to 2^53.
 local function next_number()
-  local last = tonumber(redis.call('GET', SEQUENCE) or '0')
-  local number = math.max(last + 1, TIME[1] * 1000000 + TIME[2])
-  redis.call('SET', SEQUENCE, text(number))
-  return number
+  last_number = math.max((last_number or tonumber(redis.call('GET', SEQUENCE) or '0')) + 1, TIME[1] * 1000000 + TIME[2])
+  return last_number
+end
+
+local function bucket_of(member)
+  local id = string.sub(member, 1, string.find(member, '/', 1, true) - 1)
+  local bucket = buckets[id]
+  if not bucket then
+    local packed = redis.call('HGET', BUCKETS, id) or '0 0 0 0'
+    local count, fresh, again, large = string.match(packed, '^(%d+) (%d+) (%d+) (%d+)$')
+    bucket = { count = tonumber(count), fresh = tonumber(fresh), again = tonumber(again), large = tonumber(large) }
+    buckets[id] = bucket
+  end
+  return bucket
+end
+
+local function round_of(lane)
+  rounds[lane] = rounds[lane] or tonumber(redis.call('HGET', ROUNDS, lane) or '0')
+  return rounds[lane]
+end
+
+-- Every script returns through this.
+local function finish(answer)
+  if last_number then redis.call('SET', SEQUENCE, text(last_number)) end
+  for lane, turn in pairs(rounds) do redis.call('HSET', ROUNDS, lane, text(turn)) end
+  for id, bucket in pairs(buckets) do
+    if bucket.count <= 0 then
+      redis.call('HDEL', BUCKETS, id)
+    else
+      local packed = { text(bucket.count), text(bucket.fresh), text(bucket.again), text(bucket.large) }
+      redis.call('HSET', BUCKETS, id, table.concat(packed, ' '))
+    end
+  end
+  return answer
 end
 
 local function read_record(member)
   local packed = redis.call('HGET', DIRTY, member)
   if not packed then return nil end
-  local sequence, attempts, claim, job, request = string.match(packed, '^(%d+) (%d+) (%d+) (%S+) (.*)$')
+  local sequence, attempts, claim, since, place, lane, request =
+    string.match(packed, '^(%d+) (%d+) (%d+) (%d+) (%l)(%l) (.*)$')
   return {
-    sequence = tonumber(sequence), attempts = tonumber(attempts), claim = tonumber(claim), job = job, request = request,
+    sequence = tonumber(sequence), attempts = tonumber(attempts), claim = tonumber(claim), since = tonumber(since),
+    place = place, lane = lane, request = request,
   }
 end
 
 local function write_record(member, record)
   redis.call('HSET', DIRTY, member, table.concat({
-    text(record.sequence), text(record.attempts), text(record.claim), record.job, record.request,
+    text(record.sequence), text(record.attempts), text(record.claim), text(record.since), record.place .. record.lane,
+    record.request,
   }, ' '))
 end
 
-local function bucket_of(member)
-  return string.sub(member, 1, string.find(member, '/', 1, true) - 1)
+-- Counts a key that became dirty at `since`, or with -1 one that is clean again.
+local function count_age(since, change)
+  local second = text(math.floor(since / 1000))
+  local left = redis.call('HINCRBY', SECONDS, second, change)
+  if left <= 0 then
+    redis.call('HDEL', SECONDS, second)
+    redis.call('ZREM', AGES, second)
+  elseif left == change then
+    redis.call('ZADD', AGES, text(since), second)
+  end
 end
 
 -- A record of a key that was clean; its job still has to be put somewhere.
 local function new_record(member)
-  redis.call('ZADD', SINCE, text(NOW), member)
-  redis.call('HINCRBY', BUCKETS, bucket_of(member), 1)
-  return { sequence = 0, attempts = 0, claim = 0, job = 'new', request = '' }
+  count_age(NOW, 1)
+  local bucket = bucket_of(member)
+  bucket.count = bucket.count + 1
+  return { sequence = 0, attempts = 0, claim = 0, since = NOW, place = 'n', lane = 's', request = '' }
 end
 
 local function take_job_away(member, record)
-  if record.job == 'wait' then
+  local place = record.place
+  if place == 'r' then
+    redis.call('ZREM', record.lane == 'l' and LARGE or READY, member)
+  elseif place == 'w' then
     redis.call('ZREM', WAITING, member)
-  elseif record.job == 'retry' then
+  elseif place == 'd' then
     redis.call('ZREM', DELAYED, member)
-  elseif record.job == 'dead' then
+  elseif place == 'c' then
+    redis.call('ZREM', CLAIMED, member)
+  elseif place == 'x' then
     redis.call('ZREM', DEAD, member)
     redis.call('HDEL', REASONS, member)
-  elseif record.job ~= 'new' then
-    redis.call('XACK', JOBS, GROUP, record.job)
-    redis.call('XDEL', JOBS, record.job)
   end
   record.claim = 0
 end
 
+-- A key that comes back (after a failure, or written again meanwhile) queues apart from its bucket's new ones: a burst of
+-- those does not keep it waiting, and keys that always come back do not keep those waiting.
 local function queue_job(member, record)
   take_job_away(member, record)
-  record.job = redis.call('XADD', JOBS, '*', 'key', member)
+  local bucket, flow = bucket_of(member), 'again'
+  if record.lane == 'l' then
+    flow = 'large'
+  elseif record.place == 'n' or record.place == 'w' then
+    flow = 'fresh'
+  end
+  local turn = math.max(round_of(record.lane), bucket[flow])
+  bucket[flow] = turn + 1
+  record.place = 'r'
+  local age = math.floor(record.since / 10) % 4294967296 / 4294967296
+  redis.call('ZADD', record.lane == 'l' and LARGE or READY, string.format('%.17g', turn + age), member)
 end
 
 local function let_job_wait(member, record, expiry)
   take_job_away(member, record)
-  record.job = 'wait'
+  record.place = 'w'
   redis.call('ZADD', WAITING, text(expiry), member)
+end
+
+local function delay_job(member, record, due)
+  take_job_away(member, record)
+  record.place = 'd'
+  redis.call('ZADD', DELAYED, text(due), member)
 end
 
 local function forget_record(member, record)
   take_job_away(member, record)
   redis.call('HDEL', DIRTY, member)
-  redis.call('ZREM', SINCE, member)
+  count_age(record.since, -1)
   local bucket = bucket_of(member)
-  if redis.call('HINCRBY', BUCKETS, bucket, -1) <= 0 then redis.call('HDEL', BUCKETS, bucket) end
+  bucket.count = bucket.count - 1
+end
+
+-- Queues what waited or was delayed long enough.
+local function queue_due()
+  for _, due in ipairs({ WAITING, DELAYED }) do
+    for _, member in ipairs(redis.call('ZRANGEBYSCORE', due, '-inf', text(NOW), 'LIMIT', 0, DUE_AT_ONCE)) do
+      local record = read_record(member)
+      if record then
+        queue_job(member, record)
+        write_record(member, record)
+      else
+        redis.call('ZREM', due, member)
+      end
+    end
+  end
 end
 
 local function read_leases(member)
@@ -118,4 +204,28 @@ end
 
 local function holds_claim(record, claim)
   return record ~= nil and record.claim ~= 0 and text(record.claim) == claim
+end
+
+-- Raises a key's sequence and sees to it that it is queued, unless it is queued, claimed or to be tried again anyway.
+local function raise(member, request)
+  local record = read_record(member) or new_record(member)
+  if record.place == 'x' then record.attempts = 0 end
+  if record.place == 'n' or record.place == 'x' or record.place == 'w' then queue_job(member, record) end
+  if request ~= '' then record.request = request end
+  record.sequence = next_number()
+  write_record(member, record)
+  return record.sequence
+end
+
+-- After a claim has ended: a key that was written meanwhile is queued, one that a writer is still noted for waits for it.
+local function queue_again(member, record, is_unchanged, first)
+  record.attempts = 0
+  if is_unchanged and first and first > NOW then
+    let_job_wait(member, record, first)
+  else
+    -- What was written may be small.
+    if not is_unchanged then record.lane = 's' end
+    queue_job(member, record)
+  end
+  write_record(member, record)
 end

@@ -5,11 +5,11 @@ if ARGV[1] == '' then members = redis.call('ZRANGE', DEAD, 0, tonumber(ARGV[2]) 
 local count = 0
 for _, member in ipairs(members) do
   local record = read_record(member)
-  if record and record.job == 'dead' then
+  if record and record.place == 'x' then
     record.attempts = 0
     queue_job(member, record)
     write_record(member, record)
     count = count + 1
   end
 end
-return count
+return finish(count)

@@ -6,9 +6,9 @@ leases[lease] = nil
 write_leases(member, leases)
 local record = read_record(member)
 if not record then return 0 end
-if record.job == 'wait' then
+if record.place == 'w' then
   local first = first_expiry(leases)
   if first then let_job_wait(member, record, first) else queue_job(member, record) end
   write_record(member, record)
 end
-return 1
+return finish(1)

@@ -15,6 +15,7 @@ const POSTGRES: &Files = &[
     (6, "backend_probe", include_str!("../../../migrations/postgres/0006_backend_probe.sql")),
     (7, "version_copies", include_str!("../../../migrations/postgres/0007_version_copies.sql")),
     (8, "signature_v2", include_str!("../../../migrations/postgres/0008_signature_v2.sql")),
+    (12, "queue_at_scale", include_str!("../../../migrations/postgres/0012_queue_at_scale.sql")),
 ];
 const SQLITE: &Files = &[
     (1, "foundation", include_str!("../../../migrations/sqlite/0001_foundation.sql")),
@@ -24,6 +25,7 @@ const SQLITE: &Files = &[
     (6, "backend_probe", include_str!("../../../migrations/sqlite/0006_backend_probe.sql")),
     (7, "version_copies", include_str!("../../../migrations/sqlite/0007_version_copies.sql")),
     (8, "signature_v2", include_str!("../../../migrations/sqlite/0008_signature_v2.sql")),
+    (12, "queue_at_scale", include_str!("../../../migrations/sqlite/0012_queue_at_scale.sql")),
 ];
 
 pub(super) async fn migrate(db: &Db) -> Result<(), StoreError> {

@@ -15,15 +15,17 @@ impl Script {
 }
 
 macro_rules! scripts {
-    ($($name:ident),+) => {
-        pub(super) struct Scripts { $(pub(super) $name: Script),+ }
+    ($($name:ident),+; $($alone:ident),+) => {
+        pub(super) struct Scripts { $(pub(super) $name: Script,)+ $(pub(super) $alone: Script),+ }
 
         pub(super) static SCRIPTS: LazyLock<Scripts> = LazyLock::new(|| Scripts {
             $($name: Script::new(concat!(
                 include_str!("../lua/record.lua"),
                 include_str!(concat!("../lua/", stringify!($name), ".lua")),
-            ))),+
+            )),)+
+            $($alone: Script::new(include_str!(concat!("../lua/", stringify!($alone), ".lua")))),+
         });
     };
 }
-scripts!(intent, commit, release, claim, extend, clear, retry, bury, dead, redrive, depth, sweep);
+// The last ones know nothing of keys.
+scripts!(intent, commit, mark, release, look, claim, extend, clear, retry, set_aside, bury, dead, redrive, depth; hold, meet);

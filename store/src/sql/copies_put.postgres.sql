@@ -1,0 +1,10 @@
+-- copies_put.postgres.sql: Own text: each database reads JSON its own way.
+-- $1 rows as JSON, keys in hex
+insert into object_copies (bucket, object_key, backend, etag, home_etag, size, verified_how, verified_at)
+select bucket, decode(object_key, 'hex'), backend, etag, home_etag, size, verified_how, verified_at
+from jsonb_to_recordset(cast(cast($1 as text) as jsonb)) as given(
+    bucket text, object_key text, backend text, etag text, home_etag text, size bigint, verified_how text,
+    verified_at bigint)
+on conflict (bucket, object_key, backend) do update set
+    etag = excluded.etag, home_etag = excluded.home_etag, size = excluded.size,
+    verified_how = excluded.verified_how, verified_at = excluded.verified_at
