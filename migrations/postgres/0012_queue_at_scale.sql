@@ -2,8 +2,6 @@
 alter table dirty_keys add column lane bigint not null default 0 check (lane in (0, 1));
 drop index dirty_keys_due;
 create index dirty_keys_due on dirty_keys (lane, due_at) where state <> 'dead';
--- The oldest dirty key, for the lag.
-create index dirty_keys_since on dirty_keys (dirty_since);
 
 -- The job history by UTC day: a day that is no longer kept is dropped as one, not row by row.
 alter table jobs rename to jobs_whole;

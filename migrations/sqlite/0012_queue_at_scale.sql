@@ -2,5 +2,3 @@
 alter table dirty_keys add column lane bigint not null default 0 check (lane in (0, 1));
 drop index dirty_keys_due;
 create index dirty_keys_due on dirty_keys (lane, due_at) where state <> 'dead';
--- The oldest dirty key, for the lag.
-create index dirty_keys_since on dirty_keys (dirty_since);

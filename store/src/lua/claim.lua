@@ -35,7 +35,7 @@ end
 if #jobs < limit then
   local popped = redis.call('ZPOPMIN', lane == 'l' and LARGE or READY, limit - #jobs)
   for at = 1, #popped, 2 do
-    rounds[lane] = math.max(round_of(lane), math.floor(tonumber(popped[at + 1])))
+    pass_turn(lane, math.floor(tonumber(popped[at + 1])))
     give(popped[at], false)
   end
 end

@@ -1,4 +1,5 @@
--- record.lua: stands before every other script: the clock, the keys, and the only ways to read and move a key's record.
+-- record.lua: stands before every script that knows of keys: the clock, the keys, and the only ways to read and queue a key's
+-- record. What only some scripts need is in leases.lua and claims.lua: a script pays for each function that stands before it.
 -- KEYS of every script, all under the shard's hash tag:
 --   dirty (hash): member -> "sequence attempts claim since place+lane request_id"; a member is "<bucket id>/<object key>"
 --   inflight (hash): member -> "lease expiry lease expiry ..."
@@ -8,31 +9,39 @@
 --   claimed (zset): member by when its claim last showed life
 --   dead (zset): member by the time it was given up;  reasons (hash): member -> why
 --   ages (zset): second -> when the first dirty key of that second became dirty;  seconds (hash): second -> count of its dirty keys
---   sequence (string): last number given out;  rounds (hash): lane -> the turn that was claimed last
+--   counters (string): "number small large": the last number given out, and the turn that was claimed last in each lane
 --   buckets (hash): bucket id -> "count fresh again large": its dirty keys, and the next turn of each of its three flows
 -- A record's place says where the key is: r(eady), w(aiting), d(elayed), c(laimed), x for dead; n while it is new.
 -- Its lane is s(mall), or l(arge) once a worker has set it aside. Its claim is the number that the current claim was given, else 0.
 -- Turns are start-time fair queuing: a flow's next member gets the turn after its last one's, but none that is past; so
 -- each bucket has its share of the claims, and its own keys keep their order. Equal turns go by age: the fraction of a turn.
 -- All times are milliseconds of the Redis server's clock: one clock for every gateway.
-local DIRTY, INFLIGHT, READY, LARGE, WAITING, DELAYED, CLAIMED, DEAD, REASONS, AGES, SECONDS, SEQUENCE, ROUNDS, BUCKETS =
+local DIRTY, INFLIGHT, READY, LARGE, WAITING, DELAYED, CLAIMED, DEAD, REASONS, AGES, SECONDS, COUNTERS, BUCKETS =
   unpack(KEYS)
 local TIME = redis.call('TIME')
 local NOW = TIME[1] * 1000 + math.floor(TIME[2] / 1000)
--- Moved by one script, which blocks the server while it runs.
-local DUE_AT_ONCE = 100
 
 local function text(number)
   return string.format('%.0f', number)
 end
 
 -- What a script reads and writes again and again is kept here until `finish`.
-local last_number, rounds, buckets = nil, {}, {}
+local counters, counted, buckets = nil, false, {}
+
+local function read_counters()
+  if not counters then
+    local number, small, large = string.match(redis.call('GET', COUNTERS) or '0 0 0', '^(%d+) (%d+) (%d+)$')
+    counters = { number = tonumber(number), s = tonumber(small), l = tonumber(large) }
+  end
+  return counters
+end
 
 -- Follows the clock, so that a Redis that lost its last second does not give a number out twice; exact up to 2^53.
 local function next_number()
-  last_number = math.max((last_number or tonumber(redis.call('GET', SEQUENCE) or '0')) + 1, TIME[1] * 1000000 + TIME[2])
-  return last_number
+  counted = true
+  local now = read_counters()
+  now.number = math.max(now.number + 1, TIME[1] * 1000000 + TIME[2])
+  return now.number
 end
 
 local function bucket_of(member)
@@ -47,21 +56,18 @@ local function bucket_of(member)
   return bucket
 end
 
-local function round_of(lane)
-  rounds[lane] = rounds[lane] or tonumber(redis.call('HGET', ROUNDS, lane) or '0')
-  return rounds[lane]
-end
-
 -- Every script returns through this.
 local function finish(answer)
-  if last_number then redis.call('SET', SEQUENCE, text(last_number)) end
-  for lane, turn in pairs(rounds) do redis.call('HSET', ROUNDS, lane, text(turn)) end
+  if counted then
+    redis.call('SET', COUNTERS, text(counters.number) .. ' ' .. counters.s .. ' ' .. counters.l)
+  end
   for id, bucket in pairs(buckets) do
     if bucket.count <= 0 then
       redis.call('HDEL', BUCKETS, id)
     else
-      local packed = { text(bucket.count), text(bucket.fresh), text(bucket.again), text(bucket.large) }
-      redis.call('HSET', BUCKETS, id, table.concat(packed, ' '))
+      -- Lua's own text of a number is exact below 10^14.
+      local packed = bucket.count .. ' ' .. bucket.fresh .. ' ' .. bucket.again .. ' ' .. bucket.large
+      redis.call('HSET', BUCKETS, id, packed)
     end
   end
   return answer
@@ -79,15 +85,14 @@ local function read_record(member)
 end
 
 local function write_record(member, record)
-  redis.call('HSET', DIRTY, member, table.concat({
-    text(record.sequence), text(record.attempts), text(record.claim), text(record.since), record.place .. record.lane,
-    record.request,
-  }, ' '))
+  local claim = record.claim == 0 and '0' or text(record.claim)
+  local head = text(record.sequence) .. ' ' .. record.attempts .. ' ' .. claim .. ' ' .. record.since
+  redis.call('HSET', DIRTY, member, head .. ' ' .. record.place .. record.lane .. ' ' .. record.request)
 end
 
 -- Counts a key that became dirty at `since`, or with -1 one that is clean again.
 local function count_age(since, change)
-  local second = text(math.floor(since / 1000))
+  local second = math.floor(since / 1000)
   local left = redis.call('HINCRBY', SECONDS, second, change)
   if left <= 0 then
     redis.call('HDEL', SECONDS, second)
@@ -132,78 +137,11 @@ local function queue_job(member, record)
   elseif record.place == 'n' or record.place == 'w' then
     flow = 'fresh'
   end
-  local turn = math.max(round_of(record.lane), bucket[flow])
+  local turn = math.max(read_counters()[record.lane], bucket[flow])
   bucket[flow] = turn + 1
   record.place = 'r'
   local age = math.floor(record.since / 10) % 4294967296 / 4294967296
   redis.call('ZADD', record.lane == 'l' and LARGE or READY, string.format('%.17g', turn + age), member)
-end
-
-local function let_job_wait(member, record, expiry)
-  take_job_away(member, record)
-  record.place = 'w'
-  redis.call('ZADD', WAITING, text(expiry), member)
-end
-
-local function delay_job(member, record, due)
-  take_job_away(member, record)
-  record.place = 'd'
-  redis.call('ZADD', DELAYED, text(due), member)
-end
-
-local function forget_record(member, record)
-  take_job_away(member, record)
-  redis.call('HDEL', DIRTY, member)
-  count_age(record.since, -1)
-  local bucket = bucket_of(member)
-  bucket.count = bucket.count - 1
-end
-
--- Queues what waited or was delayed long enough.
-local function queue_due()
-  for _, due in ipairs({ WAITING, DELAYED }) do
-    for _, member in ipairs(redis.call('ZRANGEBYSCORE', due, '-inf', text(NOW), 'LIMIT', 0, DUE_AT_ONCE)) do
-      local record = read_record(member)
-      if record then
-        queue_job(member, record)
-        write_record(member, record)
-      else
-        redis.call('ZREM', due, member)
-      end
-    end
-  end
-end
-
-local function read_leases(member)
-  local leases = {}
-  local packed = redis.call('HGET', INFLIGHT, member)
-  if packed then
-    for lease, expiry in string.gmatch(packed, '(%S+) (%d+)') do leases[lease] = tonumber(expiry) end
-  end
-  return leases
-end
-
-local function write_leases(member, leases)
-  local parts = {}
-  for lease, expiry in pairs(leases) do parts[#parts + 1] = lease .. ' ' .. text(expiry) end
-  if #parts == 0 then
-    redis.call('HDEL', INFLIGHT, member)
-  else
-    redis.call('HSET', INFLIGHT, member, table.concat(parts, ' '))
-  end
-end
-
--- The earliest expiry, alive or past; nil where no writer is noted.
-local function first_expiry(leases)
-  local first = nil
-  for _, expiry in pairs(leases) do
-    if not first or expiry < first then first = expiry end
-  end
-  return first
-end
-
-local function holds_claim(record, claim)
-  return record ~= nil and record.claim ~= 0 and text(record.claim) == claim
 end
 
 -- Raises a key's sequence and sees to it that it is queued, unless it is queued, claimed or to be tried again anyway.
@@ -215,17 +153,4 @@ local function raise(member, request)
   record.sequence = next_number()
   write_record(member, record)
   return record.sequence
-end
-
--- After a claim has ended: a key that was written meanwhile is queued, one that a writer is still noted for waits for it.
-local function queue_again(member, record, is_unchanged, first)
-  record.attempts = 0
-  if is_unchanged and first and first > NOW then
-    let_job_wait(member, record, first)
-  else
-    -- What was written may be small.
-    if not is_unchanged then record.lane = 's' end
-    queue_job(member, record)
-  end
-  write_record(member, record)
 end

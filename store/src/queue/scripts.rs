@@ -15,17 +15,30 @@ impl Script {
 }
 
 macro_rules! scripts {
-    ($($name:ident),+; $($alone:ident),+) => {
-        pub(super) struct Scripts { $(pub(super) $name: Script,)+ $(pub(super) $alone: Script),+ }
+    ($($name:ident = $($part:ident)+;)+) => {
+        pub(super) struct Scripts { $(pub(super) $name: Script),+ }
 
         pub(super) static SCRIPTS: LazyLock<Scripts> = LazyLock::new(|| Scripts {
-            $($name: Script::new(concat!(
-                include_str!("../lua/record.lua"),
-                include_str!(concat!("../lua/", stringify!($name), ".lua")),
-            )),)+
-            $($alone: Script::new(include_str!(concat!("../lua/", stringify!($alone), ".lua")))),+
+            $($name: Script::new(concat!($(include_str!(concat!("../lua/", stringify!($part), ".lua"))),+))),+
         });
     };
 }
-// The last ones know nothing of keys.
-scripts!(intent, commit, mark, release, look, claim, extend, clear, retry, set_aside, bury, dead, redrive, depth; hold, meet);
+// Each with what stands before it.
+scripts! {
+    intent = record leases intent;
+    commit = record leases commit;
+    mark = record mark;
+    release = record leases release;
+    look = record claims look;
+    claim = record leases claims claim;
+    extend = record claims extend;
+    clear = record leases claims endings clear;
+    retry = record claims retry;
+    set_aside = record claims set_aside;
+    bury = record leases claims endings bury;
+    dead = record dead;
+    redrive = record redrive;
+    depth = record depth;
+    hold = hold;
+    meet = meet;
+}

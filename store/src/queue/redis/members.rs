@@ -8,7 +8,7 @@ use s3gateway_s3::ObjectKey;
 pub(super) fn shard_keys(prefix: &str, shard: u32) -> Vec<String> {
     [
         "dirty", "inflight", "ready", "large", "waiting", "delayed", "claimed", "dead", "reasons", "ages", "seconds",
-        "sequence", "rounds", "buckets",
+        "counters", "buckets",
     ]
     .into_iter()
     .map(|name| format!("{{{prefix}:{shard}}}:{name}"))
