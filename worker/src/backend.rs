@@ -3,6 +3,8 @@
 use crate::egress::{NotAllowed, http_client};
 use crate::headers::with_headers;
 use crate::object::{Object, ObjectHeaders, Tags};
+use crate::pace::{Pace, Throttled};
+use crate::paced::paced;
 use crate::settings::WorkerSettings;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
@@ -18,6 +20,7 @@ use s3gateway_config::KeyRule;
 use s3gateway_s3::checksum::{Algorithm, Checksum};
 use s3gateway_s3::{ObjectKey, PhysicalBucket, VersionId, uri};
 use s3gateway_store::Backend;
+use std::sync::Arc;
 use std::time::Duration;
 
 type HttpResponse = aws_sdk_s3::config::http::HttpResponse;
@@ -28,6 +31,9 @@ pub(crate) enum BackendError {
     /// No connection, no answer in time, or 5xx: try again later.
     #[error("{operation} at {backend}: {reason}")]
     Unavailable { operation: &'static str, backend: String, reason: String },
+    /// It takes fewer requests than there are: try again after this long, and blame nobody.
+    #[error("{operation} at {backend}: throttled")]
+    Throttled { operation: &'static str, backend: String, after: Duration },
     /// The object is no longer the one that was looked at.
     #[error("the object changed meanwhile")]
     Changed,
@@ -59,12 +65,24 @@ pub(crate) struct Remote {
     pub(crate) control: Client,
     /// For requests that carry a body up, or make the backend work long.
     pub(crate) data: Client,
+    /// Of all requests, and of the bytes of objects.
+    pub(crate) pace: Arc<Pace>,
+}
+
+/// An object that is being read.
+pub(crate) struct Opened {
+    /// Without its tags.
+    pub(crate) object: Object,
+    /// How many tags it has, where the backend shows it.
+    pub(crate) tags: Option<u32>,
+    pub(crate) body: SdkBody,
 }
 
 impl Remote {
     /// Makes the clients; connects only when used.
     pub(crate) fn new(backend: Backend, settings: &WorkerSettings) -> Self {
-        let http = http_client(&backend.endpoint, &settings.allow_networks);
+        let pace = Pace::new(settings.backend_concurrency, settings.backend_bandwidth);
+        let http = paced(http_client(&backend.endpoint, &settings.allow_networks), pace.clone());
         let config = |answer: Duration, attempts: u32| {
             let credentials =
                 Credentials::new(&backend.access_key, backend.secret_key.expose(), None, None, "s3gateway backend");
@@ -86,7 +104,7 @@ impl Remote {
         };
         let control = Client::from_conf(config(settings.answer_timeout, 2));
         let data = Client::from_conf(config(settings.upload_timeout, 1));
-        Self { backend, control, data }
+        Self { backend, control, data, pace }
     }
 
     /// HeadObject of the current object.
@@ -116,6 +134,18 @@ impl Remote {
             return Ok(None);
         }
         Err(failed)
+    }
+
+    /// GetObject of the current object: its head and its bytes by one request.
+    pub(crate) async fn open(&self, bucket: &PhysicalBucket, key: &ObjectKey) -> Result<Opened, BackendError> {
+        let get = self.control.get_object().bucket(bucket.for_upstream()).key(key.as_str());
+        let keeps_checksums = self.backend.capabilities.trailing_checksums;
+        let sent = get.set_checksum_mode(keeps_checksums.then_some(ChecksumMode::Enabled)).send().await;
+        let read = sent.map_err(|e| self.classify("GetObject", &e))?;
+        let object = Object::parse_read(&read).ok_or_else(|| self.unreadable("GetObject"))?;
+        let shows = self.backend.capabilities.tag_count;
+        let tags = shows.then(|| read.tag_count.and_then(|count| u32::try_from(count).ok()).unwrap_or(0));
+        Ok(Opened { object, tags, body: read.body.into_inner() })
     }
 
     /// Whether a listing shows the key: it sorts before all others of which it is a prefix.
@@ -342,6 +372,12 @@ impl Remote {
         wanted.then(|| tags.iter().map(pair).collect::<Vec<_>>().join("&"))
     }
 
+    fn throttled(&self, operation: &'static str, after: Option<Duration>) -> BackendError {
+        // What was on its way as the pace fell comes back a moment after it is taken again.
+        let after = after.or_else(|| self.pace.closed_for()).unwrap_or(Duration::from_millis(250));
+        BackendError::Throttled { operation, backend: self.backend.id.to_string(), after }
+    }
+
     /// An answer without what S3 always gives.
     pub(crate) fn unreadable(&self, operation: &'static str) -> BackendError {
         self.unavailable(operation, "an unreadable answer")
@@ -361,6 +397,11 @@ impl Remote {
         operation: &'static str,
         error: &SdkError<E, HttpResponse>,
     ) -> BackendError {
+        if let SdkError::DispatchFailure(failure) = error
+            && let Some(throttled) = failure.as_connector_error().and_then(|error| Throttled::find(error))
+        {
+            return self.throttled(operation, Some(throttled.after));
+        }
         match error {
             SdkError::ServiceError(answer) => {
                 self.classify_answer(operation, answer.raw().status().as_u16(), answer.err().code().unwrap_or_default())
@@ -384,7 +425,8 @@ impl Remote {
             (412, _) | (409, "ConditionalRequestConflict") => BackendError::Changed,
             (_, "NoSuchBucket") => BackendError::NoSuchBucket,
             (404, _) => BackendError::NotFound { operation, code: code.to_owned() },
-            (429 | 500 | 502 | 503 | 504, _) | (_, "RequestTimeout" | "SlowDown" | "RequestTimeTooSkewed") => {
+            (429 | 503, _) | (_, "SlowDown") => self.throttled(operation, None),
+            (500 | 502 | 504, _) | (_, "RequestTimeout" | "RequestTimeTooSkewed") => {
                 self.unavailable(operation, &format!("answered {status} {}", printable(code)))
             }
             (200..=299, _) => self.unreadable(operation),
@@ -470,6 +512,7 @@ mod tests {
         let remote = remote();
         let class = |status, code| match remote.classify_answer("Op", status, code) {
             BackendError::Unavailable { .. } => "unavailable",
+            BackendError::Throttled { .. } => "throttled",
             BackendError::Changed => "changed",
             BackendError::NoSuchBucket => "no bucket",
             BackendError::NotFound { .. } => "not found",
@@ -483,10 +526,12 @@ mod tests {
             (403, "AccessDenied", "refused"),
             (400, "RequestTimeout", "unavailable"),
             (400, "EntityTooSmall", "refused"),
-            (429, "", "unavailable"),
+            (429, "", "throttled"),
             (500, "InternalError", "unavailable"),
             (501, "NotImplemented", "refused"),
-            (503, "SlowDown", "unavailable"),
+            (503, "SlowDown", "throttled"),
+            (503, "", "throttled"),
+            (400, "SlowDown", "throttled"),
             (200, "", "unavailable"),
         ] {
             assert_eq!(class(status, code), want, "{status} {code}");

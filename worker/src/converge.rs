@@ -8,16 +8,18 @@ use crate::backend::{BackendError, Remote};
 use crate::backends::Backends;
 use crate::claim::Claim;
 use crate::clock::millis;
+use crate::copy::Source;
 use crate::metrics::Metrics;
 use crate::object::{Object, Tags};
-use crate::plan::{Action, Home, PENDING, Target, Wanted};
+use crate::plan::{Action, Home, Method, PENDING, Target, Wanted};
+use crate::records::Records;
 use crate::settings::WorkerSettings;
 use crate::versions::Listed;
 use s3gateway_config::BackendId;
 use s3gateway_s3::{ObjectKey, PhysicalBucket, VersionId};
 use s3gateway_store::{DirtyKey, Metadata, ObjectCopy, Route, StoreError};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 /// Times that one attempt starts over because the object changed under it.
 const PASSES: u32 = 3;
@@ -39,6 +41,12 @@ pub(crate) enum ConvergeError {
     /// Trying again will not help.
     #[error("{0}")]
     Impossible(String),
+    /// A backend takes fewer requests than there are; nothing is wrong with the key.
+    #[error("{0}")]
+    Throttled(String, Duration),
+    /// The object is large, and as many of these as may be are being copied already.
+    #[error("large objects have their turn")]
+    Large,
     /// Another worker has taken the key over.
     #[error("the claim was taken over")]
     LostClaim,
@@ -62,6 +70,7 @@ pub(crate) struct Converger {
     pub(crate) backends: Arc<Backends>,
     pub(crate) settings: WorkerSettings,
     pub(crate) metrics: Metrics,
+    records: Records,
     known_buckets: moka::sync::Cache<(BackendId, String), ()>,
     /// Those of them that are known to keep versions.
     known_versioned: moka::sync::Cache<(BackendId, String), ()>,
@@ -75,6 +84,8 @@ struct Place {
     target: Target,
     recorded: Option<ObjectCopy>,
     action: Action,
+    /// It could not be looked at because it throttles; when to come again.
+    throttled: Option<Duration>,
 }
 
 /// One look at a key.
@@ -84,6 +95,8 @@ struct Scene<'a> {
     home: Arc<Remote>,
     home_bucket: PhysicalBucket,
     object: Option<Object>,
+    /// The object's bytes, where the look at it brought them.
+    opened: Option<Source>,
     /// All versions at the home, the oldest first, where its bucket keeps them.
     versions: Option<Vec<Listed>>,
     /// Those of them whose tags may have been changed.
@@ -103,9 +116,10 @@ impl Converger {
     pub(crate) fn new(metadata: Metadata, backends: Arc<Backends>, settings: WorkerSettings, metrics: Metrics) -> Self {
         let known = || {
             let known = moka::sync::Cache::builder().max_capacity(KNOWN_BUCKETS);
-            known.time_to_live(std::time::Duration::from_secs(600)).build()
+            known.time_to_live(Duration::from_secs(600)).build()
         };
-        Self { metadata, backends, settings, metrics, known_buckets: known(), known_versioned: known() }
+        let records = Records::new(&metadata);
+        Self { metadata, backends, settings, metrics, records, known_buckets: known(), known_versioned: known() }
     }
 
     /// Makes all copies of the key equal to its home.
@@ -122,14 +136,16 @@ impl Converger {
     }
 
     async fn pass(&self, dirty: &DirtyKey, claim: &Claim) -> Result<Converged, ConvergeError> {
-        let Some(route) = self.metadata.route_by_id(&dirty.bucket).await? else { return Ok(Converged::NoBucket) };
+        let Some(route) = self.records.route(&dirty.bucket).await? else { return Ok(Converged::NoBucket) };
         let home = self.known_backend(&route.home).await?;
         let home_bucket = physical_on(&route, &route.home)?.clone();
         if !home.backend.capabilities.keys.holds(dirty.key.as_str()) {
             // Such a backend may show another key's object under this name.
             return Err(ConvergeError::Impossible("the home cannot hold this key".to_owned()));
         }
-        let state = self.observe_home(&route, &home, &home_bucket, &dirty.key).await?;
+        let look = self.observe_home(&route, &home, &home_bucket, &dirty.key);
+        let recorded = async { Ok(self.records.copies(dirty).await?) };
+        let ((state, opened), recorded) = futures::try_join!(look, recorded)?;
         let object = match &state {
             Home::Unknown(why) => return Err(ConvergeError::Unavailable(why.clone())),
             Home::Absent => None,
@@ -140,16 +156,20 @@ impl Converger {
             Some(_) => self.metadata.retagged(&dirty.bucket, &dirty.key).await?,
             None => Vec::new(),
         };
-        let recorded = self.metadata.copies(&dirty.bucket, &dirty.key).await?;
         let places = self.observe_places(&route, &dirty.key, &state, versions.as_deref(), &recorded).await?;
-        let scene = Scene { route: &route, key: &dirty.key, home, home_bucket, object, versions, retagged, claim };
-        self.note_pending(&scene, &places, &recorded).await?;
+        let is_large = object.as_ref().is_some_and(|object| object.size >= self.settings.large_object);
+        if is_large && places.iter().any(|place| place.action.moves_bytes()) && !claim.may_be_large() {
+            return Err(ConvergeError::Large);
+        }
+        let scene =
+            Scene { route: &route, key: &dirty.key, home, home_bucket, object, opened, versions, retagged, claim };
+        self.note_pending(&scene, dirty, &places, &recorded).await?;
         let results = self.carry_out(&scene, &places).await;
-        let is_moved = places.iter().any(|place| place.action != Action::Leave);
-        let unchanged = if is_moved { self.is_home_unchanged(&scene).await } else { Ok(true) };
+        let unchanged =
+            if needs_another_look(&scene, &places) { self.is_home_unchanged(&scene).await } else { Ok(true) };
         // One that has taken over knows better what is where.
         scene.hold().await?;
-        self.record(&scene, &places, &results).await?;
+        self.record(&scene, dirty, &places, &results).await?;
         self.lend_tags(&scene, &places).await?;
         match sum_up(&scene, &places, results) {
             _ if matches!(unchanged, Ok(false)) => Err(ConvergeError::Changed),
@@ -171,6 +191,7 @@ impl Converger {
     async fn note_pending(
         &self,
         scene: &Scene<'_>,
+        dirty: &DirtyKey,
         places: &[Place],
         recorded: &[ObjectCopy],
     ) -> Result<(), ConvergeError> {
@@ -179,7 +200,7 @@ impl Converger {
         let mut all = recorded.to_vec();
         all.extend(places.iter().filter(is_new).map(|place| pending(&place.id, scene.object.as_ref())));
         if all.len() > recorded.len() {
-            self.metadata.record_copies(&scene.route.bucket, scene.key, &all).await?;
+            self.records.record(dirty.clone(), all).await?;
         }
         Ok(())
     }
@@ -198,6 +219,7 @@ impl Converger {
     async fn record(
         &self,
         scene: &Scene<'_>,
+        dirty: &DirtyKey,
         places: &[Place],
         results: &[Result<Option<ObjectCopy>, ConvergeError>],
     ) -> Result<(), ConvergeError> {
@@ -215,7 +237,7 @@ impl Converger {
                 }
             }
         }
-        Ok(self.metadata.record_copies(&scene.route.bucket, scene.key, &copies).await?)
+        Ok(self.records.record(dirty.clone(), copies).await?)
     }
 
     /// Keeps the home's tags in the metadata where a backend with a copy cannot, so that they survive the home's absence.
@@ -238,6 +260,16 @@ impl Converger {
         }
         Ok(())
     }
+}
+
+/// Whether the home must be looked at once more after what was done. A small copy is of one answer of the home, given
+/// after the claim: what is written since raises the sequence. What takes long, or deletes, is worth a request.
+fn needs_another_look(scene: &Scene<'_>, places: &[Place]) -> bool {
+    let is_one_answer = |place: &Place| {
+        place.action == Action::Leave
+            || (place.action == Action::Copy(Method::Put) && scene.opened.as_ref().is_some_and(Source::is_whole))
+    };
+    !places.iter().all(is_one_answer)
 }
 
 fn physical_on<'a>(route: &'a Route, id: &BackendId) -> Result<&'a PhysicalBucket, ConvergeError> {
@@ -278,6 +310,8 @@ fn sum_up(
         ConvergeError::Refused(_) => 3,
         ConvergeError::Store(_) => 4,
         ConvergeError::Unavailable(_) => 5,
+        ConvergeError::Throttled(..) => 6,
+        ConvergeError::Large => 7,
     };
     let done = |place: &Place| format!("{} {}", place.id, <&str>::from(&place.action));
     let mut line: Vec<String> = vec![match scene.object {
@@ -296,6 +330,7 @@ impl From<BackendError> for ConvergeError {
         match error {
             BackendError::Changed | BackendError::NoSuchBucket => Self::Changed,
             BackendError::Unavailable { .. } => Self::Unavailable(error.to_string()),
+            BackendError::Throttled { after, .. } => Self::Throttled(error.to_string(), after),
             BackendError::NotFound { .. } | BackendError::Refused { .. } => Self::Refused(error.to_string()),
         }
     }

@@ -5,16 +5,18 @@ use crate::backoff::decide_delay;
 use crate::claim::Claim;
 use crate::clock::millis;
 use crate::converge::{ConvergeError, Converged, Converger};
+use crate::history::History;
 use crate::metrics::{Metrics, Outcome};
 use crate::recover::Recoverer;
 use crate::retire::Retirer;
 use crate::settings::WorkerSettings;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use s3gateway_store::queue::{Cleared, Job};
+use s3gateway_store::queue::{Cleared, Job, Lane};
 use s3gateway_store::{JobRecord, Metadata, Queue, StoreError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, error, info, info_span, warn};
@@ -23,6 +25,8 @@ use tracing::{Instrument, debug, error, info, info_span, warn};
 const AWAY: &str = "unavailable: ";
 /// Attempts at a key whose bucket is not there before it counts as deleted for good: a deletion may be taken back.
 const NO_BUCKET_ATTEMPTS: u32 = 3;
+/// How long a worker that is heard of no more keeps its shards of the queue.
+const ATTENDS_FOR: Duration = Duration::from_secs(12);
 /// Pause after the queue could not be asked.
 const CLAIM_PAUSE: Duration = Duration::from_secs(1);
 /// How often the queue's figures are read.
@@ -61,6 +65,9 @@ struct Shared {
     /// This worker's name in the queue.
     consumer: String,
     jitter: Mutex<StdRng>,
+    history: History,
+    /// Leave to copy large objects.
+    large: Arc<Semaphore>,
 }
 
 impl Worker {
@@ -81,7 +88,9 @@ impl Worker {
         let WorkerSettings { abandoned_after, lease, .. } = settings;
         let recoverer = Recoverer { metadata: metadata.clone(), backends: backends.clone(), abandoned_after, lease };
         let retirer = Retirer { metadata, backends, metrics: metrics.clone(), lease };
-        let shared = Shared { queue, converger, settings, metrics, consumer, jitter: Mutex::new(rng) };
+        let large = Arc::new(Semaphore::new(settings.large_concurrency.clamp(1, settings.concurrency.max(1))));
+        let (jitter, history) = (Mutex::new(rng), History::default());
+        let shared = Shared { queue, converger, settings, metrics, consumer, jitter, history, large };
         Ok(Self { shared: Arc::new(shared), retirer, recoverer })
     }
 
@@ -93,8 +102,11 @@ impl Worker {
             shared.clone().work(&stop),
             shared.converger.backends.follow(&stop),
             shared.keep_house(&stop),
+            shared.attend(&stop),
+            shared.history.keep(&shared.converger.metadata, &stop),
             keep_buckets(&retirer, &recoverer, shared.settings.retire_interval, &stop),
         );
+        shared.history.flush(&shared.converger.metadata).await;
         info!("worker stopped");
     }
 }
@@ -111,8 +123,8 @@ impl Shared {
                 Ok(_) => Duration::ZERO,
                 Err(_) => CLAIM_PAUSE,
             };
-            for job in claimed.unwrap_or_default() {
-                jobs.spawn(self.clone().settle(job));
+            for claim in claimed.unwrap_or_default() {
+                jobs.spawn(self.clone().settle(claim));
             }
             tokio::select! {
                 () = stop.cancelled() => {}
@@ -130,13 +142,63 @@ impl Shared {
         }
     }
 
-    async fn claim(&self, limit: usize) -> Result<Vec<Job>, StoreError> {
-        let claimed = self.queue.claim(&self.consumer, limit, self.settings.lease).await;
-        claimed.inspect_err(|failed| warn!(error = %failed, "the queue cannot be asked for jobs"))
+    /// Large objects first, as far as they have leave: there is always room for small ones beside them.
+    async fn claim(&self, limit: usize) -> Result<Vec<Claim>, StoreError> {
+        let mut leaves = Vec::new();
+        while leaves.len() < limit
+            && let Ok(leave) = self.large.clone().try_acquire_owned()
+        {
+            leaves.push(leave);
+        }
+        let mut claims = self.claim_in(Lane::Large, leaves.len()).await?;
+        for claim in &mut claims {
+            claim.leave = Mutex::new(leaves.pop());
+        }
+        drop(leaves);
+        match self.claim_in(Lane::Small, limit.saturating_sub(claims.len())).await {
+            Ok(small) => claims.extend(small),
+            Err(failed) if claims.is_empty() => return Err(failed),
+            Err(_) => {}
+        }
+        Ok(claims)
+    }
+
+    async fn claim_in(&self, lane: Lane, limit: usize) -> Result<Vec<Claim>, StoreError> {
+        if limit == 0 {
+            return Ok(Vec::new());
+        }
+        let asked = Instant::now();
+        let claimed = self.queue.claim_in(lane, &self.consumer, limit, self.settings.lease).await;
+        let claimed = claimed.inspect_err(|failed| warn!(error = %failed, "the queue cannot be asked for jobs"))?;
+        let claim = |job: Job| Claim {
+            queue: self.queue.clone(),
+            job,
+            consumer: self.consumer.clone(),
+            lease: self.settings.lease,
+            asked,
+            lane: self.large.clone(),
+            leave: Mutex::default(),
+        };
+        Ok(claimed.into_iter().map(claim).collect())
+    }
+
+    /// Has this worker its share of the queue's shards while it runs.
+    async fn attend(&self, stop: &CancellationToken) {
+        while !stop.is_cancelled() {
+            match self.queue.attend(&self.consumer, ATTENDS_FOR).await {
+                Ok(shards) => self.metrics.shards.set(i64::try_from(shards).unwrap_or(i64::MAX)),
+                Err(failed) => debug!(error = %failed, "the queue's shards cannot be shared"),
+            }
+            let _ = tokio::time::timeout(ATTENDS_FOR / 4, stop.cancelled()).await;
+        }
+        if let Err(failed) = self.queue.leave(&self.consumer).await {
+            debug!(error = %failed, "the shards come free by themselves");
+        }
     }
 
     /// One job from claim to verdict.
-    async fn settle(self: Arc<Self>, job: Job) {
+    async fn settle(self: Arc<Self>, claim: Claim) {
+        let job = claim.job.clone();
         let span = info_span!(
             "converge",
             request_id = job.request_id,
@@ -146,18 +208,12 @@ impl Shared {
         async {
             self.metrics.running.inc();
             let (began, started_at) = (Instant::now(), millis(SystemTime::now()));
-            let claim = Claim {
-                queue: self.queue.clone(),
-                job: job.clone(),
-                consumer: self.consumer.clone(),
-                lease: self.settings.lease,
-            };
             let result = tokio::select! {
                 result = self.converger.converge(&job.key, &claim) => result,
                 () = claim.keep() => Err(ConvergeError::LostClaim),
             };
             let verdict = self.decide_verdict(&job, result);
-            self.record(&job, &verdict, started_at).await;
+            self.record(&job, &verdict, started_at);
             let outcome = verdict.outcome();
             if let Err(failed) = self.carry_out(&job, verdict).await {
                 // The claim runs out and the key comes back: it is still dirty.
@@ -180,6 +236,8 @@ impl Shared {
             }
             Ok(Converged::NoBucket) => Verdict::Clear("the bucket is gone".to_owned()),
             Err(ConvergeError::LostClaim) => Verdict::MarkAgain,
+            Err(ConvergeError::Large) => Verdict::SetAside,
+            Err(ConvergeError::Throttled(why, after)) => Verdict::PutOff(why, after + self.decide_delay(0)),
             // A key that is written all the time is no failure.
             Err(error @ ConvergeError::Changed) => {
                 Verdict::Retry(error.to_string(), self.decide_delay(job.attempts.min(3)))
@@ -196,9 +254,12 @@ impl Shared {
         decide_delay(attempts, self.settings.backoff_base, self.settings.backoff_max, unit)
     }
 
-    /// Writes the attempt into the job history; the history is for people, so its absence stops nothing.
-    async fn record(&self, job: &Job, verdict: &Verdict, started_at: i64) {
-        let record = JobRecord {
+    /// Notes the attempt for the job history. What was only put off is none.
+    fn record(&self, job: &Job, verdict: &Verdict, started_at: i64) {
+        if matches!(verdict, Verdict::PutOff(..) | Verdict::SetAside) {
+            return;
+        }
+        self.history.note(JobRecord {
             bucket: job.key.bucket.clone(),
             key: job.key.key.clone(),
             outcome: <&str>::from(verdict.outcome()).to_owned(),
@@ -207,10 +268,7 @@ impl Shared {
             request_id: job.request_id.clone(),
             started_at,
             finished_at: millis(SystemTime::now()),
-        };
-        if let Err(failed) = self.converger.metadata.record_jobs(&[record]).await {
-            warn!(error = %failed, "the job history cannot be written");
-        }
+        });
     }
 
     async fn carry_out(&self, job: &Job, verdict: Verdict) -> Result<(), StoreError> {
@@ -227,6 +285,14 @@ impl Shared {
             Verdict::Retry(why, delay) => {
                 info!(key, why, delay_ms = delay.as_secs_f64() * 1000.0, "not converged yet");
                 self.queue.retry(job, delay).await?;
+            }
+            Verdict::PutOff(why, delay) => {
+                debug!(key, why, delay_ms = delay.as_secs_f64() * 1000.0, "put off");
+                self.queue.put_off(job, delay).await?;
+            }
+            Verdict::SetAside => {
+                debug!(key, "set aside");
+                self.queue.set_aside(job).await?;
             }
             Verdict::Bury(why) => {
                 error!(key, why, "given up");
@@ -249,6 +315,9 @@ impl Shared {
             match self.queue.depth().await {
                 Ok(depth) => self.metrics.depth(&depth, millis(SystemTime::now())),
                 Err(failed) => debug!(error = %failed, "the queue's figures cannot be read"),
+            }
+            for remote in self.converger.backends.known() {
+                self.metrics.pace(&remote.backend.id, remote.pace.shown());
             }
             if pruned.is_none_or(|at| at.elapsed() >= PRUNE_INTERVAL) {
                 pruned = Some(Instant::now());
@@ -287,6 +356,10 @@ impl Shared {
 enum Verdict {
     Clear(String),
     Retry(String, Duration),
+    /// No attempt: a backend throttles.
+    PutOff(String, Duration),
+    /// No attempt: the object is large.
+    SetAside,
     Bury(String),
     MarkAgain,
 }
@@ -296,13 +369,16 @@ impl Verdict {
         match self {
             Self::Clear(_) => Outcome::Converged,
             Self::Retry(..) => Outcome::Retried,
+            Self::PutOff(..) => Outcome::Throttled,
+            Self::SetAside => Outcome::Aside,
             Self::Bury(_) => Outcome::Dead,
             Self::MarkAgain => Outcome::Lost,
         }
     }
     fn detail(&self) -> &str {
         match self {
-            Self::Clear(detail) | Self::Retry(detail, _) | Self::Bury(detail) => detail,
+            Self::Clear(detail) | Self::Retry(detail, _) | Self::PutOff(detail, _) | Self::Bury(detail) => detail,
+            Self::SetAside => "large objects have their turn",
             Self::MarkAgain => "the claim was taken over",
         }
     }

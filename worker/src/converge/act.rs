@@ -66,7 +66,12 @@ impl Converger {
         let object = scene.object.as_ref();
         let (remote, object, method) = match (&place.action, &place.remote, object) {
             (Action::Leave, ..) => return Ok(self.left_copy(place, object)),
-            (Action::Wait(why), ..) => return Err(ConvergeError::Unavailable(why.clone())),
+            (Action::Wait(why), ..) => {
+                return Err(match place.throttled {
+                    Some(after) => ConvergeError::Throttled(why.clone(), after),
+                    None => ConvergeError::Unavailable(why.clone()),
+                });
+            }
             (Action::Refuse(why), ..) => return Err(ConvergeError::Impossible(format!("{}: {why}", place.id))),
             (Action::Delete, Some(remote), _) => return self.delete(scene, remote).await,
             (Action::Versions, Some(remote), _) => return self.keep_versions(scene, remote, place.wanted).await,
@@ -135,6 +140,7 @@ impl Converger {
             key: scene.key,
             version: None,
             object,
+            opened: scene.opened.as_ref(),
             settings: &self.settings,
             metrics: &self.metrics,
         };
@@ -146,8 +152,13 @@ impl Converger {
             done => done?,
         };
         let capabilities = &remote.backend.capabilities;
-        if capabilities.tagging && remote.tags(&bucket, scene.key).await? != object.tags {
+        // A new object has no tags but those that came with it; some backends overlook these.
+        let may_lack_tags = capabilities.tagging && (!object.tags.is_empty() || method != plan::Method::Put);
+        if may_lack_tags && remote.tags(&bucket, scene.key).await? != object.tags {
             remote.set_tags(&bucket, scene.key, &object.tags).await?;
+        }
+        if proof == Proof::Etag {
+            return Ok(copy_record(&remote.backend.id, &object.etag, object, "etag".to_owned()));
         }
         self.verify(scene, remote, &bucket, object, proof).await
     }
@@ -170,7 +181,7 @@ impl Converger {
         }
         let how = match proof {
             _ if copy.etag == object.etag => "etag",
-            Proof::Md5 => "md5",
+            Proof::Etag | Proof::Md5 => "md5",
             Proof::Size => "size",
         };
         Ok(copy_record(id, &copy.etag, object, how.to_owned()))
