@@ -239,6 +239,10 @@ fn worker_settings(settings: &Settings) -> WorkerSettings {
     WorkerSettings {
         allow_networks: settings.backends.allow_networks.clone(),
         concurrency: count(from.concurrency),
+        large_concurrency: count(from.large_concurrency),
+        large_object: u64::from(from.large_object_mib.get()) << 20,
+        backend_concurrency: count(from.backend_concurrency),
+        backend_bandwidth: (from.backend_bandwidth_mib > 0).then(|| u64::from(from.backend_bandwidth_mib) << 20),
         lease: from.lease,
         max_attempts: from.max_attempts.get(),
         poll_interval: from.poll_interval,

@@ -19,6 +19,8 @@ pub enum KeyRule {
 pub struct Capabilities {
     /// Object tagging; where false the gateway keeps tags in its metadata.
     pub tagging: bool,
+    /// GetObject shows how many tags an object has (`x-amz-tagging-count`), so that none need not be asked for.
+    pub tag_count: bool,
     /// Versioning of buckets with everything that belongs to it; where false it is refused. It takes `tagging`, too: tags
     /// that the gateway keeps know no versions.
     pub versioning: bool,
@@ -47,6 +49,8 @@ impl Default for Capabilities {
     fn default() -> Self {
         Self {
             tagging: true,
+            // What was never measured is not relied on.
+            tag_count: false,
             versioning: true,
             list_uploads: true,
             conditional_writes: true,

@@ -3,6 +3,8 @@
 use crate::egress::{NotAllowed, http_client};
 use crate::headers::with_headers;
 use crate::object::{Object, ObjectHeaders, Tags};
+use crate::pace::{Pace, Throttled};
+use crate::paced::paced;
 use crate::settings::WorkerSettings;
 use crate::standing::Standing;
 use aws_sdk_s3::config::retry::RetryConfig;
@@ -30,6 +32,9 @@ pub(crate) enum BackendError {
     /// No connection, no answer in time, or 5xx: try again later.
     #[error("{operation} at {backend}: {reason}")]
     Unavailable { operation: &'static str, backend: String, reason: String },
+    /// It takes fewer requests than there are: try again after this long, and blame nobody.
+    #[error("{operation} at {backend}: throttled")]
+    Throttled { operation: &'static str, backend: String, after: Duration },
     /// The object is no longer the one that was looked at.
     #[error("the object changed meanwhile")]
     Changed,
@@ -62,12 +67,24 @@ pub(crate) struct Remote {
     /// For requests that carry a body up, or make the backend work long.
     pub(crate) data: Client,
     standing: Arc<Standing>,
+    /// Of all requests, and of the bytes of objects.
+    pub(crate) pace: Arc<Pace>,
+}
+
+/// An object that is being read.
+pub(crate) struct Opened {
+    /// Without its tags.
+    pub(crate) object: Object,
+    /// How many tags it has, where the backend shows it.
+    pub(crate) tags: Option<u32>,
+    pub(crate) body: SdkBody,
 }
 
 impl Remote {
     /// Makes the clients; connects only when used.
     pub(crate) fn new(backend: Backend, settings: &WorkerSettings) -> Self {
-        let http = http_client(&backend.endpoint, &settings.allow_networks);
+        let pace = Pace::new(settings.backend_concurrency, settings.backend_bandwidth);
+        let http = paced(http_client(&backend.endpoint, &settings.allow_networks), pace.clone());
         let standing = Standing::new(backend.id.as_str(), settings.backoff_max);
         let config = |answer: Duration, attempts: u32, slow_after: Option<Duration>| {
             let credentials =
@@ -91,7 +108,7 @@ impl Remote {
         };
         let control = Client::from_conf(config(settings.answer_timeout, 2, Some(settings.answer_timeout / 2)));
         let data = Client::from_conf(config(settings.upload_timeout, 1, None));
-        Self { backend, control, data, standing }
+        Self { backend, control, data, standing, pace }
     }
 
     /// Passes a backend that may be asked now.
@@ -129,6 +146,18 @@ impl Remote {
             return Ok(None);
         }
         Err(failed)
+    }
+
+    /// GetObject of the current object: its head and its bytes by one request.
+    pub(crate) async fn open(&self, bucket: &PhysicalBucket, key: &ObjectKey) -> Result<Opened, BackendError> {
+        let get = self.control.get_object().bucket(bucket.for_upstream()).key(key.as_str());
+        let keeps_checksums = self.backend.capabilities.trailing_checksums;
+        let sent = get.set_checksum_mode(keeps_checksums.then_some(ChecksumMode::Enabled)).send().await;
+        let read = sent.map_err(|e| self.classify("GetObject", &e))?;
+        let object = Object::parse_read(&read).ok_or_else(|| self.unreadable("GetObject"))?;
+        let shows = self.backend.capabilities.tag_count;
+        let tags = shows.then(|| read.tag_count.and_then(|count| u32::try_from(count).ok()).unwrap_or(0));
+        Ok(Opened { object, tags, body: read.body.into_inner() })
     }
 
     /// Whether a listing shows the key: it sorts before all others of which it is a prefix.
@@ -355,6 +384,12 @@ impl Remote {
         wanted.then(|| tags.iter().map(pair).collect::<Vec<_>>().join("&"))
     }
 
+    fn throttled(&self, operation: &'static str, after: Option<Duration>) -> BackendError {
+        // What was on its way as the pace fell comes back a moment after it is taken again.
+        let after = after.or_else(|| self.pace.closed_for()).unwrap_or(Duration::from_millis(250));
+        BackendError::Throttled { operation, backend: self.backend.id.to_string(), after }
+    }
+
     /// An answer without what S3 always gives.
     pub(crate) fn unreadable(&self, operation: &'static str) -> BackendError {
         self.unavailable(operation, "an unreadable answer")
@@ -374,6 +409,11 @@ impl Remote {
         operation: &'static str,
         error: &SdkError<E, HttpResponse>,
     ) -> BackendError {
+        if let SdkError::DispatchFailure(failure) = error
+            && let Some(throttled) = failure.as_connector_error().and_then(|error| Throttled::find(error))
+        {
+            return self.throttled(operation, Some(throttled.after));
+        }
         match error {
             SdkError::ServiceError(answer) => {
                 self.classify_answer(operation, answer.raw().status().as_u16(), answer.err().code().unwrap_or_default())
@@ -397,7 +437,8 @@ impl Remote {
             (412, _) | (409, "ConditionalRequestConflict") => BackendError::Changed,
             (_, "NoSuchBucket") => BackendError::NoSuchBucket,
             (404, _) => BackendError::NotFound { operation, code: code.to_owned() },
-            (429 | 500 | 502 | 503 | 504, _) | (_, "RequestTimeout" | "SlowDown" | "RequestTimeTooSkewed") => {
+            (429 | 503, _) | (_, "SlowDown") => self.throttled(operation, None),
+            (500 | 502 | 504, _) | (_, "RequestTimeout" | "RequestTimeTooSkewed") => {
                 self.unavailable(operation, &format!("answered {status} {}", printable(code)))
             }
             (200..=299, _) => self.unreadable(operation),
@@ -483,6 +524,7 @@ mod tests {
         let remote = remote();
         let class = |status, code| match remote.classify_answer("Op", status, code) {
             BackendError::Unavailable { .. } => "unavailable",
+            BackendError::Throttled { .. } => "throttled",
             BackendError::Changed => "changed",
             BackendError::NoSuchBucket => "no bucket",
             BackendError::NotFound { .. } => "not found",
@@ -496,10 +538,12 @@ mod tests {
             (403, "AccessDenied", "refused"),
             (400, "RequestTimeout", "unavailable"),
             (400, "EntityTooSmall", "refused"),
-            (429, "", "unavailable"),
+            (429, "", "throttled"),
             (500, "InternalError", "unavailable"),
             (501, "NotImplemented", "refused"),
-            (503, "SlowDown", "unavailable"),
+            (503, "SlowDown", "throttled"),
+            (503, "", "throttled"),
+            (400, "SlowDown", "throttled"),
             (200, "", "unavailable"),
         ] {
             assert_eq!(class(status, code), want, "{status} {code}");

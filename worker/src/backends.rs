@@ -39,6 +39,11 @@ impl Backends {
         Ok(self.snapshot().get(id).cloned())
     }
 
+    /// All that are known now.
+    pub(crate) fn known(&self) -> Vec<Arc<Remote>> {
+        self.snapshot().values().cloned().collect()
+    }
+
     /// Reads all backends; clients of unchanged ones keep their connections.
     pub(crate) async fn reload(&self) -> Result<(), StoreError> {
         let known = self.snapshot();

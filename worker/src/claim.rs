@@ -1,11 +1,15 @@
 //! A worker's hold on one job while it works, under the epoch in which it looked at the bucket.
 //! Invariant: what is copied by a claim that was not confirmed within its lease ends short of its last bytes.
-use s3gateway_store::queue::Job;
+use s3gateway_store::queue::{Job, Lane};
 use s3gateway_store::{Metadata, Queue, StoreError};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::debug;
+
+/// A claim stands for its lease from the moment that it was asked for, so that one as young as this needs no question.
+const YOUNG: Duration = Duration::from_secs(1);
 
 /// A worker's hold on one job.
 pub(crate) struct Claim {
@@ -15,6 +19,9 @@ pub(crate) struct Claim {
     pub(crate) consumer: String,
     pub(crate) lease: Duration,
     pub(crate) standing: Standing,
+    /// Leave to copy large objects; few of the worker's jobs have it at a time, so that small ones go on.
+    pub(crate) lane: Arc<Semaphore>,
+    pub(crate) leave: Mutex<Option<OwnedSemaphorePermit>>,
 }
 
 /// Why a job is given up half way.
@@ -41,10 +48,10 @@ struct Confirmed {
 }
 
 impl Standing {
-    /// Confirmed now, as by the claim itself.
-    pub(crate) fn now(lease: Duration) -> Self {
+    /// Confirmed at `asked`, before the queue gave the job.
+    pub(crate) fn since(asked: Instant, lease: Duration) -> Self {
         let (millis, epoch) = (AtomicU64::new(0), AtomicI64::new(0));
-        Self(Arc::new(Confirmed { began: Instant::now(), lease, millis, epoch }))
+        Self(Arc::new(Confirmed { began: asked, lease, millis, epoch }))
     }
 
     /// Whether it was confirmed within its lease.
@@ -66,9 +73,13 @@ impl Claim {
     }
 
     /// Confirms that no other worker has taken the job over and that the epoch stands; asked before everything that
-    /// changes a backend. `None` where it holds.
+    /// changes a backend. `None` where it holds. A young claim needs no question: it cannot be stale yet, and a promotion
+    /// that began since waits until it has been cleared or its lease is over.
     pub(crate) async fn check(&self) -> Result<Option<Lost>, StoreError> {
         let asked = self.standing.0.began.elapsed();
+        if asked < YOUNG.min(self.lease / 10) {
+            return Ok(None);
+        }
         if !self.queue.extend(&self.job, &self.consumer, self.lease).await? {
             return Ok(Some(Lost::Claim));
         }
@@ -78,6 +89,16 @@ impl Claim {
         }
         self.standing.confirm(asked);
         Ok(None)
+    }
+
+    /// Whether the job may copy a large object now; it may from then on.
+    pub(crate) fn may_be_large(&self) -> bool {
+        let mut leave = self.leave.lock().unwrap_or_else(PoisonError::into_inner);
+        if leave.is_none() {
+            *leave = self.lane.clone().try_acquire_owned().ok();
+        }
+        // One of the lane of large jobs was only claimed because there was leave.
+        leave.is_some() || self.job.lane == Lane::Large
     }
 
     /// Keeps the claim alive; ends when it is lost, or when nobody could say so for as long as it lasts.

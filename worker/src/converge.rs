@@ -9,9 +9,11 @@ use crate::backend::{BackendError, Remote};
 use crate::backends::Backends;
 use crate::claim::{Claim, Lost};
 use crate::clock::millis;
+use crate::copy::Source;
 use crate::metrics::Metrics;
 use crate::object::{Object, Tags};
-use crate::plan::{Action, Home, PENDING, Target, Wanted};
+use crate::plan::{Action, Home, Method, PENDING, Target, Wanted};
+use crate::records::Records;
 use crate::settings::WorkerSettings;
 use crate::versions::Listed;
 use s3gateway_config::BackendId;
@@ -34,15 +36,18 @@ pub(crate) enum ConvergeError {
     /// Something that should come back is away.
     #[error("{0}")]
     Unavailable(String),
-    /// A backend is left alone for so long; the key has nothing to do with it.
+    /// A backend is not to be asked now; the key has nothing to do with it.
     #[error("{0}")]
-    Resting(String, Duration),
+    NotNow(String, NotNow),
     /// A backend says no, or a copy did not verify.
     #[error("{0}")]
     Refused(String),
     /// Trying again will not help.
     #[error("{0}")]
     Impossible(String),
+    /// The object is large, and as many of these as may be are being copied already.
+    #[error("large objects have their turn")]
+    Large,
     /// Another worker has taken the key over.
     #[error("the claim was taken over")]
     LostClaim,
@@ -52,6 +57,15 @@ pub(crate) enum ConvergeError {
     /// The metadata store or the queue failed.
     #[error("the metadata store or the queue failed")]
     Store(#[from] StoreError),
+}
+
+/// Why a backend is not to be asked now, and when to come again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NotNow {
+    /// It is left alone, as it erred or did not answer lately.
+    Resting(Duration),
+    /// It takes fewer requests than there are.
+    Throttled(Duration),
 }
 
 /// What was done.
@@ -69,6 +83,7 @@ pub(crate) struct Converger {
     pub(crate) backends: Arc<Backends>,
     pub(crate) settings: WorkerSettings,
     pub(crate) metrics: Metrics,
+    records: Records,
     known_buckets: moka::sync::Cache<(BackendId, String), ()>,
     /// Those of them that are known to keep versions.
     known_versioned: moka::sync::Cache<(BackendId, String), ()>,
@@ -82,8 +97,8 @@ struct Place {
     target: Target,
     recorded: Option<ObjectCopy>,
     action: Action,
-    /// It was not looked at because it is left alone for so long.
-    resting: Option<Duration>,
+    /// Why it could not be looked at, and when to come again.
+    not_now: Option<NotNow>,
 }
 
 /// One look at a key.
@@ -93,6 +108,8 @@ struct Scene<'a> {
     home: Arc<Remote>,
     home_bucket: PhysicalBucket,
     object: Option<Object>,
+    /// The object's bytes, where the look at it brought them.
+    opened: Option<Source>,
     /// All versions at the home, the oldest first, where its bucket keeps them.
     versions: Option<Vec<Listed>>,
     /// Those of them whose tags may have been changed.
@@ -115,9 +132,10 @@ impl Converger {
     pub(crate) fn new(metadata: Metadata, backends: Arc<Backends>, settings: WorkerSettings, metrics: Metrics) -> Self {
         let known = || {
             let known = moka::sync::Cache::builder().max_capacity(KNOWN_BUCKETS);
-            known.time_to_live(std::time::Duration::from_secs(600)).build()
+            known.time_to_live(Duration::from_secs(600)).build()
         };
-        Self { metadata, backends, settings, metrics, known_buckets: known(), known_versioned: known() }
+        let records = Records::new(&metadata);
+        Self { metadata, backends, settings, metrics, records, known_buckets: known(), known_versioned: known() }
     }
 
     /// Makes all copies of the key equal to its home.
@@ -134,7 +152,7 @@ impl Converger {
     }
 
     async fn pass(&self, dirty: &DirtyKey, claim: &Claim) -> Result<Converged, ConvergeError> {
-        let Some(route) = self.metadata.route_by_id(&dirty.bucket).await? else { return Ok(Converged::NoBucket) };
+        let Some(route) = self.records.route(&dirty.bucket).await? else { return Ok(Converged::NoBucket) };
         if route.writes == Writes::Fenced {
             return Err(ConvergeError::Fenced);
         }
@@ -148,12 +166,14 @@ impl Converger {
         }
         let home = self.known_backend(&route.home).await?;
         let home_bucket = physical_on(&route, &route.home)?.clone();
-        home.admit().map_err(|rest| ConvergeError::Resting(resting(&route.home), rest))?;
+        home.admit().map_err(|rest| ConvergeError::NotNow(resting(&route.home), NotNow::Resting(rest)))?;
         if !home.backend.capabilities.keys.holds(dirty.key.as_str()) {
             // Such a backend may show another key's object under this name.
             return Err(ConvergeError::Impossible("the home cannot hold this key".to_owned()));
         }
-        let state = self.observe_home(&route, &home, &home_bucket, &dirty.key).await?;
+        let look = self.observe_home(&route, &home, &home_bucket, &dirty.key);
+        let recorded = async { Ok(self.records.copies(dirty).await?) };
+        let ((state, opened), recorded) = futures::try_join!(look, recorded)?;
         let object = match &state {
             Home::Unknown(why) => return Err(ConvergeError::Unavailable(why.clone())),
             Home::Absent => None,
@@ -164,16 +184,20 @@ impl Converger {
             Some(_) => self.metadata.retagged(&dirty.bucket, &dirty.key).await?,
             None => Vec::new(),
         };
-        let recorded = self.metadata.copies(&dirty.bucket, &dirty.key).await?;
         let places = self.observe_places(&route, &dirty.key, &state, versions.as_deref(), &recorded).await?;
-        let scene = Scene { route: &route, key: &dirty.key, home, home_bucket, object, versions, retagged, claim };
-        self.note_pending(&scene, &places, &recorded).await?;
+        let is_large = object.as_ref().is_some_and(|object| object.size >= self.settings.large_object);
+        if is_large && places.iter().any(|place| place.action.moves_bytes()) && !claim.may_be_large() {
+            return Err(ConvergeError::Large);
+        }
+        let scene =
+            Scene { route: &route, key: &dirty.key, home, home_bucket, object, opened, versions, retagged, claim };
+        self.note_pending(&scene, dirty, &places, &recorded).await?;
         let results = self.carry_out(&scene, &places).await;
-        let is_moved = places.iter().any(|place| place.action != Action::Leave);
-        let unchanged = if is_moved { self.is_home_unchanged(&scene).await } else { Ok(true) };
+        let unchanged =
+            if needs_another_look(&scene, &places) { self.is_home_unchanged(&scene).await } else { Ok(true) };
         // One that has taken over knows better what is where.
         scene.hold().await?;
-        self.record(&scene, &places, &results).await?;
+        self.record(&scene, dirty, &places, &results).await?;
         self.lend_tags(&scene, &places).await?;
         match sum_up(&scene, &places, results) {
             _ if matches!(unchanged, Ok(false)) => Err(ConvergeError::Changed),
@@ -195,6 +219,7 @@ impl Converger {
     async fn note_pending(
         &self,
         scene: &Scene<'_>,
+        dirty: &DirtyKey,
         places: &[Place],
         recorded: &[ObjectCopy],
     ) -> Result<(), ConvergeError> {
@@ -203,7 +228,7 @@ impl Converger {
         let mut all = recorded.to_vec();
         all.extend(places.iter().filter(is_new).map(|place| pending(&place.id, scene.object.as_ref())));
         if all.len() > recorded.len() {
-            self.metadata.record_copies(&scene.route.bucket, scene.key, &all).await?;
+            self.records.record(dirty.clone(), all).await?;
         }
         Ok(())
     }
@@ -222,6 +247,7 @@ impl Converger {
     async fn record(
         &self,
         scene: &Scene<'_>,
+        dirty: &DirtyKey,
         places: &[Place],
         results: &[Result<Option<ObjectCopy>, ConvergeError>],
     ) -> Result<(), ConvergeError> {
@@ -239,7 +265,7 @@ impl Converger {
                 }
             }
         }
-        Ok(self.metadata.record_copies(&scene.route.bucket, scene.key, &copies).await?)
+        Ok(self.records.record(dirty.clone(), copies).await?)
     }
 
     /// Keeps the home's tags in the metadata where a backend with a copy cannot, so that they survive the home's absence.
@@ -262,6 +288,16 @@ impl Converger {
         }
         Ok(())
     }
+}
+
+/// Whether the home must be looked at once more after what was done. A small copy is of one answer of the home, given
+/// after the claim: what is written since raises the sequence. What takes long, or deletes, is worth a request.
+fn needs_another_look(scene: &Scene<'_>, places: &[Place]) -> bool {
+    let is_one_answer = |place: &Place| {
+        place.action == Action::Leave
+            || (place.action == Action::Copy(Method::Put) && scene.opened.as_ref().is_some_and(Source::is_whole))
+    };
+    !places.iter().all(is_one_answer)
 }
 
 /// Why a backend that is left alone was not asked.
@@ -307,8 +343,9 @@ fn sum_up(
         ConvergeError::Impossible(_) => 3,
         ConvergeError::Refused(_) => 4,
         ConvergeError::Store(_) => 5,
-        ConvergeError::Resting(..) => 6,
+        ConvergeError::NotNow(..) => 6,
         ConvergeError::Unavailable(_) => 7,
+        ConvergeError::Large => 8,
     };
     let done = |place: &Place| format!("{} {}", place.id, <&str>::from(&place.action));
     let mut line: Vec<String> = vec![match scene.object {
@@ -336,6 +373,7 @@ impl From<BackendError> for ConvergeError {
         match error {
             BackendError::Changed | BackendError::NoSuchBucket => Self::Changed,
             BackendError::Unavailable { .. } => Self::Unavailable(error.to_string()),
+            BackendError::Throttled { after, .. } => Self::NotNow(error.to_string(), NotNow::Throttled(after)),
             BackendError::NotFound { .. } | BackendError::Refused { .. } => Self::Refused(error.to_string()),
         }
     }

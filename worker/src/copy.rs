@@ -10,12 +10,16 @@ use crate::plan::Method;
 use crate::settings::WorkerSettings;
 use crate::tally::{DigestSlot, Tally};
 use aws_sdk_s3::primitives::SdkBody;
+use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use http_body_util::BodyExt;
 use s3gateway_s3::{ObjectKey, PhysicalBucket, VersionId};
 use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+/// Objects of at most so many bytes are held whole between the look at them and their copies.
+const SMALL: u64 = 256 << 10;
 /// Attempts of one part before the whole copy counts as failed.
 const PART_ATTEMPTS: u32 = 3;
 
@@ -34,13 +38,48 @@ pub(crate) struct Copying<'a> {
     /// The version at the source; `None`: the current object.
     pub(crate) version: Option<&'a VersionId>,
     pub(crate) object: &'a Object,
+    /// Its bytes, where they are at hand.
+    pub(crate) opened: Option<&'a Source>,
     pub(crate) settings: &'a WorkerSettings,
     pub(crate) metrics: &'a Metrics,
+}
+
+/// An object's bytes as the look at it brought them: small ones for everyone, a stream for who comes first.
+#[derive(Default)]
+pub(crate) struct Source {
+    whole: Option<Bytes>,
+    stream: Mutex<Option<SdkBody>>,
+}
+
+impl Source {
+    /// Reads small objects whole.
+    pub(crate) async fn read(body: SdkBody, size: u64) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
+        if size > SMALL {
+            return Ok(Self { whole: None, stream: Mutex::new(Some(body)) });
+        }
+        let whole = body.collect().await?.to_bytes();
+        Ok(Self { whole: Some(whole), stream: Mutex::default() })
+    }
+
+    /// Whether everybody has the bytes of one and the same answer.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.whole.is_some()
+    }
+
+    fn take(&self) -> Option<SdkBody> {
+        match &self.whole {
+            Some(whole) => Some(SdkBody::from(whole.clone())),
+            None => self.stream.lock().unwrap_or_else(PoisonError::into_inner).take(),
+        }
+    }
 }
 
 /// What is known of the bytes that went over, beside the target's own word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Proof {
+    /// The target acknowledged the home's very ETag, and it is the MD5 of all bytes as they were read from there: another
+    /// look can tell nothing more.
+    Etag,
     /// The target acknowledged the MD5 of all bytes as they were read from the home.
     Md5,
     /// Only the count of bytes.
@@ -67,10 +106,16 @@ impl Copying<'_> {
     }
 
     async fn copy_by_put(&self) -> Result<Proof, BackendError> {
-        let body = self.source.read(self.source_bucket, self.key, self.version, &self.object.etag, None).await?;
+        let body = match self.opened.and_then(Source::take) {
+            Some(body) => body,
+            None => self.source.read(self.source_bucket, self.key, self.version, &self.object.etag, None).await?,
+        };
         let (body, slot) = self.tally(body, self.object.size);
         let etag = self.target.put(self.target_bucket, self.target_key, self.object, body).await?;
-        Ok(proof_of(&etag, &slot))
+        Ok(match proof_of(&etag, &slot) {
+            Proof::Md5 if etag == self.object.etag => Proof::Etag,
+            proof => proof,
+        })
     }
 
     async fn copy_by_parts(&self, count: Option<u32>) -> Result<Proof, BackendError> {
@@ -246,8 +291,8 @@ impl Copying<'_> {
     /// On failure: keeps an upload that the next attempt can find, aborts one that it cannot or must not.
     async fn keep_or_abort<T>(&self, upload: &Upload<'_>, result: Result<T, BackendError>) -> Result<T, BackendError> {
         let Err(error) = &result else { return result };
-        let resumable =
-            matches!(error, BackendError::Unavailable { .. }) && self.target.backend.capabilities.list_uploads;
+        let resumable = matches!(error, BackendError::Unavailable { .. } | BackendError::Throttled { .. })
+            && self.target.backend.capabilities.list_uploads;
         if !resumable {
             // The copy's own failure is what counts; a left-over is aborted by the next attempt.
             let _ = upload.abort().await;
@@ -269,7 +314,8 @@ impl Copying<'_> {
     }
 
     fn tally(&self, body: SdkBody, length: u64) -> (SdkBody, DigestSlot) {
-        let (tally, slot) = Tally::new(body, length, self.standing.clone(), self.metrics.clone());
+        let paces = [self.source.pace.clone(), self.target.pace.clone()];
+        let (tally, slot) = Tally::new(body, length, self.standing.clone(), self.metrics.clone(), paces);
         (SdkBody::from_body_1_x(tally), slot)
     }
 }

@@ -1,9 +1,12 @@
-//! Every metric of the worker, with its help text. Labels are enums, so that no name of a tenant can become one.
+//! Every metric of the worker, with its help text. Labels are enums or backend ids, so that no name of a tenant can become one.
+use crate::pace::Shown;
 use crate::plan::Action;
 use prometheus::core::Collector;
 use prometheus::{
-    Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry,
 };
+use s3gateway_config::BackendId;
 use s3gateway_store::WalkFinding;
 use s3gateway_store::queue::Depth;
 use std::time::Duration;
@@ -18,6 +21,11 @@ pub(crate) enum Outcome {
     Retried,
     /// Given up.
     Dead,
+    /// Put off, because a backend is not to be asked now.
+    #[strum(serialize = "put_off")]
+    PutOff,
+    /// Large, and to be copied when other large ones are done.
+    Aside,
     /// Another worker has it now.
     Lost,
 }
@@ -32,6 +40,10 @@ pub(crate) struct Metrics {
     lag: Gauge,
     delay: Histogram,
     pub(crate) running: IntGauge,
+    pub(crate) shards: IntGauge,
+    concurrency: IntGaugeVec,
+    bandwidth: GaugeVec,
+    throttled: IntCounterVec,
     pub(crate) retired: IntCounter,
     pub(crate) resumed_parts: IntCounter,
     pub(crate) walking: IntGauge,
@@ -71,6 +83,25 @@ impl Metrics {
                 "From a key becoming dirty to its being converged.",
             ))?,
             running: IntGauge::new("s3gateway_converge_running_keys", "Keys being converged now.")?,
+            shards: IntGauge::new("s3gateway_queue_held_shards", "Shards of the queue that this worker asks first.")?,
+            concurrency: IntGaugeVec::new(
+                Opts::new(
+                    "s3gateway_backend_concurrency_limit",
+                    "Requests in flight to a backend at most, as it throttles.",
+                ),
+                &["backend"],
+            )?,
+            bandwidth: GaugeVec::new(
+                Opts::new(
+                    "s3gateway_backend_bandwidth_limit_bytes",
+                    "Bytes of objects a second to and from a backend at most, as it throttles; 0 without a limit.",
+                ),
+                &["backend"],
+            )?,
+            throttled: IntCounterVec::new(
+                Opts::new("s3gateway_backend_throttled_total", "Answers 429 and 503 of a backend to the worker."),
+                &["backend"],
+            )?,
             retired: IntCounter::new(
                 "s3gateway_retired_buckets_total",
                 "Replica buckets of deleted buckets that were dropped.",
@@ -87,7 +118,11 @@ impl Metrics {
                 &["kind"],
             )?,
         };
-        let all: [Box<dyn Collector>; 13] = [
+        let all: [Box<dyn Collector>; 17] = [
+            Box::new(metrics.shards.clone()),
+            Box::new(metrics.concurrency.clone()),
+            Box::new(metrics.bandwidth.clone()),
+            Box::new(metrics.throttled.clone()),
             Box::new(metrics.converge.clone()),
             Box::new(metrics.actions.clone()),
             Box::new(metrics.copied.clone()),
@@ -121,6 +156,15 @@ impl Metrics {
     /// Notes what was done to one copy.
     pub(crate) fn action(&self, action: &Action) {
         self.actions.with_label_values(&[<&str>::from(action)]).inc();
+    }
+
+    /// Shows a backend's limits. Its id is an operator's word and no tenant's, so it may be a label.
+    pub(crate) fn pace(&self, backend: &BackendId, shown: Shown) {
+        let label = [backend.as_str()];
+        self.concurrency.with_label_values(&label).set(i64::try_from(shown.concurrency).unwrap_or(i64::MAX));
+        self.bandwidth.with_label_values(&label).set(shown.bandwidth.unwrap_or_default());
+        let counter = self.throttled.with_label_values(&label);
+        counter.inc_by(shown.throttled.saturating_sub(counter.get()));
     }
 
     /// Counts bytes on their way from one backend to another.

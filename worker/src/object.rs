@@ -1,4 +1,5 @@
 //! One object as a backend showed it, in a form in which two backends' answers can be compared.
+use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use aws_sdk_s3::operation::head_object::HeadObjectOutput;
 use aws_sdk_s3::primitives::{DateTime, DateTimeFormat};
 use s3gateway_s3::VersionId;
@@ -42,6 +43,27 @@ pub(crate) struct ObjectHeaders {
 }
 
 impl Object {
+    /// Reads the head of GetObject's answer, which says the same as HeadObject's.
+    pub(crate) fn parse_read(read: &GetObjectOutput) -> Option<Self> {
+        let head = HeadObjectOutput::builder()
+            .set_e_tag(read.e_tag.clone())
+            .set_content_length(read.content_length)
+            .set_version_id(read.version_id.clone())
+            .set_content_type(read.content_type.clone())
+            .set_cache_control(read.cache_control.clone())
+            .set_content_disposition(read.content_disposition.clone())
+            .set_content_encoding(read.content_encoding.clone())
+            .set_content_language(read.content_language.clone())
+            .set_expires_string(read.expires_string.clone())
+            .set_metadata(read.metadata.clone())
+            .set_checksum_crc32(read.checksum_crc32.clone())
+            .set_checksum_crc32_c(read.checksum_crc32_c.clone())
+            .set_checksum_crc64_nvme(read.checksum_crc64_nvme.clone())
+            .set_checksum_sha1(read.checksum_sha1.clone())
+            .set_checksum_sha256(read.checksum_sha256.clone());
+        Self::parse(head.build())
+    }
+
     /// Reads HeadObject's answer; `None` where it lacks what every S3 answer has.
     pub(crate) fn parse(head: HeadObjectOutput) -> Option<Self> {
         let etag = unquote(head.e_tag()?).to_owned();

@@ -78,6 +78,13 @@ pub(crate) enum Action {
     Refuse(&'static str),
 }
 
+impl Action {
+    /// Whether it takes an object's bytes from one backend to another.
+    pub(crate) fn moves_bytes(&self) -> bool {
+        matches!(self, Self::Copy(_) | Self::Versions)
+    }
+}
+
 /// All that a decision about one target needs.
 pub(crate) struct Facts<'a> {
     pub(crate) home: &'a Home,

@@ -8,8 +8,16 @@ const GIB: u64 = 1 << 30;
 /// A worker's limits and deadlines.
 #[derive(Clone, Debug)]
 pub struct WorkerSettings {
-    /// Keys converged at the same time. Default 8.
+    /// Keys converged at the same time. Default 32.
     pub concurrency: usize,
+    /// Of these, such whose objects are large. Default 8.
+    pub large_concurrency: usize,
+    /// Objects of so many bytes count as large. Default 8 MiB.
+    pub large_object: u64,
+    /// Requests in flight to one backend at most; fewer while it throttles. Default 128.
+    pub backend_concurrency: usize,
+    /// Bytes of objects a second to and from one backend at most; fewer while it throttles. Default no limit.
+    pub backend_bandwidth: Option<u64>,
     /// How long a claim stands without a sign of life before another worker takes the key over. Default 60 s.
     pub lease: Duration,
     /// Failed attempts after which a key becomes a dead letter. Default 12.
@@ -65,7 +73,11 @@ pub struct WorkerSettings {
 impl Default for WorkerSettings {
     fn default() -> Self {
         Self {
-            concurrency: 8,
+            concurrency: 32,
+            large_concurrency: 8,
+            large_object: 8 << 20,
+            backend_concurrency: 128,
+            backend_bandwidth: None,
             lease: Duration::from_secs(60),
             max_attempts: 12,
             part_parallelism: 4,

@@ -1,9 +1,10 @@
-//! Passes a body on while hashing it, and fails it where it is shorter or longer than promised, or where its last bytes come
-//! after the claim that it is copied by: then the target has nothing to store.
+//! Passes a body on at both backends' pace while hashing it, and fails it where it is shorter or longer than promised, or where its
+//! last bytes come after the claim that it is copied by: then the target has nothing to store.
 //! Invariant: holds one frame at most; the digest exists only once every byte has passed.
 use crate::claim::Standing;
 use crate::layout::Digest16;
 use crate::metrics::Metrics;
+use crate::pace::Pace;
 use aws_sdk_s3::primitives::SdkBody;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -11,6 +12,7 @@ use md5::{Digest, Md5};
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
+use tokio::time::Sleep;
 
 /// Where the digest of a [`Tally`] appears when its last byte has passed.
 pub(crate) type DigestSlot = Arc<OnceLock<Digest16>>;
@@ -28,6 +30,9 @@ pub(crate) struct Tally {
     slot: DigestSlot,
     standing: Standing,
     metrics: Metrics,
+    paces: [Arc<Pace>; 2],
+    /// Until the bytes that have gone over are within the bandwidth.
+    rest: Option<Pin<Box<Sleep>>>,
 }
 
 /// Another worker may be at the key by now.
@@ -37,12 +42,19 @@ struct ClaimRanOut;
 
 impl Tally {
     /// Wraps a body of exactly `length` bytes.
-    pub(crate) fn new(inner: SdkBody, length: u64, standing: Standing, metrics: Metrics) -> (Self, DigestSlot) {
+    pub(crate) fn new(
+        inner: SdkBody,
+        length: u64,
+        standing: Standing,
+        metrics: Metrics,
+        paces: [Arc<Pace>; 2],
+    ) -> (Self, DigestSlot) {
         let slot = DigestSlot::default();
         if length == 0 {
             let _ = slot.set(Md5::digest([]).into());
         }
-        (Self { inner, md5: Md5::new(), left: length, slot: slot.clone(), standing, metrics }, slot)
+        let tally = Self { inner, md5: Md5::new(), left: length, slot: slot.clone(), standing, metrics, paces, rest: None };
+        (tally, slot)
     }
 }
 
@@ -51,6 +63,10 @@ impl Body for Tally {
     type Error = Box<dyn std::error::Error + Send + Sync>;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        if let Some(rest) = &mut self.rest {
+            ready!(rest.as_mut().poll(cx));
+            self.rest = None;
+        }
         let Some(frame) = ready!(Pin::new(&mut self.inner).poll_frame(cx)) else {
             return Poll::Ready((self.left > 0).then(|| Err(WrongLength("fewer").into())));
         };
@@ -64,6 +80,10 @@ impl Body for Tally {
         self.left = left;
         self.md5.update(&data);
         self.metrics.copied(data.len());
+        let rest = self.paces.iter().map(|pace| pace.spend(data.len())).max().unwrap_or_default();
+        if !rest.is_zero() && left > 0 {
+            self.rest = Some(Box::pin(tokio::time::sleep(rest)));
+        }
         if left == 0 && !data.is_empty() {
             let digest = self.md5.finalize_reset().into();
             let _ = self.slot.set(digest);
@@ -84,11 +104,13 @@ impl Body for Tally {
 mod tests {
     use super::*;
     use http_body_util::BodyExt;
-    use std::time::Duration;
+    use std::time::{Duration, Instant};
 
     async fn check(sent: &'static [u8], promised: u64, lease: Duration) -> (bool, bool) {
         let metrics = Metrics::register(&prometheus::Registry::new()).unwrap();
-        let (body, slot) = Tally::new(SdkBody::from(sent), promised, Standing::now(lease), metrics);
+        let paces = [Pace::new(1, None), Pace::new(1, None)];
+        let standing = Standing::since(Instant::now(), lease);
+        let (body, slot) = Tally::new(SdkBody::from(sent), promised, standing, metrics, paces);
         let collected = body.collect().await;
         (collected.is_ok(), slot.get() == Some(&Md5::digest(sent).into()))
     }

@@ -4,7 +4,8 @@ use crate::backends::Backends;
 use crate::backoff::decide_delay;
 use crate::claim::{Claim, Standing};
 use crate::clock::millis;
-use crate::converge::{ConvergeError, Converged, Converger};
+use crate::converge::{ConvergeError, Converged, Converger, NotNow};
+use crate::history::History;
 use crate::metrics::{Metrics, Outcome};
 use crate::promote::{Promoter, Watch};
 use crate::settings::WorkerSettings;
@@ -12,10 +13,11 @@ use crate::upkeep::Upkeep;
 use crate::walk::Walker;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use s3gateway_store::queue::{Cleared, Job};
+use s3gateway_store::queue::{Cleared, Job, Lane};
 use s3gateway_store::{JobRecord, Metadata, Queue, StoreError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, error, info, info_span, warn};
@@ -28,6 +30,8 @@ const NO_BUCKET_ATTEMPTS: u32 = 3;
 const WAITED_SHARE: u32 = 4;
 /// and at most so many times as long as a failing key waits at most.
 const LONGEST_REST: u32 = 4;
+/// How long a worker that is heard of no more keeps its shards of the queue.
+const ATTENDS_FOR: Duration = Duration::from_secs(12);
 /// Pause after the queue could not be asked.
 const CLAIM_PAUSE: Duration = Duration::from_secs(1);
 /// How often the queue's figures are read.
@@ -67,6 +71,9 @@ struct Shared {
     /// This worker's name in the queue.
     consumer: String,
     jitter: Mutex<StdRng>,
+    history: History,
+    /// Leave to copy large objects.
+    large: Arc<Semaphore>,
 }
 
 impl Worker {
@@ -94,7 +101,9 @@ impl Worker {
         let lease = settings.lease;
         let promoter = Promoter { metadata: metadata.clone(), queue: queue.clone(), backends: backends.clone(), lease };
         let upkeep = Upkeep::new(metadata, queue.clone(), backends, metrics.clone(), &settings);
-        let shared = Shared { queue, converger, settings, metrics, consumer, jitter: Mutex::new(rng) };
+        let large = Arc::new(Semaphore::new(settings.large_concurrency.clamp(1, settings.concurrency.max(1))));
+        let (jitter, history) = (Mutex::new(rng), History::default());
+        let shared = Shared { queue, converger, settings, metrics, consumer, jitter, history, large };
         Ok(Self { shared: Arc::new(shared), upkeep, walker: Arc::new(walker), promoter: Arc::new(promoter) })
     }
 
@@ -110,7 +119,10 @@ impl Worker {
             promoter.clone().follow(&stop),
             Watch::new(promoter).follow(&stop),
             upkeep.run(&stop),
+            shared.attend(&stop),
+            shared.history.keep(&shared.converger.metadata, &stop),
         );
+        shared.history.flush(&shared.converger.metadata).await;
         info!("worker stopped");
     }
 }
@@ -127,8 +139,8 @@ impl Shared {
                 Ok(_) => Duration::ZERO,
                 Err(_) => CLAIM_PAUSE,
             };
-            for job in claimed.unwrap_or_default() {
-                jobs.spawn(self.clone().settle(job));
+            for claim in claimed.unwrap_or_default() {
+                jobs.spawn(self.clone().settle(claim));
             }
             tokio::select! {
                 () = stop.cancelled() => {}
@@ -146,13 +158,64 @@ impl Shared {
         }
     }
 
-    async fn claim(&self, limit: usize) -> Result<Vec<Job>, StoreError> {
-        let claimed = self.queue.claim(&self.consumer, limit, self.settings.lease).await;
-        claimed.inspect_err(|failed| warn!(error = %failed, "the queue cannot be asked for jobs"))
+    /// Large objects first, as far as they have leave: there is always room for small ones beside them.
+    async fn claim(&self, limit: usize) -> Result<Vec<Claim>, StoreError> {
+        let mut leaves = Vec::new();
+        while leaves.len() < limit
+            && let Ok(leave) = self.large.clone().try_acquire_owned()
+        {
+            leaves.push(leave);
+        }
+        let mut claims = self.claim_in(Lane::Large, leaves.len()).await?;
+        for claim in &mut claims {
+            claim.leave = Mutex::new(leaves.pop());
+        }
+        drop(leaves);
+        match self.claim_in(Lane::Small, limit.saturating_sub(claims.len())).await {
+            Ok(small) => claims.extend(small),
+            Err(failed) if claims.is_empty() => return Err(failed),
+            Err(_) => {}
+        }
+        Ok(claims)
+    }
+
+    async fn claim_in(&self, lane: Lane, limit: usize) -> Result<Vec<Claim>, StoreError> {
+        if limit == 0 {
+            return Ok(Vec::new());
+        }
+        let asked = Instant::now();
+        let claimed = self.queue.claim_in(lane, &self.consumer, limit, self.settings.lease).await;
+        let claimed = claimed.inspect_err(|failed| warn!(error = %failed, "the queue cannot be asked for jobs"))?;
+        let claim = |job: Job| Claim {
+            queue: self.queue.clone(),
+            metadata: self.converger.metadata.clone(),
+            job,
+            consumer: self.consumer.clone(),
+            lease: self.settings.lease,
+            standing: Standing::since(asked, self.settings.lease),
+            lane: self.large.clone(),
+            leave: Mutex::default(),
+        };
+        Ok(claimed.into_iter().map(claim).collect())
+    }
+
+    /// Has this worker its share of the queue's shards while it runs.
+    async fn attend(&self, stop: &CancellationToken) {
+        while !stop.is_cancelled() {
+            match self.queue.attend(&self.consumer, ATTENDS_FOR).await {
+                Ok(shards) => self.metrics.shards.set(i64::try_from(shards).unwrap_or(i64::MAX)),
+                Err(failed) => debug!(error = %failed, "the queue's shards cannot be shared"),
+            }
+            let _ = tokio::time::timeout(ATTENDS_FOR / 4, stop.cancelled()).await;
+        }
+        if let Err(failed) = self.queue.leave(&self.consumer).await {
+            debug!(error = %failed, "the shards come free by themselves");
+        }
     }
 
     /// One job from claim to verdict.
-    async fn settle(self: Arc<Self>, job: Job) {
+    async fn settle(self: Arc<Self>, claim: Claim) {
+        let job = claim.job.clone();
         let span = info_span!(
             "converge",
             request_id = job.request_id,
@@ -162,23 +225,12 @@ impl Shared {
         async {
             self.metrics.running.inc();
             let (began, started_at) = (Instant::now(), millis(SystemTime::now()));
-            let claim = Claim {
-                queue: self.queue.clone(),
-                metadata: self.converger.metadata.clone(),
-                job: job.clone(),
-                consumer: self.consumer.clone(),
-                lease: self.settings.lease,
-                standing: Standing::now(self.settings.lease),
-            };
             let result = tokio::select! {
                 result = self.converger.converge(&job.key, &claim) => result,
                 lost = claim.keep() => Err(lost.into()),
             };
             let verdict = self.decide_verdict(&job, result);
-            // What did not so much as begin is no attempt.
-            if !matches!(verdict, Verdict::PutOff(..)) {
-                self.record(&job, &verdict, started_at).await;
-            }
+            self.record(&job, &verdict, started_at);
             let outcome = verdict.outcome();
             if let Err(failed) = self.carry_out(&job, verdict).await {
                 // The claim runs out and the key comes back: it is still dirty.
@@ -201,7 +253,8 @@ impl Shared {
             }
             Ok(Converged::NoBucket) => Verdict::Clear("the bucket is gone".to_owned()),
             Err(ConvergeError::LostClaim) => Verdict::MarkAgain,
-            Err(ConvergeError::Resting(why, rest)) => Verdict::PutOff(why, self.decide_rest(job, rest)),
+            Err(ConvergeError::NotNow(why, not_now)) => Verdict::PutOff(why, self.decide_rest(job, not_now)),
+            Err(ConvergeError::Large) => Verdict::SetAside,
             // A key that is written all the time is no failure, nor is a bucket that moves.
             Err(error @ (ConvergeError::Changed | ConvergeError::Fenced)) => {
                 Verdict::Retry(error.to_string(), self.decide_delay(job.attempts.min(3)))
@@ -218,18 +271,26 @@ impl Shared {
         decide_delay(attempts, self.settings.backoff_base, self.settings.backoff_max, unit)
     }
 
-    /// When to look again at a key whose backend is left alone: not before that, and the later the longer it has waited
-    /// already, so that a million of them are no work while the backend is away.
-    fn decide_rest(&self, job: &Job, rest: Duration) -> Duration {
+    /// When to look again at a key whose backend is not to be asked now. Where it throttles, as soon as it takes requests.
+    /// Where it is left alone, the later the longer the key has waited already, so that a million of them are no work
+    /// while the backend is away.
+    fn decide_rest(&self, job: &Job, not_now: NotNow) -> Duration {
+        let rest = match not_now {
+            NotNow::Throttled(rest) => return rest + self.decide_delay(0),
+            NotNow::Resting(rest) => rest,
+        };
         let waited = millis(SystemTime::now()).saturating_sub(job.dirty_since);
         let waited = Duration::from_millis(u64::try_from(waited).unwrap_or(0)) / WAITED_SHARE;
         let unit = self.jitter.lock().unwrap_or_else(PoisonError::into_inner).random::<f64>();
         rest + waited.min(self.settings.backoff_max * LONGEST_REST).mul_f64(unit)
     }
 
-    /// Writes the attempt into the job history; the history is for people, so its absence stops nothing.
-    async fn record(&self, job: &Job, verdict: &Verdict, started_at: i64) {
-        let record = JobRecord {
+    /// Notes the attempt for the job history. What did not so much as begin is none.
+    fn record(&self, job: &Job, verdict: &Verdict, started_at: i64) {
+        if matches!(verdict, Verdict::PutOff(..) | Verdict::SetAside) {
+            return;
+        }
+        self.history.note(JobRecord {
             bucket: job.key.bucket.clone(),
             key: job.key.key.clone(),
             outcome: <&str>::from(verdict.outcome()).to_owned(),
@@ -238,10 +299,7 @@ impl Shared {
             request_id: job.request_id.clone(),
             started_at,
             finished_at: millis(SystemTime::now()),
-        };
-        if let Err(failed) = self.converger.metadata.record_jobs(&[record]).await {
-            warn!(error = %failed, "the job history cannot be written");
-        }
+        });
     }
 
     async fn carry_out(&self, job: &Job, verdict: Verdict) -> Result<(), StoreError> {
@@ -262,6 +320,10 @@ impl Shared {
             Verdict::PutOff(why, delay) => {
                 debug!(key, why, delay_ms = delay.as_secs_f64() * 1000.0, "put off");
                 self.queue.put_off(job, delay).await?;
+            }
+            Verdict::SetAside => {
+                debug!(key, "set aside");
+                self.queue.set_aside(job).await?;
             }
             Verdict::Bury(why) => {
                 error!(key, why, "given up");
@@ -285,11 +347,15 @@ impl Shared {
                 Ok(depth) => self.metrics.depth(&depth, millis(SystemTime::now())),
                 Err(failed) => debug!(error = %failed, "the queue's figures cannot be read"),
             }
+            for remote in self.converger.backends.known() {
+                self.metrics.pace(&remote.backend.id, remote.pace.shown());
+            }
             if pruned.is_none_or(|at| at.elapsed() >= PRUNE_INTERVAL) {
                 pruned = Some(Instant::now());
                 let history = i64::try_from(self.settings.history.as_millis()).unwrap_or(i64::MAX);
-                let before = millis(SystemTime::now()).saturating_sub(history);
-                if let Err(failed) = self.converger.metadata.prune_jobs(before).await {
+                let now = millis(SystemTime::now());
+                let before = now.saturating_sub(history);
+                if let Err(failed) = self.converger.metadata.prune_jobs(before, now).await {
                     warn!(error = %failed, "the job history cannot be pruned");
                 }
                 if let Err(failed) = self.converger.metadata.prune_walks(before).await {
@@ -325,8 +391,10 @@ impl Shared {
 enum Verdict {
     Clear(String),
     Retry(String, Duration),
-    /// As `Retry`, and no attempt is counted.
+    /// No attempt: a backend is not to be asked now.
     PutOff(String, Duration),
+    /// No attempt: the object is large.
+    SetAside,
     Bury(String),
     MarkAgain,
 }
@@ -335,7 +403,9 @@ impl Verdict {
     fn outcome(&self) -> Outcome {
         match self {
             Self::Clear(_) => Outcome::Converged,
-            Self::Retry(..) | Self::PutOff(..) => Outcome::Retried,
+            Self::Retry(..) => Outcome::Retried,
+            Self::PutOff(..) => Outcome::PutOff,
+            Self::SetAside => Outcome::Aside,
             Self::Bury(_) => Outcome::Dead,
             Self::MarkAgain => Outcome::Lost,
         }
@@ -343,6 +413,7 @@ impl Verdict {
     fn detail(&self) -> &str {
         match self {
             Self::Clear(detail) | Self::Retry(detail, _) | Self::PutOff(detail, _) | Self::Bury(detail) => detail,
+            Self::SetAside => "large objects have their turn",
             Self::MarkAgain => "the claim was taken over",
         }
     }

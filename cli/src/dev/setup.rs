@@ -29,7 +29,7 @@ pub async fn store_backends(metadata: &Metadata, known: &DevFile, running: &Embe
             region: "us-east-1".into(),
             access_key: key.access_key.clone(),
             secret_key: Arc::new(Secret::new(key.secret_key.clone())),
-            capabilities: Capabilities { trailing_checksums: true, ..Capabilities::default() },
+            capabilities: Capabilities { trailing_checksums: true, tag_count: true, ..Capabilities::default() },
             position,
         };
         metadata.put_backend(&backend).await.during(&format!("storing backend {id}"))?;

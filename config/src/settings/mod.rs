@@ -179,8 +179,16 @@ pub struct AdminSettings {
 pub struct WorkerSettings {
     /// Where `/healthz`, `/readyz` and `/metrics` are served. Default `127.0.0.1:9102`.
     pub listen: SocketAddr,
-    /// Keys converged at a time. Default 8.
+    /// Keys converged at a time. Default 32.
     pub concurrency: NonZeroU32,
+    /// Of these, such whose objects are large. Default 8.
+    pub large_concurrency: NonZeroU32,
+    /// Objects of so many MiB count as large. Default 8.
+    pub large_object_mib: NonZeroU32,
+    /// Requests in flight to one backend at most; fewer while it throttles. Default 128.
+    pub backend_concurrency: NonZeroU32,
+    /// MiB of objects a second to and from one backend at most; fewer while it throttles. Default 0: no limit.
+    pub backend_bandwidth_mib: u32,
     /// How long a claim on a job stands without a sign of life. Default 60s.
     pub lease: Duration,
     /// Between two looks at an empty queue. Default 200ms.

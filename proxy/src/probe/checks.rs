@@ -65,6 +65,19 @@ pub(super) async fn tagging(scratch: &Scratch<'_>) -> Finding {
     finding("tagging", seen.await)
 }
 
+/// GetObject shows how many tags an object has; asked of the one that [`tagging`] has left.
+pub(super) async fn tag_count(scratch: &Scratch<'_>) -> Finding {
+    let seen = async {
+        if read_tags(scratch).await?.is_none_or(|tags| tags.len() != 1) {
+            return Ok((false, "there is no object with a tag".to_owned()));
+        }
+        let answer = scratch.ask(Ask::of(Method::GET, "tagged")).await?;
+        let shown = answer.header("x-amz-tagging-count");
+        Ok((shown == "1", format!("GetObject of an object with a tag: x-amz-tagging-count {shown:?}")))
+    };
+    finding("tag_count", seen.await)
+}
+
 /// `None` where the backend refuses.
 async fn read_tags(scratch: &Scratch<'_>) -> Result<Option<Vec<(String, String)>>, UpstreamError> {
     match scratch.ask(Ask { query: &[("tagging", "")], ..Ask::of(Method::GET, "tagged") }).await {

@@ -52,6 +52,7 @@ impl Gateway {
         let mut scratch = Scratch::make(self, backend).await?;
         let mut findings = vec![
             checks::tagging(&scratch).await,
+            checks::tag_count(&scratch).await,
             self.probe_versioning(backend).await?,
             checks::trailing_checksums(&scratch).await,
             checks::list_uploads(&scratch).await,
@@ -104,6 +105,7 @@ pub(crate) fn measured(findings: &[Finding], declared: &Capabilities) -> Capabil
         let Some(holds) = finding.measured else { continue };
         match finding.capability.as_str() {
             "tagging" => capabilities.tagging = holds,
+            "tag_count" => capabilities.tag_count = holds,
             "versioning" => capabilities.versioning = holds,
             "trailing_checksums" => capabilities.trailing_checksums = holds,
             "list_uploads" => capabilities.list_uploads = holds,
@@ -124,6 +126,7 @@ pub(crate) fn measured(findings: &[Finding], declared: &Capabilities) -> Capabil
 pub(crate) fn declared(capability: &str, capabilities: &Capabilities) -> Option<bool> {
     Some(match capability {
         "tagging" => capabilities.tagging,
+        "tag_count" => capabilities.tag_count,
         "versioning" => capabilities.versioning,
         "trailing_checksums" => capabilities.trailing_checksums,
         "list_uploads" => capabilities.list_uploads,
@@ -146,6 +149,7 @@ mod tests {
     fn what_was_measured_replaces_what_was_declared() {
         let all = [
             "tagging",
+            "tag_count",
             "versioning",
             "trailing_checksums",
             "list_uploads",

@@ -4,11 +4,9 @@ local member, sequence, claim, reason = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local record = read_record(member)
 if not holds_claim(record, claim) then return 0 end
 local first = first_expiry(read_leases(member))
-local unchanged = text(record.sequence) == sequence
-if first or not unchanged then
-  record.attempts = 0
-  if unchanged and first > NOW then let_job_wait(member, record, first) else queue_job(member, record) end
-  write_record(member, record)
+local is_unchanged = text(record.sequence) == sequence
+if first or not is_unchanged then
+  queue_again(member, record, is_unchanged, first)
   return 0
 end
 take_job_away(member, record)

@@ -1,29 +1,20 @@
--- claim.lua: gives a consumer jobs: first those whose claim grew stale, then new ones, the due ones having been queued.
+-- claim.lua: gives a consumer jobs: first those whose claim grew stale, then others, the due ones having been queued.
+-- The streams of a lane take turns, so that the length of one keeps no other waiting.
 -- Leases that ran out are dropped here and nowhere else: their writes have landed or never will, and what landed is
 -- seen by this claim, which reads the home only after this script.
--- KEYS: see record.lua   ARGV: consumer, limit, age in ms at which a claim is stale
+-- KEYS: see record.lua   ARGV: lane (s or l), consumer, limit, age in ms at which a claim is stale
 -- returns: a list of { member, sequence, attempts, dirty since, request id, claim }
-local consumer, limit, stale = ARGV[1], tonumber(ARGV[2]), ARGV[3]
-
-for _, due in ipairs({ WAITING, DELAYED }) do
-  for _, member in ipairs(redis.call('ZRANGEBYSCORE', due, '-inf', text(NOW), 'LIMIT', 0, limit)) do
-    local record = read_record(member)
-    redis.call('ZREM', due, member)
-    if record then
-      queue_job(member, record)
-      write_record(member, record)
-    end
-  end
-end
+local lane, consumer, limit, stale = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
+queue_due()
 
 local jobs = {}
-local function claim_entry(entry, taken_over)
+local function give(stream, entry, is_taken_over)
   if not entry then return end
   local id, member = entry[1], entry[2][2]
   local record = read_record(member)
-  if not record or record.job ~= id then
-    redis.call('XACK', JOBS, GROUP, id)
-    redis.call('XDEL', JOBS, id)
+  if not record or record.job ~= stream .. ':' .. id then
+    redis.call('XACK', KEYS[stream], GROUP, id)
+    redis.call('XDEL', KEYS[stream], id)
     return
   end
   local leases, dropped = read_leases(member), false
@@ -35,29 +26,51 @@ local function claim_entry(entry, taken_over)
   end
   if dropped then write_leases(member, leases) end
   -- A worker that died over a job has failed at it: else a job that kills workers would come back for ever.
-  if taken_over then record.attempts = record.attempts + 1 end
+  if is_taken_over then record.attempts = record.attempts + 1 end
   record.claim = next_number()
   write_record(member, record)
-  local since = tonumber(redis.call('ZSCORE', SINCE, member) or NOW)
-  jobs[#jobs + 1] = { member, record.sequence, record.attempts, since, record.request, text(record.claim) }
+  jobs[#jobs + 1] = { member, record.sequence, record.attempts, record.since, record.request, text(record.claim) }
 end
 
-local cursor = '0-0'
-repeat
-  local page = redis.pcall('XAUTOCLAIM', JOBS, GROUP, consumer, stale, cursor, 'COUNT', limit - #jobs)
-  if page.err then
-    if not string.find(page.err, 'NOGROUP', 1, true) then return page end
-    redis.call('XGROUP', 'CREATE', JOBS, GROUP, '0', 'MKSTREAM')
-    break
+-- A stream's group is made by whoever misses it, at the stream's beginning.
+local function ask(stream, ...)
+  local answer = redis.pcall(...)
+  if type(answer) == 'table' and answer.err then
+    if not string.find(answer.err, 'NOGROUP', 1, true) then error(answer.err) end
+    redis.call('XGROUP', 'CREATE', KEYS[stream], GROUP, '0')
+    return redis.call(...)
   end
-  cursor = page[1]
-  for _, entry in ipairs(page[2]) do claim_entry(entry, true) end
-until cursor == '0-0' or #jobs >= limit
+  return answer
+end
 
-if #jobs < limit then
-  local fresh = redis.call('XREADGROUP', 'GROUP', GROUP, consumer, 'COUNT', limit - #jobs, 'STREAMS', JOBS, '>')
-  if fresh then
-    for _, entry in ipairs(fresh[1][2]) do claim_entry(entry, false) end
+local ready = {}
+local first, last = streams_of(lane)
+local turn = redis.call('INCR', TURN)
+for at = first, last do
+  local stream = first + (at + turn) % (last - first + 1)
+  if redis.call('XLEN', KEYS[stream]) > 0 then ready[#ready + 1] = stream end
+end
+
+for _, stream in ipairs(ready) do
+  local cursor = '0-0'
+  while #jobs < limit do
+    local page = ask(stream, 'XAUTOCLAIM', KEYS[stream], GROUP, consumer, stale, cursor, 'COUNT', limit - #jobs)
+    for _, entry in ipairs(page[2]) do give(stream, entry, true) end
+    cursor = page[1]
+    if cursor == '0-0' then break end
   end
+end
+
+while #jobs < limit and #ready > 0 do
+  local share, left = math.max(1, math.floor((limit - #jobs) / #ready)), {}
+  for _, stream in ipairs(ready) do
+    local count = math.min(share, limit - #jobs)
+    if count == 0 then break end
+    local found = ask(stream, 'XREADGROUP', 'GROUP', GROUP, consumer, 'COUNT', count, 'STREAMS', KEYS[stream], '>')
+    local entries = found and found[1][2] or {}
+    for _, entry in ipairs(entries) do give(stream, entry, false) end
+    if #entries == count then left[#left + 1] = stream end
+  end
+  ready = left
 end
 return jobs

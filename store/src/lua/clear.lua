@@ -6,12 +6,23 @@ local record = read_record(member)
 if not record then return 1 end
 if not holds_claim(record, claim) then return 0 end
 local first = first_expiry(read_leases(member))
-local unchanged = text(record.sequence) == sequence
-if unchanged and not first then
-  forget_record(member, record)
-  return 1
+local is_unchanged = text(record.sequence) == sequence
+if not is_unchanged or first then
+  queue_again(member, record, is_unchanged, first)
+  return 0
 end
-record.attempts = 0
-if unchanged and first > NOW then let_job_wait(member, record, first) else queue_job(member, record) end
-write_record(member, record)
-return 0
+take_job_away(member, record)
+redis.call('HDEL', DIRTY, member)
+local second = math.floor(record.since / 1000)
+if redis.call('HINCRBY', SECONDS, second, -1) <= 0 then
+  redis.call('HDEL', SECONDS, second)
+  redis.call('ZREM', AGES, second)
+end
+local bucket = bucket_of(member)
+local count, flow = string.match(redis.call('HGET', BUCKETS, bucket) or '', '^(%d+) (%d+)$')
+if count and tonumber(count) > 1 then
+  redis.call('HSET', BUCKETS, bucket, count - 1 .. ' ' .. flow)
+else
+  redis.call('HDEL', BUCKETS, bucket)
+end
+return 1

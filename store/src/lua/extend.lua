@@ -3,5 +3,6 @@
 local member, claim, consumer = ARGV[1], ARGV[2], ARGV[3]
 local record = read_record(member)
 if not holds_claim(record, claim) then return 0 end
-redis.call('XCLAIM', JOBS, GROUP, consumer, 0, record.job, 'JUSTID')
+local stream, id = entry_of(record)
+redis.call('XCLAIM', KEYS[stream], GROUP, consumer, 0, id, 'JUSTID')
 return 1

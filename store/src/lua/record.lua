@@ -1,17 +1,22 @@
--- record.lua: stands before every other script: the clock, the keys, and the only ways to read and move a key's record.
+-- record.lua: stands before every script that knows of keys: the clock, the keys, and the only ways to read and queue a key's
+-- record. What only some scripts need is in leases.lua and claims.lua: a script pays for each function that stands before it.
 -- KEYS of every script, all under the shard's hash tag:
---   dirty (hash): member -> "sequence attempts claim job request_id"; a member is "<bucket id>/<object key>"
---   since (zset): member by the time it became dirty
+--   dirty (hash): member -> "sequence attempts claim since lane+job request_id"; a member is "<bucket id>/<object key>"
+--   buckets (hash): bucket id -> "count flow": its dirty keys, and the flow of its fresh jobs
 --   inflight (hash): member -> "lease expiry lease expiry ..."
---   jobs (stream): one entry for each dirty key that is neither waiting, delayed nor dead
 --   waiting (zset): member by the expiry of the lease it waits for
 --   delayed (zset): member by the time of its retry
 --   dead (zset): member by the time it was given up;  reasons (hash): member -> why
---   sequence (string): last number given out;  buckets (hash): bucket id -> count of its dirty keys
--- A record's job says where the key's only job is: "wait", "retry", "dead", or the id of its stream entry.
--- A record's claim is the number that the current claim was given, 0 where nobody holds one.
+--   ages (zset): second -> when the first dirty key of that second became dirty;  seconds (hash): second -> count of its dirty keys
+--   sequence (string): the last number given out;  turn (string): count of claims
+--   large, again, flow... (streams): an entry for each member that may be claimed or is; each is a queue of its own, and they
+--     take turns. large: what a worker has set aside; again: what came back; flows: the rest, each bucket's in one of them
+-- A record's job says where the key's only job is: "wait", "retry", "dead", or "<stream>:<entry id>".
+-- Its lane is s(mall), or l(arge) once a worker has set it aside. Its claim is the number that the current claim was given, else 0.
 -- All times are milliseconds of the Redis server's clock: one clock for every gateway.
-local DIRTY, SINCE, INFLIGHT, JOBS, WAITING, DELAYED, DEAD, REASONS, SEQUENCE, BUCKETS = unpack(KEYS)
+local DIRTY, BUCKETS, INFLIGHT, WAITING, DELAYED, DEAD, REASONS, AGES, SECONDS, SEQUENCE, TURN = unpack(KEYS, 1, 11)
+local FIRST_STREAM = 12
+local LARGE, AGAIN, FIRST_FLOW = FIRST_STREAM, FIRST_STREAM + 1, FIRST_STREAM + 2
 local GROUP = 'workers'
 local TIME = redis.call('TIME')
 local NOW = TIME[1] * 1000 + math.floor(TIME[2] / 1000)
@@ -31,27 +36,48 @@ end
 local function read_record(member)
   local packed = redis.call('HGET', DIRTY, member)
   if not packed then return nil end
-  local sequence, attempts, claim, job, request = string.match(packed, '^(%d+) (%d+) (%d+) (%S+) (.*)$')
+  local sequence, attempts, claim, since, lane, job, request =
+    string.match(packed, '^(%d+) (%d+) (%d+) (%d+) (%l)(%S+) (.*)$')
   return {
-    sequence = tonumber(sequence), attempts = tonumber(attempts), claim = tonumber(claim), job = job, request = request,
+    sequence = tonumber(sequence), attempts = tonumber(attempts), claim = tonumber(claim), since = tonumber(since),
+    lane = lane, job = job, request = request,
   }
 end
 
 local function write_record(member, record)
-  redis.call('HSET', DIRTY, member, table.concat({
-    text(record.sequence), text(record.attempts), text(record.claim), record.job, record.request,
-  }, ' '))
+  local head = string.format('%.0f %d %.0f %.0f ', record.sequence, record.attempts, record.claim, record.since)
+  redis.call('HSET', DIRTY, member, head .. record.lane .. record.job .. ' ' .. record.request)
 end
 
 local function bucket_of(member)
   return string.sub(member, 1, string.find(member, '/', 1, true) - 1)
 end
 
+-- The flow with the fewest jobs: a bucket that was clean never queues behind another's burst while there is a shorter flow.
+local function shortest_flow()
+  local best, least = FIRST_FLOW, nil
+  for flow = FIRST_FLOW, #KEYS do
+    local length = redis.call('XLEN', KEYS[flow])
+    if not least or length < least then best, least = flow, length end
+    if length == 0 then break end
+  end
+  return best
+end
+
 -- A record of a key that was clean; its job still has to be put somewhere.
 local function new_record(member)
-  redis.call('ZADD', SINCE, text(NOW), member)
-  redis.call('HINCRBY', BUCKETS, bucket_of(member), 1)
-  return { sequence = 0, attempts = 0, claim = 0, job = 'new', request = '' }
+  local second = math.floor(NOW / 1000)
+  if redis.call('HINCRBY', SECONDS, second, 1) == 1 then redis.call('ZADD', AGES, text(NOW), second) end
+  local bucket = bucket_of(member)
+  local count, flow = string.match(redis.call('HGET', BUCKETS, bucket) or '', '^(%d+) (%d+)$')
+  redis.call('HSET', BUCKETS, bucket, (count or 0) + 1 .. ' ' .. (flow or shortest_flow()))
+  return { sequence = 0, attempts = 0, claim = 0, since = NOW, lane = 's', job = 'new', request = '' }
+end
+
+-- The stream and the entry of a job that may be claimed or is; nil of any other.
+local function entry_of(record)
+  local stream, id = string.match(record.job, '^(%d+):(.*)$')
+  return tonumber(stream), id
 end
 
 local function take_job_away(member, record)
@@ -63,59 +89,33 @@ local function take_job_away(member, record)
     redis.call('ZREM', DEAD, member)
     redis.call('HDEL', REASONS, member)
   elseif record.job ~= 'new' then
-    redis.call('XACK', JOBS, GROUP, record.job)
-    redis.call('XDEL', JOBS, record.job)
+    local stream, id = entry_of(record)
+    redis.call('XACK', KEYS[stream], GROUP, id)
+    redis.call('XDEL', KEYS[stream], id)
   end
   record.claim = 0
 end
 
+-- A key that comes back (after a failure, or written again meanwhile) queues apart from its bucket's new ones: a burst of
+-- those does not keep it waiting, and keys that always come back do not keep those waiting.
 local function queue_job(member, record)
   take_job_away(member, record)
-  record.job = redis.call('XADD', JOBS, '*', 'key', member)
-end
-
-local function let_job_wait(member, record, expiry)
-  take_job_away(member, record)
-  record.job = 'wait'
-  redis.call('ZADD', WAITING, text(expiry), member)
-end
-
-local function forget_record(member, record)
-  take_job_away(member, record)
-  redis.call('HDEL', DIRTY, member)
-  redis.call('ZREM', SINCE, member)
-  local bucket = bucket_of(member)
-  if redis.call('HINCRBY', BUCKETS, bucket, -1) <= 0 then redis.call('HDEL', BUCKETS, bucket) end
-end
-
-local function read_leases(member)
-  local leases = {}
-  local packed = redis.call('HGET', INFLIGHT, member)
-  if packed then
-    for lease, expiry in string.gmatch(packed, '(%S+) (%d+)') do leases[lease] = tonumber(expiry) end
+  local stream = AGAIN
+  if record.lane == 'l' then
+    stream = LARGE
+  elseif record.job == 'new' or record.job == 'wait' then
+    stream = tonumber(string.match(redis.call('HGET', BUCKETS, bucket_of(member)), ' (%d+)$'))
   end
-  return leases
+  record.job = stream .. ':' .. redis.call('XADD', KEYS[stream], '*', 'key', member)
 end
 
-local function write_leases(member, leases)
-  local parts = {}
-  for lease, expiry in pairs(leases) do parts[#parts + 1] = lease .. ' ' .. text(expiry) end
-  if #parts == 0 then
-    redis.call('HDEL', INFLIGHT, member)
-  else
-    redis.call('HSET', INFLIGHT, member, table.concat(parts, ' '))
-  end
-end
-
--- The earliest expiry, alive or past; nil where no writer is noted.
-local function first_expiry(leases)
-  local first = nil
-  for _, expiry in pairs(leases) do
-    if not first or expiry < first then first = expiry end
-  end
-  return first
-end
-
-local function holds_claim(record, claim)
-  return record ~= nil and record.claim ~= 0 and text(record.claim) == claim
+-- Raises a key's sequence and sees to it that it is queued, unless it is queued, claimed or to be tried again anyway.
+local function raise(member, request)
+  local record = read_record(member) or new_record(member)
+  if record.job == 'dead' then record.attempts = 0 end
+  if record.job == 'new' or record.job == 'dead' or record.job == 'wait' then queue_job(member, record) end
+  if request ~= '' then record.request = request end
+  record.sequence = next_number()
+  write_record(member, record)
+  return record.sequence
 end

@@ -1,12 +1,20 @@
 //! What is known of objects: tags and open uploads lent to backends that keep none, verified copies, job history.
 use super::Metadata;
-use super::db::{Columns, render_json, write};
-use crate::{BucketId, JobRecord, KeyCopy, Millis, ObjectCopy, OpenUpload, StoreError, sql};
+use super::db::{Columns, Kind, render_json, write};
+use crate::{BucketId, DirtyKey, JobRecord, KeyCopy, Millis, ObjectCopy, OpenUpload, StoreError, sql};
 use s3gateway_config::BackendId;
 use s3gateway_s3::ObjectKey;
 use sqlx::any::AnyRow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use uuid::Uuid;
+
+const DAY: Millis = 24 * 3600 * 1000;
+/// Days of the job history that exist before they come, so that no clock and no pause of the workers leaves one without.
+const DAYS_AHEAD: Millis = 3;
+/// Most days that exist at a time, each a table.
+const MOST_DAYS: Millis = 400;
+/// Rows of the history deleted in one transaction.
+const PRUNED_AT_ONCE: i64 = 1000;
 
 impl Metadata {
     /// Replaces an object's tags; they belong to the object with this ETag (without quotes) and no other.
@@ -109,26 +117,37 @@ impl Metadata {
         key: &ObjectKey,
         copies: &[ObjectCopy],
     ) -> Result<(), StoreError> {
+        self.record_all_copies(&[(DirtyKey { bucket: bucket.clone(), key: key.clone() }, copies.to_vec())]).await
+    }
+
+    /// As [`Self::record_copies`] for many keys, all or none; of a key that comes twice the last counts.
+    ///
+    /// # Errors
+    /// `NotFound` where any of the buckets is unknown.
+    pub async fn record_all_copies(&self, of_keys: &[(DirtyKey, Vec<ObjectCopy>)]) -> Result<(), StoreError> {
+        let of_keys: BTreeMap<(&str, &str), &Vec<ObjectCopy>> =
+            of_keys.iter().map(|(key, copies)| ((key.bucket.as_str(), key.key.as_str()), copies)).collect();
+        let (mut keys, mut rows) = (Vec::new(), Vec::new());
+        for ((bucket, key), copies) in of_keys {
+            let key = hex::encode(key);
+            keys.push(serde_json::json!({"bucket": bucket, "object_key": key}));
+            let by_backend: BTreeMap<&BackendId, &ObjectCopy> =
+                copies.iter().map(|copy| (&copy.backend, copy)).collect();
+            // All touch rows in the same order, so that two at once wait and never deadlock.
+            rows.extend(by_backend.into_iter().map(|(backend, copy)| {
+                serde_json::json!({
+                    "bucket": bucket, "object_key": key, "backend": backend.as_str(), "etag": copy.etag,
+                    "home_etag": copy.home_etag, "size": copy.size, "verified_how": copy.verified_how,
+                    "verified_at": copy.verified_at,
+                })
+            }));
+        }
+        let (keys, rows) = (render_json(&keys)?, render_json(&rows)?);
+        let delete = self.by_kind(sql::COPIES_DELETE_OTHERS_POSTGRES, sql::COPIES_DELETE_OTHERS_SQLITE);
+        let put = self.by_kind(sql::COPIES_PUT_POSTGRES, sql::COPIES_PUT_SQLITE);
         write!(&self.db, tx => {
-            let (bucket, key) = (bucket.as_str(), key.as_str().as_bytes());
-            let known = sqlx::query(sql::COPIES).bind(bucket).bind(key).fetch_all(&mut *tx).await?;
-            let mut rows: BTreeMap<BackendId, Option<&ObjectCopy>> = BTreeMap::new();
-            for row in &known {
-                rows.insert(row.backend("backend")?, None);
-            }
-            rows.extend(copies.iter().map(|copy| (copy.backend.clone(), Some(copy))));
-            // All touch a key's rows in the order of backends, so that two at once wait and never deadlock.
-            for (backend, copy) in &rows {
-                let query = match copy {
-                    None => sqlx::query(sql::COPY_DELETE).bind(bucket).bind(key).bind(backend.as_str()),
-                    Some(copy) => {
-                        let query = sqlx::query(sql::COPY_PUT).bind(bucket).bind(key).bind(backend.as_str());
-                        let query = query.bind(copy.etag.as_str()).bind(copy.home_etag.as_str()).bind(copy.size);
-                        query.bind(copy.verified_how.as_str()).bind(copy.verified_at)
-                    }
-                };
-                query.execute(&mut *tx).await?;
-            }
+            sqlx::query(delete).bind(keys.as_str()).bind(rows.as_str()).execute(&mut *tx).await?;
+            sqlx::query(put).bind(rows.as_str()).execute(tx).await?;
             Ok(())
         })
     }
@@ -141,6 +160,27 @@ impl Metadata {
         let query = sqlx::query(sql::COPIES).bind(bucket.as_str()).bind(key.as_str().as_bytes());
         let rows = self.db.read(query.fetch_all(self.db.pool())).await?;
         rows.iter().map(parse_copy).collect()
+    }
+
+    /// What is known of the copies of many keys, in their order.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn copies_of_all(&self, keys: &[DirtyKey]) -> Result<Vec<Vec<ObjectCopy>>, StoreError> {
+        let wanted: Vec<_> = keys
+            .iter()
+            .map(|key| serde_json::json!({"bucket": key.bucket.as_str(), "object_key": hex::encode(key.key.as_str())}))
+            .collect();
+        let wanted = render_json(&wanted)?;
+        let text = self.by_kind(sql::COPIES_OF_ALL_POSTGRES, sql::COPIES_OF_ALL_SQLITE);
+        let rows = self.db.read(sqlx::query(text).bind(wanted.as_str()).fetch_all(self.db.pool())).await?;
+        let mut of_key: HashMap<(String, Vec<u8>), Vec<ObjectCopy>> = HashMap::new();
+        for row in &rows {
+            let key = (row.text("bucket")?, row.bytes("object_key")?);
+            of_key.entry(key).or_default().push(parse_copy(row)?);
+        }
+        let find = |key: &DirtyKey| (key.bucket.as_str().to_owned(), key.key.as_str().as_bytes().to_vec());
+        Ok(keys.iter().map(|key| of_key.get(&find(key)).cloned().unwrap_or_default()).collect())
     }
 
     /// What is known of the copies of all keys from `first` to `last`, by key in byte order; at most `limit` rows.
@@ -177,15 +217,28 @@ impl Metadata {
         if records.is_empty() {
             return Ok(());
         }
+        let rows: Vec<_> = records
+            .iter()
+            .map(|job| {
+                serde_json::json!({
+                    "id": Uuid::now_v7().to_string(), "bucket": job.bucket.as_str(), "object_key": hex::encode(job.key.as_str()),
+                    "outcome": job.outcome, "detail": job.detail, "attempts": job.attempts,
+                    "request_id": job.request_id, "started_at": job.started_at, "finished_at": job.finished_at,
+                })
+            })
+            .collect();
+        let (rows, text) = (render_json(&rows)?, self.by_kind(sql::JOBS_INSERT_POSTGRES, sql::JOBS_INSERT_SQLITE));
         write!(&self.db, tx => {
-            for job in records {
-                let query = sqlx::query(sql::JOB_INSERT).bind(Uuid::now_v7().to_string()).bind(job.bucket.as_str());
-                let query = query.bind(job.key.as_str().as_bytes()).bind(job.outcome.as_str());
-                let query = query.bind(job.detail.as_str()).bind(job.attempts).bind(job.request_id.as_str());
-                query.bind(job.started_at).bind(job.finished_at).execute(&mut *tx).await?;
-            }
+            sqlx::query(text).bind(rows.as_str()).execute(tx).await?;
             Ok(())
         })
+    }
+
+    fn by_kind(&self, postgres: &'static str, sqlite: &'static str) -> &'static str {
+        match self.db.kind() {
+            Kind::Postgres => postgres,
+            Kind::Sqlite => sqlite,
+        }
     }
 
     /// The job history, newest first, of one bucket or all.
@@ -201,14 +254,28 @@ impl Metadata {
         rows.iter().map(parse_job).collect()
     }
 
-    /// Forgets attempts that ended before `before`; how many.
+    /// Forgets attempts that ended before `before`, and makes room for those to come in the days after `now`: PostgreSQL
+    /// keeps the history by UTC day, makes days ahead and drops one as a whole once all of it is past.
     ///
     /// # Errors
     /// `Unavailable`.
-    pub async fn prune_jobs(&self, before: Millis) -> Result<u64, StoreError> {
-        write!(&self.db, tx => {
-            Ok(sqlx::query(sql::JOBS_PRUNE).bind(before).execute(tx).await?.rows_affected())
-        })
+    pub async fn prune_jobs(&self, before: Millis, now: Millis) -> Result<(), StoreError> {
+        match self.db.kind() {
+            Kind::Postgres => write!(&self.db, tx => {
+                let query = sqlx::query(sql::JOBS_KEEP_POSTGRES).bind(before.max(now - MOST_DAYS * DAY));
+                query.bind(now + DAYS_AHEAD * DAY).execute(tx).await?;
+                Ok(())
+            }),
+            Kind::Sqlite => loop {
+                let pruned = write!(&self.db, tx => {
+                    let query = sqlx::query(sql::JOBS_PRUNE_SQLITE).bind(before).bind(PRUNED_AT_ONCE);
+                    Ok(query.execute(tx).await?.rows_affected())
+                })?;
+                if pruned < PRUNED_AT_ONCE.unsigned_abs() {
+                    return Ok(());
+                }
+            },
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Redis with the metadata store behind it: a mark always stands in at least one of the two, and Redis alone ends it.
 //! Invariant: a mark in SQL is cleared only after the key was marked in Redis. Else two workers could converge one key
 //! at once, one by each queue, and the slower could put an old copy over a new one after both marks are gone.
-use super::{Cleared, DeadLetter, Depth, DirtyKey, DirtyPage, Holder, Job, Mark, Queue};
+use super::{Cleared, DeadLetter, Depth, DirtyKey, DirtyPage, Holder, Job, Lane, Mark, Queue};
 use crate::{BucketId, StoreError};
 use async_trait::async_trait;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,6 +12,8 @@ use tokio::time::Instant;
 const LEFT_ALONE: Duration = Duration::from_secs(1);
 /// Marks moved from the fallback by one poll; a round trip each, so a poll stays well under a second.
 const MOVED_AT_ONCE: usize = 64;
+/// Milliseconds between two looks into the fallback while the primary answers.
+const DRAIN_PAUSE: u64 = 100;
 
 /// Begin the places of a listing of dirty keys: which queue it is in.
 const IN_FALLBACK: char = 'f';
@@ -22,13 +24,15 @@ pub struct WithFallback<P, F> {
     primary: P,
     fallback: F,
     circuit: Circuit,
+    /// When each lane of the fallback was last looked at, in the circuit's time.
+    drained: [AtomicU64; 2],
 }
 
 impl<P: Queue, F: Queue> WithFallback<P, F> {
     /// Marks go to `primary`, or to `fallback` while it is away. Jobs and marks of `primary` are held by
     /// [`Holder::Redis`], those of `fallback` by [`Holder::Sql`].
     pub fn new(primary: P, fallback: F) -> Self {
-        Self { primary, fallback, circuit: Circuit::new() }
+        Self { primary, fallback, circuit: Circuit::new(), drained: Default::default() }
     }
 
     /// The primary's answer, or at once `Unavailable` while it is left alone.
@@ -56,8 +60,16 @@ impl<P: Queue, F: Queue> WithFallback<P, F> {
     }
 
     /// Moves what stands in the fallback over to the primary. Gives back what could not be moved, to be worked on as it is.
-    async fn drain_fallback(&self, consumer: &str, lease: Duration) -> Vec<Job> {
-        let jobs = match self.fallback.claim(consumer, MOVED_AT_ONCE, lease).await {
+    async fn drain_fallback(&self, lane: Lane, consumer: &str, lease: Duration) -> Vec<Job> {
+        // A busy worker claims hundreds of times a second, and each look is a transaction.
+        let [small, large] = &self.drained;
+        let drained = if lane == Lane::Small { small } else { large };
+        let (now, last) = (self.circuit.now(), drained.load(Ordering::Relaxed));
+        if last != 0 && now < last + DRAIN_PAUSE {
+            return Vec::new();
+        }
+        drained.store(now.max(1), Ordering::Relaxed);
+        let jobs = match self.fallback.claim_in(lane, consumer, MOVED_AT_ONCE, lease).await {
             Ok(jobs) => jobs,
             Err(error) => {
                 tracing::debug!(%error, "marks in the fallback stay there for now");
@@ -133,9 +145,9 @@ impl<P: Queue, F: Queue> Queue for WithFallback<P, F> {
         }
     }
 
-    async fn mark(&self, key: &DirtyKey, request_id: &str) -> Result<(), StoreError> {
-        match self.primary(self.primary.mark(key, request_id)).await {
-            Err(StoreError::Unavailable(_)) => self.fallback.mark(key, request_id).await,
+    async fn mark_all(&self, keys: &[DirtyKey], request_id: &str) -> Result<(), StoreError> {
+        match self.primary(self.primary.mark_all(keys, request_id)).await {
+            Err(StoreError::Unavailable(_)) => self.fallback.mark_all(keys, request_id).await,
             answer => answer,
         }
     }
@@ -168,18 +180,33 @@ impl<P: Queue, F: Queue> Queue for WithFallback<P, F> {
     }
 
     /// Jobs of the fallback are handed out as they are only while the primary is away.
-    async fn claim(&self, consumer: &str, limit: usize, lease: Duration) -> Result<Vec<Job>, StoreError> {
-        let mut jobs = match self.primary(self.primary.claim(consumer, limit, lease)).await {
+    async fn claim_in(
+        &self,
+        lane: Lane,
+        consumer: &str,
+        limit: usize,
+        lease: Duration,
+    ) -> Result<Vec<Job>, StoreError> {
+        let mut jobs = match self.primary(self.primary.claim_in(lane, consumer, limit, lease)).await {
             Err(StoreError::Unavailable(_)) => {
-                let jobs = self.fallback.claim(consumer, limit, lease).await?;
+                let jobs = self.fallback.claim_in(lane, consumer, limit, lease).await?;
                 return Ok(jobs.into_iter().map(held_by_fallback).collect());
             }
             answer => answer?,
         };
-        let left = self.drain_fallback(consumer, lease).await;
+        let left = self.drain_fallback(lane, consumer, lease).await;
         let room = limit.saturating_sub(jobs.len());
         jobs.extend(left.into_iter().take(room));
         Ok(jobs)
+    }
+
+    /// A fallback has no shards.
+    async fn attend(&self, consumer: &str, hold: Duration) -> Result<usize, StoreError> {
+        self.primary(self.primary.attend(consumer, hold)).await
+    }
+
+    async fn leave(&self, consumer: &str) -> Result<(), StoreError> {
+        self.primary(self.primary.leave(consumer)).await
     }
 
     async fn extend(&self, job: &Job, consumer: &str, lease: Duration) -> Result<bool, StoreError> {
@@ -213,6 +240,13 @@ impl<P: Queue, F: Queue> Queue for WithFallback<P, F> {
         match job.holder {
             Holder::Redis => self.primary(self.primary.put_off(job, delay)).await,
             Holder::Sql => self.fallback.put_off(job, delay).await,
+        }
+    }
+
+    async fn set_aside(&self, job: &Job) -> Result<(), StoreError> {
+        match job.holder {
+            Holder::Redis => self.primary(self.primary.set_aside(job)).await,
+            Holder::Sql => self.fallback.set_aside(job).await,
         }
     }
 

@@ -10,6 +10,8 @@ mod model_promotion;
 mod model_promotion_state;
 mod redis;
 #[cfg(test)]
+mod redis_scale_tests;
+#[cfg(test)]
 mod redis_tests;
 mod scripts;
 mod sql;
@@ -17,6 +19,8 @@ mod sql;
 pub(crate) mod suite;
 #[cfg(test)]
 mod suite_alone;
+#[cfg(test)]
+mod suite_scale;
 #[cfg(test)]
 pub(crate) mod testing;
 
@@ -71,6 +75,16 @@ impl Mark {
 /// Begins the names of leases that allow no other beside them.
 const ALONE: char = '!';
 
+/// Which jobs a claim asks for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Lane {
+    /// All but those set aside.
+    #[default]
+    Small,
+    /// Those that a worker has found to be large ([`Queue::set_aside`]).
+    Large,
+}
+
 /// A dirty key claimed by one worker.
 #[derive(Clone, Debug)]
 pub struct Job {
@@ -86,7 +100,9 @@ pub struct Job {
     pub dirty_since: i64,
     /// Where it stands.
     pub holder: Holder,
-    /// The queue's own handle (stream entry id or claim token).
+    /// Which lane it was claimed from.
+    pub lane: Lane,
+    /// The queue's own handle (claim number or token).
     pub handle: String,
 }
 
@@ -136,7 +152,7 @@ pub struct DeadLetter {
     pub since: i64,
 }
 
-/// The contract that Redis Streams and SQL both keep. Every method is safe to repeat.
+/// The contract that Redis and SQL both keep. Every method is safe to repeat.
 #[async_trait]
 pub trait Queue: Send + Sync {
     /// Notes the key as dirty with the next sequence, takes a lease for the write in flight, and queues a job if the
@@ -161,14 +177,11 @@ pub trait Queue: Send + Sync {
     /// Drops the lease of a write that the backend refused for certain; the key stays dirty until converged.
     async fn release(&self, key: &DirtyKey, mark: &Mark) -> Result<(), StoreError>;
     /// Notes a key as dirty with no write in flight (policy change, repair, missing copy).
-    async fn mark(&self, key: &DirtyKey, request_id: &str) -> Result<(), StoreError>;
-    /// [`Queue::mark`] for many keys; after a failure some may be marked.
-    async fn mark_all(&self, keys: &[DirtyKey], request_id: &str) -> Result<(), StoreError> {
-        for key in keys {
-            self.mark(key, request_id).await?;
-        }
-        Ok(())
+    async fn mark(&self, key: &DirtyKey, request_id: &str) -> Result<(), StoreError> {
+        self.mark_all(std::slice::from_ref(key), request_id).await
     }
+    /// As [`Queue::mark`], for many keys at once. An error may leave any of them marked.
+    async fn mark_all(&self, keys: &[DirtyKey], request_id: &str) -> Result<(), StoreError>;
     /// Whether the key is proven clean.
     async fn is_clean(&self, key: &DirtyKey) -> Result<bool, StoreError>;
     /// Whether no key of the bucket is dirty.
@@ -177,7 +190,22 @@ pub trait Queue: Send + Sync {
     /// first call to the last is among them, perhaps more than once.
     async fn dirty_keys(&self, bucket: &BucketId, from: Option<&str>) -> Result<DirtyPage, StoreError>;
     /// Claims up to `limit` jobs for `consumer`: due retries, jobs of workers whose claim is older than `lease`, new jobs.
-    async fn claim(&self, consumer: &str, limit: usize, lease: Duration) -> Result<Vec<Job>, StoreError>;
+    async fn claim(&self, consumer: &str, limit: usize, lease: Duration) -> Result<Vec<Job>, StoreError> {
+        self.claim_in(Lane::Small, consumer, limit, lease).await
+    }
+    /// As [`Queue::claim`], from one lane. Stale claims come back in whichever lane the queue likes.
+    async fn claim_in(&self, lane: Lane, consumer: &str, limit: usize, lease: Duration)
+    -> Result<Vec<Job>, StoreError>;
+    /// Gives the consumer its share of the queue's shards among all consumers that attend, until `hold` has passed without
+    /// another call: it is asked for jobs of these first. How many it has. Only order and speed depend on it: whoever
+    /// does not attend may claim anything, and a queue without shards has nothing to share.
+    async fn attend(&self, _consumer: &str, _hold: Duration) -> Result<usize, StoreError> {
+        Ok(0)
+    }
+    /// Gives the shards back at once.
+    async fn leave(&self, _consumer: &str) -> Result<(), StoreError> {
+        Ok(())
+    }
     /// Keeps a claim alive during a long copy; `false` where another worker has taken over.
     async fn extend(&self, job: &Job, consumer: &str, lease: Duration) -> Result<bool, StoreError>;
     /// Clears the mark if the sequence is unchanged and no lease is alive; else queues the key again (after the lease).
@@ -186,6 +214,8 @@ pub trait Queue: Send + Sync {
     async fn retry(&self, job: &Job, delay: Duration) -> Result<(), StoreError>;
     /// As [`Queue::retry`] with no attempt counted: the job is not to blame.
     async fn put_off(&self, job: &Job, delay: Duration) -> Result<(), StoreError>;
+    /// Queues the job again in [`Lane::Large`], with no attempt counted, until its key is written again.
+    async fn set_aside(&self, job: &Job) -> Result<(), StoreError>;
     /// Makes it a dead letter.
     async fn bury(&self, job: &Job, reason: &str) -> Result<(), StoreError>;
     /// Figures.

@@ -1,32 +1,39 @@
-//! The queue of dirty keys on Redis Streams.
-//! Invariant: a dirty key has exactly one job, in its shard's stream, waiting for a lease, delayed, or dead.
+//! The queue of dirty keys on Redis.
+//! Invariant: a dirty key stands in exactly one place of its shard: in one of its streams, waiting for a lease, delayed, or dead.
 //! Invariant: whatever changes a key's record is one script over keys of one hash tag, so Redis Cluster can hold any shard anywhere.
+mod members;
+mod sharing;
+mod tour;
+
 use super::connection::Connection;
 use super::scripts::{SCRIPTS, Script};
-use super::{ALONE, Cleared, DeadLetter, Depth, DirtyKey, DirtyPage, Holder, Job, Mark, Queue};
+use super::{ALONE, Cleared, DeadLetter, Depth, DirtyKey, DirtyPage, Holder, Job, Lane, Mark, Queue};
 use crate::{BucketId, StoreError};
 use ::redis::{FromRedisValue, Value};
 use async_trait::async_trait;
 use futures::{StreamExt, TryStreamExt, stream};
-use s3gateway_s3::ObjectKey;
+use members::{BUCKETS, parse_dead_letter, parse_job, parse_member, render_lane, render_member, shard_keys};
 use sha2::{Digest, Sha256};
+use sharing::{Swept, Tours};
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
+use tour::{Seen, SeenLane, Tour};
 
 /// Shards asked at once: one connection carries them, so it bounds what an answer's burst can hold, not sockets.
-const SHARDS_AT_ONCE: usize = 16;
-/// More would make each poll of an idle queue cost more than the work it finds.
+const SHARDS_AT_ONCE: usize = 64;
+/// More would make each look into an idle queue cost more than the work it finds.
 const MOST_SHARDS: u32 = 4096;
 /// Dead letters queued again by one script, which blocks the server while it runs.
 const REDRIVEN_AT_ONCE: usize = 200;
-/// Dirty keys looked at by one scan, which blocks the server while it runs.
+/// Dirty keys looked at by one scan, for the same reason.
 const SCANNED_AT_ONCE: u32 = 1000;
-/// How often consumers are swept, and how long one must have been gone.
-const SWEEP_EVERY: Duration = Duration::from_secs(3600);
-const CONSUMER_GONE: Duration = Duration::from_secs(24 * 3600);
+/// Keys marked by one script, for the same reason.
+const MARKED_AT_ONCE: usize = 200;
+/// How the record of a queue is written in Redis; a queue of another layout is refused.
+const LAYOUT: u32 = 2;
 
 /// The queue on one Redis server or a Redis Cluster. Cheap to clone; all clones share the connection.
 #[derive(Clone)]
@@ -36,12 +43,11 @@ pub struct RedisQueue {
 
 struct Shared {
     connection: Connection,
+    prefix: String,
     shards: Vec<Vec<String>>,
-    shard_count_key: String,
-    shard_count_agreed: OnceCell<()>,
-    next_shard: AtomicUsize,
-    started: Instant,
-    swept_at: AtomicU64,
+    is_agreed: OnceCell<()>,
+    tours: Tours,
+    swept: Swept,
 }
 
 impl RedisQueue {
@@ -63,12 +69,11 @@ impl RedisQueue {
         }
         let shared = Shared {
             connection: Connection::new(urls, ca)?,
+            prefix: prefix.to_owned(),
             shards: (0..shards).map(|shard| shard_keys(prefix, shard)).collect(),
-            shard_count_key: format!("{prefix}:shards"),
-            shard_count_agreed: OnceCell::new(),
-            next_shard: AtomicUsize::new(0),
-            started: Instant::now(),
-            swept_at: AtomicU64::new(0),
+            is_agreed: OnceCell::new(),
+            tours: Tours::default(),
+            swept: Swept::default(),
         };
         Ok(Self { shared: Arc::new(shared) })
     }
@@ -96,34 +101,46 @@ impl RedisQueue {
         stream::iter(asks).buffered(SHARDS_AT_ONCE).try_collect().await
     }
 
-    /// A key looked for in another shard than it was marked in would seem clean.
+    /// A key looked for in another shard than it was marked in, or in records that this version cannot read, would seem clean.
     async fn agree_on_shard_count(&self) -> Result<(), StoreError> {
         let shared = &self.shared;
         let ask = || async {
             let ours = shared.shards.len();
-            shared.connection.send::<Value>(::redis::cmd("SETNX").arg(&shared.shard_count_key).arg(ours)).await?;
-            let stands: usize = shared.connection.send(::redis::cmd("GET").arg(&shared.shard_count_key)).await?;
-            if stands == ours {
-                Ok(())
-            } else {
-                Err(StoreError::Invalid(format!(
-                    "redis: this queue has {stands} shards, not {ours}; the number is fixed"
-                )))
+            let key = format!("{}:shards", shared.prefix);
+            let text = format!("{ours} layout {LAYOUT}");
+            shared.connection.send::<Value>(::redis::cmd("SETNX").arg(&key).arg(&text)).await?;
+            let stands: String = shared.connection.send(::redis::cmd("GET").arg(&key)).await?;
+            match stands.split_once(" layout ") {
+                _ if stands == text => Ok(()),
+                Some((count, layout)) if layout == LAYOUT.to_string() => Err(StoreError::Invalid(format!(
+                    "redis: this queue has {count} shards, not {ours}; the number is fixed"
+                ))),
+                _ => Err(StoreError::Invalid(
+                    "redis: this queue was written by another version; drain it with that one, or use another prefix"
+                        .into(),
+                )),
             }
         };
-        shared.shard_count_agreed.get_or_try_init(ask).await.copied()
+        shared.is_agreed.get_or_try_init(ask).await.copied()
     }
 
-    fn shard_of(&self, member: &[u8]) -> &[String] {
+    fn shard_index(&self, member: &[u8]) -> usize {
         let digest: [u8; 32] = Sha256::digest(member).into();
         let [a, b, c, d, ..] = digest;
         let count = u32::try_from(self.shared.shards.len()).unwrap_or(1).max(1);
-        let shard = u32::from_be_bytes([a, b, c, d]) % count;
-        self.shared.shards.get(shard as usize).map_or(&[], Vec::as_slice)
+        (u32::from_be_bytes([a, b, c, d]) % count) as usize
+    }
+
+    fn keys_of(&self, shard: usize) -> &[String] {
+        self.shared.shards.get(shard).map_or(&[], Vec::as_slice)
+    }
+
+    fn shard_of(&self, member: &[u8]) -> &[String] {
+        self.keys_of(self.shard_index(member))
     }
 
     async fn holds_bucket(&self, keys: &[String], bucket: &BucketId) -> Result<bool, StoreError> {
-        self.shared.connection.send(::redis::cmd("HEXISTS").arg(keys.last()).arg(bucket.as_str())).await
+        self.shared.connection.send(::redis::cmd("HEXISTS").arg(keys.get(BUCKETS)).arg(bucket.as_str())).await
     }
 
     async fn take_lease(
@@ -140,34 +157,81 @@ impl RedisQueue {
         }
     }
 
+    async fn delay(&self, job: &Job, delay: Duration, attempts: &[u8]) -> Result<(), StoreError> {
+        let args = [job.handle.as_bytes(), &millis(delay).into_bytes(), attempts];
+        self.run_on_key::<bool>(&SCRIPTS.retry, &job.key, &args).await.map(drop)
+    }
+
     async fn claim_from(
         &self,
-        keys: &[String],
+        shard: usize,
+        lane: Lane,
         consumer: &str,
         limit: usize,
         lease: Duration,
     ) -> Result<Vec<Job>, StoreError> {
         let (limit, stale) = (limit.to_string(), millis(lease));
-        let args = [consumer.as_bytes(), limit.as_bytes(), stale.as_bytes()];
-        let rows: Vec<Value> = self.run(&SCRIPTS.claim, keys, &args).await?;
+        let args = [render_lane(lane), consumer.as_bytes(), limit.as_bytes(), stale.as_bytes()];
+        let rows: Vec<Value> = self.run(&SCRIPTS.claim, self.keys_of(shard), &args).await?;
         let found = rows.len();
-        let jobs: Vec<Job> = rows.into_iter().filter_map(parse_job).collect();
+        let jobs: Vec<Job> = rows.into_iter().filter_map(|row| parse_job(row, lane)).collect();
         if jobs.len() < found {
             tracing::error!(unreadable = found - jobs.len(), "jobs that no gateway of this version has written");
         }
         Ok(jobs)
     }
 
-    async fn sweep_consumers(&self) {
-        let now = self.shared.started.elapsed().as_secs();
-        let last = self.shared.swept_at.load(Ordering::Relaxed);
-        if now.saturating_sub(last) < SWEEP_EVERY.as_secs() {
-            return;
-        }
-        self.shared.swept_at.store(now, Ordering::Relaxed);
-        let gone = millis(CONSUMER_GONE);
-        if let Err(error) = self.run_everywhere::<u64>(&SCRIPTS.sweep, &[gone.as_bytes()]).await {
-            tracing::debug!(%error, "consumers not swept");
+    /// Learns what these shards have.
+    async fn look_at(&self, tour: &Tour, shards: Vec<usize>, lease: Duration) -> Result<(), StoreError> {
+        let stale = millis(lease);
+        let look = |shard: usize| {
+            let stale = stale.as_bytes();
+            async move {
+                let args = [stale];
+                let seen: [(usize, usize, i64); 2] = self.run(&SCRIPTS.look, self.keys_of(shard), &args).await?;
+                Ok::<_, StoreError>((shard, Seen(seen.map(|(ready, stale, oldest)| SeenLane { ready, stale, oldest }))))
+            }
+        };
+        let looks: Vec<_> = shards.into_iter().map(look).collect();
+        let seen: Vec<(usize, Seen)> = stream::iter(looks).buffer_unordered(SHARDS_AT_ONCE).try_collect().await?;
+        tour.note(seen);
+        Ok(())
+    }
+
+    /// Claims what the tour knows of, until there are `limit` or it knows of no more.
+    async fn claim_known(
+        &self,
+        tour: &Tour,
+        lane: Lane,
+        consumer: &str,
+        limit: usize,
+        lease: Duration,
+    ) -> Result<Vec<Job>, StoreError> {
+        let mut jobs: Vec<Job> = Vec::new();
+        loop {
+            let chosen = tour.choose(lane, limit - jobs.len());
+            if chosen.is_empty() {
+                return Ok(jobs);
+            }
+            let claims: Vec<_> =
+                chosen.iter().map(|(shard, share)| self.claim_from(*shard, lane, consumer, *share, lease)).collect();
+            let answers: Vec<_> = stream::iter(claims).buffered(SHARDS_AT_ONCE).collect().await;
+            // What some shards gave is kept even where another fails: it is claimed and must be worked on.
+            let mut failed = None;
+            for ((shard, share), answer) in chosen.into_iter().zip(answers) {
+                match answer {
+                    Ok(claimed) => {
+                        tour.took(shard, lane, share, claimed.len(), claimed.last().map(|job| job.dirty_since));
+                        jobs.extend(claimed);
+                    }
+                    Err(error) => failed = Some(error),
+                }
+            }
+            match failed {
+                Some(error) if jobs.is_empty() => return Err(error),
+                Some(_) => return Ok(jobs),
+                None => {}
+            }
         }
     }
 }
@@ -195,8 +259,25 @@ impl Queue for RedisQueue {
         self.run_on_key::<i64>(&SCRIPTS.release, key, &[mark.lease.as_bytes()]).await.map(drop)
     }
 
-    async fn mark(&self, key: &DirtyKey, request_id: &str) -> Result<(), StoreError> {
-        self.run_on_key::<i64>(&SCRIPTS.commit, key, &[b"", request_id.as_bytes()]).await.map(drop)
+    /// Keys of one shard go over together, a limited number at once, and all shards' at the same time.
+    async fn mark_all(&self, keys: &[DirtyKey], request_id: &str) -> Result<(), StoreError> {
+        let mut by_shard: BTreeMap<usize, Vec<Vec<u8>>> = BTreeMap::new();
+        for key in keys {
+            let member = render_member(key)?;
+            by_shard.entry(self.shard_index(&member)).or_default().push(member);
+        }
+        let mark = |shard: usize, members: Vec<Vec<u8>>| async move {
+            let args: Vec<&[u8]> =
+                std::iter::once(request_id.as_bytes()).chain(members.iter().map(Vec::as_slice)).collect();
+            self.run::<u64>(&SCRIPTS.mark, self.keys_of(shard), &args).await.map(drop)
+        };
+        let marks: Vec<_> = by_shard
+            .into_iter()
+            .flat_map(|(shard, members)| {
+                members.chunks(MARKED_AT_ONCE).map(|some| mark(shard, some.to_vec())).collect::<Vec<_>>()
+            })
+            .collect();
+        stream::iter(marks).buffer_unordered(SHARDS_AT_ONCE).try_collect().await
     }
 
     async fn is_clean(&self, key: &DirtyKey) -> Result<bool, StoreError> {
@@ -236,44 +317,38 @@ impl Queue for RedisQueue {
     }
 
     /// Cancel: safe to drop; jobs claimed by a call whose answer was never seen are taken over after the lease.
-    async fn claim(&self, consumer: &str, limit: usize, lease: Duration) -> Result<Vec<Job>, StoreError> {
-        self.sweep_consumers().await;
-        let shards = &self.shared.shards;
-        let mut jobs: Vec<Job> = Vec::new();
-        // Shards that gave all they were asked for may have more: they are asked again while the limit allows.
-        let first = self.shared.next_shard.fetch_add(1, Ordering::Relaxed) % shards.len();
-        let mut ahead: Vec<&Vec<String>> = shards.iter().cycle().skip(first).take(shards.len()).collect();
-        while jobs.len() < limit && !ahead.is_empty() {
-            let mut again = Vec::new();
-            let mut rest = ahead.as_slice();
-            while jobs.len() < limit && !rest.is_empty() {
-                let room = limit - jobs.len();
-                let (wave, later) = rest.split_at(room.min(SHARDS_AT_ONCE).min(rest.len()));
-                rest = later;
-                let share = room / wave.len();
-                let answers: Vec<_> = wave.iter().map(|keys| self.claim_from(keys, consumer, share, lease)).collect();
-                // What some shards gave is kept even where another fails: it is claimed and must be worked on.
-                let mut failed = None;
-                for (keys, answer) in wave.iter().zip(futures::future::join_all(answers).await) {
-                    match answer {
-                        Ok(claimed) => {
-                            if claimed.len() == share {
-                                again.push(*keys);
-                            }
-                            jobs.extend(claimed);
-                        }
-                        Err(error) => failed = Some(error),
-                    }
-                }
-                match failed {
-                    Some(error) if jobs.is_empty() => return Err(error),
-                    Some(_) => return Ok(jobs),
-                    None => {}
-                }
+    async fn claim_in(
+        &self,
+        lane: Lane,
+        consumer: &str,
+        limit: usize,
+        lease: Duration,
+    ) -> Result<Vec<Job>, StoreError> {
+        let count = self.shared.shards.len();
+        let tour = self.shared.tours.of(consumer);
+        let mut jobs = self.claim_known(&tour, lane, consumer, limit, lease).await?;
+        let foreign = match tour.next_look(Instant::now(), jobs.len() < limit, count) {
+            Some((own, foreign)) => {
+                self.look_at(&tour, own, lease).await?;
+                foreign
             }
-            ahead = again;
+            None => return Ok(jobs),
+        };
+        // Jobs that were claimed already are not lost for a failure now: the lease brings them back.
+        jobs.extend(self.claim_known(&tour, lane, consumer, limit - jobs.len(), lease).await?);
+        if jobs.is_empty() && limit > 0 && !foreign.is_empty() {
+            self.look_at(&tour, foreign, lease).await?;
+            jobs = self.claim_known(&tour, lane, consumer, limit, lease).await?;
         }
         Ok(jobs)
+    }
+
+    async fn attend(&self, consumer: &str, hold: Duration) -> Result<usize, StoreError> {
+        self.share_shards(consumer, hold).await
+    }
+
+    async fn leave(&self, consumer: &str) -> Result<(), StoreError> {
+        self.give_shards_back(consumer).await
     }
 
     async fn extend(&self, job: &Job, consumer: &str, _lease: Duration) -> Result<bool, StoreError> {
@@ -287,13 +362,15 @@ impl Queue for RedisQueue {
     }
 
     async fn retry(&self, job: &Job, delay: Duration) -> Result<(), StoreError> {
-        let args = [job.handle.as_bytes(), &millis(delay).into_bytes(), b"1"];
-        self.run_on_key::<bool>(&SCRIPTS.retry, &job.key, &args).await.map(drop)
+        self.delay(job, delay, b"1").await
     }
 
     async fn put_off(&self, job: &Job, delay: Duration) -> Result<(), StoreError> {
-        let args = [job.handle.as_bytes(), &millis(delay).into_bytes(), b"0"];
-        self.run_on_key::<bool>(&SCRIPTS.retry, &job.key, &args).await.map(drop)
+        self.delay(job, delay, b"0").await
+    }
+
+    async fn set_aside(&self, job: &Job) -> Result<(), StoreError> {
+        self.run_on_key::<bool>(&SCRIPTS.set_aside, &job.key, &[job.handle.as_bytes()]).await.map(drop)
     }
 
     async fn bury(&self, job: &Job, reason: &str) -> Result<(), StoreError> {
@@ -340,52 +417,6 @@ impl Queue for RedisQueue {
         }
         Ok(sum)
     }
-}
-
-/// Every key of a shard, in the order that `record.lua` names them.
-fn shard_keys(prefix: &str, shard: u32) -> Vec<String> {
-    ["dirty", "since", "inflight", "jobs", "waiting", "delayed", "dead", "reasons", "sequence", "buckets"]
-        .into_iter()
-        .map(|name| format!("{{{prefix}:{shard}}}:{name}"))
-        .collect()
-}
-
-/// A bucket id never holds a slash, an object key may.
-fn render_member(key: &DirtyKey) -> Result<Vec<u8>, StoreError> {
-    let bucket = key.bucket.as_str();
-    if bucket.is_empty() || bucket.contains('/') {
-        return Err(StoreError::Invalid("a bucket id is not empty and holds no slash".into()));
-    }
-    Ok([bucket.as_bytes(), b"/", key.key.as_str().as_bytes()].concat())
-}
-
-fn parse_member(member: &[u8]) -> Option<DirtyKey> {
-    let (bucket, key) = std::str::from_utf8(member).ok()?.split_once('/')?;
-    Some(DirtyKey { bucket: BucketId::new(bucket), key: ObjectKey::parse(key).ok()? })
-}
-
-fn parse_job(row: Value) -> Option<Job> {
-    let (member, sequence, attempts, dirty_since, request_id, handle): (Vec<u8>, i64, u32, i64, Vec<u8>, String) =
-        ::redis::from_redis_value(row).ok()?;
-    Some(Job {
-        key: parse_member(&member)?,
-        sequence,
-        attempts,
-        request_id: String::from_utf8_lossy(&request_id).into_owned(),
-        dirty_since,
-        holder: Holder::Redis,
-        handle,
-    })
-}
-
-fn parse_dead_letter(row: Value) -> Option<DeadLetter> {
-    let (member, reason, attempts, since): (Vec<u8>, Vec<u8>, u32, i64) = ::redis::from_redis_value(row).ok()?;
-    Some(DeadLetter {
-        key: parse_member(&member)?,
-        reason: String::from_utf8_lossy(&reason).into_owned(),
-        attempts,
-        since,
-    })
 }
 
 fn millis(duration: Duration) -> String {

@@ -15,15 +15,31 @@ impl Script {
 }
 
 macro_rules! scripts {
-    ($($name:ident),+) => {
+    ($($name:ident = $($part:ident)+;)+) => {
         pub(super) struct Scripts { $(pub(super) $name: Script),+ }
 
         pub(super) static SCRIPTS: LazyLock<Scripts> = LazyLock::new(|| Scripts {
-            $($name: Script::new(concat!(
-                include_str!("../lua/record.lua"),
-                include_str!(concat!("../lua/", stringify!($name), ".lua")),
-            ))),+
+            $($name: Script::new(concat!($(include_str!(concat!("../lua/", stringify!($part), ".lua"))),+))),+
         });
     };
 }
-scripts!(intent, commit, release, claim, extend, clear, retry, bury, dead, redrive, depth, sweep);
+// Each with what stands before it.
+scripts! {
+    intent = record leases intent;
+    commit = record leases commit;
+    mark = record mark;
+    release = record leases release;
+    look = record claims look;
+    claim = record leases claims claim;
+    extend = record claims extend;
+    clear = record leases claims endings clear;
+    retry = record claims retry;
+    set_aside = record claims set_aside;
+    bury = record leases claims endings bury;
+    dead = record dead;
+    redrive = record redrive;
+    depth = record depth;
+    sweep = record sweep;
+    hold = hold;
+    meet = meet;
+}

@@ -1,7 +1,7 @@
 //! The queue of dirty keys in the metadata database: for `dev`, and where Redis is away.
 //! One row a dirty key. Every change of a key begins by locking its row, so that mark, leases and claim are seen as
 //! they stay until the commit. Times are the database's, which all processes share.
-use super::{ALONE, Cleared, DeadLetter, Depth, DirtyKey, DirtyPage, Holder, Job, Mark, Queue};
+use super::{ALONE, Cleared, DeadLetter, Depth, DirtyKey, DirtyPage, Holder, Job, Lane, Mark, Queue};
 use crate::metadata::db::{Columns, Db, Kind, write};
 use crate::{BucketId, StoreError, sql};
 use async_trait::async_trait;
@@ -13,6 +13,8 @@ use uuid::Uuid;
 
 /// Dirty keys listed by one call.
 const PAGE: i64 = 1000;
+/// Keys marked in one transaction: no other writer of the same keys waits long.
+const MARKED_AT_ONCE: usize = 500;
 
 /// The queue in table `dirty_keys`. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -36,6 +38,15 @@ impl SqlQueue {
             take_lease(tx, self.db.kind(), key, &name, request_id, lease).await
         })?;
         Ok(Mark { holder: Holder::Sql, sequence, lease: name })
+    }
+
+    async fn delay(&self, job: &Job, delay: Duration, attempts: i64) -> Result<(), StoreError> {
+        write!(&self.db, tx => {
+            let due = now(tx, self.db.kind()).await?.saturating_add(millis(delay));
+            let query = of_key(sql::QUEUE_RETRY, &job.key).bind(job.handle.as_str()).bind(due);
+            query.bind(attempts).execute(tx).await?;
+            Ok(())
+        })
     }
 
     /// Ends all leases and claims, so that what they held is worked on at once. Only for a process that has this queue to
@@ -87,11 +98,20 @@ impl Queue for SqlQueue {
         })
     }
 
-    async fn mark(&self, key: &DirtyKey, request_id: &str) -> Result<(), StoreError> {
-        write!(&self.db, tx => {
-            let now = now(tx, self.db.kind()).await?;
-            raise_mark(tx, self.db.kind(), key, request_id, now, now).await.map(drop)
-        })
+    /// Everybody locks rows in the same order, so that two at once wait and never deadlock.
+    async fn mark_all(&self, keys: &[DirtyKey], request_id: &str) -> Result<(), StoreError> {
+        let mut keys: Vec<&DirtyKey> = keys.iter().collect();
+        keys.sort_unstable_by_key(|key| (key.bucket.as_str(), key.key.as_str()));
+        for some in keys.chunks(MARKED_AT_ONCE) {
+            write!(&self.db, tx => {
+                let now = now(tx, self.db.kind()).await?;
+                for key in some {
+                    raise_mark(tx, self.db.kind(), key, request_id, now, now).await?;
+                }
+                Ok(())
+            })?;
+        }
+        Ok(())
     }
 
     async fn is_clean(&self, key: &DirtyKey) -> Result<bool, StoreError> {
@@ -114,7 +134,13 @@ impl Queue for SqlQueue {
         Ok(DirtyPage { keys, next })
     }
 
-    async fn claim(&self, consumer: &str, limit: usize, lease: Duration) -> Result<Vec<Job>, StoreError> {
+    async fn claim_in(
+        &self,
+        lane: Lane,
+        consumer: &str,
+        limit: usize,
+        lease: Duration,
+    ) -> Result<Vec<Job>, StoreError> {
         let claim = Uuid::now_v7().to_string();
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let text = match self.db.kind() {
@@ -124,8 +150,8 @@ impl Queue for SqlQueue {
         write!(&self.db, tx => {
             let now = now(tx, self.db.kind()).await?;
             let query = sqlx::query(text).bind(now).bind(millis(lease)).bind(limit).bind(consumer);
-            let rows = query.bind(claim.as_str()).fetch_all(&mut *tx).await?;
-            let jobs: Vec<Job> = rows.iter().map(|row| parse_job(row, &claim)).collect::<Result<_, _>>()?;
+            let rows = query.bind(claim.as_str()).bind(number_of(lane)).fetch_all(&mut *tx).await?;
+            let jobs: Vec<Job> = rows.iter().map(|row| parse_job(row, lane, &claim)).collect::<Result<_, _>>()?;
             for job in &jobs {
                 of_key(sql::QUEUE_LEASE_EXPIRE, &job.key).bind(now).execute(&mut *tx).await?;
             }
@@ -166,6 +192,14 @@ impl Queue for SqlQueue {
 
     async fn put_off(&self, job: &Job, delay: Duration) -> Result<(), StoreError> {
         self.delay(job, delay, 0).await
+    }
+
+    async fn set_aside(&self, job: &Job) -> Result<(), StoreError> {
+        write!(&self.db, tx => {
+            let now = now(tx, self.db.kind()).await?;
+            of_key(sql::QUEUE_SET_ASIDE, &job.key).bind(job.handle.as_str()).bind(now).execute(tx).await?;
+            Ok(())
+        })
     }
 
     /// A key that was written since it was claimed, or is being written, is queued again instead.
@@ -215,17 +249,6 @@ impl Queue for SqlQueue {
                 None => sqlx::query(sql::QUEUE_REDRIVE_ALL),
             };
             Ok(query.bind(now).execute(tx).await?.rows_affected())
-        })
-    }
-}
-
-impl SqlQueue {
-    async fn delay(&self, job: &Job, delay: Duration, attempts: i64) -> Result<(), StoreError> {
-        write!(&self.db, tx => {
-            let due = now(tx, self.db.kind()).await?.saturating_add(millis(delay));
-            let query = of_key(sql::QUEUE_RETRY, &job.key).bind(job.handle.as_str()).bind(due).bind(attempts);
-            query.execute(tx).await?;
-            Ok(())
         })
     }
 }
@@ -317,7 +340,14 @@ fn parse_key(row: &AnyRow) -> Result<DirtyKey, StoreError> {
     Ok(DirtyKey { bucket: BucketId::new(&row.text("bucket")?), key: row.key()? })
 }
 
-fn parse_job(row: &AnyRow, claim: &str) -> Result<Job, StoreError> {
+fn number_of(lane: Lane) -> i64 {
+    match lane {
+        Lane::Small => 0,
+        Lane::Large => 1,
+    }
+}
+
+fn parse_job(row: &AnyRow, lane: Lane, claim: &str) -> Result<Job, StoreError> {
     Ok(Job {
         key: parse_key(row)?,
         sequence: row.int("sequence")?,
@@ -325,6 +355,7 @@ fn parse_job(row: &AnyRow, claim: &str) -> Result<Job, StoreError> {
         request_id: row.text("request_id")?,
         dirty_since: row.int("dirty_since")?,
         holder: Holder::Sql,
+        lane,
         handle: claim.to_owned(),
     })
 }

@@ -1,6 +1,7 @@
 //! What every queue must do. One trait, one suite: `queue_suite!(name, fixture)` runs it on an implementation, where
 //! `fixture().await` gives an empty queue and whatever must live as long.
 pub(crate) use super::suite_alone::*;
+pub(crate) use super::suite_scale::*;
 use super::testing::until;
 use super::{Cleared, DirtyKey, Job, Queue};
 use crate::BucketId;
@@ -23,7 +24,9 @@ macro_rules! queue_suite {
             dead_letter_is_revived_by_a_write, key_written_since_its_claim_is_not_buried, any_key_and_request_id_come_back,
             buckets_are_told_apart, claimers_never_share_a_job, late_commit_marks_again, renewed_lease_marks_again,
             everything_may_be_repeated, a_writer_that_is_alone_keeps_others_away, others_keep_away_who_must_be_alone,
-            of_many_that_must_be_alone_one_at_a_time_is);
+            of_many_that_must_be_alone_one_at_a_time_is, many_keys_are_marked_at_once,
+            a_job_that_is_put_off_counts_no_attempt, large_jobs_queue_apart_until_written_again,
+            a_burst_of_one_bucket_is_drained_in_order, workers_that_attend_share_all_jobs);
     };
     (@cases $name:ident, $fixture:path, $($case:ident),+) => {
         mod $name {
@@ -57,11 +60,11 @@ pub(crate) async fn claim_one(queue: &dyn Queue, consumer: &str) -> Job {
     jobs.remove(0)
 }
 
-async fn await_job(queue: &dyn Queue, consumer: &str, lease: Duration) -> Job {
+pub(crate) async fn await_job(queue: &dyn Queue, consumer: &str, lease: Duration) -> Job {
     until("a job is to be had", || async { queue.claim(consumer, 1, lease).await.unwrap().pop() }).await
 }
 
-async fn assert_no_job(queue: &dyn Queue) {
+pub(crate) async fn assert_no_job(queue: &dyn Queue) {
     let jobs = queue.claim("nobody", 10, LONG).await.unwrap();
     assert!(jobs.is_empty(), "{jobs:?}");
 }

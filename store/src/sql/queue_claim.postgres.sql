@@ -1,10 +1,10 @@
 -- queue_claim.postgres.sql: claims due keys, among them those whose claim is older than the lease.
 -- Own text: concurrent workers step over each other's rows with skip locked, which SQLite neither has nor needs.
 -- A worker that died over a key has failed at it: else a key that kills workers would come back for ever.
--- $1 now, $2 lease, $3 at most, $4 consumer, $5 claim
+-- $1 now, $2 lease, $3 at most, $4 consumer, $5 claim, $6 lane
 with due as (
     select bucket as due_bucket, object_key as due_key from dirty_keys
-    where state <> 'dead' and due_at <= $1 and (state <> 'claimed' or due_at <= $1 - $2)
+    where lane = $6 and state <> 'dead' and due_at <= $1 and (state <> 'claimed' or due_at <= $1 - $2)
     order by due_at limit $3 for update skip locked)
 update dirty_keys set state = 'claimed', due_at = $1, claimed_by = $4, claim = $5,
     attempts = attempts + case when state = 'claimed' then 1 else 0 end

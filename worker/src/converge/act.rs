@@ -67,8 +67,8 @@ impl Converger {
         let (remote, object, method) = match (&place.action, &place.remote, object) {
             (Action::Leave, ..) => return Ok(self.left_copy(place, object)),
             (Action::Wait(why), ..) => {
-                return Err(match place.resting {
-                    Some(rest) => ConvergeError::Resting(why.clone(), rest),
+                return Err(match place.not_now {
+                    Some(not_now) => ConvergeError::NotNow(why.clone(), not_now),
                     None => ConvergeError::Unavailable(why.clone()),
                 });
             }
@@ -146,6 +146,7 @@ impl Converger {
             standing: &scene.claim.standing,
             version: None,
             object,
+            opened: scene.opened.as_ref(),
             settings: &self.settings,
             metrics: &self.metrics,
         };
@@ -157,8 +158,13 @@ impl Converger {
             done => done?,
         };
         let capabilities = &remote.backend.capabilities;
-        if capabilities.tagging && remote.tags(&bucket, scene.key).await? != object.tags {
+        // A new object has no tags but those that came with it; some backends overlook these.
+        let may_lack_tags = capabilities.tagging && (!object.tags.is_empty() || method != plan::Method::Put);
+        if may_lack_tags && remote.tags(&bucket, scene.key).await? != object.tags {
             remote.set_tags(&bucket, scene.key, &object.tags).await?;
+        }
+        if proof == Proof::Etag {
+            return Ok(copy_record(&remote.backend.id, &object.etag, object, "etag".to_owned()));
         }
         self.verify(scene, remote, &bucket, object, proof).await
     }
@@ -181,7 +187,7 @@ impl Converger {
         }
         let how = match proof {
             _ if copy.etag == object.etag => "etag",
-            Proof::Md5 => "md5",
+            Proof::Etag | Proof::Md5 => "md5",
             Proof::Size => "size",
         };
         Ok(copy_record(id, &copy.etag, object, how.to_owned()))

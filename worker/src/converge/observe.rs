@@ -1,11 +1,12 @@
 //! Looks at all copies of a key as they are now and plans for each.
-use super::{ConvergeError, Converger, Place};
-use crate::backend::{BackendError, Remote};
+use super::{ConvergeError, Converger, NotNow, Place};
+use crate::backend::{BackendError, Opened, Remote};
+use crate::copy::Source;
 use crate::object::{Tags, unquote};
 use crate::plan::{self, Action, Facts, Home, Target, Wanted, plan, plan_list};
 use crate::versions::Listed;
 use futures::future::join_all;
-use s3gateway_config::BackendId;
+use s3gateway_config::{BackendId, KeyRule};
 use s3gateway_filters::{replica_count, residency};
 use s3gateway_s3::{ObjectKey, PhysicalBucket};
 use s3gateway_store::{ObjectCopy, Route};
@@ -15,37 +16,68 @@ const REPLICA_COUNT_TAG: &str = "replica-count";
 
 impl Converger {
     /// Looks at the home. Absent is believed only after the bucket has answered and the backend has said NoSuchKey.
+    /// Where one object is all that there is to see, its bytes come with the look.
     pub(super) async fn observe_home(
         &self,
         route: &Route,
         home: &Remote,
         bucket: &PhysicalBucket,
         key: &ObjectKey,
-    ) -> Result<Home, ConvergeError> {
+    ) -> Result<(Home, Option<Source>), ConvergeError> {
+        let opens = !route.versioning.is_set() && home.backend.capabilities.keys == KeyRule::Any;
         let seen = async {
+            if opens {
+                match home.open(bucket, key).await {
+                    Ok(opened) => return self.take_in(home, bucket, key, opened).await,
+                    Err(BackendError::NotFound { code, .. })
+                        if code == "NoSuchKey" && home.has_bucket(bucket).await? =>
+                    {
+                        return Ok((Home::Absent, None));
+                    }
+                    Err(BackendError::NotFound { .. } | BackendError::NoSuchBucket) => {}
+                    Err(error) => return Err(error),
+                }
+            }
             let Some(mut object) = home.head(bucket, key).await? else {
                 if !home.has_bucket(bucket).await? {
                     return Err(home.unavailable("HeadBucket", "the home bucket is not there"));
                 }
                 let is_gone = home.says_no_such_key(bucket, key).await?;
-                return if is_gone { Ok(Home::Absent) } else { Err(BackendError::Changed) };
+                return if is_gone { Ok((Home::Absent, None)) } else { Err(BackendError::Changed) };
             };
             object.tags = home.tags(bucket, key).await?;
-            Ok(Home::Present(object))
+            Ok((Home::Present(object), None))
         };
         match seen.await {
-            Ok(Home::Present(mut object)) => {
+            Ok((Home::Present(mut object), source)) => {
                 if !home.backend.capabilities.tagging {
                     object.tags = self.lent_tags(route, key, &object.etag).await?;
                 }
-                Ok(Home::Present(object))
+                Ok((Home::Present(object), source))
             }
-            Ok(state) => Ok(state),
+            Ok(seen) => Ok(seen),
             Err(error @ (BackendError::Unavailable { .. } | BackendError::NoSuchBucket)) => {
-                Ok(Home::Unknown(error.to_string()))
+                Ok((Home::Unknown(error.to_string()), None))
             }
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// An opened object with its tags, which are asked for only where there may be any.
+    async fn take_in(
+        &self,
+        home: &Remote,
+        bucket: &PhysicalBucket,
+        key: &ObjectKey,
+        opened: Opened,
+    ) -> Result<(Home, Option<Source>), BackendError> {
+        let Opened { mut object, tags, body } = opened;
+        let source = Source::read(body, object.size).await;
+        let source = source.map_err(|_| home.unavailable("GetObject", "the stream broke"))?;
+        if tags != Some(0) {
+            object.tags = home.tags(bucket, key).await?;
+        }
+        Ok((Home::Present(object), Some(source)))
     }
 
     /// Tags that the gateway keeps because the home does not; those of an older object do not count.
@@ -82,6 +114,10 @@ impl Converger {
         };
         let mut wanted = plan::decide_wanted(&route.placement, &route.home, decide_count(route, home), is_allowed);
         wanted.extend(route.draining.iter().map(|id| (id.clone(), plan::decide_drained(is_allowed(id)))));
+        let is_small = match home {
+            Home::Present(object) => object.size < self.settings.large_object,
+            Home::Absent | Home::Unknown(_) => false,
+        };
         let observe = |(id, wanted): (BackendId, Wanted)| {
             let remote = place_of(&id).cloned();
             let recorded = recorded.iter().find(|copy| copy.backend == id).cloned();
@@ -96,19 +132,28 @@ impl Converger {
                         }
                         None => self.plan_for(key, home, &target, wanted, recorded.as_ref(), remote.as_deref()),
                     };
-                    return Place { id, remote, wanted, target, recorded, action, resting: Some(rest) };
+                    return Place { id, remote, wanted, target, recorded, action, not_now: Some(NotNow::Resting(rest)) };
                 }
                 if let (Some(versions), Some(remote)) = (kept, &remote) {
                     let held = observe_list(route, remote, key).await;
+                    let not_now = held.as_ref().err().and_then(|unseen| unseen.not_now);
+                    let held = held.map_err(|unseen| unseen.why);
                     let holds_key = remote.backend.capabilities.keys.holds(key.as_str());
                     let action = plan_list(!versions.is_empty(), &held, wanted, may_hold, holds_key);
                     let target = held.map_or_else(Target::Unknown, |_| Target::Absent);
                     let remote = Some(remote.clone());
-                    return Place { id, remote, wanted, target, recorded, action, resting: None };
+                    return Place { id, remote, wanted, target, recorded, action, not_now };
                 }
-                let target = observe_target(route, &id, remote.as_deref(), key).await;
+                // What may exist is recorded before it does. For large objects a look costs less than a copy in vain.
+                let is_new = wanted == Wanted::Yes && recorded.is_none() && is_small;
+                let seen = match &remote {
+                    Some(_) if is_new => Ok(Target::Absent),
+                    _ => observe_target(route, &id, remote.as_deref(), key).await,
+                };
+                let not_now = seen.as_ref().err().and_then(|unseen| unseen.not_now);
+                let target = seen.unwrap_or_else(|unseen| Target::Unknown(unseen.why));
                 let action = self.plan_for(key, home, &target, wanted, recorded.as_ref(), remote.as_deref());
-                Place { id, remote, wanted, target, recorded, action, resting: None }
+                Place { id, remote, wanted, target, recorded, action, not_now }
             }
         };
         Ok(join_all(wanted.into_iter().map(observe)).await)
@@ -137,43 +182,59 @@ impl Converger {
     }
 }
 
-/// Looks at one backend.
-async fn observe_target(route: &Route, id: &BackendId, remote: Option<&Remote>, key: &ObjectKey) -> Target {
-    let (Some(remote), Some(bucket)) = (remote, route.physical_on(id)) else {
-        return Target::Unknown(format!("backend {id} is not known"));
-    };
-    if !remote.backend.capabilities.keys.holds(key.as_str()) {
-        return Target::Absent;
-    }
-    let seen = async {
-        let found = match remote.head(bucket, key).await {
-            // Somebody else may hold the bucket's name there; then none of our copies is in it.
-            Err(BackendError::Refused { status: 403, .. }) if !remote.owns_bucket(bucket).await? => None,
-            found => found?,
-        };
-        let Some(mut copy) = found else { return Ok(Target::Absent) };
-        copy.tags = remote.tags(bucket, key).await?;
-        Ok::<_, BackendError>(Target::Present(copy))
-    };
-    seen.await.unwrap_or_else(|error| Target::Unknown(error.to_string()))
+/// Why a backend could not be looked at.
+struct Unseen {
+    why: String,
+    not_now: Option<NotNow>,
 }
 
-/// Whether a backend that keeps versions holds any of the key, or why that cannot be told.
-async fn observe_list(route: &Route, remote: &Remote, key: &ObjectKey) -> Result<bool, String> {
+impl From<BackendError> for Unseen {
+    fn from(error: BackendError) -> Self {
+        let not_now = match &error {
+            BackendError::Throttled { after, .. } => Some(NotNow::Throttled(*after)),
+            _ => None,
+        };
+        Self { why: error.to_string(), not_now }
+    }
+}
+
+/// Looks at one backend.
+async fn observe_target(
+    route: &Route,
+    id: &BackendId,
+    remote: Option<&Remote>,
+    key: &ObjectKey,
+) -> Result<Target, Unseen> {
+    let (Some(remote), Some(bucket)) = (remote, route.physical_on(id)) else {
+        return Ok(Target::Unknown(format!("backend {id} is not known")));
+    };
+    if !remote.backend.capabilities.keys.holds(key.as_str()) {
+        return Ok(Target::Absent);
+    }
+    let found = match remote.head(bucket, key).await {
+        // Somebody else may hold the bucket's name there; then none of our copies is in it.
+        Err(BackendError::Refused { status: 403, .. }) if !remote.owns_bucket(bucket).await? => None,
+        found => found?,
+    };
+    let Some(mut copy) = found else { return Ok(Target::Absent) };
+    copy.tags = remote.tags(bucket, key).await?;
+    Ok(Target::Present(copy))
+}
+
+/// Whether a backend that keeps versions holds any of the key.
+async fn observe_list(route: &Route, remote: &Remote, key: &ObjectKey) -> Result<bool, Unseen> {
     let id = &remote.backend.id;
-    let bucket = route.physical_on(id).ok_or_else(|| format!("the bucket has no name on {id}"))?;
+    let unnamed = || Unseen { why: format!("the bucket has no name on {id}"), not_now: None };
+    let bucket = route.physical_on(id).ok_or_else(unnamed)?;
     if !remote.backend.capabilities.keys.holds(key.as_str()) {
         return Ok(false);
     }
-    let seen = async {
-        match remote.page_of_versions(bucket, key.as_str(), None).await {
-            Err(BackendError::NoSuchBucket) => Ok(false),
-            // Somebody else may hold the bucket's name there; then none of our copies is in it.
-            Err(BackendError::Refused { status: 403, .. }) if !remote.owns_bucket(bucket).await? => Ok(false),
-            page => Ok(page?.0.iter().any(|entry| entry.object.key == key.as_str())),
-        }
-    };
-    seen.await.map_err(|error: BackendError| error.to_string())
+    match remote.page_of_versions(bucket, key.as_str(), None).await {
+        Err(BackendError::NoSuchBucket) => Ok(false),
+        // Somebody else may hold the bucket's name there; then none of our copies is in it.
+        Err(BackendError::Refused { status: 403, .. }) if !remote.owns_bucket(bucket).await? => Ok(false),
+        page => Ok(page?.0.iter().any(|entry| entry.object.key == key.as_str())),
+    }
 }
 
 /// Copies that must exist, home included: the object's own wish before the bucket's. A wish that cannot be read does

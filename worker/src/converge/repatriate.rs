@@ -102,7 +102,8 @@ impl Converger {
     ) -> Result<Side, ConvergeError> {
         let remote = self.known_backend(id).await?;
         let bucket = physical_on(route, id)?.clone();
-        let object = match self.observe_home(route, &remote, &bucket, key).await? {
+        let (seen, _) = self.observe_home(route, &remote, &bucket, key).await?;
+        let object = match seen {
             Home::Unknown(why) => return Err(ConvergeError::Unavailable(why)),
             Home::Absent => None,
             Home::Present(object) => Some(object),
@@ -138,6 +139,7 @@ impl Converger {
             standing: &claim.standing,
             version: None,
             object,
+            opened: None,
             settings: &self.settings,
             metrics: &self.metrics,
         };
@@ -167,6 +169,7 @@ impl Converger {
             home: former.remote.clone(),
             home_bucket: former.bucket.clone(),
             object: Some(object.clone()),
+            opened: None,
             versions: None,
             retagged: Vec::new(),
             claim,

@@ -234,6 +234,7 @@ impl VersionList<'_> {
             standing: &self.scene.claim.standing,
             version: Some(&home.id),
             object: &object,
+            opened: None,
             settings,
             metrics,
         };
@@ -245,7 +246,7 @@ impl VersionList<'_> {
         }
         let how = match proof {
             _ if copy.etag == object.etag => "etag",
-            Proof::Md5 => "md5",
+            Proof::Etag | Proof::Md5 => "md5",
             Proof::Size => "size",
         };
         let id = copy.version.ok_or(ConvergeError::Changed)?;

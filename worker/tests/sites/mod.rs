@@ -2,6 +2,9 @@
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region, RequestChecksumCalculation};
 use aws_sdk_s3::primitives::ByteStream;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
 use s3gateway_config::{BackendId, Capabilities, KeyRule, Place, ResidencyPolicy, Secret};
@@ -10,9 +13,11 @@ use s3gateway_store::{Backend, Begun, DirtyKey, LocalKey, Metadata, NewBucket, O
 use s3gateway_worker::{Worker, WorkerParts, WorkerSettings};
 use s3s::auth::SimpleAuth;
 use s3s::service::{S3Service, S3ServiceBuilder};
+use s3s::{Body, HttpError};
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tokio::net::{TcpListener, TcpSocket};
@@ -34,6 +39,35 @@ pub struct Site {
     /// Whether it is an embedded backend, which keeps versions, and no plain file system.
     keeps_versions: bool,
     serving: Option<(CancellationToken, JoinHandle<()>)>,
+    pub wire: Arc<Wire>,
+}
+
+/// What comes to a site of ours, and whether it is let in.
+#[derive(Default)]
+pub struct Wire {
+    seen: Mutex<Vec<String>>,
+    throttles: AtomicBool,
+}
+
+impl Wire {
+    /// Methods and paths since the last call.
+    pub fn take_seen(&self) -> Vec<String> {
+        std::mem::take(&mut *self.seen.lock().unwrap())
+    }
+
+    /// Whether every request is answered SlowDown from now on.
+    pub fn throttle(&self, throttles: bool) {
+        self.throttles.store(throttles, Ordering::SeqCst);
+    }
+
+    async fn pass(&self, service: &S3Service, request: Request<Incoming>) -> Result<Response<Body>, HttpError> {
+        self.seen.lock().unwrap().push(format!("{} {}", request.method(), request.uri()));
+        if self.throttles.load(Ordering::SeqCst) {
+            let code = "<Error><Code>SlowDown</Code><Message>slow down</Message></Error>".to_owned();
+            return Ok(Response::builder().status(503).body(Body::from(code)).unwrap());
+        }
+        Service::call(service, request).await
+    }
 }
 
 impl Site {
@@ -55,7 +89,8 @@ impl Site {
     /// An embedded backend: it does all that S3 does.
     async fn embedded(id: &str, root: PathBuf) -> Self {
         std::fs::create_dir_all(&root).unwrap();
-        let mut site = Self { root, keeps_versions: true, ..Self::given(id, "", "test", "testsecret") };
+        let capabilities = Capabilities { tag_count: true, ..Capabilities::default() };
+        let mut site = Self { root, capabilities, keeps_versions: true, ..Self::given(id, "", "test", "testsecret") };
         site.start().await;
         site
     }
@@ -72,6 +107,7 @@ impl Site {
             root: PathBuf::new(),
             keeps_versions: false,
             serving: None,
+            wire: Arc::default(),
         }
     }
 
@@ -95,7 +131,7 @@ impl Site {
                 service.build()
             }
         };
-        self.serving = Some((stop.clone(), tokio::spawn(serve(listener, service, stop))));
+        self.serving = Some((stop.clone(), tokio::spawn(serve(listener, service, self.wire.clone(), stop))));
     }
 
     pub async fn stop(&mut self) {
@@ -149,16 +185,20 @@ impl Site {
     }
 }
 
-async fn serve(listener: TcpListener, service: S3Service, stop: CancellationToken) {
+async fn serve(listener: TcpListener, service: S3Service, wire: Arc<Wire>, stop: CancellationToken) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             () = stop.cancelled() => break,
             accepted = listener.accept() => {
                 let Ok((socket, _)) = accepted else { continue };
-                let service = service.clone();
+                let (service, wire) = (service.clone(), wire.clone());
                 connections.spawn(async move {
-                    let _ = Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(socket), service).await;
+                    let passed = service_fn(move |request| {
+                        let (service, wire) = (service.clone(), wire.clone());
+                        async move { wire.pass(&service, request).await }
+                    });
+                    let _ = Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(socket), passed).await;
                 });
             }
         }
@@ -212,19 +252,7 @@ impl World {
             metadata.put_backend(&site.backend(jurisdiction)).await.unwrap();
         }
         let tenant = metadata.create_tenant("acme", &ResidencyPolicy::default(), &[], 2).await.unwrap();
-        let new = NewBucket {
-            tenant: tenant.id.clone(),
-            name: LogicalBucket::parse("photos").unwrap(),
-            placement: vec![home.id.clone(), near.id.clone(), far.id.clone()],
-            replica_count: 2,
-            location: String::new(),
-        };
-        let Begun::Created(route) = metadata.begin_create_bucket(&new).await.unwrap() else {
-            panic!("the name is new")
-        };
-        let bucket = route.physical_on(&home.id).unwrap().for_upstream().to_owned();
-        home.client().create_bucket().bucket(bucket).send().await.unwrap();
-        metadata.activate_bucket(&route.bucket).await.unwrap();
+        let route = create_bucket(&metadata, &tenant, "photos", &[&home, &near, &far]).await;
         let queue: Arc<dyn Queue> = Arc::new(metadata.sql_queue());
         let registry = prometheus::Registry::new();
         let mut world =
@@ -338,6 +366,22 @@ impl World {
             }
         }
     }
+}
+
+/// A bucket with two copies, whose home is the first of `sites`.
+pub async fn create_bucket(metadata: &Metadata, tenant: &Tenant, name: &str, sites: &[&Site]) -> Route {
+    let new = NewBucket {
+        tenant: tenant.id.clone(),
+        name: LogicalBucket::parse(name).unwrap(),
+        placement: sites.iter().map(|site| site.id.clone()).collect(),
+        replica_count: 2,
+        location: String::new(),
+    };
+    let Begun::Created(route) = metadata.begin_create_bucket(&new).await.unwrap() else { panic!("the name is new") };
+    let bucket = route.physical_on(&sites[0].id).unwrap().for_upstream().to_owned();
+    sites[0].client().create_bucket().bucket(bucket).send().await.unwrap();
+    metadata.activate_bucket(&route.bucket).await.unwrap();
+    route
 }
 
 /// Waits for a condition with a name.

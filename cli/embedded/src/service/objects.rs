@@ -153,7 +153,9 @@ pub(super) async fn get_object(store: &Store, req: S3Request<GetObjectInput>) ->
     let read = judge(&opened.found, &opened.parts, &original, by_id, part_number, shows)?;
     let slices = cut(opened.slices, read.start, read.length);
     let content_range = read.headers.get("content-range").and_then(|range| range.to_str().ok()).map(str::to_owned);
+    let tag_count = i32::try_from(opened.found.version.tags.len()).ok().filter(|count| *count > 0);
     let output = GetObjectOutput {
+        tag_count,
         body: Some(StreamingBlob::wrap(store.contents.read(slices, opened.pin))),
         content_range,
         metadata: Some(opened.found.version.meta.user.into_iter().collect()),

@@ -1,5 +1,5 @@
 //! Tags, uploads, copies and job history.
-use super::{Fixture, in_a_minute, object};
+use super::{Fixture, now, object};
 use crate::{BucketId, JobRecord, ObjectCopy, OpenUpload, StoreError};
 
 /// Keys that a text column, a locale or a pattern would mix up.
@@ -92,27 +92,36 @@ pub(super) async fn what_a_deleted_bucket_leaves_behind(f: Fixture) {
 }
 
 pub(super) async fn job_history_is_newest_first(f: Fixture) {
+    const DAY: i64 = 24 * 3600 * 1000;
     let m = &f.metadata;
+    let today = now() / DAY * DAY;
     let job = |bucket: &str, n: i64| JobRecord {
         bucket: BucketId::new(bucket),
         key: object(&format!("k\u{0}{n}")),
         outcome: "converged".into(),
-        detail: "copied to de-fra".into(),
+        detail: "copied to \"de-fra\"".into(),
         attempts: n,
         request_id: format!("r{n}"),
-        started_at: n * 10,
-        finished_at: n * 10 + 5,
+        started_at: today - (4 - n) * DAY,
+        finished_at: today - (4 - n) * DAY + 5,
     };
+    m.prune_jobs(today - 7 * DAY, now()).await.unwrap();
     m.record_jobs(&[]).await.unwrap();
     m.record_jobs(&[job("b1", 1), job("b2", 2)]).await.unwrap();
     m.record_jobs(&[job("b1", 3)]).await.unwrap();
     let read = m.jobs(10, None).await.unwrap();
     assert_eq!(read.iter().map(|j| j.attempts).collect::<Vec<_>>(), [3, 2, 1]);
-    assert_eq!((&read[0].key, read[0].request_id.as_str(), read[0].finished_at), (&object("k\u{0}3"), "r3", 35));
+    assert_eq!((&read[0].key, read[0].request_id.as_str()), (&object("k\u{0}3"), "r3"));
+    assert_eq!((read[0].detail.as_str(), read[0].finished_at), ("copied to \"de-fra\"", today - DAY + 5));
     assert_eq!(m.jobs(1, None).await.unwrap().len(), 1);
     let of_bucket = m.jobs(10, Some(&BucketId::new("b1"))).await.unwrap();
     assert_eq!(of_bucket.iter().map(|j| j.attempts).collect::<Vec<_>>(), [3, 1]);
-    assert_eq!(m.prune_jobs(25).await.unwrap(), 1);
+    m.prune_jobs(today - 2 * DAY, now()).await.unwrap();
     assert_eq!(m.jobs(10, None).await.unwrap().len(), 2);
-    assert_eq!(m.prune_jobs(in_a_minute()).await.unwrap(), 2);
+    let ahead = JobRecord { finished_at: now() + 2 * DAY, ..job("b1", 4) };
+    let many: Vec<JobRecord> = (0..2500).map(|_| job("b1", 3)).chain([ahead]).collect();
+    m.record_jobs(&many).await.unwrap();
+    m.prune_jobs(today, now()).await.unwrap();
+    m.prune_jobs(today, now()).await.unwrap();
+    assert_eq!(m.jobs(10, None).await.unwrap().len(), 1, "only what is yet to come");
 }

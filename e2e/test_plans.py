@@ -1,0 +1,112 @@
+"""Loads many rows into PostgreSQL and asks it how it would run the worker's and the queue's statements: by an index, each of them.
+
+S3GATEWAY_PLANS_ROWS says how many rows (200,000); S3GATEWAY_PLANS_OUT names a file for the plans as text.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from processes import clean_environment
+from servers import Postgres
+
+ROOT = Path(__file__).resolve().parent.parent
+ROWS = int(os.environ.get("S3GATEWAY_PLANS_ROWS", "200000"))
+BUCKETS = 200
+DAY = 86_400_000
+NOW = int(time.time() * 1000)
+ONE = "'bucket-7', 'photos/0000001207'::bytea"
+KEYS = '\'[{"bucket": "bucket-7", "object_key": "70686f746f732f30303030303031323037"}, {"bucket": "bucket-8", "object_key": "70686f746f732f30303030303031323038"}]\''
+COPIES = '\'[{"bucket": "bucket-7", "object_key": "70686f746f732f30303030303031323037", "backend": "fi-hel", "etag": "e", "home_etag": "e", "size": 1, "verified_how": "etag", "verified_at": 1}]\''
+# Statement, its parameters, and the index that must be in its plan.
+STATEMENTS = [
+    ("queue_claim.postgres.sql", f"{NOW}, 60000, 32, 'worker', 'claim', 0", "dirty_keys_due"),
+    ("queue_mark.postgres.sql", f"{ONE}, 'request', {NOW}, {NOW}", "dirty_keys_pkey"),
+    ("queue_lock.sql", ONE, "dirty_keys_pkey"),
+    ("queue_clear.sql", f"{ONE}, 'claim', 1", "dirty_keys_pkey"),
+    ("queue_requeue.sql", f"{ONE}, 'claim', 1, {NOW}", "dirty_keys_pkey"),
+    ("queue_retry.sql", f"{ONE}, 'claim', {NOW}, 1", "dirty_keys_pkey"),
+    ("queue_set_aside.sql", f"{ONE}, 'claim', {NOW}", "dirty_keys_pkey"),
+    ("queue_extend.sql", f"{ONE}, 'claim', {NOW}", "dirty_keys_pkey"),
+    ("queue_is_dirty.sql", ONE, "dirty_keys_pkey"),
+    ("queue_bucket_is_dirty.sql", "'bucket-7'", "dirty_keys_pkey"),
+    ("queue_dead_letters.sql", "1000", "dirty_keys_dead"),
+    ("queue_lease_rival.sql", f"{ONE}, 'lease', {NOW}, 0", "dirty_leases_pkey"),
+    ("copies.sql", ONE, "object_copies_pkey"),
+    ("copies_of_all.postgres.sql", KEYS, "object_copies_pkey"),
+    ("copies_put.postgres.sql", COPIES, "object_copies_pkey"),
+    ("copies_delete_others.postgres.sql", f"{KEYS}, {COPIES}", "object_copies_pkey"),
+    ("copies_between.sql", "'bucket-7', 'photos/0000001000'::bytea, 'photos/0000009000'::bytea, 1000", "object_copies_pkey"),
+    ("jobs.sql", "100", "_pkey"),
+    ("jobs_of_bucket.sql", "'bucket-7', 100", "_bucket_finished_at_id_idx"),
+]
+
+
+def load() -> str:
+    key = "convert_to('photos/' || lpad(n::text, 10, '0'), 'UTF8')"
+    return f"""
+set synchronous_commit = off;
+-- Only the plans are of interest here, and no bucket's rows.
+alter table object_copies drop constraint object_copies_bucket_fkey;
+insert into object_copies (bucket, object_key, backend, etag, home_etag, size, verified_how, verified_at)
+    select 'bucket-' || n % {BUCKETS}, {key}, b, md5(n::text), md5(n::text), 4096, 'etag', {NOW}
+    from generate_series(1, {ROWS // 2}) n, (values ('de-fra'), ('fi-hel')) as backends(b);
+insert into dirty_keys (bucket, object_key, sequence, request_id, dirty_since, attempts, state, due_at, claimed_by, claim, reason, lane)
+    select 'bucket-' || n % {BUCKETS}, {key}, n, 'request', {NOW} - n, 0,
+        case when n % 1000 = 0 then 'dead' when n % 100 = 0 then 'claimed' when n % 10 = 0 then 'delayed' else 'ready' end, {NOW} - n, '', '', '', (n % 50 = 1)::int
+    from generate_series(1, {ROWS}) n;
+select keep_jobs({NOW} - 7::bigint * {DAY}, {NOW} + 3::bigint * {DAY});
+insert into jobs (id, bucket, object_key, outcome, detail, attempts, request_id, started_at, finished_at)
+    select n::text, 'bucket-' || n % {BUCKETS}, {key}, 'converged', 'fi-hel home, de-fra copy', 1, 'request', at, at
+    from (select n, {NOW} - (n::bigint * 7 * {DAY} / {ROWS}) as at from generate_series(1, {ROWS}) n) given;
+vacuum analyze object_copies; vacuum analyze dirty_keys; analyze jobs;
+"""
+
+
+@pytest.fixture(scope="module")
+def ask():
+    """Runs SQL and gives its text, on a database with the migrations and the rows."""
+    if not shutil.which("psql"):
+        pytest.skip("psql is not installed")
+    postgres = Postgres().start()
+
+    def run(text: str) -> str:
+        argv = ["psql", postgres.url, "-v", "ON_ERROR_STOP=1", "-qAt"]
+        done = subprocess.run(argv, input=text, capture_output=True, text=True, env=clean_environment())
+        assert done.returncode == 0, done.stderr[-2000:]
+        return done.stdout
+
+    try:
+        for migration in sorted((ROOT / "migrations/postgres").glob("*.sql")):
+            run(migration.read_text())
+        run(load())
+        yield run
+    finally:
+        postgres.close()
+
+
+def test_every_hot_statement_uses_its_index(ask):
+    plans, wrong = [], []
+    for name, parameters, index in STATEMENTS:
+        text = (ROOT / "store/src/sql" / name).read_text()
+        plan = ask(f"prepare hot as {text};\nexplain (costs off) execute hot({parameters});")
+        plans.append(f"{name}\n{plan}")
+        if index not in plan or "Seq Scan on" in plan:
+            wrong.append(plans[-1])
+    if out := os.environ.get("S3GATEWAY_PLANS_OUT"):
+        Path(out).write_text("\n".join(plans))
+    assert not wrong, "\n".join(wrong)
+
+
+def test_a_day_of_the_history_goes_as_one(ask):
+    days = lambda: [line for line in ask("select relname from pg_class where relname ~ '^jobs_[0-9]{8}$' and relkind = 'r' order by 1").split()]  # noqa: E731
+    before = days()
+    assert len(before) >= 11
+    assert int(ask(f"select keep_jobs({NOW} - 2::bigint * {DAY}, {NOW} + 3::bigint * {DAY})").strip()) == 5
+    assert days() == before[5:]
+    assert int(ask(f"select keep_jobs({NOW} - 2::bigint * {DAY}, {NOW} + 3::bigint * {DAY})").strip()) == 0

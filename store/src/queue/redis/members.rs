@@ -1,0 +1,73 @@
+//! How keys and jobs are written in Redis.
+use crate::queue::{DeadLetter, DirtyKey, Holder, Job, Lane};
+use crate::{BucketId, StoreError};
+use ::redis::Value;
+use s3gateway_s3::ObjectKey;
+
+/// Where the keys of a shard have its buckets.
+pub(super) const BUCKETS: usize = 1;
+/// Streams among which a shard's buckets are spread: as many can have a burst at a time and keep no other bucket waiting.
+const FLOWS: usize = 8;
+
+/// Every key of a shard, in the order that `record.lua` names them.
+pub(super) fn shard_keys(prefix: &str, shard: u32) -> Vec<String> {
+    let names = [
+        "dirty", "buckets", "inflight", "waiting", "delayed", "dead", "reasons", "ages", "seconds", "sequence", "turn",
+        "large", "again",
+    ];
+    let flows = (0..FLOWS).map(|flow| format!("flow{flow}"));
+    let names = names.into_iter().map(str::to_owned).chain(flows);
+    names.map(|name| format!("{{{prefix}:{shard}}}:{name}")).collect()
+}
+
+/// Who holds a shard.
+pub(super) fn holder_key(prefix: &str, shard: usize) -> String {
+    format!("{{{prefix}:{shard}}}:holder")
+}
+
+/// A bucket id never holds a slash, an object key may.
+pub(super) fn render_member(key: &DirtyKey) -> Result<Vec<u8>, StoreError> {
+    let bucket = key.bucket.as_str();
+    if bucket.is_empty() || bucket.contains('/') {
+        return Err(StoreError::Invalid("a bucket id is not empty and holds no slash".into()));
+    }
+    Ok([bucket.as_bytes(), b"/", key.key.as_str().as_bytes()].concat())
+}
+
+pub(super) fn parse_member(member: &[u8]) -> Option<DirtyKey> {
+    let (bucket, key) = std::str::from_utf8(member).ok()?.split_once('/')?;
+    Some(DirtyKey { bucket: BucketId::new(bucket), key: ObjectKey::parse(key).ok()? })
+}
+
+/// A lane as the scripts name it.
+pub(super) fn render_lane(lane: Lane) -> &'static [u8] {
+    match lane {
+        Lane::Small => b"s",
+        Lane::Large => b"l",
+    }
+}
+
+pub(super) fn parse_job(row: Value, lane: Lane) -> Option<Job> {
+    let (member, sequence, attempts, dirty_since, request_id, handle): (Vec<u8>, i64, u32, i64, Vec<u8>, String) =
+        ::redis::from_redis_value(row).ok()?;
+    Some(Job {
+        key: parse_member(&member)?,
+        sequence,
+        attempts,
+        request_id: String::from_utf8_lossy(&request_id).into_owned(),
+        dirty_since,
+        holder: Holder::Redis,
+        lane,
+        handle,
+    })
+}
+
+pub(super) fn parse_dead_letter(row: Value) -> Option<DeadLetter> {
+    let (member, reason, attempts, since): (Vec<u8>, Vec<u8>, u32, i64) = ::redis::from_redis_value(row).ok()?;
+    Some(DeadLetter {
+        key: parse_member(&member)?,
+        reason: String::from_utf8_lossy(&reason).into_owned(),
+        attempts,
+        since,
+    })
+}

@@ -1,0 +1,130 @@
+//! What every queue must do with many keys, many workers and large objects; the cases are listed in `suite`.
+use super::suite::{LONG, SHORT, assert_no_job, await_job, claim_one, key, write};
+use super::testing::until;
+use super::{Cleared, DirtyKey, Job, Lane, Queue};
+use std::collections::HashSet;
+use std::time::Duration;
+
+pub(crate) async fn many_keys_are_marked_at_once(queue: &dyn Queue) {
+    let keys: Vec<DirtyKey> = (0..700).map(|n| key(&format!("k{n}\0 ä"))).collect();
+    queue.mark_all(&[], "nothing").await.unwrap();
+    write(queue, &keys[3], "earlier").await;
+    let earlier = claim_one(queue, "w").await;
+    for _ in 0..2 {
+        queue.mark_all(&keys, "many").await.unwrap();
+    }
+    assert_eq!(queue.depth().await.unwrap().dirty, 700);
+    assert_eq!(queue.clear(&earlier).await.unwrap(), Cleared::Requeued, "it was marked again");
+    let mut seen = HashSet::new();
+    loop {
+        let jobs = queue.claim("w", 100, LONG).await.unwrap();
+        if jobs.is_empty() {
+            break;
+        }
+        for job in jobs {
+            assert_eq!(job.request_id, "many");
+            assert_eq!(queue.clear(&job).await.unwrap(), Cleared::Clean);
+            assert!(seen.insert(job.key));
+        }
+    }
+    assert_eq!(seen, keys.into_iter().collect());
+    let depth = queue.depth().await.unwrap();
+    assert_eq!((depth.dirty, depth.claimed, depth.oldest), (0, 0, None));
+}
+
+pub(crate) async fn a_job_that_is_put_off_counts_no_attempt(queue: &dyn Queue) {
+    let k = key("a");
+    write(queue, &k, "r").await;
+    let first = claim_one(queue, "w").await;
+    queue.put_off(&first, Duration::from_secs(1)).await.unwrap();
+    assert_no_job(queue).await;
+    assert_eq!(queue.depth().await.unwrap().delayed, 1);
+    let second = await_job(queue, "w", LONG).await;
+    assert_eq!((second.attempts, second.dirty_since), (0, first.dirty_since));
+    queue.put_off(&first, Duration::ZERO).await.unwrap();
+    assert_no_job(queue).await;
+    assert_eq!(queue.clear(&second).await.unwrap(), Cleared::Clean);
+}
+
+pub(crate) async fn large_jobs_queue_apart_until_written_again(queue: &dyn Queue) {
+    let k = key("large");
+    write(queue, &k, "r").await;
+    let small = claim_one(queue, "w").await;
+    assert_eq!(small.lane, Lane::Small);
+    queue.set_aside(&small).await.unwrap();
+    assert_no_job(queue).await;
+    let mut jobs = queue.claim_in(Lane::Large, "w", 10, LONG).await.unwrap();
+    let large = jobs.pop().unwrap();
+    assert!(jobs.is_empty());
+    assert_eq!((&large.key, large.lane, large.attempts, large.sequence), (&k, Lane::Large, 0, small.sequence));
+    queue.set_aside(&small).await.unwrap();
+    assert!(
+        queue.claim_in(Lane::Large, "w", 10, LONG).await.unwrap().is_empty(),
+        "the claim of the past moves nothing"
+    );
+    queue.retry(&large, Duration::ZERO).await.unwrap();
+    let large = until("the retry is in its lane", || async {
+        assert_no_job(queue).await;
+        queue.claim_in(Lane::Large, "w", 1, LONG).await.unwrap().pop()
+    })
+    .await;
+    assert_eq!(large.attempts, 1);
+    write(queue, &k, "what is written now may be small").await;
+    assert_eq!(queue.clear(&large).await.unwrap(), Cleared::Requeued);
+    let job = await_job(queue, "w", LONG).await;
+    assert_eq!((job.lane, job.attempts), (Lane::Small, 0));
+    assert_eq!(queue.clear(&job).await.unwrap(), Cleared::Clean);
+    assert_eq!(queue.depth().await.unwrap().dirty, 0);
+}
+
+/// In order of age, as far as shards allow: whatever is claimed last did not wait while much younger keys went.
+pub(crate) async fn a_burst_of_one_bucket_is_drained_in_order(queue: &dyn Queue) {
+    for hundred in 0..5 {
+        let keys: Vec<DirtyKey> = (0..100).map(|n| key(&format!("{hundred}-{n}"))).collect();
+        queue.mark_all(&keys, "r").await.unwrap();
+        tokio::time::sleep(Duration::from_millis(15)).await;
+    }
+    let mut order = Vec::new();
+    loop {
+        let jobs = queue.claim("w", 10, LONG).await.unwrap();
+        if jobs.is_empty() {
+            break;
+        }
+        for job in jobs {
+            order.push(job.key.key.as_str().split('-').next().unwrap().parse::<i32>().unwrap());
+            queue.clear(&job).await.unwrap();
+        }
+    }
+    assert_eq!(order.len(), 500);
+    let mut newest = 0;
+    for hundred in &order {
+        assert!(*hundred >= newest - 1, "a key of the {hundred}th hundred came after the {newest}th");
+        newest = newest.max(*hundred);
+    }
+}
+
+/// Leases of shards speed workers up and are needed for nothing: jobs of a worker that went silent are had by the others.
+pub(crate) async fn workers_that_attend_share_all_jobs(queue: &dyn Queue) {
+    for worker in ["a", "b", "silent"] {
+        queue.attend(worker, LONG).await.unwrap();
+    }
+    let keys: Vec<DirtyKey> = (0..120).map(|n| key(&format!("k{n}"))).collect();
+    queue.mark_all(&keys, "r").await.unwrap();
+    let lost = queue.claim("silent", 20, LONG).await.unwrap();
+    for job in &lost {
+        assert!(queue.extend(job, "silent", SHORT).await.unwrap());
+    }
+    assert!(!lost.is_empty());
+    until("two workers have worked on all keys", || async {
+        let mut jobs: Vec<Job> = queue.claim("a", 5, SHORT).await.unwrap();
+        jobs.extend(queue.claim("b", 5, SHORT).await.unwrap());
+        for job in &jobs {
+            queue.clear(job).await.unwrap();
+        }
+        (queue.depth().await.unwrap().dirty == 0).then_some(())
+    })
+    .await;
+    for worker in ["a", "b", "silent", "never seen"] {
+        queue.leave(worker).await.unwrap();
+    }
+}

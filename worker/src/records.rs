@@ -1,0 +1,81 @@
+//! What the worker asks and tells the metadata of keys, many jobs' at once.
+use crate::batch::{Ask, Batch};
+use async_trait::async_trait;
+use s3gateway_store::{BucketId, DirtyKey, Metadata, ObjectCopy, Route, StoreError};
+use std::collections::HashMap;
+
+/// The metadata as jobs use it.
+pub(crate) struct Records {
+    routes: Batch<Routes>,
+    copies: Batch<Copies>,
+    recorded: Batch<Record>,
+}
+
+struct Routes(Metadata);
+struct Copies(Metadata);
+struct Record(Metadata);
+
+impl Records {
+    pub(crate) fn new(metadata: &Metadata) -> Self {
+        Self {
+            routes: Batch::new(Routes(metadata.clone())),
+            copies: Batch::new(Copies(metadata.clone())),
+            recorded: Batch::new(Record(metadata.clone())),
+        }
+    }
+
+    /// The bucket's route, read after this call.
+    pub(crate) async fn route(&self, bucket: &BucketId) -> Result<Option<Route>, StoreError> {
+        self.routes.ask(bucket.clone()).await
+    }
+
+    /// What is known of a key's copies.
+    pub(crate) async fn copies(&self, key: &DirtyKey) -> Result<Vec<ObjectCopy>, StoreError> {
+        self.copies.ask(key.clone()).await
+    }
+
+    /// Replaces what is known of a key's copies.
+    pub(crate) async fn record(&self, key: DirtyKey, copies: Vec<ObjectCopy>) -> Result<(), StoreError> {
+        self.recorded.ask((key, copies)).await
+    }
+}
+
+#[async_trait]
+impl Ask for Routes {
+    type Question = BucketId;
+    type Answer = Option<Route>;
+
+    async fn ask(&self, buckets: &[BucketId]) -> Result<Vec<Option<Route>>, StoreError> {
+        let mut routes: HashMap<&BucketId, Option<Route>> = HashMap::new();
+        for bucket in buckets {
+            if !routes.contains_key(bucket) {
+                routes.insert(bucket, self.0.route_by_id(bucket).await?);
+            }
+        }
+        Ok(buckets.iter().map(|bucket| routes.get(bucket).cloned().flatten()).collect())
+    }
+}
+
+#[async_trait]
+impl Ask for Copies {
+    type Question = DirtyKey;
+    type Answer = Vec<ObjectCopy>;
+
+    async fn ask(&self, keys: &[DirtyKey]) -> Result<Vec<Vec<ObjectCopy>>, StoreError> {
+        match keys {
+            [key] => Ok(vec![self.0.copies(&key.bucket, &key.key).await?]),
+            keys => self.0.copies_of_all(keys).await,
+        }
+    }
+}
+
+#[async_trait]
+impl Ask for Record {
+    type Question = (DirtyKey, Vec<ObjectCopy>);
+    type Answer = ();
+
+    async fn ask(&self, of_keys: &[(DirtyKey, Vec<ObjectCopy>)]) -> Result<Vec<()>, StoreError> {
+        self.0.record_all_copies(of_keys).await?;
+        Ok(vec![(); of_keys.len()])
+    }
+}

@@ -1,0 +1,103 @@
+//! The worker under load: how little it asks, who waits for whom, and what a backend that throttles does to the others.
+// Helpers of tests fail as tests do.
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+// Each test binary uses its own part of the helpers.
+#[allow(dead_code)]
+mod sites;
+
+use sites::{World, create_bucket, noise, until};
+use std::time::{Duration, Instant};
+
+const MIB: usize = 1 << 20;
+
+/// Methods of the requests for objects, in their order.
+fn methods(seen: Vec<String>) -> Vec<String> {
+    let of_object = |line: &String| {
+        let path = line.split_once(' ').map(|(_, path)| path.split('?').next().unwrap().trim_matches('/'));
+        path.is_some_and(|path| path.contains('/'))
+    };
+    seen.into_iter().filter(of_object).map(|line| line.split(' ').next().unwrap().to_owned()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_small_object_takes_one_request_to_each_side() {
+    let mut world = World::embedded().await;
+    world.put("first", noise(5000, 1)).await;
+    world.clean("first").await;
+    for (key, size) in [("small", 4000), ("empty", 0)] {
+        world.stop_worker().await;
+        world.put(key, noise(size, 2)).await;
+        (world.home.wire.take_seen(), world.near.wire.take_seen());
+        world.start_worker().await;
+        world.clean(key).await;
+        assert_eq!(methods(world.home.wire.take_seen()), ["GET"], "{key}");
+        assert_eq!(methods(world.near.wire.take_seen()), ["PUT"], "{key}");
+        let (bytes, etag) = world.read(&world.near, key).await.unwrap();
+        assert_eq!((bytes, Some(etag)), (noise(size, 2), world.read(&world.home, key).await.map(|read| read.1)));
+        assert!(world.copies(key).await.iter().all(|copy| copy.verified_how == "etag"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backend_that_throttles_uses_up_no_attempts_and_holds_nobody_up() {
+    let mut world = World::embedded().await;
+    world.put("first", noise(10, 1)).await;
+    world.clean("first").await;
+    world.stop_worker().await;
+    world.start_worker_with(|settings| (settings.max_attempts, settings.concurrency) = (2, 4)).await;
+    world.near.wire.throttle(true);
+    for n in 0..40 {
+        world.put(&format!("waits-{n}"), noise(1000, n)).await;
+    }
+    let other = create_bucket(&world.metadata, &world.tenant, "others", &[&world.home, &world.far]).await;
+    let (first, began) = (std::mem::replace(&mut world.route, other), Instant::now());
+    for n in 0..40 {
+        world.put(&format!("goes-{n}"), noise(1000, n)).await;
+    }
+    for n in 0..40 {
+        world.clean(&format!("goes-{n}")).await;
+    }
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+    world.route = first;
+    let shown = || prometheus::TextEncoder::new().encode_to_string(&world.registry.gather()).unwrap();
+    until("the metrics tell", async || shown().contains("s3gateway_backend_throttled_total{backend=\"de-fra\"}")).await;
+    let asked = world.near.wire.take_seen().len();
+    assert!(asked < 100, "a backend that says SlowDown was asked {asked} times in some seconds");
+    world.near.wire.throttle(false);
+    for n in 0..40 {
+        world.clean(&format!("waits-{n}")).await;
+    }
+    assert!(world.queue.dead_letters(10).await.unwrap().is_empty());
+    let attempts = async || world.metadata.jobs(1000, None).await.unwrap();
+    until("the history is written", async || attempts().await.len() >= 81).await;
+    assert!(attempts().await.iter().all(|job| job.attempts == 1), "{:?}", attempts().await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn small_objects_do_not_wait_for_large_ones() {
+    let mut world = World::embedded().await;
+    world.stop_worker().await;
+    for n in 0..12 {
+        world.put(&format!("large-{n}"), noise(4 * MIB, n)).await;
+    }
+    world
+        .start_worker_with(|settings| {
+            (settings.concurrency, settings.large_concurrency) = (3, 1);
+            (settings.large_object, settings.backend_bandwidth) = (MIB as u64, Some(2 << 20));
+        })
+        .await;
+    until("a large object is being copied", async || !world.near.wire.take_seen().is_empty()).await;
+    for n in 0..10 {
+        world.put(&format!("small-{n}"), noise(2000, n)).await;
+    }
+    for n in 0..10 {
+        world.clean(&format!("small-{n}")).await;
+    }
+    assert!(world.queue.depth().await.unwrap().dirty >= 8, "the large ones were not copied first");
+    world.stop_worker().await;
+    world.start_worker().await;
+    for n in 0..12 {
+        world.clean(&format!("large-{n}")).await;
+        assert!(world.read(&world.near, &format!("large-{n}")).await.unwrap().0 == noise(4 * MIB, n));
+    }
+}
