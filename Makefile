@@ -1,6 +1,6 @@
 # `make dev` tries everything on this machine, `make test` proves it, `make conformance` holds it against S3's documentation, `make bench`
 # measures it, `make lint` reads it.
-.PHONY: dev build-needs test fuzz conformance bench lint
+.PHONY: dev build-needs test fuzz conformance bench bench-replication lint
 
 dev: build-needs
 	cargo run --release -- dev
@@ -38,6 +38,10 @@ conformance: build-needs
 
 bench: build-needs
 	bench/run
+
+# One worker process beside rclone sync, between the same two servers.
+bench-replication: build-needs
+	bench/run replication
 
 lint: build-needs
 	cargo fmt --all --check
