@@ -1,6 +1,6 @@
 # `make dev` tries everything on this machine, `make test` proves it, `make conformance` holds it against S3's documentation, `make soak` does
-# everything to it for an hour, `make bench` measures it, `make lint` reads it.
-.PHONY: dev build-needs test fuzz conformance soak bench lint
+# everything to it for an hour, `make bench` and `make bench-replication` measure it, `make lint` reads it.
+.PHONY: dev build-needs test fuzz conformance soak bench bench-replication lint
 
 dev: build-needs
 	cargo run --release -- dev
@@ -47,6 +47,10 @@ soak: build-needs
 
 bench: build-needs
 	bench/run
+
+# One worker process beside rclone sync, between the same two servers.
+bench-replication: build-needs
+	bench/run replication
 
 lint: build-needs
 	cargo fmt --all --check
