@@ -148,7 +148,7 @@ pub fn migrate(from: &ConfigFile) -> Result<(), Failure> {
 pub fn check_config(from: &ConfigFile) -> Result<(), Failure> {
     let settings = load(from)?;
     provider(&settings)?;
-    runtime::start()?.block_on(redis(&settings))?;
+    runtime::start()?.block_on(redis(&settings, None))?;
     println!("{}: no faults", from.config.display());
     Ok(())
 }
@@ -163,7 +163,7 @@ async fn open(settings: &Settings) -> Result<Stores, Failure> {
     if !metadata.schema_is_current().await.during("reading the schema's version")? {
         return Err(Failure::new("the metadata store's schema is not this version's: run `s3gateway migrate`"));
     }
-    let queue: Arc<dyn Queue> = match redis(settings).await? {
+    let queue: Arc<dyn Queue> = match redis(settings, Some(metadata.clone())).await? {
         Some(redis) => Arc::new(WithFallback::new(redis, metadata.sql_queue())),
         None => Arc::new(metadata.sql_queue()),
     };
@@ -171,13 +171,14 @@ async fn open(settings: &Settings) -> Result<Stores, Failure> {
 }
 
 /// The queue on Redis, if it is configured; connects at its first use.
-async fn redis(settings: &Settings) -> Result<Option<RedisQueue>, Failure> {
+async fn redis(settings: &Settings, metadata: Option<Metadata>) -> Result<Option<RedisQueue>, Failure> {
     let from = &settings.queue;
     if from.redis.is_empty() {
         return Ok(None);
     }
     let urls: Vec<String> = from.redis.iter().map(|url| url.expose().clone()).collect();
-    let queue = RedisQueue::connect(&urls, from.ca.as_deref(), &from.prefix, from.shards.get()).await;
+    let (ca, shards) = (from.ca.as_deref(), from.shards.get());
+    let queue = RedisQueue::connect(&urls, ca, &from.prefix, shards, metadata).await;
     queue.during("queue.redis").map(Some)
 }
 

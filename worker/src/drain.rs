@@ -187,7 +187,7 @@ impl Drainer {
         let Ok(key) = ObjectKey::parse(name) else { return Ok(Seen::Stray(name.to_owned())) };
         let dirty = DirtyKey { bucket: scene.drain.bucket.clone(), key };
         // One that is dirty is converged anyway, and to be marked again would only make it be converged twice.
-        if !self.queue.is_clean(&dirty).await? {
+        if self.queue.is_marked(&dirty).await? {
             return Ok(Seen::Marked);
         }
         if !scene.is_at_home(&dirty.key).await? {

@@ -28,6 +28,7 @@ mod retire;
 mod review;
 mod settings;
 mod standing;
+mod suspect;
 mod tally;
 mod turn;
 mod upkeep;

@@ -53,7 +53,8 @@ impl Tally {
         if length == 0 {
             let _ = slot.set(Md5::digest([]).into());
         }
-        let tally = Self { inner, md5: Md5::new(), left: length, slot: slot.clone(), standing, metrics, paces, rest: None };
+        let tally =
+            Self { inner, md5: Md5::new(), left: length, slot: slot.clone(), standing, metrics, paces, rest: None };
         (tally, slot)
     }
 }

@@ -9,6 +9,7 @@ use crate::history::History;
 use crate::metrics::{Metrics, Outcome};
 use crate::promote::{Promoter, Watch};
 use crate::settings::WorkerSettings;
+use crate::suspect::Suspects;
 use crate::upkeep::Upkeep;
 use crate::walk::Walker;
 use rand::rngs::StdRng;
@@ -59,6 +60,7 @@ pub struct WorkerParts {
 pub struct Worker {
     shared: Arc<Shared>,
     upkeep: Upkeep,
+    suspects: Suspects,
     walker: Arc<Walker>,
     promoter: Arc<Promoter>,
 }
@@ -100,16 +102,17 @@ impl Worker {
         };
         let lease = settings.lease;
         let promoter = Promoter { metadata: metadata.clone(), queue: queue.clone(), backends: backends.clone(), lease };
+        let suspects = Suspects::new(metadata.clone(), queue.clone(), &settings);
         let upkeep = Upkeep::new(metadata, queue.clone(), backends, metrics.clone(), &settings);
         let large = Arc::new(Semaphore::new(settings.large_concurrency.clamp(1, settings.concurrency.max(1))));
         let (jitter, history) = (Mutex::new(rng), History::default());
         let shared = Shared { queue, converger, settings, metrics, consumer, jitter, history, large };
-        Ok(Self { shared: Arc::new(shared), upkeep, walker: Arc::new(walker), promoter: Arc::new(promoter) })
+        Ok(Self { shared: Arc::new(shared), upkeep, suspects, walker: Arc::new(walker), promoter: Arc::new(promoter) })
     }
 
     /// Works until `stop`, then drains.
     pub async fn run(self, stop: CancellationToken) {
-        let Self { shared, upkeep, walker, promoter } = self;
+        let Self { shared, upkeep, suspects, walker, promoter } = self;
         info!(consumer = shared.consumer, concurrency = shared.settings.concurrency, "worker started");
         tokio::join!(
             shared.clone().work(&stop),
@@ -119,6 +122,7 @@ impl Worker {
             promoter.clone().follow(&stop),
             Watch::new(promoter).follow(&stop),
             upkeep.run(&stop),
+            suspects.watch(&stop),
             shared.attend(&stop),
             shared.history.keep(&shared.converger.metadata, &stop),
         );

@@ -19,6 +19,7 @@ const POSTGRES: &Files = &[
     (10, "placement", include_str!("../../../migrations/postgres/0010_placement.sql")),
     (11, "promotion", include_str!("../../../migrations/postgres/0011_promotion.sql")),
     (12, "queue_at_scale", include_str!("../../../migrations/postgres/0012_queue_at_scale.sql")),
+    (15, "queue_servers", include_str!("../../../migrations/postgres/0015_queue_servers.sql")),
 ];
 const SQLITE: &Files = &[
     (1, "foundation", include_str!("../../../migrations/sqlite/0001_foundation.sql")),
@@ -32,6 +33,7 @@ const SQLITE: &Files = &[
     (10, "placement", include_str!("../../../migrations/sqlite/0010_placement.sql")),
     (11, "promotion", include_str!("../../../migrations/sqlite/0011_promotion.sql")),
     (12, "queue_at_scale", include_str!("../../../migrations/sqlite/0012_queue_at_scale.sql")),
+    (15, "queue_servers", include_str!("../../../migrations/sqlite/0015_queue_servers.sql")),
 ];
 
 pub(super) async fn migrate(db: &Db) -> Result<(), StoreError> {

@@ -153,8 +153,16 @@ impl<P: Queue, F: Queue> Queue for WithFallback<P, F> {
     }
 
     /// The fallback is asked first: a mark on its way to the primary is then seen in one of the two.
+    async fn is_marked(&self, key: &DirtyKey) -> Result<bool, StoreError> {
+        Ok(self.fallback.is_marked(key).await? || self.primary(self.primary.is_marked(key)).await?)
+    }
+
     async fn is_clean(&self, key: &DirtyKey) -> Result<bool, StoreError> {
         Ok(self.fallback.is_clean(key).await? && self.primary(self.primary.is_clean(key)).await?)
+    }
+
+    async fn servers(&self) -> Result<Vec<String>, StoreError> {
+        self.primary(self.primary.servers()).await
     }
 
     async fn is_bucket_clean(&self, bucket: &BucketId) -> Result<bool, StoreError> {

@@ -182,9 +182,17 @@ pub trait Queue: Send + Sync {
     }
     /// As [`Queue::mark`], for many keys at once. An error may leave any of them marked.
     async fn mark_all(&self, keys: &[DirtyKey], request_id: &str) -> Result<(), StoreError>;
-    /// Whether the key is proven clean.
-    async fn is_clean(&self, key: &DirtyKey) -> Result<bool, StoreError>;
-    /// Whether no key of the bucket is dirty.
+    /// Whether a mark of the key is known.
+    async fn is_marked(&self, key: &DirtyKey) -> Result<bool, StoreError>;
+    /// Whether the key is proven clean: no mark is known, and none can have been forgotten.
+    async fn is_clean(&self, key: &DirtyKey) -> Result<bool, StoreError> {
+        Ok(!self.is_marked(key).await?)
+    }
+    /// Run ids of the servers that hold the queue, where one can be replaced by another that knows less.
+    async fn servers(&self) -> Result<Vec<String>, StoreError> {
+        Ok(Vec::new())
+    }
+    /// Whether no key of the bucket is dirty, proven as by [`Queue::is_clean`].
     async fn is_bucket_clean(&self, bucket: &BucketId) -> Result<bool, StoreError>;
     /// Some of a bucket's dirty keys, and where to go on; none where the answer bears them all. A key that is dirty from the
     /// first call to the last is among them, perhaps more than once.

@@ -4,15 +4,16 @@
 mod members;
 mod sharing;
 mod tour;
+mod trust;
 
 use super::connection::Connection;
 use super::scripts::{SCRIPTS, Script};
 use super::{ALONE, Cleared, DeadLetter, Depth, DirtyKey, DirtyPage, Holder, Job, Lane, Mark, Queue};
-use crate::{BucketId, StoreError};
+use crate::{BucketId, Metadata, StoreError};
 use ::redis::{FromRedisValue, Value};
 use async_trait::async_trait;
 use futures::{StreamExt, TryStreamExt, stream};
-use members::{BUCKETS, parse_dead_letter, parse_job, parse_member, render_lane, render_member, shard_keys};
+use members::{BUCKETS, DIRTY, parse_dead_letter, parse_job, parse_member, render_lane, render_member, shard_keys};
 use sha2::{Digest, Sha256};
 use sharing::{Swept, Tours};
 use std::collections::BTreeMap;
@@ -21,6 +22,7 @@ use std::time::Duration;
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 use tour::{Seen, SeenLane, Tour};
+use trust::Trust;
 
 /// Shards asked at once: one connection carries them, so it bounds what an answer's burst can hold, not sockets.
 const SHARDS_AT_ONCE: usize = 64;
@@ -48,6 +50,7 @@ struct Shared {
     is_agreed: OnceCell<()>,
     tours: Tours,
     swept: Swept,
+    trust: Trust,
 }
 
 impl RedisQueue {
@@ -56,11 +59,18 @@ impl RedisQueue {
     ///
     /// `ca`: in PEM, whom servers at `rediss://…` are believed by instead of the system's CAs.
     /// `prefix` begins every Redis key. `shards` is fixed for the life of the queue: another number is refused at first use.
+    /// `metadata` says which servers can be believed about what they do not know; without it all are.
     ///
     /// # Errors
     /// `Invalid` for an address, a CA, a prefix or a shard count that cannot be.
     #[allow(clippy::unused_async)] // the connection's tasks need the runtime that awaits this
-    pub async fn connect(urls: &[String], ca: Option<&[u8]>, prefix: &str, shards: u32) -> Result<Self, StoreError> {
+    pub async fn connect(
+        urls: &[String],
+        ca: Option<&[u8]>,
+        prefix: &str,
+        shards: u32,
+        metadata: Option<Metadata>,
+    ) -> Result<Self, StoreError> {
         if prefix.is_empty() || !prefix.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.:".contains(&b)) {
             return Err(StoreError::Invalid("redis: the prefix is letters, digits and - _ . : only".into()));
         }
@@ -74,6 +84,7 @@ impl RedisQueue {
             is_agreed: OnceCell::new(),
             tours: Tours::default(),
             swept: Swept::default(),
+            trust: metadata.map(Trust::in_metadata).unwrap_or_default(),
         };
         Ok(Self { shared: Arc::new(shared) })
     }
@@ -137,10 +148,6 @@ impl RedisQueue {
 
     fn shard_of(&self, member: &[u8]) -> &[String] {
         self.keys_of(self.shard_index(member))
-    }
-
-    async fn holds_bucket(&self, keys: &[String], bucket: &BucketId) -> Result<bool, StoreError> {
-        self.shared.connection.send(::redis::cmd("HEXISTS").arg(keys.get(BUCKETS)).arg(bucket.as_str())).await
     }
 
     async fn take_lease(
@@ -280,19 +287,30 @@ impl Queue for RedisQueue {
         stream::iter(marks).buffer_unordered(SHARDS_AT_ONCE).try_collect().await
     }
 
+    async fn is_marked(&self, key: &DirtyKey) -> Result<bool, StoreError> {
+        self.agree_on_shard_count().await?;
+        let member = render_member(key)?;
+        let dirty = self.shard_of(&member).get(DIRTY);
+        self.shared.connection.send(::redis::cmd("HEXISTS").arg(dirty).arg(&member)).await
+    }
+
     async fn is_clean(&self, key: &DirtyKey) -> Result<bool, StoreError> {
         self.agree_on_shard_count().await?;
         let member = render_member(key)?;
-        let dirty = self.shard_of(&member).first();
-        let found: bool = self.shared.connection.send(::redis::cmd("HEXISTS").arg(dirty).arg(&member)).await?;
-        Ok(!found)
+        self.proves_absent(self.shard_of(&member), DIRTY, &member, &key.bucket).await
+    }
+
+    async fn servers(&self) -> Result<Vec<String>, StoreError> {
+        self.run_ids().await
     }
 
     async fn is_bucket_clean(&self, bucket: &BucketId) -> Result<bool, StoreError> {
         self.agree_on_shard_count().await?;
-        let asks: Vec<_> = self.shared.shards.iter().map(|keys| self.holds_bucket(keys, bucket)).collect();
-        let found: Vec<bool> = stream::iter(asks).buffered(SHARDS_AT_ONCE).try_collect().await?;
-        Ok(!found.contains(&true))
+        let id = bucket.as_str().as_bytes();
+        let ask = |keys| self.proves_absent(keys, BUCKETS, id, bucket);
+        let asks: Vec<_> = self.shared.shards.iter().map(|keys| ask(keys)).collect();
+        let absent: Vec<bool> = stream::iter(asks).buffered(SHARDS_AT_ONCE).try_collect().await?;
+        Ok(!absent.contains(&false))
     }
 
     /// Shard after shard, each by HSCAN, which shows every field that is there all the while.

@@ -9,7 +9,7 @@ const LONG: Duration = Duration::from_secs(600);
 const HOLD: Duration = Duration::from_millis(600);
 
 async fn queue_on(urls: &[String], shards: u32) -> RedisQueue {
-    RedisQueue::connect(urls, None, "s3gw", shards).await.unwrap()
+    RedisQueue::connect(urls, None, "s3gw", shards, None).await.unwrap()
 }
 
 /// Two workers end with equal shares, also where the first one had all; a third changes that, and one that dies gives back.

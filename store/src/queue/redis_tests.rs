@@ -4,7 +4,7 @@ use super::testing::{RedisCluster, RedisServer, until};
 use super::{Cleared, Holder, Queue, RedisQueue, SqlQueue, WithFallback};
 use crate::secrets::LocalKey;
 use crate::tls::testing::{Authority, HOST, pick_port};
-use crate::{Metadata, StoreError};
+use crate::{BucketId, Metadata, StoreError};
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use tempfile::TempDir;
 const LONG: Duration = Duration::from_secs(600);
 
 async fn queue_on(server: &RedisServer) -> RedisQueue {
-    RedisQueue::connect(&[server.url()], None, "s3gw", 8).await.unwrap()
+    RedisQueue::connect(&[server.url()], None, "s3gw", 8, None).await.unwrap()
 }
 
 async fn single() -> (RedisServer, RedisQueue) {
@@ -29,12 +29,17 @@ async fn pair() -> ((RedisServer, RedisServer), WithFallback<RedisQueue, RedisQu
     ((primary, fallback), queue)
 }
 
-async fn sqlite() -> (TempDir, SqlQueue) {
+async fn metadata() -> (TempDir, Metadata) {
     let folder = TempDir::with_prefix("s3gw-queue").unwrap();
     let secrets = Arc::new(LocalKey::from_hex(&"5a".repeat(32)).unwrap());
     let url = format!("sqlite:{}", folder.path().join("metadata.db").display());
     let metadata = Metadata::connect(&url, 4, secrets).await.unwrap();
     metadata.migrate().await.unwrap();
+    (folder, metadata)
+}
+
+async fn sqlite() -> (TempDir, SqlQueue) {
+    let (folder, metadata) = metadata().await;
     (folder, metadata.sql_queue())
 }
 
@@ -123,9 +128,9 @@ async fn scripts_that_the_server_forgot_are_sent_again() {
 async fn another_shard_count_is_refused() {
     let (server, queue) = single().await;
     queue.mark(&key_in("b", "k"), "r").await.unwrap();
-    let other = RedisQueue::connect(&[server.url()], None, "s3gw", 9).await.unwrap();
+    let other = RedisQueue::connect(&[server.url()], None, "s3gw", 9, None).await.unwrap();
     assert!(matches!(other.is_clean(&key_in("b", "k")).await, Err(StoreError::Invalid(_))));
-    let stranger = RedisQueue::connect(&[server.url()], None, "another", 9).await.unwrap();
+    let stranger = RedisQueue::connect(&[server.url()], None, "another", 9, None).await.unwrap();
     assert!(stranger.is_clean(&key_in("b", "k")).await.unwrap(), "prefixes keep queues apart");
 }
 
@@ -141,7 +146,7 @@ async fn what_cannot_be_is_refused_without_a_server() {
         (vec![url.clone()], "s3gw", 0),
         (vec![url], "s3gw", 100_000),
     ] {
-        match RedisQueue::connect(&urls, None, prefix, shards).await {
+        match RedisQueue::connect(&urls, None, prefix, shards, None).await {
             Err(StoreError::Invalid(why)) => assert!(!why.contains("secret")),
             _ => panic!("{urls:?} {prefix} {shards} was taken"),
         }
@@ -154,7 +159,7 @@ async fn what_cannot_be_is_refused_without_a_server() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn cluster_holds_the_shards() {
     let cluster = RedisCluster::start();
-    let queue = RedisQueue::connect(&cluster.urls(), None, "s3gw", 64).await.unwrap();
+    let queue = RedisQueue::connect(&cluster.urls(), None, "s3gw", 64, None).await.unwrap();
     let keys: Vec<_> = (0..60).map(|n| key_in("bucket", &format!("k{n}"))).collect();
     for k in &keys {
         write(&queue, k, "r").await;
@@ -199,17 +204,17 @@ async fn tls_is_spoken_to_whom_the_ca_vouches_for() {
     let (server, other) = (RedisServer::start_with_tls(&[]), tempfile::tempdir().unwrap());
     let own_ca = std::fs::read(server.authority().ca()).unwrap();
     let other_ca = std::fs::read(Authority::make_in(other.path()).ca()).unwrap();
-    let queue = RedisQueue::connect(&[server.tls_url(HOST)], Some(&own_ca), "s3gw", 8).await.unwrap();
+    let queue = RedisQueue::connect(&[server.tls_url(HOST)], Some(&own_ca), "s3gw", 8, None).await.unwrap();
     write(&queue, &key_in("b", "k"), "r").await;
     assert_eq!(queue.clear(&claim_one(&queue, "w").await).await.unwrap(), Cleared::Clean);
     // Another CA; the system's CAs; a name that the certificate does not have.
     for (host, ca) in [(HOST, Some(&other_ca)), (HOST, None), ("localhost", Some(&own_ca))] {
-        let queue = RedisQueue::connect(&[server.tls_url(host)], ca.map(Vec::as_slice), "s3gw", 8).await.unwrap();
+        let queue = RedisQueue::connect(&[server.tls_url(host)], ca.map(Vec::as_slice), "s3gw", 8, None).await.unwrap();
         let why = cause(queue.is_clean(&key_in("b", "k")).await);
         assert!(why.contains("certificate"), "{host}: {why}");
     }
     let insecure = format!("{}/#insecure", server.tls_url(HOST));
-    if let Ok(queue) = RedisQueue::connect(&[insecure], None, "s3gw", 8).await {
+    if let Ok(queue) = RedisQueue::connect(&[insecure], None, "s3gw", 8, None).await {
         assert!(is_unavailable(&queue.is_clean(&key_in("b", "k")).await), "verification cannot be turned off");
     }
 }
@@ -225,10 +230,10 @@ async fn tls_to_a_cluster() {
     })
     .await;
     let (urls, ca) = (vec![node.tls_url(HOST); 2], std::fs::read(node.authority().ca()).unwrap());
-    let queue = RedisQueue::connect(&urls, Some(&ca), "s3gw", 8).await.unwrap();
+    let queue = RedisQueue::connect(&urls, Some(&ca), "s3gw", 8, None).await.unwrap();
     write(&queue, &key_in("b", "k"), "r").await;
     assert_eq!(queue.clear(&claim_one(&queue, "w").await).await.unwrap(), Cleared::Clean);
-    let stranger = RedisQueue::connect(&urls, None, "s3gw", 8).await.unwrap();
+    let stranger = RedisQueue::connect(&urls, None, "s3gw", 8, None).await.unwrap();
     assert!(is_unavailable(&stranger.is_clean(&key_in("b", "k")).await));
 }
 
@@ -240,7 +245,7 @@ async fn a_ca_that_is_none_or_has_no_use_is_refused() {
         ("redis://h", ""),
     ] {
         for nodes in [1, 2] {
-            let refused = RedisQueue::connect(&vec![url.to_owned(); nodes], Some(ca.as_bytes()), "s3gw", 8).await;
+            let refused = RedisQueue::connect(&vec![url.to_owned(); nodes], Some(ca.as_bytes()), "s3gw", 8, None).await;
             let Err(StoreError::Invalid(why)) = refused else { panic!("{url} was taken") };
             assert!(why.contains("CA"), "{why}");
         }
@@ -315,4 +320,37 @@ async fn lease_is_renewed_elsewhere_while_its_holder_is_away() {
     until("the commit is taken", || async { queue.commit(&k, &mark, "r").await.ok() }).await;
     let dirty = until("Redis answers", || async { queue.is_clean(&k).await.ok() }).await;
     assert!(!dirty);
+}
+
+/// A server that was started anew is not believed about what it does not know, from its first answer on.
+#[tokio::test]
+async fn a_server_that_may_have_forgotten_proves_nothing() {
+    let (mut server, (_folder, metadata)) = (RedisServer::start(), metadata().await);
+    let queue = RedisQueue::connect(&[server.url()], None, "s3gw", 8, Some(metadata.clone())).await.unwrap();
+    let (k, b) = (key_in("b", "k"), BucketId::new("b"));
+    assert!(!queue.is_clean(&k).await.unwrap(), "nobody has heard of this server");
+    let first = queue.servers().await.unwrap();
+    assert_eq!(first.len(), 1);
+    assert!(!metadata.note_queue_servers(&first).await.unwrap());
+    assert!(queue.is_clean(&k).await.unwrap() && queue.is_bucket_clean(&b).await.unwrap());
+    write(&queue, &k, "r").await;
+    assert!(!queue.is_clean(&k).await.unwrap() && queue.is_marked(&k).await.unwrap());
+    server.start_again();
+    until("it is back", || async { queue.is_marked(&key_in("b", "other")).await.ok().filter(|marked| !marked) }).await;
+    assert!(!queue.is_clean(&key_in("b", "other")).await.unwrap());
+    assert!(!queue.is_bucket_clean(&BucketId::new("other")).await.unwrap());
+    let second = queue.servers().await.unwrap();
+    assert_ne!(first, second);
+    assert!(metadata.note_queue_servers(&second).await.unwrap());
+    assert!(!queue.is_clean(&key_in("b", "other")).await.unwrap(), "known, and still suspect");
+    metadata.begin_suspect_walks(1, 0).await.unwrap();
+    assert!(queue.is_clean(&key_in("b", "other")).await.unwrap(), "there is no bucket that it could have forgotten");
+    assert!(!queue.is_clean(&k).await.unwrap(), "what it knows it knows");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_servers_of_a_cluster_are_named() {
+    let cluster = RedisCluster::start();
+    let queue = RedisQueue::connect(&cluster.urls(), None, "s3gw", 64, None).await.unwrap();
+    assert_eq!(queue.servers().await.unwrap().len(), 3);
 }

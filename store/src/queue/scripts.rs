@@ -41,5 +41,6 @@ scripts! {
     depth = record depth;
     sweep = record sweep;
     hold = hold;
+    known = known;
     meet = meet;
 }

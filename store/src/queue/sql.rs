@@ -114,9 +114,9 @@ impl Queue for SqlQueue {
         Ok(())
     }
 
-    async fn is_clean(&self, key: &DirtyKey) -> Result<bool, StoreError> {
+    async fn is_marked(&self, key: &DirtyKey) -> Result<bool, StoreError> {
         let query = sqlx::query(sql::QUEUE_IS_DIRTY).bind(key.bucket.as_str()).bind(key.key.as_str().as_bytes());
-        Ok(self.db.read(query.fetch_optional(self.db.pool())).await?.is_none())
+        Ok(self.db.read(query.fetch_optional(self.db.pool())).await?.is_some())
     }
 
     async fn is_bucket_clean(&self, bucket: &BucketId) -> Result<bool, StoreError> {

@@ -26,6 +26,7 @@ statements! {
     BACKEND_UPSERT = "backend_upsert.sql";
     BUCKETS_LISTED = "buckets_listed.sql";
     BUCKETS_SELF_PROMOTING = "buckets_self_promoting.sql";
+    BUCKETS_SUSPECT = "buckets_suspect.sql";
     BUCKETS_TO_LEAVE = "buckets_to_leave.sql";
     BUCKETS_TO_RECONCILE = "buckets_to_reconcile.sql";
     BUCKETS_TO_REVIEW = "buckets_to_review.sql";
@@ -148,6 +149,10 @@ statements! {
     QUEUE_REQUEUE = "queue_requeue.sql";
     QUEUE_RETRY = "queue_retry.sql";
     QUEUE_SEQUENCE_SQLITE = "queue_sequence.sqlite.sql";
+    QUEUE_SERVERS = "queue_servers.sql";
+    QUEUE_SERVERS_TRUST = "queue_servers_trust.sql";
+    QUEUE_SERVER_INSERT = "queue_server_insert.sql";
+    QUEUE_SERVER_PROVES = "queue_server_proves.sql";
     QUEUE_SET_ASIDE = "queue_set_aside.sql";
     QUEUE_WAIT = "queue_wait.sql";
     RETAGGED = "retagged.sql";

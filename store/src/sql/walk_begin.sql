@@ -1,3 +1,4 @@
 -- walk_begin.sql: from here on it shares with nobody. $1 walk, $2 the claim, $3 now, $4 keys known, $5 epoch
-update walks set state = 'running', note = '', begun_at = $3, total = $4, epoch = $5
+update walks set state = 'running', note = '', begun_at = $3, total = $4, epoch = $5,
+    generation = (select coalesce(max(generation), 0) from queue_servers)
 where id = $1 and state = 'waiting' and begun_at = 0 and due_at = $2

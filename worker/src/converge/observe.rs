@@ -132,7 +132,15 @@ impl Converger {
                         }
                         None => self.plan_for(key, home, &target, wanted, recorded.as_ref(), remote.as_deref()),
                     };
-                    return Place { id, remote, wanted, target, recorded, action, not_now: Some(NotNow::Resting(rest)) };
+                    return Place {
+                        id,
+                        remote,
+                        wanted,
+                        target,
+                        recorded,
+                        action,
+                        not_now: Some(NotNow::Resting(rest)),
+                    };
                 }
                 if let (Some(versions), Some(remote)) = (kept, &remote) {
                     let held = observe_list(route, remote, key).await;

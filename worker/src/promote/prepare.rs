@@ -85,7 +85,7 @@ impl Promoter {
                 self.queue.mark(&dirty(route, key), "promotion").await?;
             }
             for key in &differing {
-                while !self.queue.is_clean(&dirty(route, key)).await? {
+                while self.queue.is_marked(&dirty(route, key)).await? {
                     if Instant::now() > until {
                         return Err(Halt::Refused(format!("{} could not be converged in time", key.as_str())));
                     }
@@ -108,8 +108,8 @@ impl Promoter {
         let mut clean = Vec::new();
         for key in keys {
             let dirty = dirty(route, &key);
-            let is_clean = self.queue.is_clean(&dirty).await?;
-            if is_clean && !is_equal(route, source, target, &key).await? && self.queue.is_clean(&dirty).await? {
+            let is_marked = self.queue.is_marked(&dirty).await?;
+            if !is_marked && !is_equal(route, source, target, &key).await? && !self.queue.is_marked(&dirty).await? {
                 clean.push(key);
             }
         }

@@ -173,8 +173,8 @@ impl<'a> ShardWalk<'a> {
 
     async fn confirm_one(&self, mut one: Judged) -> Result<Judged, WalkError> {
         let is_at_home = one.row.held.first().is_some_and(Option::is_some);
-        let is_clean = self.walker.queue.is_clean(&self.dirty(&one.key)).await.map_err(WalkError::Queue)?;
-        if !is_clean || (!is_at_home && !self.is_still_so(&one).await?) {
+        let is_marked = self.walker.queue.is_marked(&self.dirty(&one.key)).await.map_err(WalkError::Queue)?;
+        if is_marked || (!is_at_home && !self.is_still_so(&one).await?) {
             one.verdict = Verdict::default();
         }
         Ok(one)

@@ -211,6 +211,7 @@ suite! {
     versions::changes_of_tags_are_noted_until_they_are_old,
     versions::mapped_versions_go_with_their_replica,
     walks::whoever_asks_before_it_begins_shares_a_walk,
+    walks::a_bucket_is_suspect_until_it_was_walked_over,
     walks::a_walk_is_cut_and_walked_by_one_worker_a_shard,
     walks::the_guard_counts_what_all_shards_would_delete,
     walks::a_walk_waits_resumes_restarts_and_ends,

@@ -215,3 +215,51 @@ pub(super) async fn buckets_take_their_turn_at_being_reconciled(f: Fixture) {
     assert_eq!(m.begin_periodic(in_a_minute(), 2, 7).await.unwrap(), 1);
     assert_eq!(m.walks(1).await.unwrap()[0].bucket, buckets[2], "whoever has waited longest");
 }
+
+pub(super) async fn a_bucket_is_suspect_until_it_was_walked_over(f: Fixture) {
+    let (m, other) = (&f.metadata, f.second().await);
+    let tenant = f.tenant("acme").await;
+    let (early, late) = (f.bucket(&tenant, "early").await.bucket, f.bucket(&tenant, "late").await.bucket);
+    let proves = async |server: &str, bucket: &BucketId| m.queue_server_proves(server, bucket).await.unwrap();
+    let servers = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    assert!(!proves("one", &early).await, "nobody has heard of it");
+    assert!(!m.note_queue_servers(&servers(&["one", "two"])).await.unwrap(), "the first ones have nothing to forget");
+    assert!(!other.note_queue_servers(&servers(&["two", "one"])).await.unwrap());
+    assert!(proves("one", &early).await && proves("two", &late).await);
+    assert_eq!(m.begin_suspect_walks(10, 0).await.unwrap(), 0);
+
+    // A walk that began before the server was seen may have passed keys that it then forgot.
+    let before = begun(m, &early, &[], 0, 0).await;
+    assert!(m.note_queue_servers(&servers(&["one", "three"])).await.unwrap());
+    assert!(!other.note_queue_servers(&servers(&["three"])).await.unwrap(), "told once");
+    assert!(proves("one", &early).await && !proves("three", &early).await && !proves("three", &late).await);
+    let new = f.bucket(&tenant, "new").await.bucket;
+    assert!(proves("three", &new).await, "it was made under this server");
+    assert_eq!(m.begin_suspect_walks(1, 0).await.unwrap(), 0, "as many as may be are under way");
+    for shard in claimed(m).await {
+        assert!(m.take_step(&shard, &step("", true)).await.unwrap());
+    }
+    assert_eq!(m.finish_walks().await.unwrap(), 1);
+    assert_eq!(m.walk(&before.id).await.unwrap().state, WalkState::Done);
+    assert!(!proves("three", &early).await);
+    assert_eq!(m.begin_suspect_walks(1, 0).await.unwrap(), 1);
+    assert_eq!(m.begin_suspect_walks(10, 0).await.unwrap(), 1, "each bucket once");
+    assert_eq!(m.begin_suspect_walks(10, 0).await.unwrap(), 0);
+    assert!(m.walks_of(&new, 10).await.unwrap().is_empty());
+    for bucket in [&early, &late] {
+        let walk = m.walks_of(bucket, 1).await.unwrap().remove(0);
+        let claim = in_a_minute();
+        assert!(
+            m.claim_walk(&walk.id, walk.due_at, claim).await.unwrap()
+                && m.cut_walk(&walk.id, claim, 1, &[], 0).await.unwrap()
+        );
+        assert!(!proves("three", bucket).await);
+        for shard in claimed(m).await {
+            assert!(m.take_step(&shard, &step("", true)).await.unwrap());
+        }
+        m.finish_walks().await.unwrap();
+        assert!(proves("three", bucket).await);
+    }
+    assert_eq!(m.begin_suspect_walks(10, 0).await.unwrap(), 0);
+    assert!(proves("three", &BucketId::new("any")).await, "it is believed about everything");
+}

@@ -4,7 +4,8 @@ use crate::{BucketId, StoreError};
 use ::redis::Value;
 use s3gateway_s3::ObjectKey;
 
-/// Where the keys of a shard have its buckets.
+/// Where the keys of a shard have its dirty keys and its buckets.
+pub(super) const DIRTY: usize = 0;
 pub(super) const BUCKETS: usize = 1;
 /// Streams among which a shard's buckets are spread: as many can have a burst at a time and keep no other bucket waiting.
 const FLOWS: usize = 8;

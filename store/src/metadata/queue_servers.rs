@@ -1,0 +1,71 @@
+//! Which Redis servers have held the queue, and whether one that is silent about a bucket is to be believed.
+//! Invariant: a bucket that an untrusted server may have forgotten marks of is suspect until a walk that began after the server
+//! was first seen has been over all of its keys.
+use super::Metadata;
+use super::db::{Columns, now, write};
+use crate::{BucketId, NewWalk, StoreError, WalkKind, sql};
+
+/// Why these walks are begun.
+const REASON: &str = "Redis may have forgotten marks";
+
+impl Metadata {
+    /// Notes servers by their run ids; whether any is new that may have forgotten marks. The first ones ever have nothing
+    /// to forget.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn note_queue_servers(&self, run_ids: &[String]) -> Result<bool, StoreError> {
+        write!(&self.db, tx => {
+            let newest = sqlx::query(sql::QUEUE_SERVERS).fetch_one(&mut *tx).await?.int("newest")?;
+            let (is_first, mut noted) = (newest == 0, 0);
+            for (generation, id) in (newest + 1..).zip(run_ids) {
+                let query = sqlx::query(sql::QUEUE_SERVER_INSERT).bind(id.as_str()).bind(generation);
+                noted += query.bind(i64::from(is_first)).bind(now()).execute(&mut *tx).await?.rows_affected();
+            }
+            Ok(noted > 0 && !is_first)
+        })
+    }
+
+    /// Whether a key of the bucket is clean for certain where this server knows of no mark.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn queue_server_proves(&self, run_id: &str, bucket: &BucketId) -> Result<bool, StoreError> {
+        let query = sqlx::query(sql::QUEUE_SERVER_PROVES).bind(run_id).bind(bucket.as_str());
+        Ok(self.db.read(query.fetch_optional(self.db.pool())).await?.is_some())
+    }
+
+    /// Begins reconciles of suspect buckets, as long as fewer than `most` walks of that kind are under way, and trusts the
+    /// servers once there is no such bucket; how many were begun.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn begin_suspect_walks(&self, most: u32, rate: u32) -> Result<u32, StoreError> {
+        let servers = self.db.read(sqlx::query(sql::QUEUE_SERVERS).fetch_one(self.db.pool())).await?;
+        let suspect = servers.int("suspect")?;
+        if suspect == 0 {
+            return Ok(0);
+        }
+        let kind = WalkKind::Reconcile;
+        let query = sqlx::query(sql::WALKS_UNFINISHED_COUNT).bind(kind.as_str());
+        let under_way = self.db.read(query.fetch_one(self.db.pool())).await?.u32("n")?;
+        let query = sqlx::query(sql::BUCKETS_SUSPECT).bind(suspect).bind(i64::from(most));
+        let rows = self.db.read(query.fetch_all(self.db.pool())).await?;
+        if rows.is_empty() {
+            write!(&self.db, tx => {
+                sqlx::query(sql::QUEUE_SERVERS_TRUST).bind(suspect).execute(tx).await?;
+                Ok(())
+            })?;
+            return Ok(0);
+        }
+        let mut begun = 0;
+        for row in rows.iter().take(most.saturating_sub(under_way) as usize) {
+            if row.int("is_asked")? == 0 {
+                let bucket = BucketId::new(&row.text("id")?);
+                self.begin_walk(NewWalk { bucket, kind, rate, reason: REASON.to_owned() }).await?;
+                begun += 1;
+            }
+        }
+        Ok(begun)
+    }
+}
