@@ -138,6 +138,46 @@ def test_a_store_is_killed_and_restarted(gateway, server):
 
 
 @pytest.mark.shape("production")
+def test_what_redis_has_forgotten_is_not_read_stale_and_is_found(gateway):
+    """An acknowledged overwrite and an acknowledged delete whose marks are lost: no replica answers for them until a walk has looked."""
+    s3 = gateway.target().s3()
+    bucket = gateway.target().make_bucket("forgotten", f"{HOME},{REPLICA}", s3=s3)
+    for key in ("overwritten", "deleted", "untouched"):
+        s3.put_object(Bucket=bucket, Key=key, Body=b"before")
+    until(lambda: gateway.idle(bucket), "all keys are clean", 60)
+    appended = gateway.redis.folder.path / "appendonlydir"
+    gateway.kill_workers()
+    earlier = {file.name: file.read_bytes() for file in appended.iterdir()}
+    s3.put_object(Bucket=bucket, Key="overwritten", Body=b"after")
+    s3.delete_object(Bucket=bucket, Key="deleted")
+    gateway.redis.kill()
+    for file in appended.iterdir():
+        file.unlink()
+    for name, data in earlier.items():
+        (appended / name).write_bytes(data)
+    gateway.redis.start()
+    assert gateway.is_clean(), "Redis has forgotten"
+    gateway.stop_backend(HOME)
+    try:
+        for key in ("overwritten", "deleted", "untouched"):
+            assert fails(s3.get_object, Bucket=bucket, Key=key)[0] == 503, key
+        assert fails(s3.list_objects_v2, Bucket=bucket)[0] == 503
+        gateway.start_workers()
+        until(lambda: any(w["bucket"] == bucket and "forgotten" in w["reason"] for w in gateway.call("GET", "/v1/walks?limit=1000")["walks"]), "a walk is begun", 30)
+        assert fails(s3.get_object, Bucket=bucket, Key="untouched")[0] == 503, "it waits for the home"
+    finally:
+        gateway.start_backend(HOME)
+    until(lambda: gateway.idle(bucket), "the walk is over and all keys are clean", 120)
+    gateway.stop_backend(HOME)
+    try:
+        assert until(lambda: read(s3, bucket, "overwritten"), "the replica answers again", 30) == b"after"
+        assert read(s3, bucket, "untouched") == b"before"
+        assert fails(s3.get_object, Bucket=bucket, Key="deleted")[0] == 404
+    finally:
+        gateway.start_backend(HOME)
+
+
+@pytest.mark.shape("production")
 def test_redis_and_postgres_are_both_away(gateway):
     """No mark can be made: a write is refused before its last byte reaches the backend; a cached read goes on."""
     ledger = Ledger(gateway)
