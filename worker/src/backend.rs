@@ -84,14 +84,14 @@ impl Remote {
     /// Makes the clients; connects only when used.
     pub(crate) fn new(backend: Backend, settings: &WorkerSettings) -> Self {
         let pace = Pace::new(settings.backend_concurrency, settings.backend_bandwidth);
-        let http = paced(http_client(&backend.endpoint, &settings.allow_networks), pace.clone());
+        let http = http_client(&backend.endpoint, &settings.allow_networks);
         let standing = Standing::new(backend.id.as_str(), settings.backoff_max);
         let config = |answer: Duration, attempts: u32, slow_after: Option<Duration>| {
             let credentials =
                 Credentials::new(&backend.access_key, backend.secret_key.expose(), None, None, "s3gateway backend");
             Config::builder()
                 .behavior_version(BehaviorVersion::latest())
-                .http_client(http.clone())
+                .http_client(paced(http.clone(), pace.clone(), standing.clone(), slow_after))
                 .endpoint_url(&backend.endpoint)
                 .region(Region::new(backend.region.clone()))
                 .force_path_style(true)
@@ -99,7 +99,6 @@ impl Remote {
                 // A trailing checksum changes the framing of uploads, which not every backend understands.
                 .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
                 .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
-                .interceptor(standing.watcher(slow_after))
                 .retry_config(RetryConfig::standard().with_max_attempts(attempts))
                 .timeout_config(
                     TimeoutConfig::builder().connect_timeout(settings.connect_timeout).read_timeout(answer).build(),

@@ -1,11 +1,6 @@
 //! How a backend stands with this worker: one that errs, does not answer or answers slowly several times in a row is left alone for
 //! a while, longer each time, so that what needs it waits without a slot while everything else goes on.
-//! Fed by all requests to the backend through an interceptor; one trial at a time finds out whether it is back.
-use aws_sdk_s3::config::interceptors::{BeforeSerializationInterceptorContextRef, FinalizerInterceptorContextRef};
-use aws_sdk_s3::config::{ConfigBag, Intercept, RuntimeComponents};
-use aws_sdk_s3::error::BoxError;
-use aws_smithy_types::config_bag::{Storable, StoreReplace};
-use std::fmt;
+//! Fed by all requests that are sent to the backend; one trial at a time finds out whether it is back.
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tracing::{info, warn};
@@ -18,6 +13,7 @@ const FIRST_REST: Duration = Duration::from_secs(1);
 const TRIAL: Duration = Duration::from_secs(10);
 
 /// One backend's standing, shared by all that ask it for something.
+#[derive(Debug)]
 pub(crate) struct Standing {
     backend: String,
     longest_rest: Duration,
@@ -98,60 +94,12 @@ impl Standing {
         }
     }
 
-    /// Feeds the standing from a client's requests. `slow_after`: how long an answer may take that comes soon by its nature.
-    pub(crate) fn watcher(self: &Arc<Self>, slow_after: Option<Duration>) -> Watcher {
-        Watcher { standing: self.clone(), slow_after }
-    }
-}
-
-/// Watches the requests of one client.
-#[derive(Clone)]
-pub(crate) struct Watcher {
-    standing: Arc<Standing>,
-    slow_after: Option<Duration>,
-}
-
-impl fmt::Debug for Watcher {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Watcher").field("backend", &self.standing.backend).finish_non_exhaustive()
-    }
-}
-
-/// When a request was begun.
-#[derive(Debug)]
-struct Began(Instant);
-
-impl Storable for Began {
-    type Storer = StoreReplace<Self>;
-}
-
-impl Intercept for Watcher {
-    fn name(&self) -> &'static str {
-        "standing of a backend"
-    }
-
-    fn read_before_execution(
-        &self,
-        _: &BeforeSerializationInterceptorContextRef<'_>,
-        bag: &mut ConfigBag,
-    ) -> Result<(), BoxError> {
-        bag.interceptor_state().store_put(Began(Instant::now()));
-        Ok(())
-    }
-
-    fn read_after_execution(
-        &self,
-        context: &FinalizerInterceptorContextRef<'_>,
-        _: &RuntimeComponents,
-        bag: &mut ConfigBag,
-    ) -> Result<(), BoxError> {
-        let now = Instant::now();
-        let took = bag.load::<Began>().map_or(Duration::ZERO, |began| now.saturating_duration_since(began.0));
-        let status = context.response().map(|response| response.status().as_u16());
-        if let Some(seen) = judge(status, self.slow_after.is_some_and(|limit| took > limit)) {
-            self.standing.report(seen, now);
+    /// Takes in how a request ended: the status of its answer, if there was one; `was_slow`: an answer that comes soon by its
+    /// nature did not.
+    pub(crate) fn note(&self, status: Option<u16>, was_slow: bool) {
+        if let Some(seen) = judge(status, was_slow) {
+            self.report(seen, Instant::now());
         }
-        Ok(())
     }
 }
 

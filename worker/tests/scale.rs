@@ -27,7 +27,8 @@ async fn a_small_object_takes_one_request_to_each_side() {
     for (key, size) in [("small", 4000), ("empty", 0)] {
         world.stop_worker().await;
         world.put(key, noise(size, 2)).await;
-        (world.home.wire.take_seen(), world.near.wire.take_seen());
+        world.home.wire.take_seen();
+        world.near.wire.take_seen();
         world.start_worker().await;
         world.clean(key).await;
         assert_eq!(methods(world.home.wire.take_seen()), ["GET"], "{key}");
