@@ -47,7 +47,7 @@ impl Metadata {
             return Ok(0);
         }
         let kind = WalkKind::Reconcile;
-        let query = sqlx::query(sql::WALKS_UNFINISHED_COUNT).bind(kind.as_str());
+        let query = sqlx::query(sql::WALKS_UNDER_WAY).bind(kind.as_str());
         let under_way = self.db.read(query.fetch_one(self.db.pool())).await?.u32("n")?;
         let query = sqlx::query(sql::BUCKETS_SUSPECT).bind(suspect).bind(i64::from(most));
         let rows = self.db.read(query.fetch_all(self.db.pool())).await?;

@@ -252,7 +252,7 @@ impl Metadata {
     /// `Unavailable`.
     pub async fn begin_periodic(&self, before: Millis, most: u32, rate: u32) -> Result<u32, StoreError> {
         let kind = WalkKind::Reconcile;
-        let query = sqlx::query(sql::WALKS_UNFINISHED_COUNT).bind(kind.as_str());
+        let query = sqlx::query(sql::WALKS_UNDER_WAY).bind(kind.as_str());
         let under_way = self.db.read(query.fetch_one(self.db.pool())).await?.u32("n")?;
         let room = most.saturating_sub(under_way);
         if room == 0 {

@@ -222,7 +222,7 @@ statements! {
     WALKS_FINISH = "walks_finish.sql";
     WALKS_OF_BUCKET = "walks_of_bucket.sql";
     WALKS_PRUNE = "walks_prune.sql";
-    WALKS_UNFINISHED_COUNT = "walks_unfinished_count.sql";
+    WALKS_UNDER_WAY = "walks_under_way.sql";
     WALK_APPROVE = "walk_approve.sql";
     WALK_BEGIN = "walk_begin.sql";
     WALK_CLAIM = "walk_claim.sql";

@@ -236,13 +236,15 @@ pub(super) async fn a_bucket_is_suspect_until_it_was_walked_over(f: Fixture) {
     let new = f.bucket(&tenant, "new").await.bucket;
     assert!(proves("three", &new).await, "it was made under this server");
     assert_eq!(m.begin_suspect_walks(1, 0).await.unwrap(), 0, "as many as may be are under way");
+    m.suspend_walk(&before.id, "the home is away", now()).await.unwrap();
+    assert_eq!(m.begin_suspect_walks(1, 0).await.unwrap(), 1, "one that cannot go on keeps no other waiting");
+    m.resume_walk(&before.id, now()).await.unwrap();
     for shard in claimed(m).await {
         assert!(m.take_step(&shard, &step("", true)).await.unwrap());
     }
     assert_eq!(m.finish_walks().await.unwrap(), 1);
     assert_eq!(m.walk(&before.id).await.unwrap().state, WalkState::Done);
     assert!(!proves("three", &early).await);
-    assert_eq!(m.begin_suspect_walks(1, 0).await.unwrap(), 1);
     assert_eq!(m.begin_suspect_walks(10, 0).await.unwrap(), 1, "each bucket once");
     assert_eq!(m.begin_suspect_walks(10, 0).await.unwrap(), 0);
     assert!(m.walks_of(&new, 10).await.unwrap().is_empty());
