@@ -1,6 +1,6 @@
 //! The job history, written in batches. It is for people: its absence stops nothing, and a worker that is killed takes the
 //! last moment of it along.
-use s3gateway_store::{JobRecord, Metadata};
+use s3gateway_store::{JobRecord, Metadata, StoreError};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -53,8 +53,15 @@ impl History {
             if some.is_empty() {
                 return;
             }
-            if let Err(failed) = metadata.record_jobs(&some).await {
-                warn!(error = %failed, rows = some.len(), "the job history cannot be written");
+            match metadata.record_jobs(&some).await {
+                Ok(()) => {}
+                Err(StoreError::Unavailable(_)) => {
+                    let mut rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
+                    rows.splice(0..0, some);
+                    self.came.notify_one();
+                    return;
+                }
+                Err(failed) => warn!(error = %failed, rows = some.len(), "these rows of the job history are lost"),
             }
         }
     }
