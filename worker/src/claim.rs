@@ -4,7 +4,8 @@ use s3gateway_store::queue::Job;
 use s3gateway_store::{Metadata, Queue, StoreError};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 use tracing::debug;
 
 /// A worker's hold on one job.

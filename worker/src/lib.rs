@@ -24,6 +24,7 @@ mod review;
 mod settings;
 mod standing;
 mod tally;
+mod transport;
 mod turn;
 mod upkeep;
 mod version_plan;
@@ -32,4 +33,5 @@ mod walk;
 mod worker;
 
 pub use settings::WorkerSettings;
+pub use transport::Transport;
 pub use worker::{Worker, WorkerParts};
