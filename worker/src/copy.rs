@@ -70,7 +70,7 @@ impl Copying<'_> {
         let body = self.source.read(self.source_bucket, self.key, self.version, &self.object.etag, None).await?;
         let (body, slot) = self.tally(body, self.object.size);
         let etag = self.target.put(self.target_bucket, self.target_key, self.object, body).await?;
-        Ok(proof_of(&etag, &slot))
+        self.prove("PutObject", &etag, &slot)
     }
 
     async fn copy_by_parts(&self, count: Option<u32>) -> Result<Proof, BackendError> {
@@ -231,15 +231,9 @@ impl Copying<'_> {
         };
         let (body, slot) = self.tally(body, part.length);
         let etag = upload.put_part(part, body).await?;
-        let proof = proof_of(&etag, &slot);
         let digest =
             slot.get().copied().ok_or_else(|| self.target.unavailable("UploadPart", "answered before the end"))?;
-        if proof == Proof::Size
-            && self.target.backend.capabilities.multipart_etag
-            && layout::parse_digest(&etag).is_some()
-        {
-            return Err(self.target.unavailable("UploadPart", "stored other bytes than were sent"));
-        }
+        let proof = self.prove("UploadPart", &etag, &slot)?;
         Ok((digest, etag, proof))
     }
 
@@ -266,6 +260,16 @@ impl Copying<'_> {
             }
         }
         Ok(probe.finish(&self.object.etag))
+    }
+
+    /// What the target's ETag of the bytes proves; where its ETags are MD5s, that of other bytes than were sent is a failure.
+    fn prove(&self, operation: &'static str, etag: &str, slot: &DigestSlot) -> Result<Proof, BackendError> {
+        let proof = proof_of(etag, slot);
+        let is_md5 = self.target.backend.capabilities.multipart_etag && layout::parse_digest(etag).is_some();
+        if proof == Proof::Size && is_md5 {
+            return Err(self.target.unavailable(operation, "stored other bytes than were sent"));
+        }
+        Ok(proof)
     }
 
     fn tally(&self, body: SdkBody, length: u64) -> (SdkBody, DigestSlot) {
