@@ -1,5 +1,6 @@
 //! What outlives a process: metadata (PostgreSQL or SQLite), the queue of dirty keys (Redis Streams or SQL) and secrets.
 //! Hides which of them serves behind one contract each. Decides nothing about requests and never talks to a backend.
+mod conductor;
 mod error;
 pub mod metadata;
 mod model;
@@ -12,6 +13,7 @@ mod sql;
 mod tls;
 mod walk;
 
+pub use conductor::{Clocks, Conductor};
 pub use error::StoreError;
 pub use metadata::Metadata;
 pub use model::*;

@@ -1,13 +1,13 @@
 //! One backend as the worker uses it: S3 calls with the backend's own credentials, deadlines and error classes.
 //! No default provider chain: nothing of the machine's AWS configuration can send data to another place.
-use crate::egress::{NotAllowed, http_client};
+use crate::egress::NotAllowed;
 use crate::headers::with_headers;
 use crate::object::{Object, ObjectHeaders, Tags};
 use crate::pace::{Pace, Throttled};
 use crate::paced::paced;
 use crate::settings::WorkerSettings;
 use crate::standing::Standing;
-use aws_sdk_s3::config::retry::RetryConfig;
+use aws_sdk_s3::config::retry::{RetryConfig, RetryPartition};
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{
     BehaviorVersion, Credentials, Region, RequestChecksumCalculation, ResponseChecksumValidation,
@@ -22,7 +22,8 @@ use s3gateway_s3::checksum::{Algorithm, Checksum};
 use s3gateway_s3::{ObjectKey, PhysicalBucket, VersionId, uri};
 use s3gateway_store::Backend;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 type HttpResponse = aws_sdk_s3::config::http::HttpResponse;
 
@@ -84,7 +85,9 @@ impl Remote {
     /// Makes the clients; connects only when used.
     pub(crate) fn new(backend: Backend, settings: &WorkerSettings) -> Self {
         let pace = Pace::new(settings.backend_concurrency, settings.backend_bandwidth);
-        let http = http_client(&backend.endpoint, &settings.allow_networks);
+        let (http, time) = settings.transport.reach(&backend.endpoint, &settings.allow_networks);
+        // Of its own: attempts that one backend wastes are not to be another's last.
+        let retries = RetryPartition::custom(backend.id.to_string()).build();
         let standing = Standing::new(backend.id.as_str(), settings.backoff_max);
         let config = |answer: Duration, attempts: u32, slow_after: Option<Duration>| {
             let credentials =
@@ -92,6 +95,7 @@ impl Remote {
             Config::builder()
                 .behavior_version(BehaviorVersion::latest())
                 .http_client(paced(http.clone(), pace.clone(), standing.clone(), slow_after))
+                .time_source(time.clone())
                 .endpoint_url(&backend.endpoint)
                 .region(Region::new(backend.region.clone()))
                 .force_path_style(true)
@@ -100,6 +104,7 @@ impl Remote {
                 .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
                 .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
                 .retry_config(RetryConfig::standard().with_max_attempts(attempts))
+                .retry_partition(retries.clone())
                 .timeout_config(
                     TimeoutConfig::builder().connect_timeout(settings.connect_timeout).read_timeout(answer).build(),
                 )

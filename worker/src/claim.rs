@@ -4,8 +4,9 @@ use s3gateway_store::queue::{Job, Lane};
 use s3gateway_store::{Metadata, Queue, StoreError};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 use tracing::debug;
 
 /// A claim stands for its lease from the moment that it was asked for, so that one as young as this needs no question.

@@ -112,7 +112,7 @@ impl Copying<'_> {
         };
         let (body, slot) = self.tally(body, self.object.size);
         let etag = self.target.put(self.target_bucket, self.target_key, self.object, body).await?;
-        Ok(match proof_of(&etag, &slot) {
+        Ok(match self.prove("PutObject", &etag, &slot)? {
             Proof::Md5 if etag == self.object.etag => Proof::Etag,
             proof => proof,
         })
@@ -276,15 +276,9 @@ impl Copying<'_> {
         };
         let (body, slot) = self.tally(body, part.length);
         let etag = upload.put_part(part, body).await?;
-        let proof = proof_of(&etag, &slot);
         let digest =
             slot.get().copied().ok_or_else(|| self.target.unavailable("UploadPart", "answered before the end"))?;
-        if proof == Proof::Size
-            && self.target.backend.capabilities.multipart_etag
-            && layout::parse_digest(&etag).is_some()
-        {
-            return Err(self.target.unavailable("UploadPart", "stored other bytes than were sent"));
-        }
+        let proof = self.prove("UploadPart", &etag, &slot)?;
         Ok((digest, etag, proof))
     }
 
@@ -311,6 +305,16 @@ impl Copying<'_> {
             }
         }
         Ok(probe.finish(&self.object.etag))
+    }
+
+    /// What the target's ETag of the bytes proves; where its ETags are MD5s, that of other bytes than were sent is a failure.
+    fn prove(&self, operation: &'static str, etag: &str, slot: &DigestSlot) -> Result<Proof, BackendError> {
+        let proof = proof_of(etag, slot);
+        let is_md5 = self.target.backend.capabilities.multipart_etag && layout::parse_digest(etag).is_some();
+        if proof == Proof::Size && is_md5 {
+            return Err(self.target.unavailable(operation, "stored other bytes than were sent"));
+        }
+        Ok(proof)
     }
 
     fn tally(&self, body: SdkBody, length: u64) -> (SdkBody, DigestSlot) {

@@ -30,6 +30,7 @@ mod settings;
 mod standing;
 mod suspect;
 mod tally;
+mod transport;
 mod turn;
 mod upkeep;
 mod version_plan;
@@ -38,4 +39,5 @@ mod walk;
 mod worker;
 
 pub use settings::WorkerSettings;
+pub use transport::Transport;
 pub use worker::{Worker, WorkerParts};

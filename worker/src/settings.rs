@@ -1,4 +1,5 @@
 //! What an operator may tune of a worker, with defaults that suit a small machine.
+use crate::transport::Transport;
 use ipnet::IpNet;
 use s3gateway_store::DeleteGuard;
 use std::time::Duration;
@@ -66,6 +67,8 @@ pub struct WorkerSettings {
     pub reconcile_rate: u32,
     /// What a walk may mark as deleted before an operator is asked. Default 10 % of a bucket's keys, and 100 at least.
     pub delete_guard: DeleteGuard,
+    /// How it reaches backends. Default over the network.
+    pub transport: Transport,
     /// Seed of the jitter; `None` takes one from the system.
     pub seed: Option<u64>,
 }
@@ -100,6 +103,7 @@ impl Default for WorkerSettings {
             reconcile_interval: Duration::from_secs(24 * 3600),
             reconcile_rate: 1000,
             delete_guard: DeleteGuard::default(),
+            transport: Transport::default(),
             seed: None,
         }
     }

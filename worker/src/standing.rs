@@ -2,7 +2,8 @@
 //! a while, longer each time, so that what needs it waits without a slot while everything else goes on.
 //! Fed by all requests that are sent to the backend; one trial at a time finds out whether it is back.
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 use tracing::{info, warn};
 
 /// Failures in a row after which a backend is left alone: fewer may be the network's.

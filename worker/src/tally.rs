@@ -105,7 +105,8 @@ impl Body for Tally {
 mod tests {
     use super::*;
     use http_body_util::BodyExt;
-    use std::time::{Duration, Instant};
+    use std::time::Duration;
+    use tokio::time::Instant;
 
     async fn check(sent: &'static [u8], promised: u64, lease: Duration) -> (bool, bool) {
         let metrics = Metrics::register(&prometheus::Registry::new()).unwrap();

@@ -3,7 +3,6 @@
 use crate::backends::Backends;
 use crate::backoff::decide_delay;
 use crate::claim::{Claim, Standing};
-use crate::clock::millis;
 use crate::converge::{ConvergeError, Converged, Converger, NotNow};
 use crate::history::History;
 use crate::metrics::{Metrics, Outcome};
@@ -15,11 +14,12 @@ use crate::walk::Walker;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use s3gateway_store::queue::{Cleared, Job, Lane};
-use s3gateway_store::{JobRecord, Metadata, Queue, StoreError};
+use s3gateway_store::{JobRecord, Metadata, Millis, Queue, StoreError};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, error, info, info_span, warn};
 
@@ -99,6 +99,7 @@ impl Worker {
             queue: queue.clone(),
             settings: settings.clone(),
             metrics: metrics.clone(),
+            jitter: Mutex::new(StdRng::from_rng(&mut rng)),
         };
         let lease = settings.lease;
         let promoter = Promoter { metadata: metadata.clone(), queue: queue.clone(), backends: backends.clone(), lease };
@@ -228,8 +229,10 @@ impl Shared {
         );
         async {
             self.metrics.running.inc();
-            let (began, started_at) = (Instant::now(), millis(SystemTime::now()));
+            let (began, started_at) = (Instant::now(), self.now());
             let result = tokio::select! {
+                // In an order that a simulation can repeat.
+                biased;
                 result = self.converger.converge(&job.key, &claim) => result,
                 lost = claim.keep() => Err(lost.into()),
             };
@@ -270,6 +273,11 @@ impl Shared {
         }
     }
 
+    /// The time of day, as rows are stamped with it.
+    fn now(&self) -> Millis {
+        self.converger.metadata.now()
+    }
+
     fn decide_delay(&self, attempts: u32) -> Duration {
         let unit = self.jitter.lock().unwrap_or_else(PoisonError::into_inner).random::<f64>();
         decide_delay(attempts, self.settings.backoff_base, self.settings.backoff_max, unit)
@@ -283,7 +291,7 @@ impl Shared {
             NotNow::Throttled(rest) => return rest + self.decide_delay(0),
             NotNow::Resting(rest) => rest,
         };
-        let waited = millis(SystemTime::now()).saturating_sub(job.dirty_since);
+        let waited = self.now().saturating_sub(job.dirty_since);
         let waited = Duration::from_millis(u64::try_from(waited).unwrap_or(0)) / WAITED_SHARE;
         let unit = self.jitter.lock().unwrap_or_else(PoisonError::into_inner).random::<f64>();
         rest + waited.min(self.settings.backoff_max * LONGEST_REST).mul_f64(unit)
@@ -302,7 +310,7 @@ impl Shared {
             attempts: i64::from(job.attempts) + 1,
             request_id: job.request_id.clone(),
             started_at,
-            finished_at: millis(SystemTime::now()),
+            finished_at: self.now(),
         });
     }
 
@@ -311,7 +319,7 @@ impl Shared {
         match verdict {
             Verdict::Clear(detail) => match self.queue.clear(job).await? {
                 Cleared::Clean => {
-                    let took = millis(SystemTime::now()) - job.dirty_since;
+                    let took = self.now() - job.dirty_since;
                     self.metrics.clean_after(took);
                     info!(key, detail, dirty_ms = took, "converged");
                 }
@@ -348,7 +356,7 @@ impl Shared {
         let mut redriven = Instant::now();
         while !stop.is_cancelled() {
             match self.queue.depth().await {
-                Ok(depth) => self.metrics.depth(&depth, millis(SystemTime::now())),
+                Ok(depth) => self.metrics.depth(&depth, self.now()),
                 Err(failed) => debug!(error = %failed, "the queue's figures cannot be read"),
             }
             for remote in self.converger.backends.known() {
@@ -357,7 +365,7 @@ impl Shared {
             if pruned.is_none_or(|at| at.elapsed() >= PRUNE_INTERVAL) {
                 pruned = Some(Instant::now());
                 let history = i64::try_from(self.settings.history.as_millis()).unwrap_or(i64::MAX);
-                let now = millis(SystemTime::now());
+                let now = self.now();
                 let before = now.saturating_sub(history);
                 if let Err(failed) = self.converger.metadata.prune_jobs(before, now).await {
                     warn!(error = %failed, "the job history cannot be pruned");
@@ -365,7 +373,7 @@ impl Shared {
                 if let Err(failed) = self.converger.metadata.prune_walks(before).await {
                     warn!(error = %failed, "walks cannot be pruned");
                 }
-                let before = millis(SystemTime::now() - FEED_KEPT);
+                let before = self.now().saturating_sub(i64::try_from(FEED_KEPT.as_millis()).unwrap_or(i64::MAX));
                 if let Err(failed) = self.converger.metadata.prune_changes(before).await {
                     warn!(error = %failed, "the change feed cannot be pruned");
                 }

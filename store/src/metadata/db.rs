@@ -1,6 +1,7 @@
 //! The database handle that metadata and SQL queue share: connections, transactions and their retries, reading rows.
 //! Invariant: all writing on SQLite goes through one writer at a time, so that nothing there waits in vain or deadlocks.
 //! sqlx's `Any` driver knows BIGINT, TEXT and bytes here and nothing else: flags are 0 or 1, documents JSON text.
+use crate::conductor::{Conductor, conduct, conducted};
 use crate::{Millis, StoreError, tls};
 use serde::{Serialize, de::DeserializeOwned};
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions, AnyRow};
@@ -40,6 +41,8 @@ pub(crate) struct Db {
     options: AnyConnectOptions,
     /// One permit, on SQLite only.
     writer: Option<Arc<Semaphore>>,
+    /// In a simulation only.
+    conductor: Option<Arc<dyn Conductor>>,
 }
 
 impl fmt::Debug for Db {
@@ -125,9 +128,19 @@ impl Db {
         }
         let pool = pool.connect_lazy_with(options.clone());
         let writer = (kind == Kind::Sqlite).then(|| Arc::new(Semaphore::new(1)));
-        let db = Self { pool, kind, options, writer };
+        let db = Self { pool, kind, options, writer, conductor: None };
         db.ping().await?;
         Ok(db)
+    }
+
+    /// The same database, whose operations through this handle are conducted.
+    pub(crate) fn conducted(&self, conductor: Arc<dyn Conductor>) -> Self {
+        Self { conductor: Some(conductor), ..self.clone() }
+    }
+
+    /// The process's clock.
+    pub(crate) fn now(&self) -> Millis {
+        self.conductor.as_ref().map_or_else(now, |conductor| conductor.clocks().process)
     }
 
     pub(crate) fn pool(&self) -> &AnyPool {
@@ -158,9 +171,15 @@ impl Db {
     }
 
     pub(crate) async fn within<T>(&self, work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
-        match tokio::time::timeout(OPERATION_TIMEOUT, work).await {
-            Ok(outcome) => outcome,
-            Err(elapsed) => Err(StoreError::Unavailable(Box::new(elapsed))),
+        let in_time = async {
+            match tokio::time::timeout(OPERATION_TIMEOUT, work).await {
+                Ok(outcome) => outcome,
+                Err(elapsed) => Err(StoreError::Unavailable(Box::new(elapsed))),
+            }
+        };
+        match &self.conductor {
+            None => in_time.await,
+            Some(conductor) => conduct(conductor.as_ref(), in_time).await,
         }
     }
 
@@ -232,6 +251,9 @@ fn parse_url(url: &str) -> Result<(Kind, String), StoreError> {
 
 /// The time that rows are stamped with.
 pub(crate) fn now() -> Millis {
+    if let Some(clocks) = conducted() {
+        return clocks.process;
+    }
     let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Millis::try_from(elapsed.as_millis()).unwrap_or(Millis::MAX)
 }

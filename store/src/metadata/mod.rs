@@ -24,9 +24,10 @@ mod walk_copies;
 mod walk_steps;
 mod walks;
 
-use crate::StoreError;
+use crate::conductor::Conductor;
 use crate::queue::SqlQueue;
 use crate::secrets::KeyProvider;
+use crate::{Millis, StoreError};
 use db::Db;
 use std::sync::Arc;
 
@@ -72,6 +73,16 @@ impl Metadata {
     /// `Unavailable`.
     pub async fn ping(&self) -> Result<(), StoreError> {
         self.db.ping().await
+    }
+
+    /// The same store for a process of a simulation, whose `conductor` says when each operation happens.
+    pub fn conducted(&self, conductor: Arc<dyn Conductor>) -> Self {
+        Self { db: self.db.conducted(conductor), secrets: self.secrets.clone() }
+    }
+
+    /// The clock of this process, by which it stamps rows.
+    pub fn now(&self) -> Millis {
+        self.db.now()
     }
 
     /// The queue of dirty keys in this database.

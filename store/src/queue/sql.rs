@@ -2,6 +2,7 @@
 //! One row a dirty key. Every change of a key begins by locking its row, so that mark, leases and claim are seen as
 //! they stay until the commit. Times are the database's, which all processes share.
 use super::{ALONE, Cleared, DeadLetter, Depth, DirtyKey, DirtyPage, Holder, Job, Lane, Mark, Queue};
+use crate::conductor::conducted;
 use crate::metadata::db::{Columns, Db, Kind, write};
 use crate::{BucketId, StoreError, sql};
 use async_trait::async_trait;
@@ -262,6 +263,9 @@ fn of_key<'q>(text: &'static str, key: &'q DirtyKey) -> Query<'q> {
 
 /// The database's clock, which all processes share.
 pub(crate) async fn now(tx: &mut AnyConnection, kind: Kind) -> Result<i64, StoreError> {
+    if let Some(clocks) = conducted() {
+        return Ok(clocks.database);
+    }
     let text = match kind {
         Kind::Postgres => sql::QUEUE_NOW_POSTGRES,
         Kind::Sqlite => sql::QUEUE_NOW_SQLITE,

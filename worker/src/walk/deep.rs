@@ -3,6 +3,7 @@
 use super::WalkError;
 use crate::backend::{BackendError, Remote};
 use crate::layout::{self, Digest16, Probe};
+use crate::object::{Object, Tags};
 use http_body_util::BodyExt;
 use md5::{Digest, Md5};
 use s3gateway_s3::{ObjectKey, PhysicalBucket, VersionId};
@@ -15,6 +16,18 @@ pub(super) struct Stored<'a> {
     pub(super) key: &'a ObjectKey,
     pub(super) version: Option<&'a VersionId>,
     pub(super) etag: &'a str,
+}
+
+impl Stored<'_> {
+    /// HeadObject; `None` where it is another object by now.
+    async fn look(self) -> Result<Option<Object>, BackendError> {
+        let object = self.remote.head_version(self.bucket, self.key, self.version).await?;
+        Ok(object.filter(|object| object.etag == self.etag))
+    }
+
+    async fn tags(self) -> Result<Tags, BackendError> {
+        self.remote.tags_of_version(self.bucket, self.key, self.version).await
+    }
 }
 
 /// What reading two copies has shown.
@@ -77,6 +90,22 @@ fn judge_both(home: Reading, copy: Reading, size: u64) -> Depth {
             Depth::Equal
         }
         (Reading::Bytes { .. }, Reading::Bytes { .. }) => Depth::CorruptReplica("its bytes are not the home's"),
+    }
+}
+
+/// Whether a copy carries what travels with the home's bytes: headers, user metadata, tags. No listing shows these. What is
+/// another object by now is not judged.
+pub(super) async fn has_equal_headers(home: Stored<'_>, replica: Stored<'_>) -> Result<bool, WalkError> {
+    let (Some(ours), Some(copy)) = (home.look().await?, replica.look().await?) else { return Ok(true) };
+    if !copy.headers.equal_home(&ours.headers) {
+        return Ok(false);
+    }
+    if !home.remote.backend.capabilities.tagging || !replica.remote.backend.capabilities.tagging {
+        return Ok(true);
+    }
+    match (home.tags().await, replica.tags().await) {
+        (Err(BackendError::Changed), _) | (_, Err(BackendError::Changed)) => Ok(true),
+        (ours, copy) => Ok(ours? == copy?),
     }
 }
 

@@ -12,15 +12,16 @@ mod step;
 use crate::backend::BackendError;
 use crate::backends::Backends;
 use crate::backoff::decide_delay;
-use crate::clock::millis;
 use crate::metrics::Metrics;
 use crate::settings::WorkerSettings;
 use rand::Rng;
+use rand::rngs::StdRng;
 use s3gateway_store::{Metadata, Millis, Queue, StoreError, Walk, WalkId, WalkShard};
-use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use step::ShardWalk;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, error, info, info_span, warn};
 
@@ -44,6 +45,7 @@ pub(crate) struct Walker {
     pub(crate) queue: Arc<dyn Queue>,
     pub(crate) settings: WorkerSettings,
     pub(crate) metrics: Metrics,
+    pub(crate) jitter: Mutex<StdRng>,
 }
 
 /// Why a shard cannot be walked on now.
@@ -99,7 +101,7 @@ impl Walker {
     }
 
     async fn round(self: &Arc<Self>, shards: &mut JoinSet<()>, stop: &CancellationToken) -> Result<(), StoreError> {
-        let now = millis(SystemTime::now());
+        let now = self.metadata.now();
         self.metadata.finish_walks().await?;
         for walk in self.metadata.walks_due(now, WALKS_AT_ONCE).await? {
             match walk.begun_at {
@@ -112,7 +114,7 @@ impl Walker {
         if room == 0 {
             return Ok(());
         }
-        for mut shard in self.metadata.free_shards(millis(SystemTime::now()), room).await? {
+        for mut shard in self.metadata.free_shards(self.metadata.now(), room).await? {
             if self.metadata.claim_shard(&mut shard, self.claim_end(1)).await? {
                 shards.spawn(self.clone().walk(shard, stop.clone()));
             }
@@ -121,7 +123,12 @@ impl Walker {
     }
 
     fn claim_end(&self, leases: u32) -> Millis {
-        millis(SystemTime::now() + self.lease().saturating_mul(leases))
+        self.in_time(self.lease().saturating_mul(leases))
+    }
+
+    /// When so much time will have passed.
+    fn in_time(&self, time: Duration) -> Millis {
+        self.metadata.now().saturating_add(Millis::try_from(time.as_millis()).unwrap_or(Millis::MAX))
     }
 
     fn lease(&self) -> Duration {
@@ -152,6 +159,8 @@ impl Walker {
             self.metrics.walking.inc();
             let walked = async { ShardWalk::begin(&self, &shard).await?.run().await };
             let ended = tokio::select! {
+                // In an order that a simulation can repeat.
+                biased;
                 ended = walked => ended,
                 () = self.keep(&shard) => Ok(()),
                 () = stop.cancelled() => Ok(()),
@@ -200,9 +209,9 @@ impl Walker {
 
     async fn suspend(&self, id: &WalkId, why: &str) -> Result<(), StoreError> {
         let attempts = self.metadata.walk(id).await?.attempts;
-        let unit = rand::rng().random::<f64>();
+        let unit = self.jitter.lock().unwrap_or_else(PoisonError::into_inner).random::<f64>();
         let delay = decide_delay(attempts, self.settings.backoff_base, self.settings.backoff_max, unit);
-        self.metadata.suspend_walk(id, why, millis(SystemTime::now() + delay)).await
+        self.metadata.suspend_walk(id, why, self.in_time(delay)).await
     }
 
     async fn restart(&self, shard: &WalkShard) -> Result<(), StoreError> {
@@ -213,7 +222,7 @@ impl Walker {
 
     async fn begin_periodic(&self) -> Result<(), StoreError> {
         let interval = self.settings.reconcile_interval;
-        let before = millis(SystemTime::now().checked_sub(interval).unwrap_or(SystemTime::UNIX_EPOCH));
+        let before = self.metadata.now().saturating_sub(Millis::try_from(interval.as_millis()).unwrap_or(Millis::MAX));
         let begun = self.metadata.begin_periodic(before, PERIODIC_AT_ONCE, self.settings.reconcile_rate).await?;
         if begun > 0 {
             info!(begun, "periodic walks asked for");

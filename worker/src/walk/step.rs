@@ -3,7 +3,7 @@
 //! Invariants: keys are marked before the step that marks them is written down, so that a stop leaves none out; a key counts as
 //! gone only after its home was asked for it alone, and its bucket has answered with something.
 use super::compare::{Held, Recorded, Verdict, compare};
-use super::deep::{Depth, Stored, compare_bytes};
+use super::deep::{Depth, Stored, compare_bytes, has_equal_headers};
 use super::ground::Ground;
 use super::listing::Listing;
 use super::merge::{Page, Reach, Row, Side, common_reach, merge};
@@ -131,7 +131,7 @@ impl<'a> ShardWalk<'a> {
             Admission::Go(at) => at,
             Admission::Stop => return Ok(None),
         };
-        let wait = u64::try_from(at - millis(SystemTime::now())).unwrap_or(0);
+        let wait = u64::try_from(at - self.walker.metadata.now()).unwrap_or(0);
         tokio::time::sleep(Duration::from_millis(wait)).await;
         if self.shard.kind == WalkKind::Deep {
             self.read_all(&mut judged).await?;
@@ -234,6 +234,16 @@ impl<'a> ShardWalk<'a> {
                 let stored_home = stored(&self.ground.home, &one.key, &pair.home_version, &pair.home_etag);
                 let stored_copy = stored(replica, &one.key, &pair.version, &pair.etag);
                 match compare_bytes(stored_home, stored_copy, pair.size).await? {
+                    Depth::Equal if pair.version.is_none() && !has_equal_headers(stored_home, stored_copy).await? => {
+                        // One that is dirty is converged anyway.
+                        if self.walker.queue.is_clean(&self.dirty(&one.key)).await.map_err(WalkError::Queue)? {
+                            found.push((
+                                FindingKind::Different,
+                                place.id.clone(),
+                                "its headers or tags are not the home's",
+                            ));
+                        }
+                    }
                     Depth::Equal | Depth::Changed => {}
                     Depth::CorruptHome(why) => {
                         found.push((FindingKind::Corrupt, self.ground.route.home.clone(), why));
