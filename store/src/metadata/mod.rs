@@ -12,6 +12,7 @@ mod migrations;
 mod objects;
 mod placement;
 mod promotions;
+mod quorum;
 mod retirements;
 mod routes;
 mod stranded;

@@ -50,6 +50,7 @@ statements! {
     BUCKET_SET_VERSIONING = "bucket_set_versioning.sql";
     BUCKET_SET_WALKED = "bucket_set_walked.sql";
     BUCKET_SET_WRITES = "bucket_set_writes.sql";
+    BUCKET_SET_WRITE_QUORUM = "bucket_set_write_quorum.sql";
     BUCKET_STATE = "bucket_state.sql";
     BUCKET_STATE_BY_NAME = "bucket_state_by_name.sql";
     BUCKET_TAGS = "bucket_tags.sql";
@@ -66,6 +67,7 @@ statements! {
     COPIES_NTH = "copies_nth.sql";
     COPIES_UNEQUAL = "copies_unequal.sql";
     COPY_DELETE = "copy_delete.sql";
+    COPY_NOTE_PENDING = "copy_note_pending.sql";
     COPY_PUT = "copy_put.sql";
     COPY_SUSPECT = "copy_suspect.sql";
     COPY_TRUST = "copy_trust.sql";
@@ -142,6 +144,7 @@ statements! {
     QUEUE_REQUEUE = "queue_requeue.sql";
     QUEUE_RETRY = "queue_retry.sql";
     QUEUE_SEQUENCE_SQLITE = "queue_sequence.sqlite.sql";
+    QUEUE_UNDISTURBED = "queue_undisturbed.sql";
     QUEUE_WAIT = "queue_wait.sql";
     RETAGGED = "retagged.sql";
     RETAGGED_FORGET = "retagged_forget.sql";
