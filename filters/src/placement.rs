@@ -44,6 +44,18 @@ pub fn resolve(location_constraint: &str, backends: &[(BackendId, Place)]) -> Re
     Ok(placement)
 }
 
+/// The backends of a placement, other than the home, that hold a copy where `count` are wanted, the home's included: the first
+/// that policy allows.
+pub fn replicas<'p>(
+    placement: &'p [BackendId],
+    home: &BackendId,
+    count: u32,
+    is_allowed: impl Fn(&BackendId) -> bool,
+) -> Vec<&'p BackendId> {
+    let others = usize::try_from(count.saturating_sub(1)).unwrap_or(usize::MAX);
+    placement.iter().filter(|id| *id != home && is_allowed(id)).take(others).collect()
+}
+
 fn parse_locations(list: &str) -> Result<Vec<&str>, PlacementError> {
     let well_formed = |location: &str| {
         (1..=MAX_LOCATION).contains(&location.len())
@@ -117,6 +129,24 @@ mod tests {
             let got = got.as_ref().map(|ids| ids.iter().map(BackendId::as_str).collect::<Vec<_>>());
             let want = want.as_ref().map(|ids| ids.to_vec());
             assert_eq!(got, want, "{constraint}");
+        }
+    }
+
+    #[test]
+    fn copies_are_at_the_first_places_that_policy_allows() {
+        let id = |id: &str| BackendId::parse(id).unwrap();
+        let placement = ["a", "b", "c", "d"].map(id);
+        for (home, count, denied, want) in [
+            ("a", 1, "", &[][..]),
+            ("a", 2, "", &["b"]),
+            ("a", 3, "b", &["c", "d"]),
+            ("a", 9, "c", &["b", "d"]),
+            ("c", 2, "", &["a"]),
+            ("a", 0, "", &[]),
+        ] {
+            let found = replicas(&placement, &id(home), count, |other| other.as_str() != denied);
+            let found: Vec<&str> = found.into_iter().map(BackendId::as_str).collect();
+            assert_eq!(found, want, "{home} {count} without {denied}");
         }
     }
 }

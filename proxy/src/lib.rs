@@ -17,6 +17,7 @@ mod operations;
 mod pace;
 mod probe;
 mod progress;
+mod quorum;
 mod refusal;
 mod routes;
 mod service;

@@ -1,5 +1,7 @@
 //! Intent before a write, commit after it: no write reaches a backend unmarked, and no success goes down uncommitted.
-use crate::{admit::Routed, answer::RequestId, gateway::Gateway, refusal::Refusal, upstream::UpstreamError};
+use crate::{
+    admit::Routed, answer::RequestId, gateway::Gateway, quorum::Landed, refusal::Refusal, upstream::UpstreamError,
+};
 use s3gateway_s3::S3Code;
 use s3gateway_store::{DirtyKey, StoreError, queue::Mark};
 use std::{
@@ -83,7 +85,7 @@ impl Gateway {
         self.require_same_home(routed, since).await
     }
 
-    /// After a write to the home: commits a success, drops the lease of a certain refusal, leaves it to run out after anything else,
+    /// After a write to the home: commits a success, at as many places as the bucket asks for, drops the lease of a certain refusal, leaves it to run out after anything else,
     /// when the write may have happened.
     ///
     /// Cancel: the key stays dirty and its lease runs out; converge finds out what happened.
@@ -98,7 +100,13 @@ impl Gateway {
     ) -> Result<T, Refusal> {
         match result {
             Ok(value) => {
-                self.commit(routed, dirty, mark, since, request_id).await?;
+                match routed.route.write_quorum {
+                    0 | 1 => self.commit(routed, dirty, mark, since, request_id).await?,
+                    _ => {
+                        let landed = Landed::Unproven;
+                        Box::pin(self.commit_at_quorum(routed, dirty, mark, since, request_id, landed)).await?;
+                    }
+                }
                 Ok(value)
             }
             Err(error) => {

@@ -25,11 +25,28 @@ pub enum RequestOutcome {
     ClientGone,
 }
 
+/// What became of a write that so many places must hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
+pub enum QuorumOutcome {
+    /// All places took it at once.
+    Streamed,
+    /// A worker brought it there in time.
+    Awaited,
+    /// Too few places could be reached, so nothing was written.
+    Unreachable,
+    /// A place was lost on the way.
+    Lost,
+    /// No worker has brought it there in time.
+    Unproven,
+}
+
 /// The proxy's figures.
 pub struct Metrics {
     requests: HistogramVec,
     errors: IntCounterVec,
     failovers: IntCounterVec,
+    quorum: IntCounterVec,
     first_byte: Histogram,
     breaker: IntGaugeVec,
     healthy: IntGaugeVec,
@@ -63,6 +80,10 @@ impl Metrics {
                 opts("s3gateway_failover_reads_total", "Reads that left a failed home, by what came of them."),
                 &["result"],
             )?,
+            quorum: IntCounterVec::new(
+                opts("s3gateway_quorum_writes_total", "Writes that several places must hold, by what came of them."),
+                &["outcome"],
+            )?,
             first_byte: Histogram::with_opts(timed(
                 "s3gateway_upstream_first_byte_seconds",
                 "From choosing a backend to the head of its answer.",
@@ -81,10 +102,11 @@ impl Metrics {
             bytes_up: bytes.with_label_values(&["up"]),
             bytes_down: bytes.with_label_values(&["down"]),
         };
-        let all: [Box<dyn Collector>; 10] = [
+        let all: [Box<dyn Collector>; 11] = [
             Box::new(metrics.requests.clone()),
             Box::new(metrics.errors.clone()),
             Box::new(metrics.failovers.clone()),
+            Box::new(metrics.quorum.clone()),
             Box::new(metrics.first_byte.clone()),
             Box::new(metrics.breaker.clone()),
             Box::new(metrics.healthy.clone()),
@@ -111,6 +133,10 @@ impl Metrics {
     /// Counts a read that left its home.
     pub fn observe_failover(&self, served: bool) {
         self.failovers.with_label_values(&[if served { "served" } else { "refused" }]).inc();
+    }
+    /// Counts a write that several places must hold.
+    pub fn observe_quorum(&self, outcome: QuorumOutcome) {
+        self.quorum.with_label_values(&[<&str>::from(outcome)]).inc();
     }
     /// Takes the time to a backend's first byte in.
     pub fn observe_first_byte(&self, elapsed: Duration) {

@@ -37,9 +37,26 @@ pub enum Refusal {
     /// The key's last write may be at a home that was replaced while it was away.
     #[error("the key is stranded at a former home")]
     Stranded,
+    /// Fewer places hold a write than the bucket asks for.
+    #[error(transparent)]
+    Quorum(#[from] QuorumLack),
     /// The client's connection is gone or its framing is in doubt: there is no one to answer.
     #[error("the client is gone")]
     ClientGone,
+}
+
+/// Why a write is not at as many places as its bucket asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum QuorumLack {
+    /// Too few can be reached; nothing was written.
+    #[error("too few places can be reached for the write quorum")]
+    Unreachable,
+    /// One was lost on the way; the home may have the write.
+    #[error("a place of the write quorum was lost")]
+    Lost,
+    /// The home has the write, and no worker has seen in time that enough others have it.
+    #[error("too few places are proven to hold the write")]
+    Unproven,
 }
 
 /// A delete marker that a read has met.
@@ -68,7 +85,10 @@ impl From<S3Code> for Refusal {
 impl Refusal {
     /// What of the gateway's own stood in the way, with its causes, for the log; `None` for what the client asked.
     pub fn cause(&self) -> Option<String> {
-        if !matches!(self, Self::Store(_) | Self::Upstream(_) | Self::NotProvenClean | Self::ViewExpired) {
+        if !matches!(
+            self,
+            Self::Store(_) | Self::Upstream(_) | Self::NotProvenClean | Self::ViewExpired | Self::Quorum(_)
+        ) {
             return None;
         }
         let mut text = self.to_string();
@@ -97,6 +117,9 @@ impl Refusal {
                 "The bucket's home is out of service and no replica is proven to be current. Please try again.",
             ),
             Self::HomeChanges => S3Code::ServiceUnavailable.because("The bucket is being moved. Please try again."),
+            Self::Quorum(_) => S3Code::ServiceUnavailable.because(
+                "Too few places of the bucket can hold this write now, and it is not acknowledged. Please try again.",
+            ),
             Self::Stranded => S3Code::ServiceUnavailable.because(
                 "The last write of this key is at a place that is out of service. It can be read again once that place is \
                  back or the key is written anew.",

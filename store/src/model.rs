@@ -148,6 +148,9 @@ pub struct Route {
     pub physical: Vec<(BackendId, PhysicalBucket)>,
     /// Copies that must exist, home included; at most `placement.len()`.
     pub replica_count: u32,
+    /// Places, home included, that must hold a write before it is acknowledged. More than `replica_count` only where a review
+    /// had to take places away: then no write is.
+    pub write_quorum: u32,
     /// The tenant's policy.
     pub tenant_policy: ResidencyPolicy,
     /// The bucket's own, which can only tighten.

@@ -2,6 +2,7 @@
 use crate::layout;
 use crate::object::Object;
 use s3gateway_config::BackendId;
+use s3gateway_filters::placement;
 use s3gateway_store::ObjectCopy;
 
 /// `verified_how` of a copy that was begun and not yet verified. It makes the recorded copies a superset of those that
@@ -187,15 +188,14 @@ pub(crate) fn decide_wanted(
     count: u32,
     is_allowed: impl Fn(&BackendId) -> bool,
 ) -> Vec<(BackendId, Wanted)> {
-    let mut copies = 1;
+    let holders = placement::replicas(placement, home, count, &is_allowed);
     let others = placement.iter().filter(|id| *id != home);
     let decided = others.map(|id| {
         let wanted = match is_allowed(id) {
             false => Wanted::Denied,
-            true if copies < count => Wanted::Yes,
+            true if holders.contains(&id) => Wanted::Yes,
             true => Wanted::Surplus,
         };
-        copies += u32::from(wanted == Wanted::Yes);
         (id.clone(), wanted)
     });
     decided.collect()

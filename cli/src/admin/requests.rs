@@ -187,6 +187,10 @@ impl Bucket {
                 let body = json!({"replica_count": count});
                 with_body(Method::PUT, &["tenants", &tenant, "buckets", &bucket, "replica-count"], body, Shape::Bucket)
             }
+            Self::WriteQuorum { tenant, bucket, quorum } => {
+                let body = json!({"write_quorum": quorum});
+                with_body(Method::PUT, &["tenants", &tenant, "buckets", &bucket, "write-quorum"], body, Shape::Bucket)
+            }
             Self::Placement { tenant, bucket, locations } => {
                 let body = json!({"placement": locations});
                 with_body(Method::PUT, &["tenants", &tenant, "buckets", &bucket, "placement"], body, Shape::Bucket)

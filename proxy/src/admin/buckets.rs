@@ -4,7 +4,7 @@ use super::{
     problem::Problem,
     tenants::REPLICAS_MOST,
 };
-use axum::{Json, extract::State};
+use axum::{Json, extract::State, http::StatusCode};
 use s3gateway_config::ResidencyPolicy;
 use s3gateway_filters::residency;
 use s3gateway_store::{MappingState, Retirement, Route};
@@ -25,6 +25,12 @@ pub(super) struct ReplicaCount {
     replica_count: u32,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct WriteQuorum {
+    write_quorum: u32,
+}
+
 #[derive(Serialize)]
 pub(super) struct BucketView {
     name: String,
@@ -34,6 +40,8 @@ pub(super) struct BucketView {
     home: String,
     epoch: i64,
     replica_count: u32,
+    /// Places, home included, that must hold a write before it is acknowledged.
+    write_quorum: u32,
     /// As S3 names it; absent where it was never set.
     #[serde(skip_serializing_if = "Option::is_none")]
     versioning: Option<&'static str>,
@@ -111,8 +119,39 @@ pub(super) async fn set_replica_count(
         let detail = format!("must be 1 to {most}: the bucket's placement has {most} backends");
         return Err(Problem::field("replica_count", detail));
     }
+    if wanted.replica_count < route.write_quorum {
+        let detail =
+            format!("writes to the bucket wait for {0} places: lower its write quorum first", route.write_quorum);
+        return Err(Problem::field("replica_count", detail));
+    }
     state.metadata.set_replica_count(&route.bucket, wanted.replica_count).await?;
     tracing::info!(tenant, bucket, replica_count = wanted.replica_count, "bucket's replica count set");
+    show_bucket(&state, &tenant, &bucket).await
+}
+
+/// Sets how many places must hold a write before it is acknowledged.
+pub(super) async fn set_write_quorum(
+    State(state): State<Shared>,
+    Segment((tenant, bucket)): Segment<(String, String)>,
+    Body(wanted): Body<WriteQuorum>,
+) -> Result<Json<BucketView>, Problem> {
+    let (_, route) = resolve_bucket(&state, &tenant, &bucket).await?;
+    let quorum = wanted.write_quorum;
+    if quorum > 1 && route.versioning.is_set() {
+        let detail = "the bucket keeps versions, with which a write quorum is not offered";
+        return Err(Problem::new(StatusCode::CONFLICT, detail));
+    }
+    if !(1..=route.replica_count).contains(&quorum) {
+        let detail = format!("must be 1 to {0}: each object of the bucket gets {0} copies", route.replica_count);
+        return Err(Problem::field("write_quorum", detail));
+    }
+    let allowed = state.gateway.replicas(&route).filter(|replica| route.placement.contains(replica.id())).count();
+    if 1 + allowed < usize::try_from(quorum).unwrap_or(usize::MAX) {
+        let detail = format!("policy allows copies at {} places of the bucket's placement", 1 + allowed);
+        return Err(Problem::field("write_quorum", detail));
+    }
+    state.metadata.set_write_quorum(&route.bucket, quorum).await?;
+    tracing::info!(tenant, bucket, write_quorum = quorum, "bucket's write quorum set");
     show_bucket(&state, &tenant, &bucket).await
 }
 
@@ -151,6 +190,7 @@ fn view(state: &Shared, tenant: &str, route: &Route, retirements: &[Retirement])
         home: route.home.to_string(),
         epoch: route.epoch,
         replica_count: route.replica_count,
+        write_quorum: route.write_quorum,
         versioning: route.versioning.status(),
         policy: route.bucket_policy.clone(),
         promote_first: match (is_allowed, is_retired) {

@@ -105,6 +105,7 @@ pub fn router(state: AdminState) -> Router {
         .route("/v1/tenants/{tenant}/buckets/{bucket}", get(buckets::show))
         .route("/v1/tenants/{tenant}/buckets/{bucket}/policy", put(buckets::set_policy))
         .route("/v1/tenants/{tenant}/buckets/{bucket}/replica-count", put(buckets::set_replica_count))
+        .route("/v1/tenants/{tenant}/buckets/{bucket}/write-quorum", put(buckets::set_write_quorum))
         .route("/v1/tenants/{tenant}/buckets/{bucket}/adopt", post(adopt::adopt))
         .route("/v1/tenants/{tenant}/buckets/{bucket}/release", post(adopt::release))
         .route("/v1/tenants/{tenant}/buckets/{bucket}/placement", put(placement::set_placement))

@@ -134,6 +134,7 @@ const ROUTES: &[(&str, &str)] = &[
     ("GET", "/v1/tenants/acme/buckets/photos"),
     ("PUT", "/v1/tenants/acme/buckets/photos/policy"),
     ("PUT", "/v1/tenants/acme/buckets/photos/replica-count"),
+    ("PUT", "/v1/tenants/acme/buckets/photos/write-quorum"),
     ("PUT", "/v1/tenants/acme/buckets/photos/placement"),
     ("POST", "/v1/tenants/acme/buckets/photos/adopt"),
     ("POST", "/v1/tenants/acme/buckets/photos/release"),
@@ -437,8 +438,19 @@ async fn an_operators_tour() {
     assert_eq!((&listed["buckets"][0]["name"], &listed["next"]), (&json!("photos"), &json!("photos")));
     assert_eq!(api.get("/v1/tenants/acme/buckets?limit=1&after=photos").await.json()["buckets"], json!([]));
     let target = "/v1/tenants/acme/buckets/photos/replica-count";
-    for (count, status) in [(0, 422), (3, 422), (1, 200)] {
-        assert_eq!(api.call("PUT", target, &json!({"replica_count": count})).await.status, status, "{count}");
+    let quorum = "/v1/tenants/acme/buckets/photos/write-quorum";
+    for (target, field, value, status) in [
+        (target, "replica_count", 0, 422),
+        (target, "replica_count", 3, 422),
+        (quorum, "write_quorum", 0, 422),
+        (quorum, "write_quorum", 3, 422),
+        (quorum, "write_quorum", 2, 200),
+        (target, "replica_count", 1, 422),
+        (quorum, "write_quorum", 1, 200),
+        (target, "replica_count", 1, 200),
+        (quorum, "write_quorum", 2, 422),
+    ] {
+        assert_eq!(api.call("PUT", target, &json!({field: value})).await.status, status, "{field} {value}");
     }
     let policy = json!({"deny": {"countries": ["DE"]}});
     assert_eq!(api.call("PUT", "/v1/tenants/acme/buckets/photos/policy", &policy).await.status, 200);

@@ -81,7 +81,7 @@ impl Gateway {
     /// success is returned. `etag`: the ETag of what was written.
     ///
     /// # Errors
-    /// As [`Gateway::decide_conditions`]; those of the write.
+    /// As [`Gateway::decide_conditions`]; those of the write; `Quorum`.
     pub(super) async fn write_lending<T>(
         &self,
         admitted: &Admitted,
@@ -93,6 +93,7 @@ impl Gateway {
     ) -> Result<T, Refusal> {
         let (routed, request_id) = (admitted.routed()?, admitted.request_id);
         let route = &routed.route;
+        self.require_reachable_quorum(route)?;
         let dirty = DirtyKey { bucket: route.bucket.clone(), key: key.clone() };
         let since = Instant::now();
         let mark = self.intent_under(conditions, routed, &dirty, request_id).await?;

@@ -40,7 +40,7 @@ pub(crate) use conditions::WriteConditions;
 pub(crate) use create_bucket::Made;
 pub(crate) use home::explain;
 pub(crate) use multipart::to_millis;
-pub(crate) use tagging::parse_put_tags;
+pub(crate) use tagging::{count_for, parse_put_tags};
 
 impl Gateway {
     /// Carries out an admitted operation that is not streamed. `body` is whole, bounded and has proven true.

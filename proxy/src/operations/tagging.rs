@@ -24,7 +24,8 @@ const REPLICA_COUNT: &str = "replica-count";
 /// The tags that come with an object's upload, from the header `x-amz-tagging`.
 ///
 /// # Errors
-/// As [`TagSet::parse_header`]; `InvalidTag` for a `replica-count` that is no number or more than the placement can give.
+/// As [`TagSet::parse_header`]; `InvalidTag` for a `replica-count` that is no number, more than the placement can give or less
+/// than the write quorum.
 pub(crate) fn parse_put_tags(request: &S3Request, route: &Route) -> Result<Option<TagSet>, S3Error> {
     let mut values = request.headers.get_all("x-amz-tagging").iter();
     let header = match (values.next(), values.next()) {
@@ -43,14 +44,26 @@ fn malformed() -> S3Error {
         .with("ArgumentName", "x-amz-tagging")
 }
 
-/// Checks the tag `replica-count`, where there is one, against what the placement can give.
+/// Copies that an object with these tags is to have, home included.
+pub(crate) fn count_for(tags: Option<&TagSet>, route: &Route) -> u32 {
+    let wish = tags.and_then(|tags| tags.get(REPLICA_COUNT));
+    wish.and_then(|value| replica_count::parse_tag(value, u32::MAX).ok()).unwrap_or(route.replica_count)
+}
+
+/// Checks the tag `replica-count`, where there is one, against what the placement can give and what writes wait for.
 ///
 /// # Errors
 /// `InvalidTag`.
 pub(super) fn check_replica_count(tags: &TagSet, route: &Route) -> Result<(), S3Error> {
     let Some(value) = tags.get(REPLICA_COUNT) else { return Ok(()) };
     let places = u32::try_from(route.placement.len()).unwrap_or(u32::MAX);
-    replica_count::parse_tag(value, places).map(|_| ())
+    if replica_count::parse_tag(value, places)? < route.write_quorum {
+        return Err(S3Code::InvalidTag.because(format!(
+            "The tag replica-count asks for fewer copies than the {} places that writes to this bucket wait for.",
+            route.write_quorum
+        )));
+    }
+    Ok(())
 }
 
 /// Makes a PUT on an object one that sets its tags, with the document. Some servers want its MD5.

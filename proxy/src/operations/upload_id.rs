@@ -154,6 +154,7 @@ mod tests {
             placement: vec![home],
             physical: Vec::new(),
             replica_count: 1,
+            write_quorum: 1,
             tenant_policy: ResidencyPolicy::default(),
             bucket_policy: ResidencyPolicy::default(),
             location: String::new(),

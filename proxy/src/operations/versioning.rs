@@ -45,6 +45,9 @@ impl Gateway {
         if !routed.home.capabilities().keeps_versions() {
             return Err(not_offered().into());
         }
+        if routed.route.write_quorum > 1 {
+            return Err(S3Code::OperationAborted.because(AT_QUORUM).into());
+        }
         let document = Bytes::from(wanted.render());
         let mut md5 = Md5::new();
         md5.update(&document);
@@ -74,6 +77,8 @@ impl Gateway {
         Ok(VersioningConfiguration::parse(&answer.body).map_err(unreadable)?.0)
     }
 }
+
+const AT_QUORUM: &str = "Writes to this bucket wait for several places, which is not offered together with versioning.";
 
 fn not_offered() -> S3Error {
     S3Code::NotImplemented.because(

@@ -80,8 +80,9 @@ pub(crate) async fn begin(
         }
         Operation::PutObject | Operation::UploadPart => {
             let plan = payload::plan(&admitted.request, &admitted.verified, framing)?;
-            let upload = Upload::prepare(gateway, &admitted, plan)?;
+            let mut upload = Upload::prepare(gateway, &admitted, plan)?;
             upload.decide_early(gateway, &admitted).await?;
+            upload.reach_places(gateway, &admitted).await?;
             expect(session).await?;
             if upload.plan().decoded_length > 0 {
                 return Ok(Verdict::Forward(Transfer::upload(gateway, admitted, upload)));

@@ -199,7 +199,7 @@ impl ObjectRead {
     }
 
     /// Takes the backend's head and makes the client's from it.
-    async fn take_head(&mut self, gateway: &Gateway, exchange: &mut Exchange<'_>) -> Result<Parts, Refusal> {
+    async fn take_head(&mut self, gateway: &Gateway, exchange: &mut Exchange) -> Result<Parts, Refusal> {
         let upstream = exchange.head()?;
         let status = upstream.status;
         if let Some(backend) = &self.serving {
@@ -228,7 +228,7 @@ impl ObjectRead {
     }
 
     /// What the client gets in the place of a backend's error.
-    async fn explain(&self, gateway: &Gateway, exchange: &mut Exchange<'_>, status: StatusCode) -> Refusal {
+    async fn explain(&self, gateway: &Gateway, exchange: &mut Exchange, status: StatusCode) -> Refusal {
         let explained = async {
             if status == StatusCode::NOT_FOUND && self.copy.is_none() {
                 // It does not say yet whether it misses the object or the bucket.
@@ -371,12 +371,7 @@ enum Side {
 }
 
 /// Sends the head and then each piece of the body as it comes.
-async fn pass_down(
-    gateway: &Gateway,
-    session: &mut Session,
-    head: Parts,
-    exchange: &mut Exchange<'_>,
-) -> Result<(), Side> {
+async fn pass_down(gateway: &Gateway, session: &mut Session, head: Parts, exchange: &mut Exchange) -> Result<(), Side> {
     let downstream = session.as_downstream_mut();
     downstream.write_response_header(Box::new(head.into())).await.map_err(Side::Client)?;
     while let Some(piece) = exchange.next().await.map_err(Side::Backend)? {

@@ -1,10 +1,13 @@
 //! The body of a PutObject or UploadPart on its way up: proven, marked, released, committed.
 use super::{etag_of, head};
+mod spread;
+
 use crate::{
     admit::Admitted,
     answer::{Answer, response_head},
     gateway::Gateway,
     operations::{WriteConditions, explain},
+    quorum::Places,
     refusal::Refusal,
     upstream::{UpstreamAnswer, UpstreamBackend, UpstreamError, UpstreamRequest},
     version::VERSION_ID,
@@ -38,6 +41,8 @@ pub(super) struct Upload {
     /// Of a part, by the algorithm of its upload.
     computed: Option<Checksum>,
     conditions: WriteConditions,
+    /// Where else it goes before it is acknowledged, where the bucket asks for that.
+    places: Option<Box<Places>>,
     /// The backend has said no while the body was still coming.
     refused: bool,
 }
@@ -85,6 +90,7 @@ impl Upload {
             checksum: None,
             computed: None,
             conditions,
+            places: None,
             refused: false,
         })
     }
@@ -138,10 +144,9 @@ impl Upload {
         self.verifier = Some(BodyVerifier::new(&self.plan, &admitted.verified));
         self.released = false;
         let (request, length) = (self.request(admitted, backend)?, self.plan.decoded_length);
-        let trailing = self.plan.trailing_algorithm();
-        // The parts of an upload are kept without: its backend was not told to expect any.
-        let trailing = trailing.filter(|algorithm| self.part.is_none() && backend.keeps_checksum(*algorithm));
+        let trailing = self.trailing_for(backend);
         self.encoder = trailing.map(|_| ChunkedEncoder::new(length));
+        self.begin_copies(admitted)?;
         Ok(match trailing {
             Some(algorithm) => request.trailing_checksum(algorithm, length),
             None => request.content_length(length),
@@ -149,13 +154,21 @@ impl Upload {
     }
 
     fn request(&self, admitted: &Admitted, backend: &UpstreamBackend) -> Result<UpstreamRequest, Refusal> {
+        let request = self.unconditional_request(admitted, backend)?;
+        Ok(self.conditions.put_on(backend.capabilities(), request))
+    }
+
+    fn unconditional_request(
+        &self,
+        admitted: &Admitted,
+        backend: &UpstreamBackend,
+    ) -> Result<UpstreamRequest, Refusal> {
         let physical = admitted.routed()?.route.physical_on(backend.id()).ok_or(UpstreamError::OutOfService)?;
         let mut request = UpstreamRequest::new(Method::PUT, physical, Some(&self.dirty.key));
         if let Some((upload_id, number)) = &self.part {
             return Ok(request.query("partNumber", &number.to_string()).query("uploadId", upload_id));
         }
         request = head::put_upload_headers(request, &admitted.request)?;
-        request = self.conditions.put_on(backend.capabilities(), request);
         if let Some(tags) = &self.tags
             && backend.capabilities().tagging
         {
@@ -183,6 +196,9 @@ impl Upload {
         };
         if !end {
             let out = out.unwrap_or_default();
+            if let Some(places) = &self.places {
+                places.feed_all(&out).await?;
+            }
             return Ok(Some(match &mut self.encoder {
                 Some(encoder) => encoder.push(out),
                 None => out,
@@ -191,8 +207,6 @@ impl Upload {
         let finished = verifier.finish()?;
         self.verifier = None;
         (self.checksum, self.computed) = (finished.checksum, finished.computed);
-        self.await_mark(gateway, admitted).await?;
-        (self.released, self.ever_released) = (true, true);
         let last = match out.take() {
             Some(first) => {
                 let mut both = BytesMut::with_capacity(first.len() + finished.tail.len());
@@ -202,6 +216,7 @@ impl Upload {
             }
             None => finished.tail,
         };
+        self.let_go(gateway, admitted, &last).await?;
         Ok(Some(match (self.encoder.take(), &self.checksum) {
             (Some(encoder), Some(checksum)) => encoder.finish(last, checksum.algorithm, &checksum.value),
             _ => last,
@@ -275,7 +290,7 @@ impl Upload {
             let size = self.plan.decoded_length;
             gateway.keep_checksum(&routed.route, &self.dirty.key, etag, size, checksum).await;
         }
-        gateway.commit(routed, &self.dirty, &mark, since, admitted.request_id).await
+        self.commit_everywhere(gateway, admitted, etag, &mark, since).await
     }
 
     async fn keep_part(&self, gateway: &Gateway, admitted: &Admitted, etag: &str) -> Result<(), Refusal> {
@@ -298,7 +313,7 @@ impl Upload {
             },
             Marking::NotNeeded | Marking::Settled => return,
         };
-        if certain {
+        if certain && !self.may_land_elsewhere() {
             gateway.release(&self.dirty, &mark).await;
         }
     }
@@ -320,7 +335,11 @@ impl Upload {
             // What came as a trailer is known before anything is sent, so a header will do.
             request = request.header(checksum.algorithm.header(), checksum.value.clone());
         }
-        self.await_mark(gateway, admitted).await?;
+        self.begin_copies(admitted)?;
+        if let Err(refusal) = self.let_go(gateway, admitted, &Bytes::new()).await {
+            self.settle_refused(gateway, true).await;
+            return Err(refusal);
+        }
         let answer: UpstreamAnswer = match gateway.client.send(&home, request, Bytes::new()).await {
             Ok(answer) => answer,
             Err(error) => {

@@ -53,10 +53,10 @@ pub struct UpstreamAnswer {
 }
 
 /// A successful answer whose body is still to be read.
-pub struct Download<'c> {
+pub struct Download {
     /// As the backend sent them; never passed on unfiltered.
     pub headers: HeaderMap,
-    exchange: Option<Exchange<'c>>,
+    exchange: Option<Exchange>,
 }
 
 impl UpstreamAnswer {
@@ -141,11 +141,7 @@ impl Client {
     ///
     /// # Errors
     /// As [`Client::send`].
-    pub async fn open(
-        &self,
-        backend: &UpstreamBackend,
-        request: UpstreamRequest,
-    ) -> Result<Download<'_>, UpstreamError> {
+    pub async fn open(&self, backend: &UpstreamBackend, request: UpstreamRequest) -> Result<Download, UpstreamError> {
         match self.open_once(backend, request.clone()).await {
             (Err(error), true) if error.may_be_stale() => self.open_once(backend, request).await.0,
             (result, _) => result,
@@ -156,7 +152,7 @@ impl Client {
         &self,
         backend: &UpstreamBackend,
         request: UpstreamRequest,
-    ) -> (Result<Download<'_>, UpstreamError>, bool) {
+    ) -> (Result<Download, UpstreamError>, bool) {
         let mut exchange = match self.connect(backend).await {
             Ok(exchange) => exchange,
             Err(error) => return (Err(error), false),
@@ -190,7 +186,7 @@ impl Client {
         backend: &UpstreamBackend,
         request: UpstreamRequest,
         length: u64,
-        source: &mut Download<'_>,
+        source: &mut Download,
         hash: Option<Algorithm>,
         trailing: bool,
     ) -> Result<(UpstreamAnswer, Option<Checksum>), UpstreamError> {
@@ -249,7 +245,7 @@ impl Client {
         result
     }
 
-    async fn connect(&self, backend: &UpstreamBackend) -> Result<Exchange<'_>, UpstreamError> {
+    pub(super) async fn connect(&self, backend: &UpstreamBackend) -> Result<Exchange, UpstreamError> {
         let address = backend.admit(Instant::now()).ok_or(UpstreamError::OutOfService)?;
         let connected = self.exchange(backend, address).await;
         connected.inspect_err(|_| backend.report(Outcome::Failed, Instant::now()))
@@ -257,7 +253,7 @@ impl Client {
 }
 
 /// Pools the connection again, where the backend is not in doubt.
-async fn give_back<T>(exchange: Exchange<'_>, result: &Result<T, UpstreamError>) {
+pub(super) async fn give_back<T>(exchange: Exchange, result: &Result<T, UpstreamError>) {
     let whole = matches!(
         result,
         Ok(_) | Err(UpstreamError::Refused(_) | UpstreamError::OurCredentials(_) | UpstreamError::SlowDown)
@@ -267,7 +263,7 @@ async fn give_back<T>(exchange: Exchange<'_>, result: &Result<T, UpstreamError>)
     }
 }
 
-impl Download<'_> {
+impl Download {
     /// A header's text, empty where absent.
     pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default()
@@ -297,7 +293,7 @@ impl Download<'_> {
     }
 }
 
-fn sign(
+pub(super) fn sign(
     backend: &UpstreamBackend,
     request: UpstreamRequest,
     body: Option<&Bytes>,
@@ -307,7 +303,7 @@ fn sign(
 }
 
 /// Tells the breaker what came of a request.
-fn judge<T>(backend: &UpstreamBackend, result: &Result<T, UpstreamError>) {
+pub(super) fn judge<T>(backend: &UpstreamBackend, result: &Result<T, UpstreamError>) {
     let outcome = match result {
         Err(UpstreamError::Broken(_) | UpstreamError::Unreachable(_)) => Outcome::Failed,
         Err(UpstreamError::Failed(error)) if matches!(error.status, 502 | 504) => Outcome::Failed,
@@ -316,7 +312,7 @@ fn judge<T>(backend: &UpstreamBackend, result: &Result<T, UpstreamError>) {
     backend.report(outcome, Instant::now());
 }
 
-async fn read_answer(session: &mut HttpSession, is_head: bool) -> Result<UpstreamAnswer, UpstreamError> {
+pub(super) async fn read_answer(session: &mut HttpSession, is_head: bool) -> Result<UpstreamAnswer, UpstreamError> {
     read_head(session).await?;
     let head = session.resp_header().ok_or(UpstreamError::Malformed("answer without a head"))?;
     let (status, headers) = (head.status, head.headers.clone());

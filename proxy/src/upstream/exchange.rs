@@ -10,8 +10,8 @@ use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 const MAX_INFORMATIONAL: usize = 8;
 
 /// A connection that carries one request. Dropped before [`Exchange::end`], it is closed.
-pub struct Exchange<'c> {
-    client: &'c Client,
+pub struct Exchange {
+    answer_timeout: Duration,
     session: HttpSession,
     pool: Arc<Pool>,
     address: SocketAddr,
@@ -23,11 +23,7 @@ impl Client {
     ///
     /// # Errors
     /// [`UpstreamError::Unreachable`].
-    pub async fn exchange(
-        &self,
-        backend: &UpstreamBackend,
-        address: SocketAddr,
-    ) -> Result<Exchange<'_>, UpstreamError> {
+    pub async fn exchange(&self, backend: &UpstreamBackend, address: SocketAddr) -> Result<Exchange, UpstreamError> {
         let pool = backend.pool().clone();
         let idle = pool.take(address);
         let reused = idle.is_some();
@@ -42,14 +38,19 @@ impl Client {
         };
         let mut session = HttpSession::new(stream);
         (session.read_timeout, session.write_timeout) = backend.timeouts();
-        Ok(Exchange { client: self, session, pool, address, reused })
+        Ok(Exchange { answer_timeout: self.answer_timeout, session, pool, address, reused })
     }
 }
 
-impl Exchange<'_> {
+impl Exchange {
     /// The connection itself, for a request with a body.
     pub(super) fn session(&mut self) -> &mut HttpSession {
         &mut self.session
+    }
+
+    /// How long a whole answer may take.
+    pub(super) fn answer_timeout(&self) -> Duration {
+        self.answer_timeout
     }
 
     /// Whether the connection has carried others before, so that the backend may have closed it meanwhile.
@@ -97,7 +98,7 @@ impl Exchange<'_> {
     /// # Errors
     /// As [`Exchange::next`], and where it takes too long as a whole.
     pub async fn document(&mut self, limit: usize) -> Result<Bytes, UpstreamError> {
-        within(self.client.answer_timeout, async {
+        within(self.answer_timeout, async {
             let mut whole = BytesMut::new();
             while let Some(piece) = self.next().await? {
                 whole.extend_from_slice(&piece);

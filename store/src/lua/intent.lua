@@ -1,5 +1,5 @@
 -- intent.lua: notes a key as dirty and takes (or lengthens) one writer's lease, before a write may reach the home.
--- The job of a key that was clean waits for the commit or the lease: until then a worker would find nothing to do.
+-- The job of a key that was clean, or put off, waits for the commit or the lease: until then a worker would find nothing to do.
 -- A lease whose name begins with "!" allows no other beside it, and is taken beside no other.
 -- KEYS: see record.lua   ARGV: member, lease name, lease in ms, request id (empty keeps it)
 -- returns: the key's sequence, or 0 where a live lease keeps this one away
@@ -13,7 +13,7 @@ leases[lease] = expiry
 write_leases(member, leases)
 local record = read_record(member) or new_record(member)
 if record.job == 'dead' then record.attempts = 0 end
-if record.job == 'new' or record.job == 'dead' or record.job == 'wait' then
+if record.job == 'new' or record.job == 'dead' or record.job == 'wait' or record.job == 'retry' then
   let_job_wait(member, record, first_expiry(leases))
 end
 if request ~= '' then record.request = request end

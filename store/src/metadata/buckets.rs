@@ -244,14 +244,16 @@ impl Metadata {
     /// Sets how many copies a bucket's objects get, home included, and has them all looked at where that is a change.
     ///
     /// # Errors
-    /// `NotFound`, `Invalid` for 0 or more than the placement has backends.
+    /// `NotFound`, `Invalid` for 0, less than the write quorum or more than the placement has backends.
     pub async fn set_replica_count(&self, bucket: &BucketId, count: u32) -> Result<(), StoreError> {
         write!(&self.db, tx => {
             feed::lock(tx).await?;
             let found = find(tx, bucket).await?;
             let query = sqlx::query(sql::BUCKET_SET_REPLICA_COUNT).bind(bucket.as_str()).bind(i64::from(count));
             if query.execute(&mut *tx).await?.rows_affected() == 0 {
-                return Err(StoreError::Invalid("replica count: from 1 to the number of places of the bucket".into()));
+                return Err(StoreError::Invalid(
+                    "replica count: from 1 or the write quorum to the number of places of the bucket".into(),
+                ));
             }
             if found.replica_count != count {
                 begin_backfill(tx, bucket, format!("the replica count was {} and is {count}", found.replica_count)).await?;

@@ -19,6 +19,7 @@ const POSTGRES: &Files = &[
     (10, "placement", include_str!("../../../migrations/postgres/0010_placement.sql")),
     (11, "promotion", include_str!("../../../migrations/postgres/0011_promotion.sql")),
     (12, "queue_at_scale", include_str!("../../../migrations/postgres/0012_queue_at_scale.sql")),
+    (13, "write_quorum", include_str!("../../../migrations/postgres/0013_write_quorum.sql")),
     (15, "queue_servers", include_str!("../../../migrations/postgres/0015_queue_servers.sql")),
 ];
 const SQLITE: &Files = &[
@@ -33,6 +34,7 @@ const SQLITE: &Files = &[
     (10, "placement", include_str!("../../../migrations/sqlite/0010_placement.sql")),
     (11, "promotion", include_str!("../../../migrations/sqlite/0011_promotion.sql")),
     (12, "queue_at_scale", include_str!("../../../migrations/sqlite/0012_queue_at_scale.sql")),
+    (13, "write_quorum", include_str!("../../../migrations/sqlite/0013_write_quorum.sql")),
     (15, "queue_servers", include_str!("../../../migrations/sqlite/0015_queue_servers.sql")),
 ];
 

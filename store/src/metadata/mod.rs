@@ -13,6 +13,7 @@ mod objects;
 mod placement;
 mod promotions;
 mod queue_servers;
+mod quorum;
 mod retirements;
 mod routes;
 mod stranded;

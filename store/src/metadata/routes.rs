@@ -119,6 +119,7 @@ fn parse_route(row: &AnyRow, bucket: BucketId) -> Result<Route, StoreError> {
         draining: Vec::new(),
         physical: Vec::new(),
         replica_count: row.u32("replica_count")?,
+        write_quorum: row.u32("write_quorum")?,
         tenant_policy: row.json("tenant_policy")?,
         bucket_policy: row.json("policy")?,
         location: row.text("location")?,

@@ -125,6 +125,14 @@ impl<P: Queue, F: Queue> Queue for WithFallback<P, F> {
         }
     }
 
+    /// By the primary alone: a worker may have the key by the fallback, of which the primary knows nothing.
+    async fn is_undisturbed(&self, key: &DirtyKey, mark: &Mark) -> Result<bool, StoreError> {
+        if mark.holder == Holder::Sql || self.fallback.is_marked(key).await? {
+            return Ok(false);
+        }
+        self.primary(self.primary.is_undisturbed(key, mark)).await
+    }
+
     /// Where the holder is away the key is marked in the other one; the holder's lease runs out by itself.
     async fn commit(&self, key: &DirtyKey, mark: &Mark, request_id: &str) -> Result<(), StoreError> {
         match self.holder_commit(key, mark, request_id).await {

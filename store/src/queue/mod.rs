@@ -172,6 +172,9 @@ pub trait Queue: Send + Sync {
     /// # Errors
     /// `Busy` where the lease ran out and another write has begun beside which this one may not be.
     async fn renew(&self, key: &DirtyKey, mark: &Mark, lease: Duration) -> Result<(), StoreError>;
+    /// Whether the key was in nobody's hands when it was so marked, clean or put off, and nothing has come to it since: no
+    /// other write, no mark, and so no worker. While that holds and the lease lives, whoever holds the mark has the key's replicas to itself.
+    async fn is_undisturbed(&self, key: &DirtyKey, mark: &Mark) -> Result<bool, StoreError>;
     /// Raises the sequence and drops the lease, marking the key again if it is no longer dirty. No commit, no success answer.
     async fn commit(&self, key: &DirtyKey, mark: &Mark, request_id: &str) -> Result<(), StoreError>;
     /// Drops the lease of a write that the backend refused for certain; the key stays dirty until converged.

@@ -257,6 +257,12 @@ impl Queue for RedisQueue {
         self.take_lease(key, mark.lease.clone(), "", lease).await.map(drop)
     }
 
+    async fn is_undisturbed(&self, key: &DirtyKey, mark: &Mark) -> Result<bool, StoreError> {
+        let args = [mark.sequence.to_string().into_bytes(), mark.lease.clone().into_bytes()];
+        let args: Vec<&[u8]> = args.iter().map(Vec::as_slice).collect();
+        self.run_on_key(&SCRIPTS.undisturbed, key, &args).await
+    }
+
     async fn commit(&self, key: &DirtyKey, mark: &Mark, request_id: &str) -> Result<(), StoreError> {
         let args = [mark.lease.as_bytes(), request_id.as_bytes()];
         self.run_on_key::<i64>(&SCRIPTS.commit, key, &args).await.map(drop)

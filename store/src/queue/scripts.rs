@@ -40,6 +40,7 @@ scripts! {
     redrive = record redrive;
     depth = record depth;
     sweep = record sweep;
+    undisturbed = record leases undisturbed;
     hold = hold;
     known = known;
     meet = meet;

@@ -81,6 +81,14 @@ impl Queue for SqlQueue {
         self.take_lease(key, mark.lease.clone(), "", lease).await.map(drop)
     }
 
+    async fn is_undisturbed(&self, key: &DirtyKey, mark: &Mark) -> Result<bool, StoreError> {
+        write!(&self.db, tx => {
+            let now = now(tx, self.db.kind()).await?;
+            let query = of_key(sql::QUEUE_UNDISTURBED, key).bind(mark.sequence).bind(mark.lease.as_str()).bind(now);
+            Ok(query.fetch_optional(tx).await?.is_some())
+        })
+    }
+
     async fn commit(&self, key: &DirtyKey, mark: &Mark, request_id: &str) -> Result<(), StoreError> {
         write!(&self.db, tx => {
             let now = now(tx, self.db.kind()).await?;

@@ -1,5 +1,5 @@
 //! The part of the queue's suite that is about writers which must be alone.
-use super::suite::{LONG, SHORT, claim_one, key};
+use super::suite::{LONG, SHORT, claim_one, key, write};
 use super::testing::until;
 use super::{Cleared, Queue};
 use crate::StoreError;
@@ -57,4 +57,39 @@ pub(crate) async fn of_many_that_must_be_alone_one_at_a_time_is(queue: &dyn Queu
     });
     futures::future::join_all(writers).await;
     assert_eq!(queue.depth().await.unwrap().dirty, 1);
+}
+
+pub(crate) async fn a_write_of_a_clean_key_is_undisturbed_until_something_comes(queue: &dyn Queue) {
+    let clean = key("clean");
+    let mark = queue.intent(&clean, "r1", LONG).await.unwrap();
+    assert!(queue.is_undisturbed(&clean, &mark).await.unwrap());
+    assert!(queue.claim("w1", 8, LONG).await.unwrap().is_empty(), "no worker gets it while that is so");
+    let other = queue.intent(&clean, "r2", LONG).await.unwrap();
+    for (mark, who) in [(&mark, "the first writer"), (&other, "the second")] {
+        assert!(!queue.is_undisturbed(&clean, mark).await.unwrap(), "{who}");
+    }
+    queue.commit(&clean, &other, "r2").await.unwrap();
+    assert!(!queue.is_undisturbed(&clean, &mark).await.unwrap(), "a worker may have it by now");
+
+    let marked = key("marked");
+    let mark = queue.intent(&marked, "r3", LONG).await.unwrap();
+    queue.mark(&marked, "walk").await.unwrap();
+    assert!(!queue.is_undisturbed(&marked, &mark).await.unwrap(), "a walk has marked it");
+
+    let dirty = key("dirty");
+    write(queue, &dirty, "r4").await;
+    let mark = queue.intent(&dirty, "r5", LONG).await.unwrap();
+    assert!(!queue.is_undisturbed(&dirty, &mark).await.unwrap(), "it was waiting for a worker");
+
+    queue.commit(&dirty, &mark, "r5").await.unwrap();
+    let claimed = || async { queue.claim("w1", 8, LONG).await.unwrap().into_iter().find(|job| job.key == dirty) };
+    queue.retry(&until("a worker has it", claimed).await, LONG).await.unwrap();
+    let mark = queue.intent(&dirty, "r7", LONG).await.unwrap();
+    assert!(queue.is_undisturbed(&dirty, &mark).await.unwrap(), "it was put off, so nobody has it");
+    queue.commit(&dirty, &mark, "r7").await.unwrap();
+    assert!(until("a write ends the pause", claimed).await.attempts > 0);
+
+    let late = key("late");
+    let mark = queue.intent(&late, "r6", SHORT).await.unwrap();
+    until("the lease runs out", || async { (!queue.is_undisturbed(&late, &mark).await.unwrap()).then_some(()) }).await;
 }

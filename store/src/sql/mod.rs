@@ -51,6 +51,7 @@ statements! {
     BUCKET_SET_VERSIONING = "bucket_set_versioning.sql";
     BUCKET_SET_WALKED = "bucket_set_walked.sql";
     BUCKET_SET_WRITES = "bucket_set_writes.sql";
+    BUCKET_SET_WRITE_QUORUM = "bucket_set_write_quorum.sql";
     BUCKET_STATE = "bucket_state.sql";
     BUCKET_STATE_BY_NAME = "bucket_state_by_name.sql";
     BUCKET_TAGS = "bucket_tags.sql";
@@ -72,6 +73,7 @@ statements! {
     COPIES_PUT_POSTGRES = "copies_put.postgres.sql";
     COPIES_PUT_SQLITE = "copies_put.sqlite.sql";
     COPIES_UNEQUAL = "copies_unequal.sql";
+    COPY_NOTE_PENDING = "copy_note_pending.sql";
     COPY_SUSPECT = "copy_suspect.sql";
     COPY_TRUST = "copy_trust.sql";
     DRAINS = "drains.sql";
@@ -154,6 +156,7 @@ statements! {
     QUEUE_SERVER_INSERT = "queue_server_insert.sql";
     QUEUE_SERVER_PROVES = "queue_server_proves.sql";
     QUEUE_SET_ASIDE = "queue_set_aside.sql";
+    QUEUE_UNDISTURBED = "queue_undisturbed.sql";
     QUEUE_WAIT = "queue_wait.sql";
     RETAGGED = "retagged.sql";
     RETAGGED_FORGET = "retagged_forget.sql";

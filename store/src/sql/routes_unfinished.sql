@@ -1,5 +1,5 @@
 -- routes_unfinished.sql: buckets whose creation or deletion began before $1 and has not ended, oldest first, at most $2
-select b.id, b.tenant, b.name, b.state, b.state_since, b.home, b.epoch, b.replica_count, b.location, b.policy, b.versioning, b.unwalked, b.created_at, b.writes,
+select b.id, b.tenant, b.name, b.state, b.state_since, b.home, b.epoch, b.replica_count, b.write_quorum, b.location, b.policy, b.versioning, b.unwalked, b.created_at, b.writes,
     cast(case when exists (select 1 from stranded_keys s where s.bucket = b.id and s.state <> 'kept') then 1 else 0 end as bigint) as has_stranded,
     t.policy as tenant_policy, m.backend, m.physical, m.state as mapping_state
 from buckets b join tenants t on t.id = b.tenant join bucket_backends m on m.bucket = b.id and m.state <> 'retiring'

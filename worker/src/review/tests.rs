@@ -43,6 +43,7 @@ fn route(placement: &str, draining: &str, replica_count: u32, denied: &str) -> R
         draining: ids(draining),
         physical: Vec::new(),
         replica_count,
+        write_quorum: 1,
         tenant_policy: ResidencyPolicy::default(),
         bucket_policy: ResidencyPolicy { deny, ..ResidencyPolicy::default() },
         location: String::new(),

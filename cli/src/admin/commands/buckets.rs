@@ -36,6 +36,15 @@ pub enum Bucket {
         /// At most the backends of its placement
         count: u32,
     },
+    /// Set how many places must hold a write before it is acknowledged, home included; 1: the home alone
+    WriteQuorum {
+        /// Whose
+        tenant: String,
+        /// The client's name for it
+        bucket: String,
+        /// At most the bucket's replica count
+        quorum: u32,
+    },
     /// Change where copies may be: new places are filled, those left out are drained
     Placement {
         /// Whose

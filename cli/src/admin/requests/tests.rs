@@ -56,6 +56,12 @@ fn commands_are_the_documented_requests() {
             "/v1/tenants/acme/buckets/photos/replica-count",
             Some(json!({"replica_count": 2})),
         ),
+        (
+            "bucket write-quorum acme photos 2",
+            "PUT",
+            "/v1/tenants/acme/buckets/photos/write-quorum",
+            Some(json!({"write_quorum": 2})),
+        ),
         ("names acme photos --placement eu,us", "GET", "/v1/names?tenant=acme&bucket=photos&placement=eu%2Cus", None),
         ("explain acme", "GET", "/v1/explain?tenant=acme", None),
         (

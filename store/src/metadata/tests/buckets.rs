@@ -1,6 +1,6 @@
 //! The life of buckets and their physical names.
-use super::{Fixture, created, in_a_minute, new_bucket, now};
-use crate::{Begun, BucketId, NewBucket, StoreError};
+use super::{Fixture, created, in_a_minute, new_bucket, now, object};
+use crate::{Begun, BucketId, NewBucket, ObjectCopy, StoreError};
 use s3gateway_config::{BackendId, PlaceRule, ResidencyPolicy};
 use s3gateway_s3::{LogicalBucket, Versioning};
 use std::collections::HashSet;
@@ -227,6 +227,34 @@ pub(super) async fn policy_and_count_change(f: Fixture) {
     for count in [0, 3, u32::MAX] {
         assert!(matches!(m.set_replica_count(&route.bucket, count).await, Err(StoreError::Invalid(_))), "{count}");
     }
+    for quorum in [0, 3] {
+        assert!(matches!(m.set_write_quorum(&route.bucket, quorum).await, Err(StoreError::Invalid(_))), "{quorum}");
+    }
+    m.set_write_quorum(&route.bucket, 2).await.unwrap();
+    assert_eq!(m.route_by_id(&route.bucket).await.unwrap().unwrap().write_quorum, 2);
+    assert!(matches!(m.set_replica_count(&route.bucket, 1).await, Err(StoreError::Invalid(_))), "below the quorum");
+    let (key, [known, new]) = (object("k"), [0, 1].map(|n| route.placement[n].clone()));
+    let copy = ObjectCopy {
+        backend: known.clone(),
+        etag: "e".into(),
+        home_etag: "e".into(),
+        size: 1,
+        verified_how: "etag".into(),
+        verified_at: 7,
+    };
+    m.record_copies(&route.bucket, &key, std::slice::from_ref(&copy)).await.unwrap();
+    for _ in 0..2 {
+        m.note_pending(&route.bucket, &key, &[known.clone(), new.clone()]).await.unwrap();
+        let copies = m.copies(&route.bucket, &key).await.unwrap();
+        assert!(copies.contains(&copy), "what is known stays: {copies:?}");
+        let begun = copies.iter().find(|copy| copy.backend == new).unwrap();
+        assert_eq!((begun.verified_how.as_str(), begun.verified_at), ("pending", 0));
+    }
+    m.set_write_quorum(&route.bucket, 1).await.unwrap();
+    m.set_versioning(&route.bucket, Versioning::Enabled).await.unwrap();
+    assert!(matches!(m.set_write_quorum(&route.bucket, 2).await, Err(StoreError::Invalid(_))), "it keeps versions");
+    m.set_write_quorum(&route.bucket, 1).await.unwrap();
+    assert!(matches!(m.set_write_quorum(&BucketId::new("x"), 1).await, Err(StoreError::NotFound)));
     assert!(matches!(m.set_bucket_policy(&BucketId::new("x"), &policy).await, Err(StoreError::NotFound)));
     assert!(matches!(m.set_replica_count(&BucketId::new("x"), 1).await, Err(StoreError::NotFound)));
 }

@@ -1,0 +1,72 @@
+//! Writes that are acknowledged only once so many places hold them, their home included.
+//! Invariants: a proxy writes at a replica only while it has the key's replicas to itself, under the lease of its mark; a
+//! success is told only after every place that counts was seen to hold what the home holds; the key stays dirty until a worker
+//! has seen it, too.
+mod held;
+mod places;
+mod stream;
+mod wait;
+
+use crate::{
+    admit::Routed,
+    answer::RequestId,
+    gateway::Gateway,
+    metrics::QuorumOutcome,
+    refusal::{QuorumLack, Refusal},
+};
+use s3gateway_store::{DirtyKey, queue::Mark};
+use std::time::Instant;
+
+pub(crate) use places::Places;
+pub(crate) use stream::CopyRequest;
+
+/// What is known of the places beside the home once this has the write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Landed {
+    /// Enough of them have answered with the home's ETag.
+    Held,
+    /// Nothing was sent to them, or what they answered proves nothing: a worker will tell.
+    Unproven,
+    /// One did not take it. `settled`: no write to any of them is on its way still.
+    Lost { settled: bool },
+}
+
+impl Gateway {
+    /// Commits a write that the home has taken, and passes it once so many places hold it as the bucket asks for.
+    ///
+    /// # Errors
+    /// As [`Gateway::commit`]; `Quorum`, where the key is dirty and nothing is acknowledged.
+    pub(crate) async fn commit_at_quorum(
+        &self,
+        routed: &Routed,
+        dirty: &DirtyKey,
+        mark: &Mark,
+        since: Instant,
+        request_id: RequestId,
+        landed: Landed,
+    ) -> Result<(), Refusal> {
+        let commit = || self.commit(routed, dirty, mark, since, request_id);
+        let undisturbed = self.queue.is_undisturbed(dirty, mark).await.unwrap_or(false);
+        match landed {
+            Landed::Lost { settled } => {
+                // A write that may still land needs the lease until it has.
+                if settled {
+                    commit().await?;
+                }
+                self.metrics.observe_quorum(QuorumOutcome::Lost);
+                return Err(QuorumLack::Lost.into());
+            }
+            Landed::Held if undisturbed => {
+                commit().await?;
+                self.metrics.observe_quorum(QuorumOutcome::Streamed);
+                return Ok(());
+            }
+            Landed::Held | Landed::Unproven => {}
+        }
+        let before = self.metadata.copies(&dirty.bucket, &dirty.key).await;
+        commit().await?;
+        let held = self.await_copies(routed, dirty, before?, undisturbed).await;
+        self.metrics.observe_quorum(if held { QuorumOutcome::Awaited } else { QuorumOutcome::Unproven });
+        if held { Ok(()) } else { Err(QuorumLack::Unproven.into()) }
+    }
+}

@@ -1,0 +1,217 @@
+//! The replicas that take a write along with its home: reached before a byte of the body is asked for, fed while it passes, and
+//! let have its last bytes only together.
+use super::{
+    Landed,
+    stream::{BodyStream, CopyRequest},
+};
+use crate::{
+    admit::Routed,
+    gateway::Gateway,
+    metrics::QuorumOutcome,
+    refusal::{QuorumLack, Refusal},
+    upstream::{Sending, UpstreamBackend, UpstreamError},
+};
+use bytes::Bytes;
+use futures::future::join_all;
+use s3gateway_config::BackendId;
+use s3gateway_s3::{ObjectKey, checksum::Checksum, etag};
+use s3gateway_store::{DirtyKey, queue::Mark};
+use std::{sync::Arc, time::Instant};
+
+/// The places of one write, its home aside.
+pub(crate) struct Places {
+    gateway: Arc<Gateway>,
+    /// None where a worker is to bring it there.
+    reached: Vec<Reached>,
+    streams: Vec<BodyStream>,
+    is_released: bool,
+}
+
+/// A replica that answers.
+struct Reached {
+    backend: Arc<UpstreamBackend>,
+    /// Until the first attempt takes it.
+    sending: Option<Sending>,
+    /// It has the bucket.
+    is_ready: bool,
+}
+
+impl Places {
+    /// Reaches as many replicas as the bucket's writes need, the first in the order of its placement that can be reached.
+    /// `count`: copies that the object is to have, home included.
+    ///
+    /// # Errors
+    /// `Quorum` where they are too few.
+    pub(crate) async fn reach(
+        gateway: &Arc<Gateway>,
+        routed: &Routed,
+        key: &ObjectKey,
+        count: u32,
+    ) -> Result<Self, Refusal> {
+        let route = &routed.route;
+        let needed = usize::try_from(route.write_quorum.saturating_sub(1)).unwrap_or(usize::MAX);
+        let holders = gateway.holders(route, count).into_iter().filter_map(|id| gateway.backends.get(id));
+        let mut left = holders.filter(|backend| backend.capabilities().keys.holds(key.as_str()));
+        let mut reached = Vec::with_capacity(needed.min(8));
+        while reached.len() < needed {
+            let next: Vec<_> = left.by_ref().take(needed - reached.len()).collect();
+            if next.is_empty() {
+                gateway.metrics.observe_quorum(QuorumOutcome::Unreachable);
+                return Err(QuorumLack::Unreachable.into());
+            }
+            let tried = join_all(next.into_iter().map(|backend| try_place(gateway, routed, backend))).await;
+            reached.extend(tried.into_iter().flatten());
+        }
+        // Where a bucket is still to be made, or records say more than which copies there are, it is a worker's turn.
+        let is_plain = !route.versioning.is_set() && !route.has_stranded;
+        if !is_plain || !reached.iter().all(|place| place.is_ready) {
+            reached.clear();
+        }
+        Ok(Self { gateway: gateway.clone(), reached, streams: Vec::new(), is_released: false })
+    }
+
+    /// Begins an attempt: a body to each place, with the request that `copy` makes for it. What an attempt before has begun
+    /// ends, but for what has its last bytes.
+    pub(crate) fn begin_streams(
+        &mut self,
+        mut copy: impl FnMut(&UpstreamBackend) -> Result<CopyRequest, Refusal>,
+    ) -> Result<(), Refusal> {
+        self.streams.clear();
+        for place in &mut self.reached {
+            let (gateway, backend) = (self.gateway.clone(), place.backend.clone());
+            let copy = copy(&backend)?;
+            self.streams.push(BodyStream::begin_stream(gateway, backend, place.sending.take(), copy));
+        }
+        Ok(())
+    }
+
+    /// Hands a piece to every place; goes on when the slowest has room for it.
+    ///
+    /// # Errors
+    /// `Quorum` where one is lost: nothing is stored then, as the body ends short everywhere.
+    pub(crate) async fn feed_all(&self, piece: &Bytes) -> Result<(), Refusal> {
+        if piece.is_empty() {
+            return Ok(());
+        }
+        let fed = join_all(self.streams.iter().map(|stream| stream.feed(piece.clone()))).await;
+        self.all_of(&fed)
+    }
+
+    /// Waits until every place has been sent what was handed over, so that the last bytes wait for nothing.
+    ///
+    /// # Errors
+    /// As [`Places::feed_all`].
+    pub(crate) async fn catch_up_all(&self) -> Result<(), Refusal> {
+        let caught_up = join_all(self.streams.iter().map(BodyStream::catch_up)).await;
+        self.all_of(&caught_up)
+    }
+
+    fn all_of(&self, fed: &[bool]) -> Result<(), Refusal> {
+        if fed.iter().all(|fed| *fed) {
+            return Ok(());
+        }
+        self.gateway.metrics.observe_quorum(QuorumOutcome::Lost);
+        Err(QuorumLack::Lost.into())
+    }
+
+    /// Makes sure that this write has the key's replicas to itself, and notes the copies that it is about to begin; else what
+    /// was sent to them comes to nothing, and a worker is waited for.
+    ///
+    /// # Errors
+    /// A store error: nothing is stored then.
+    pub(crate) async fn claim_replicas(&mut self, dirty: &DirtyKey, mark: &Mark) -> Result<(), Refusal> {
+        if self.streams.is_empty() {
+            return Ok(());
+        }
+        let gateway = &self.gateway;
+        if !gateway.queue.is_undisturbed(dirty, mark).await.unwrap_or(false) {
+            self.streams.clear();
+            self.reached.clear();
+            return Ok(());
+        }
+        let ids: Vec<BackendId> = self.reached.iter().map(|place| place.backend.id().clone()).collect();
+        Ok(gateway.metadata.note_pending(&dirty.bucket, &dirty.key, &ids).await?)
+    }
+
+    /// Lets every place have the last bytes, which have left soon or never do: so no write lands after its lease.
+    pub(crate) fn release_all(&mut self, last: &Bytes, checksum: Option<&Checksum>) {
+        // They are connected already, which the lease has time for.
+        let until = Instant::now() + self.gateway.settings.upstream.connect_timeout;
+        self.is_released |= !self.streams.is_empty();
+        for stream in &mut self.streams {
+            stream.release_last(last.clone(), checksum.cloned(), until);
+        }
+    }
+
+    /// Whether a replica may have the whole object.
+    pub(crate) fn are_released(&self) -> bool {
+        self.is_released
+    }
+
+    /// Waits for every place's answer. `home_etag`: the home's, without quotes.
+    pub(crate) async fn landed(&mut self, home_etag: &str) -> Landed {
+        if self.streams.is_empty() {
+            return Landed::Unproven;
+        }
+        let outcomes = join_all(self.streams.iter_mut().map(BodyStream::outcome)).await;
+        judge_outcomes(
+            home_etag,
+            outcomes.iter().map(|outcome| match outcome {
+                Ok(answer) => Ok(etag::unquoted(answer.header("etag"))),
+                Err(error) => Err(error),
+            }),
+        )
+    }
+}
+
+/// Finds out whether a replica can be sent something; `None`: not now.
+async fn try_place(gateway: &Gateway, routed: &Routed, backend: Arc<UpstreamBackend>) -> Option<Reached> {
+    let physical = routed.route.physical_on(backend.id())?;
+    match gateway.client.require_bucket(&backend, physical).await {
+        Ok(()) => {
+            let sending = Some(gateway.client.dial(backend.clone()).await.ok()?);
+            Some(Reached { backend, sending, is_ready: true })
+        }
+        // It answers, and a worker has yet to make the bucket.
+        Err(UpstreamError::Malformed(_)) => Some(Reached { backend, sending: None, is_ready: false }),
+        Err(_) => None,
+    }
+}
+
+/// What the answers of all places come to: each its ETag, or why there is none.
+fn judge_outcomes<'o>(home_etag: &str, outcomes: impl Iterator<Item = Result<&'o str, &'o UpstreamError>>) -> Landed {
+    let (mut lost, mut settled, mut equal) = (false, true, true);
+    for outcome in outcomes {
+        match outcome {
+            Ok(etag) => equal &= !etag.is_empty() && etag == home_etag,
+            Err(error) => (lost, settled) = (true, settled && error.is_definite()),
+        }
+    }
+    match (lost, equal) {
+        (true, _) => Landed::Lost { settled },
+        (false, true) => Landed::Held,
+        (false, false) => Landed::Unproven,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_place_must_have_answered_with_the_homes_etag() {
+        let (broken, refused) = (UpstreamError::Broken(String::new()), UpstreamError::from_answer(403, "AccessDenied"));
+        for (outcomes, want) in [
+            (vec![Ok("x")], Landed::Held),
+            (vec![Ok("x"), Ok("x")], Landed::Held),
+            (vec![Ok("x"), Ok("y")], Landed::Unproven),
+            (vec![Ok("")], Landed::Unproven),
+            (vec![Ok("x"), Err(&broken)], Landed::Lost { settled: false }),
+            (vec![Err(&refused), Ok("x")], Landed::Lost { settled: true }),
+            (vec![Err(&refused), Err(&broken)], Landed::Lost { settled: false }),
+            (vec![Ok("y"), Err(&refused)], Landed::Lost { settled: true }),
+        ] {
+            assert_eq!(judge_outcomes("x", outcomes.clone().into_iter()), want, "{outcomes:?}");
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! Waiting for a worker: what a write has left behind at its home is at as many places as the bucket asks for once the key is
+//! clean, or once a worker has recorded so many copies. Looks grow rarer, and come to an end.
+use super::held::{Told, judge_records};
+use crate::{
+    admit::Routed,
+    gateway::Gateway,
+    metrics::QuorumOutcome,
+    refusal::{QuorumLack, Refusal},
+};
+use s3gateway_filters::{placement, residency};
+use s3gateway_store::{DirtyKey, ObjectCopy, Route};
+use std::time::{Duration, Instant};
+
+/// Before the first look; a worker takes some milliseconds for a small object.
+const FIRST_LOOK: Duration = Duration::from_millis(10);
+/// Between two looks at most: about seventy in the default minute.
+const RAREST_LOOK: Duration = Duration::from_secs(1);
+
+impl Gateway {
+    /// Waits until so many places hold what the home holds, no longer than a backend may take to answer. `before`: the
+    /// records before the commit; `undisturbed`: no worker could have been at the key then.
+    pub(super) async fn await_copies(
+        &self,
+        routed: &Routed,
+        dirty: &DirtyKey,
+        mut before: Vec<ObjectCopy>,
+        undisturbed: bool,
+    ) -> bool {
+        let route = &routed.route;
+        let others: Vec<_> = self.holders(route, route.replica_count).into_iter().cloned().collect();
+        let until = Instant::now() + self.settings.upstream.read_timeout;
+        let (mut pause, mut is_since) = (FIRST_LOOK, undisturbed);
+        while Instant::now() < until {
+            tokio::time::sleep(pause.mul_f64(rand::random_range(0.8..1.2))).await;
+            pause = (pause * 3 / 2).min(RAREST_LOOK);
+            if self.queue.is_clean(dirty).await.unwrap_or(false) {
+                return true;
+            }
+            let Ok(now) = self.metadata.copies(&dirty.bucket, &dirty.key).await else { continue };
+            match judge_records(&route.home, &others, route.write_quorum, &before, &now) {
+                Told::Nothing => {}
+                // Of a worker that may have looked before the commit; the next one has not.
+                Told::TooFew | Told::Held if !is_since => (before, is_since) = (now, true),
+                Told::TooFew => {}
+                Told::Held => return true,
+            }
+        }
+        false
+    }
+
+    /// Passes a write for which enough places answer their probes. Before anything is written: it spares a wait that would be
+    /// in vain.
+    ///
+    /// # Errors
+    /// `Quorum`.
+    pub(crate) fn require_reachable_quorum(&self, route: &Route) -> Result<(), Refusal> {
+        if route.write_quorum <= 1 {
+            return Ok(());
+        }
+        let holders = self.holders(route, route.replica_count);
+        let well = holders.into_iter().filter(|id| self.backends.get(id).is_some_and(|backend| backend.is_healthy()));
+        if 1 + well.count() >= usize::try_from(route.write_quorum).unwrap_or(usize::MAX) {
+            return Ok(());
+        }
+        self.metrics.observe_quorum(QuorumOutcome::Unreachable);
+        Err(QuorumLack::Unreachable.into())
+    }
+
+    /// The replicas that hold a copy where `count` are wanted, as workers choose them.
+    pub(super) fn holders<'r>(&self, route: &'r Route, count: u32) -> Vec<&'r s3gateway_config::BackendId> {
+        placement::replicas(&route.placement, &route.home, count, |id| {
+            self.backends.get(id).is_some_and(|backend| {
+                residency::decide(&route.tenant_policy, &route.bucket_policy, backend.place()).is_ok()
+            })
+        })
+    }
+}
