@@ -1,0 +1,96 @@
+//! What every schedule begins with: a database with a tenant, four backends and a bucket, made once and copied.
+use super::world::SITES;
+use s3gateway_config::{BackendId, Capabilities, Place, PlaceRule, ResidencyPolicy, Secret};
+use s3gateway_s3::LogicalBucket;
+use s3gateway_store::{Backend, Begun, BucketId, LocalKey, Metadata, NewBucket};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tempfile::TempDir;
+
+/// A database for each count of copies.
+pub struct Ground {
+    folder: TempDir,
+    buckets: Vec<(usize, BucketId)>,
+}
+
+impl Ground {
+    pub async fn new() -> Self {
+        let folder = folder();
+        let mut buckets = Vec::new();
+        for count in [2, 3] {
+            let metadata = open(&file(folder.path(), count)).await;
+            metadata.migrate().await.unwrap();
+            buckets.push((count, furnish(&metadata, count).await));
+        }
+        Self { folder, buckets }
+    }
+
+    /// A database of one's own, gone with the folder.
+    pub async fn copy(&self, count: usize) -> (Metadata, BucketId, TempDir) {
+        let (folder, from) = (folder(), file(self.folder.path(), count));
+        let to = file(folder.path(), count);
+        std::fs::copy(&from, &to).unwrap();
+        let log = |path: &Path| PathBuf::from(format!("{}-wal", path.display()));
+        if log(&from).exists() {
+            std::fs::copy(log(&from), log(&to)).unwrap();
+        }
+        let bucket = self.buckets.iter().find(|(of, _)| *of == count).map(|(_, bucket)| bucket.clone());
+        (open(&to).await, bucket.unwrap(), folder)
+    }
+}
+
+/// In memory, where there is such a file system.
+fn folder() -> TempDir {
+    let memory = Path::new("/dev/shm");
+    if memory.is_dir() { tempfile::tempdir_in(memory).unwrap() } else { tempfile::tempdir().unwrap() }
+}
+
+fn file(folder: &Path, count: usize) -> PathBuf {
+    folder.join(format!("{count}.db"))
+}
+
+async fn open(path: &Path) -> Metadata {
+    let secrets = Arc::new(LocalKey::from_hex(&"5".repeat(64)).unwrap());
+    // One connection serves; another is opened where it has not been given back yet, for which nobody waits.
+    Metadata::connect(&format!("sqlite:{}", path.display()), 64, secrets).await.unwrap()
+}
+
+async fn furnish(metadata: &Metadata, count: usize) -> BucketId {
+    for (id, _) in SITES {
+        metadata.put_backend(&backend(id)).await.unwrap();
+    }
+    let deny = PlaceRule { countries: vec!["US".to_owned()], ..PlaceRule::default() };
+    let policy = ResidencyPolicy { deny, ..ResidencyPolicy::default() };
+    let tenant = metadata.create_tenant("acme", &policy, &[], 2).await.unwrap();
+    let new = NewBucket {
+        tenant: tenant.id.clone(),
+        name: LogicalBucket::parse("photos").unwrap(),
+        placement: SITES.map(|(id, _)| BackendId::parse(id).unwrap()).to_vec(),
+        replica_count: u32::try_from(count).unwrap(),
+        location: String::new(),
+    };
+    let Begun::Created(route) = metadata.begin_create_bucket(&new).await.unwrap() else { panic!("the name is new") };
+    metadata.activate_bucket(&route.bucket).await.unwrap();
+    route.bucket
+}
+
+fn backend(id: &str) -> Backend {
+    let (country, _) = id.split_once('-').unwrap();
+    Backend {
+        id: BackendId::parse(id).unwrap(),
+        place: Place {
+            zone: format!("{id}-1"),
+            region: id.to_owned(),
+            country: country.to_uppercase(),
+            jurisdiction: country.to_uppercase(),
+            provider: "simulated".to_owned(),
+            certifications: Vec::new(),
+        },
+        endpoint: format!("http://{id}.simulated"),
+        region: "us-east-1".to_owned(),
+        access_key: "a".to_owned(),
+        secret_key: Arc::new(Secret::new("s".to_owned())),
+        capabilities: Capabilities { versioning: false, ..Capabilities::default() },
+        position: 0,
+    }
+}

@@ -1,0 +1,160 @@
+//! The judge: sees every landing and every mark, and ends the schedule as soon as a promise is broken.
+//! What the protocol does not promise to notice at once (a replica changed behind the gateway's back, a request that lands after
+//! its sender was given up) is excused until the next walk, and must be found by that.
+use super::ask::Ask;
+use super::held::Stored;
+use super::world::{Role, Site, World};
+use s3gateway_s3::ObjectKey;
+use std::collections::BTreeSet;
+
+/// The tag by which an object asks for another count of copies.
+pub const COUNT_TAG: &str = "replica-count";
+
+/// What is known of one key.
+#[derive(Clone, Debug, Default)]
+pub struct Known {
+    is_dirty: bool,
+    /// The worker that holds it.
+    holder: Option<String>,
+    /// Why it may be clean and yet not equal everywhere.
+    excuse: Option<&'static str>,
+}
+
+impl World {
+    fn know<T>(&self, key: &str, change: impl FnOnce(&mut Known) -> T) -> T {
+        change(self.known.lock().unwrap().entry(key.to_owned()).or_default())
+    }
+
+    pub fn keys(&self) -> BTreeSet<String> {
+        self.known.lock().unwrap().keys().cloned().collect()
+    }
+
+    /// A worker is about to send this.
+    pub fn look_at(&self, actor: &str, site: &Site, ask: &Ask) {
+        if !ask.changes() {
+            return;
+        }
+        match site.role {
+            Role::Home => self.stage.fail(format!("{actor} changes the home: {}", ask.name())),
+            // What should not be there may be deleted.
+            Role::Forbidden if ask.method != "DELETE" => {
+                self.stage.fail(format!("{actor} writes where it must not: {}", ask.name()));
+            }
+            _ => {}
+        }
+    }
+
+    /// An object may be another than it was. `excuse`: why nobody could have prevented it.
+    pub fn landed(&self, actor: &str, site: &Site, key: &str, excuse: Option<&'static str>) {
+        let difference = self.difference(key);
+        let wrong = self.know(key, |known| {
+            let is_overtaken = actor.starts_with('w') && known.holder.as_deref() != Some(actor);
+            let excuse = excuse.or(is_overtaken.then_some("its worker had lost it"));
+            match (&difference, excuse) {
+                (None, _) => None,
+                (Some(_), Some(excuse)) => {
+                    known.excuse = Some(excuse);
+                    None
+                }
+                (Some(difference), None) if !known.is_dirty && known.excuse.is_none() => Some(difference.clone()),
+                _ => None,
+            }
+        });
+        if let Some(wrong) = wrong {
+            self.stage.fail(format!("{key} is clean, {actor} changes {}, and {wrong}", site.id));
+        }
+    }
+
+    pub fn marked(&self, key: &ObjectKey) {
+        self.know(key.as_str(), |known| known.is_dirty = true);
+    }
+
+    pub fn claimed(&self, key: &ObjectKey, worker: &str) {
+        self.know(key.as_str(), |known| known.holder = Some(worker.to_owned()));
+    }
+
+    pub fn given_back(&self, key: &ObjectKey, worker: &str) {
+        self.know(key.as_str(), |known| known.holder = known.holder.take().filter(|holder| holder != worker));
+    }
+
+    /// The queue says that the key is clean now.
+    pub fn cleared(&self, key: &ObjectKey, worker: &str) {
+        let difference = self.difference(key.as_str());
+        let wrong = self.know(key.as_str(), |known| {
+            known.is_dirty = false;
+            known.holder = None;
+            match difference {
+                None => known.excuse = None,
+                Some(difference) if known.excuse.is_none() => return Some(difference),
+                Some(_) => {}
+            }
+            None
+        });
+        if let Some(wrong) = wrong {
+            self.stage.fail(format!("{worker} clears {}, and {wrong}", key.as_str()));
+        }
+    }
+
+    pub fn buried(&self, key: &ObjectKey, reason: &str) {
+        if self.weather().only_throttles() {
+            self.stage.fail(format!("{} is given up for throttling alone: {reason}", key.as_str()));
+        }
+    }
+
+    /// A client has been told that its write is done: it is at all its places, or known not to be.
+    pub fn acknowledged(&self, key: &str) {
+        let difference = self.difference(key);
+        let is_known = self.know(key, |known| known.is_dirty || known.excuse.is_some());
+        if let Some(difference) = difference.filter(|_| !is_known) {
+            self.stage.fail(format!("a write of {key} is acknowledged, and {difference}"));
+        }
+    }
+
+    /// How a key is not what it must be; `None` where all is well.
+    fn difference(&self, key: &str) -> Option<String> {
+        let at = |site: &Site| site.held.lock().unwrap().objects.get(key).cloned();
+        let home = at(self.home());
+        let wish = home.as_ref().and_then(|home| home.tags.get(COUNT_TAG)?.parse().ok());
+        let mut wanted = wish.unwrap_or(self.replica_count).saturating_sub(1);
+        for site in &self.sites[1..] {
+            let is_wanted = home.is_some() && site.role == Role::Place && wanted > 0;
+            wanted -= usize::from(is_wanted);
+            match (at(site), &home) {
+                (None, _) if !is_wanted => {}
+                (None, _) => return Some(format!("{} lacks it", site.id)),
+                (Some(_), None) => return Some(format!("{} has it, the home has not", site.id)),
+                (Some(_), Some(_)) if !is_wanted => return Some(format!("{} has a copy too many", site.id)),
+                (Some(copy), Some(home)) if copy.is_copy_of(home) => {}
+                (Some(copy), Some(home)) => {
+                    let show = |one: &Stored| {
+                        let body = String::from_utf8_lossy(&one.body[..one.body.len().min(20)]).into_owned();
+                        format!("{body:?} of {} {:?} {:?}", one.body.len(), one.headers, one.tags)
+                    };
+                    return Some(format!("{} has {}, the home {}", site.id, show(&copy), show(home)));
+                }
+            }
+        }
+        None
+    }
+
+    /// Keys that wait for a walk, each with its excuse.
+    pub fn excused(&self) -> Vec<(String, &'static str)> {
+        let known = self.known.lock().unwrap();
+        let excused = known.iter().filter_map(|(key, known)| Some((key.clone(), known.excuse?)));
+        excused.collect::<Vec<_>>().into_iter().filter(|(key, _)| self.difference(key).is_some()).collect()
+    }
+
+    /// Everything is at rest: all copies are what they must be, whatever there was to excuse. `reported`: whether a walk has
+    /// told of a copy that the home does not have.
+    pub fn judge(&self, reported: &BTreeSet<String>) {
+        for key in self.keys() {
+            let is_at_home = self.home().held.lock().unwrap().objects.contains_key(&key);
+            match self.difference(&key) {
+                Some(difference) if is_at_home || !reported.contains(&key) => {
+                    self.stage.fail(format!("all is at rest, and of {key} {difference}"));
+                }
+                _ => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! Simulation: workers and the SQL queue as they ship, their S3 clients included, against backends in memory, in virtual time. A seed
+//! decides the order of everything, who dies, what is lost, late, false or away, and how clocks jump; it replays exactly.
+//!
+//! `S3GATEWAY_SIMULATION_SEEDS=0..5000` plays other schedules than usual, `S3GATEWAY_SIMULATION_SEEDS=17` tells all that happens in one.
+// Helpers of tests fail as tests do.
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+mod answers;
+mod ask;
+mod crew;
+mod director;
+mod ground;
+mod held;
+mod judge;
+mod panics;
+mod proxy;
+mod queue;
+mod schedule;
+mod seat;
+mod stage;
+mod weather;
+mod wire;
+mod world;
+
+use ground::Ground;
+use schedule::play;
+use stage::Outcome;
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+use world::Flaw;
+
+/// Schedules of an ordinary test run.
+const USUAL: Range<u64> = 0..200;
+/// Within which each flaw must be noticed.
+const FLAWED: Range<u64> = 0..150;
+
+fn ground() -> Ground {
+    tokio::runtime::Runtime::new().unwrap().block_on(Ground::new())
+}
+
+/// The seeds asked for, and whether it is one that is asked about.
+fn seeds() -> (Range<u64>, bool) {
+    let Ok(text) = std::env::var("S3GATEWAY_SIMULATION_SEEDS") else { return (USUAL, false) };
+    let number = |text: &str| text.parse::<u64>().unwrap_or_else(|_| panic!("{text:?} is no seed, nor FIRST..LAST"));
+    match text.split_once("..") {
+        Some((first, last)) => (number(first)..number(last), false),
+        None => (number(&text)..number(&text) + 1, true),
+    }
+}
+
+/// Plays them on all cores; those that fail, and how many events there were.
+fn play_all(ground: &Ground, seeds: Range<u64>, flaw: Flaw, is_one_enough: bool) -> (Vec<(u64, Outcome)>, usize) {
+    let next = AtomicU64::new(seeds.start);
+    let work = || {
+        let (mut failed, mut events) = (Vec::new(), 0);
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= seeds.end {
+                return (failed, events);
+            }
+            let outcome = play(ground, seed, flaw);
+            events += outcome.trace.len();
+            if outcome.wrong.is_some() {
+                failed.push((seed, outcome));
+                if is_one_enough {
+                    next.store(seeds.end, Ordering::Relaxed);
+                }
+            }
+        }
+    };
+    let ended: Vec<_> = std::thread::scope(|scope| {
+        let cores = std::thread::available_parallelism().map_or(2, usize::from);
+        let working: Vec<_> = (0..cores).map(|_| scope.spawn(work)).collect();
+        working.into_iter().map(|one| one.join().unwrap()).collect()
+    });
+    let events = ended.iter().map(|(_, events)| events).sum();
+    let mut failed: Vec<_> = ended.into_iter().flat_map(|(failed, _)| failed).collect();
+    failed.sort_by_key(|(seed, _)| *seed);
+    (failed, events)
+}
+
+#[test]
+fn whatever_happens_all_copies_become_equal_and_no_key_is_clean_before() {
+    let (ground, (seeds, is_asked_about)) = (ground(), seeds());
+    if is_asked_about {
+        let outcome = play(&ground, seeds.start, Flaw::None);
+        println!("{}", outcome.trace.join("\n"));
+        assert_eq!(outcome.wrong, None);
+        return;
+    }
+    let began = Instant::now();
+    let (failed, events) = play_all(&ground, seeds.clone(), Flaw::None, false);
+    if let Some((seed, outcome)) = failed.first() {
+        for (seed, outcome) in &failed {
+            println!("seed {seed}: {}", outcome.wrong.as_deref().unwrap_or_default());
+        }
+        let last = outcome.trace.len().saturating_sub(60);
+        let last = outcome.trace[last..].join("\n  ");
+        let replay = format!(
+            "S3GATEWAY_SIMULATION_SEEDS={seed} cargo test --workspace --test simulation whatever -- --nocapture"
+        );
+        panic!(
+            "{} of the schedules fail; the first is seed {seed}, which ends so:\n  {last}\nAll of it: {replay}",
+            failed.len()
+        );
+    }
+    let (count, took) = (seeds.end - seeds.start, began.elapsed().as_secs_f64());
+    println!("{count} schedules, {events} events, {took:.1} s: {:.0} schedules a minute", count as f64 / took * 60.0);
+}
+
+#[test]
+fn a_seed_is_a_schedule() {
+    let ground = ground();
+    for seed in 1000..1010 {
+        let (one, other) = (play(&ground, seed, Flaw::None), play(&ground, seed, Flaw::None));
+        let differs = one.trace.iter().zip(&other.trace).position(|(one, other)| one != other);
+        assert_eq!(one, other, "seed {seed} from event {differs:?} on");
+    }
+}
+
+#[test]
+fn what_is_wrong_on_purpose_is_noticed() {
+    let ground = ground();
+    for flaw in [Flaw::ForgottenSequence, Flaw::LateMark, Flaw::EarlyCommit, Flaw::UnseenLies, Flaw::FalseAbsence] {
+        let (failed, _) = play_all(&ground, FLAWED, flaw, true);
+        let (seed, outcome) = failed.first().unwrap_or_else(|| panic!("{flaw:?} was not noticed"));
+        println!("{flaw:?}: seed {seed}: {}", outcome.wrong.as_deref().unwrap_or_default());
+    }
+}
