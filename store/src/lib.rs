@@ -2,6 +2,7 @@
 //! Hides which of them serves behind one contract each. Decides nothing about requests and never talks to a backend.
 mod error;
 pub mod metadata;
+mod migration;
 mod model;
 pub mod names;
 mod placement;
@@ -14,6 +15,7 @@ mod walk;
 
 pub use error::StoreError;
 pub use metadata::Metadata;
+pub use migration::*;
 pub use model::*;
 pub use placement::*;
 pub use promotion::*;

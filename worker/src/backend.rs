@@ -94,6 +94,12 @@ impl Remote {
         Self { backend, control, data, standing }
     }
 
+    /// The same backend with the same connections and standing, as its twin: another bucket of the same bucket is there.
+    pub(crate) fn twin(&self) -> Self {
+        let backend = Backend { id: self.backend.id.twin(), ..self.backend.clone() };
+        Self { backend, control: self.control.clone(), data: self.data.clone(), standing: self.standing.clone() }
+    }
+
     /// Passes a backend that may be asked now.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! The worker: takes dirty keys from the queue and makes all copies of each equal to its home.
 //! It never answers a client, never trusts what a job says about an object (it looks), and never deletes a replica
-//! unless the home itself says that the key is gone or a policy says that the copy must not be there. It carries out promotions.
+//! unless the home itself says that the key is gone or a policy says that the copy must not be there. It carries out promotions and migrations.
 mod backend;
 mod backends;
 mod backoff;
@@ -14,6 +14,7 @@ mod egress;
 mod headers;
 mod layout;
 mod metrics;
+mod migrate;
 mod multipart;
 mod object;
 mod plan;
@@ -22,6 +23,7 @@ mod recover;
 mod retire;
 mod review;
 mod settings;
+mod settled;
 mod standing;
 mod tally;
 mod turn;

@@ -6,6 +6,7 @@ use crate::claim::{Claim, Standing};
 use crate::clock::millis;
 use crate::converge::{ConvergeError, Converged, Converger};
 use crate::metrics::{Metrics, Outcome};
+use crate::migrate::Migrator;
 use crate::promote::{Promoter, Watch};
 use crate::settings::WorkerSettings;
 use crate::upkeep::Upkeep;
@@ -57,6 +58,7 @@ pub struct Worker {
     upkeep: Upkeep,
     walker: Arc<Walker>,
     promoter: Arc<Promoter>,
+    migrator: Arc<Migrator>,
 }
 
 struct Shared {
@@ -93,14 +95,21 @@ impl Worker {
         };
         let lease = settings.lease;
         let promoter = Promoter { metadata: metadata.clone(), queue: queue.clone(), backends: backends.clone(), lease };
+        let migrator = Migrator { metadata: metadata.clone(), queue: queue.clone(), backends: backends.clone(), lease };
         let upkeep = Upkeep::new(metadata, queue.clone(), backends, metrics.clone(), &settings);
         let shared = Shared { queue, converger, settings, metrics, consumer, jitter: Mutex::new(rng) };
-        Ok(Self { shared: Arc::new(shared), upkeep, walker: Arc::new(walker), promoter: Arc::new(promoter) })
+        Ok(Self {
+            shared: Arc::new(shared),
+            upkeep,
+            walker: Arc::new(walker),
+            promoter: Arc::new(promoter),
+            migrator: Arc::new(migrator),
+        })
     }
 
     /// Works until `stop`, then drains.
     pub async fn run(self, stop: CancellationToken) {
-        let Self { shared, upkeep, walker, promoter } = self;
+        let Self { shared, upkeep, walker, promoter, migrator } = self;
         info!(consumer = shared.consumer, concurrency = shared.settings.concurrency, "worker started");
         tokio::join!(
             shared.clone().work(&stop),
@@ -109,6 +118,7 @@ impl Worker {
             walker.run(&stop),
             promoter.clone().follow(&stop),
             Watch::new(promoter).follow(&stop),
+            migrator.follow(&stop),
             upkeep.run(&stop),
         );
         info!("worker stopped");

@@ -18,6 +18,7 @@ const POSTGRES: &Files = &[
     (9, "walks", include_str!("../../../migrations/postgres/0009_walks.sql")),
     (10, "placement", include_str!("../../../migrations/postgres/0010_placement.sql")),
     (11, "promotion", include_str!("../../../migrations/postgres/0011_promotion.sql")),
+    (14, "bucket_migrations", include_str!("../../../migrations/postgres/0014_bucket_migrations.sql")),
 ];
 const SQLITE: &Files = &[
     (1, "foundation", include_str!("../../../migrations/sqlite/0001_foundation.sql")),
@@ -30,6 +31,7 @@ const SQLITE: &Files = &[
     (9, "walks", include_str!("../../../migrations/sqlite/0009_walks.sql")),
     (10, "placement", include_str!("../../../migrations/sqlite/0010_placement.sql")),
     (11, "promotion", include_str!("../../../migrations/sqlite/0011_promotion.sql")),
+    (14, "bucket_migrations", include_str!("../../../migrations/sqlite/0014_bucket_migrations.sql")),
 ];
 
 pub(super) async fn migrate(db: &Db) -> Result<(), StoreError> {

@@ -120,7 +120,10 @@ impl Metadata {
             // All touch a key's rows in the order of backends, so that two at once wait and never deadlock.
             for (backend, copy) in &rows {
                 let query = match copy {
-                    None => sqlx::query(sql::COPY_DELETE).bind(bucket).bind(key).bind(backend.as_str()),
+                    None => {
+                        sqlx::query(sql::COPY_LEAVE).bind(bucket).bind(key).bind(backend.as_str()).execute(&mut *tx).await?;
+                        sqlx::query(sql::COPY_DELETE).bind(bucket).bind(key).bind(backend.as_str())
+                    }
                     Some(copy) => {
                         let query = sqlx::query(sql::COPY_PUT).bind(bucket).bind(key).bind(backend.as_str());
                         let query = query.bind(copy.etag.as_str()).bind(copy.home_etag.as_str()).bind(copy.size);

@@ -63,9 +63,11 @@ statements! {
     COPIES_COUNT = "copies_count.sql";
     COPIES_DELETE_ON = "copies_delete_on.sql";
     COPIES_LACKING = "copies_lacking.sql";
+    COPIES_LEFT = "copies_left.sql";
     COPIES_NTH = "copies_nth.sql";
     COPIES_UNEQUAL = "copies_unequal.sql";
     COPY_DELETE = "copy_delete.sql";
+    COPY_LEAVE = "copy_leave.sql";
     COPY_PUT = "copy_put.sql";
     COPY_SUSPECT = "copy_suspect.sql";
     COPY_TRUST = "copy_trust.sql";
@@ -92,6 +94,7 @@ statements! {
     MAPPINGS_COUNT_ON = "mappings_count_on.sql";
     MAPPINGS_RETIRING = "mappings_retiring.sql";
     MAPPING_ADOPT = "mapping_adopt.sql";
+    MAPPING_CUT_OVER = "mapping_cut_over.sql";
     MAPPING_DELETE = "mapping_delete.sql";
     MAPPING_DOUBT = "mapping_doubt.sql";
     MAPPING_DROP_RETIRING = "mapping_drop_retiring.sql";
@@ -105,6 +108,17 @@ statements! {
     MAPPING_RETIRE = "mapping_retire.sql";
     MAPPING_SET = "mapping_set.sql";
     MAPPING_TAKEN = "mapping_taken.sql";
+    MIGRATION = "migration.sql";
+    MIGRATIONS_DUE = "migrations_due.sql";
+    MIGRATIONS_OF_BUCKET = "migrations_of_bucket.sql";
+    MIGRATION_CLAIM = "migration_claim.sql";
+    MIGRATION_DETAIL = "migration_detail.sql";
+    MIGRATION_INSERT = "migration_insert.sql";
+    MIGRATION_LOOK = "migration_look.sql";
+    MIGRATION_PROMOTED = "migration_promoted.sql";
+    MIGRATION_RENAME = "migration_rename.sql";
+    MIGRATION_RUNNING = "migration_running.sql";
+    MIGRATION_STEP = "migration_step.sql";
     OBJECT_PARTS = "object_parts.sql";
     OBJECT_PARTS_DELETE = "object_parts_delete.sql";
     OBJECT_PARTS_DELETE_ALL = "object_parts_delete_all.sql";

@@ -69,7 +69,7 @@ impl Converger {
             None => Vec::new(),
         };
         let mut remotes = Vec::new();
-        for id in route.placement.iter().chain(&route.draining) {
+        for id in route.placement.iter().chain(&route.draining).chain(&route.arriving) {
             remotes.push((id.clone(), self.backends.get(id).await?));
         }
         let place_of =
@@ -82,6 +82,7 @@ impl Converger {
         };
         let mut wanted = plan::decide_wanted(&route.placement, &route.home, decide_count(route, home), is_allowed);
         wanted.extend(route.draining.iter().map(|id| (id.clone(), plan::decide_drained(is_allowed(id)))));
+        wanted.extend(route.arriving.iter().map(|id| (id.clone(), plan::decide_arriving(is_allowed(id)))));
         let observe = |(id, wanted): (BackendId, Wanted)| {
             let remote = place_of(&id).cloned();
             let recorded = recorded.iter().find(|copy| copy.backend == id).cloned();
