@@ -7,6 +7,9 @@ use std::{fmt, sync::Arc};
 #[serde(try_from = "String", into = "String")]
 pub struct BackendId(Arc<str>);
 
+/// Ends the id of a twin; no operator's name for a backend has it.
+const TWIN: char = '~';
+
 /// A place as an operator describes it. All parts are lower-case on comparison.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -42,6 +45,31 @@ impl BackendId {
             && !id.starts_with('-')
             && !id.ends_with('-');
         if ok { Ok(Self(id.into())) } else { Err(PlaceError) }
+    }
+    /// Parses an id that a store has kept: a backend's, or that of a twin.
+    ///
+    /// # Errors
+    /// [`PlaceError`] where it is neither.
+    pub fn parse_kept(id: &str) -> Result<Self, PlaceError> {
+        match id.strip_suffix(TWIN) {
+            Some(real) => Self::parse(real).map(|real| real.twin()),
+            None => Self::parse(id),
+        }
+    }
+    /// The id under which a second physical bucket of one logical bucket on the same backend is known while the bucket is
+    /// migrated from one to the other. It is the same place, no backend can be called so, and the twin of a twin is itself.
+    #[must_use]
+    pub fn twin(&self) -> Self {
+        if self.is_twin() { self.clone() } else { Self(format!("{self}{TWIN}").into()) }
+    }
+    /// Whether it is a twin's.
+    pub fn is_twin(&self) -> bool {
+        self.0.ends_with(TWIN)
+    }
+    /// The backend itself.
+    #[must_use]
+    pub fn real(&self) -> Self {
+        self.0.strip_suffix(TWIN).map_or_else(|| self.clone(), |real| Self(real.into()))
     }
     /// The id as text.
     pub fn as_str(&self) -> &str {

@@ -3,6 +3,7 @@
 mod conductor;
 mod error;
 pub mod metadata;
+mod migration;
 mod model;
 pub mod names;
 mod placement;
@@ -16,6 +17,7 @@ mod walk;
 pub use conductor::{Clocks, Conductor};
 pub use error::StoreError;
 pub use metadata::Metadata;
+pub use migration::*;
 pub use model::*;
 pub use placement::*;
 pub use promotion::*;

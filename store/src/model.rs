@@ -144,7 +144,10 @@ pub struct Route {
     pub placement: Vec<BackendId>,
     /// Replicas that are no longer in the placement and still hold copies: they get no new ones.
     pub draining: Vec<BackendId>,
-    /// The bucket's name on each backend of the placement, and on those being drained.
+    /// Where a migration takes the home: it gets every key, and neither counts as a copy nor serves anything. A twin of the home
+    /// where only the physical bucket is another.
+    pub arriving: Option<BackendId>,
+    /// The bucket's name on each backend of the placement, on those being drained, and where it is migrated to.
     pub physical: Vec<(BackendId, PhysicalBucket)>,
     /// Copies that must exist, home included; at most `placement.len()`.
     pub replica_count: u32,
@@ -170,7 +173,7 @@ pub struct Route {
 }
 
 impl Route {
-    /// The bucket's name on a backend of its placement, or on one being drained.
+    /// The bucket's name on a backend of its placement, on one being drained, or on the one that it is migrated to.
     pub fn physical_on(&self, backend: &BackendId) -> Option<&PhysicalBucket> {
         self.physical.iter().find(|(id, _)| id == backend).map(|(_, name)| name)
     }

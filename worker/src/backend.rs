@@ -115,6 +115,14 @@ impl Remote {
         Self { backend, control, data, standing, pace }
     }
 
+    /// The same backend with the same connections, standing and pace, as its twin: another physical bucket of one logical bucket
+    /// is there.
+    pub(crate) fn twin(&self) -> Self {
+        let backend = Backend { id: self.backend.id.twin(), ..self.backend.clone() };
+        let (control, data) = (self.control.clone(), self.data.clone());
+        Self { backend, control, data, standing: self.standing.clone(), pace: self.pace.clone() }
+    }
+
     /// Passes a backend that may be asked now.
     ///
     /// # Errors

@@ -41,16 +41,16 @@ impl Backends {
 
     /// All that are known now.
     pub(crate) fn known(&self) -> Vec<Arc<Remote>> {
-        self.snapshot().values().cloned().collect()
+        self.snapshot().values().filter(|remote| !remote.backend.id.is_twin()).cloned().collect()
     }
 
-    /// Reads all backends; clients of unchanged ones keep their connections.
+    /// Reads all backends, each with its twin; clients of unchanged ones keep their connections.
     pub(crate) async fn reload(&self) -> Result<(), StoreError> {
         let known = self.snapshot();
-        let remotes = self.metadata.backends().await?.into_iter().map(|backend| {
+        let remotes = self.metadata.backends().await?.into_iter().flat_map(|backend| {
             let same = known.get(&backend.id).filter(|remote| is_same(&remote.backend, &backend));
             let remote = same.cloned().unwrap_or_else(|| Arc::new(Remote::new(backend.clone(), &self.settings)));
-            (backend.id, remote)
+            [(backend.id.twin(), Arc::new(remote.twin())), (backend.id, remote)]
         });
         let remotes = Arc::new(remotes.collect());
         *self.remotes.write().unwrap_or_else(PoisonError::into_inner) = remotes;

@@ -9,10 +9,11 @@ use crate::contents::{is_empty, page_of_keys};
 use crate::metrics::Metrics;
 use crate::multipart::{Upload, UploadIds};
 use crate::retire::drop_bucket;
+use crate::settled::is_settled;
 use futures::{StreamExt, TryStreamExt, stream};
 use s3gateway_config::BackendId;
 use s3gateway_s3::{ObjectKey, PhysicalBucket};
-use s3gateway_store::{DirtyKey, Drain, DrainLook, DrainState, Metadata, Millis, Queue, Route, StoreError};
+use s3gateway_store::{DirtyKey, Drain, DrainLook, DrainState, Metadata, Queue, Route, StoreError};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 use tokio_util::sync::CancellationToken;
@@ -26,8 +27,6 @@ const KEYS_AT_ONCE: usize = 100;
 const LOOKUPS_AT_ONCE: usize = 16;
 /// Dirty keys in all from which on no more are marked: the queue has enough to do.
 const BACKLOG: u64 = 20_000;
-/// How far the clocks of gateways, workers and queue may be apart.
-const SKEW: Millis = 5_000;
 /// Names the marks of drains in the job history.
 const REQUEST: &str = "drain";
 
@@ -135,7 +134,7 @@ impl Drainer {
         let mut look = drain.look.clone();
         if look.since == 0 {
             // A worker that read the placement before the drain began may still be copying to the replica.
-            let counts = self.is_settled(drain, drain.begun_at).await?;
+            let counts = is_settled(&*self.queue, &drain.bucket, drain.begun_at).await?;
             look = DrainLook { since: millis(SystemTime::now()), counts, ..DrainLook::default() };
         }
         loop {
@@ -152,7 +151,7 @@ impl Drainer {
             }
         }
         if look.seen == 0 && look.counts {
-            if self.is_settled(drain, look.since).await? {
+            if is_settled(&*self.queue, &drain.bucket, look.since).await? {
                 self.metadata.end_look(drain, &look).await?;
                 return Ok(self.metadata.prove_drain(drain).await?);
             }
@@ -195,16 +194,6 @@ impl Drainer {
         }
         self.queue.mark(&dirty, REQUEST).await?;
         Ok(Seen::Marked)
-    }
-
-    /// Whether all that was dirty before `since` has been converged.
-    async fn is_settled(&self, drain: &Drain, since: Millis) -> Result<bool, StoreError> {
-        if self.queue.is_bucket_clean(&drain.bucket).await? {
-            return Ok(true);
-        }
-        // A bucket that is written to all the time is never clean; then what is dirty must have become so later.
-        let oldest = self.queue.depth().await?.oldest;
-        Ok(oldest.is_none_or(|oldest| oldest > since.saturating_add(SKEW)))
     }
 
     async fn is_backlogged(&self) -> Result<bool, StoreError> {

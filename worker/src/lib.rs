@@ -1,6 +1,6 @@
 //! The worker: takes dirty keys from the queue and makes all copies of each equal to its home.
 //! It never answers a client, never trusts what a job says about an object (it looks), and never deletes a replica
-//! unless the home itself says that the key is gone or a policy says that the copy must not be there. It carries out promotions.
+//! unless the home itself says that the key is gone or a policy says that the copy must not be there. It carries out promotions and migrations.
 mod backend;
 mod backends;
 mod backoff;
@@ -16,6 +16,7 @@ mod headers;
 mod history;
 mod layout;
 mod metrics;
+mod migrate;
 mod multipart;
 mod object;
 mod pace;
@@ -27,6 +28,7 @@ mod recover;
 mod retire;
 mod review;
 mod settings;
+mod settled;
 mod standing;
 mod suspect;
 mod tally;

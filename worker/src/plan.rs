@@ -206,6 +206,11 @@ pub(crate) fn decide_drained(is_allowed: bool) -> Wanted {
     if is_allowed { Wanted::Surplus } else { Wanted::Denied }
 }
 
+/// What is wanted of where a migration takes the home: all that the home has, on top of any count.
+pub(crate) fn decide_arriving(is_allowed: bool) -> Wanted {
+    if is_allowed { Wanted::Yes } else { Wanted::Denied }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

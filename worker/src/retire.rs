@@ -90,7 +90,8 @@ enum RetireError {
     Store(#[from] StoreError),
 }
 
-async fn empty(remote: &Remote, bucket: &PhysicalBucket) -> Result<(), BackendError> {
+/// Deletes whatever is in a bucket.
+pub(crate) async fn empty(remote: &Remote, bucket: &PhysicalBucket) -> Result<(), BackendError> {
     if remote.backend.capabilities.keeps_versions() {
         delete_versions(remote, bucket).await?;
     } else {

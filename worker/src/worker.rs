@@ -6,6 +6,7 @@ use crate::claim::{Claim, Standing};
 use crate::converge::{ConvergeError, Converged, Converger, NotNow};
 use crate::history::History;
 use crate::metrics::{Metrics, Outcome};
+use crate::migrate::Migrator;
 use crate::promote::{Promoter, Watch};
 use crate::settings::WorkerSettings;
 use crate::suspect::Suspects;
@@ -63,6 +64,7 @@ pub struct Worker {
     suspects: Suspects,
     walker: Arc<Walker>,
     promoter: Arc<Promoter>,
+    migrator: Arc<Migrator>,
 }
 
 struct Shared {
@@ -103,17 +105,25 @@ impl Worker {
         };
         let lease = settings.lease;
         let promoter = Promoter { metadata: metadata.clone(), queue: queue.clone(), backends: backends.clone(), lease };
+        let migrator = Migrator { metadata: metadata.clone(), queue: queue.clone(), backends: backends.clone(), lease };
         let suspects = Suspects::new(metadata.clone(), queue.clone(), &settings);
         let upkeep = Upkeep::new(metadata, queue.clone(), backends, metrics.clone(), &settings);
         let large = Arc::new(Semaphore::new(settings.large_concurrency.clamp(1, settings.concurrency.max(1))));
         let (jitter, history) = (Mutex::new(rng), History::default());
         let shared = Shared { queue, converger, settings, metrics, consumer, jitter, history, large };
-        Ok(Self { shared: Arc::new(shared), upkeep, suspects, walker: Arc::new(walker), promoter: Arc::new(promoter) })
+        Ok(Self {
+            shared: Arc::new(shared),
+            upkeep,
+            suspects,
+            walker: Arc::new(walker),
+            promoter: Arc::new(promoter),
+            migrator: Arc::new(migrator),
+        })
     }
 
     /// Works until `stop`, then drains.
     pub async fn run(self, stop: CancellationToken) {
-        let Self { shared, upkeep, suspects, walker, promoter } = self;
+        let Self { shared, upkeep, suspects, walker, promoter, migrator } = self;
         info!(consumer = shared.consumer, concurrency = shared.settings.concurrency, "worker started");
         tokio::join!(
             shared.clone().work(&stop),
@@ -122,6 +132,7 @@ impl Worker {
             walker.run(&stop),
             promoter.clone().follow(&stop),
             Watch::new(promoter).follow(&stop),
+            migrator.follow(&stop),
             upkeep.run(&stop),
             suspects.watch(&stop),
             shared.attend(&stop),

@@ -1,7 +1,7 @@
 //! The admin commands as they are typed.
 mod buckets;
 
-pub use buckets::{Bucket, Jobs, Object, Stranded, Walk, WalkKind};
+pub use buckets::{Bucket, Jobs, MigrateAction, Object, Stranded, Walk, WalkKind};
 
 use clap::{Args, Subcommand, ValueEnum};
 use s3gateway_config::Secret;

@@ -33,6 +33,10 @@ pub enum Shape {
     Promotion,
     /// `promotions`
     Promotions,
+    /// One migration.
+    Migration,
+    /// `migrations`
+    Migrations,
     /// One stranded key.
     Stranded,
     /// `stranded`
@@ -70,7 +74,7 @@ pub fn render(shape: Shape, answer: &Value) -> String {
     match shape {
         Shape::Done => "done\n".into(),
         Shape::Tenant | Shape::NewKey | Shape::Backend | Shape::Depth | Shape::Redriven => fields(answer),
-        Shape::Promotion | Shape::Stranded => fields(answer),
+        Shape::Promotion | Shape::Migration | Shape::Stranded => fields(answer),
         Shape::Promotions => table(
             answer.get("promotions"),
             &[
@@ -80,6 +84,22 @@ pub fn render(shape: Shape, answer: &Value) -> String {
                 ("FORCED", "forced"),
                 ("STATE", "state"),
                 ("ENDED", "ended_at"),
+                ("DETAIL", "detail"),
+            ],
+        ),
+        Shape::Migrations => table(
+            answer.get("migrations"),
+            &[
+                ("BEGUN", "begun_at"),
+                ("FROM", "from"),
+                ("FROM BUCKET", "from_bucket"),
+                ("TO", "to"),
+                ("TO BUCKET", "to_bucket"),
+                ("STATE", "state"),
+                ("SINCE", "since"),
+                ("BY", "by"),
+                ("COMPARED", "objects"),
+                ("ONLY THERE", "strays"),
                 ("DETAIL", "detail"),
             ],
         ),

@@ -1,6 +1,7 @@
 //! The request that each admin command stands for.
 use super::commands::{
-    Backend, Bucket, Jobs, Key, NewBackend, Noun, Object, PolicyOptions, Stranded, Switch, Tenant, Walk, WalkKind,
+    Backend, Bucket, Jobs, Key, MigrateAction, NewBackend, Noun, Object, PolicyOptions, Stranded, Switch, Tenant, Walk,
+    WalkKind,
 };
 use super::render::Shape;
 use crate::failure::Failure;
@@ -221,6 +222,24 @@ impl Bucket {
                 let body = json!({"seconds": seconds});
                 with_body(Method::PUT, &["tenants", &tenant, "buckets", &bucket, "promote-after"], body, Shape::Done)
             }
+            Self::Migrate { tenant, bucket, action, to, drop_old, deep } => match action {
+                MigrateAction::Start => {
+                    let body = json!({"to": to, "drop_old": drop_old, "deep": deep});
+                    with_body(
+                        Method::POST,
+                        &["tenants", &tenant, "buckets", &bucket, "migrate"],
+                        body,
+                        Shape::Migration,
+                    )
+                }
+                MigrateAction::Status => {
+                    get(&["tenants", &tenant, "buckets", &bucket, "migrations"], &[], Shape::Migrations)
+                }
+                MigrateAction::Cancel => {
+                    let path = ["tenants", &tenant, "buckets", &bucket, "migrations", "cancel"];
+                    bare(Method::POST, &path, Shape::Migration)
+                }
+            },
             Self::Promotions { tenant, bucket } => {
                 get(&["tenants", &tenant, "buckets", &bucket, "promotions"], &[], Shape::Promotions)
             }

@@ -69,7 +69,10 @@ pub(super) async fn release(
     if !state.metadata.is_adopted(&route.bucket, &route.home).await? {
         return Err(Problem::new(StatusCode::CONFLICT, "its home was not adopted: its owner can empty and delete it"));
     }
-    state.metadata.begin_delete_bucket(&route.bucket).await?;
+    state.metadata.begin_delete_bucket(&route.bucket).await.map_err(|error| match error {
+        StoreError::Conflict(what) => Problem::new(StatusCode::CONFLICT, format!("{what} is under way")),
+        other => other.into(),
+    })?;
     state.metadata.finish_delete_bucket(&route.bucket).await?;
     tracing::info!(tenant, bucket, "adopted bucket released");
     Ok(StatusCode::NO_CONTENT)

@@ -11,6 +11,7 @@ mod health;
 mod input;
 mod jobs;
 mod keys;
+mod migration;
 mod placement;
 mod probe;
 mod problem;
@@ -114,6 +115,9 @@ pub fn router(state: AdminState) -> Router {
         .route("/v1/tenants/{tenant}/buckets/{bucket}/promote", post(promotion::promote))
         .route("/v1/tenants/{tenant}/buckets/{bucket}/promote-after", put(promotion::set_after))
         .route("/v1/tenants/{tenant}/buckets/{bucket}/promotions", get(promotion::list))
+        .route("/v1/tenants/{tenant}/buckets/{bucket}/migrate", post(migration::migrate))
+        .route("/v1/tenants/{tenant}/buckets/{bucket}/migrations", get(migration::migrations))
+        .route("/v1/tenants/{tenant}/buckets/{bucket}/migrations/cancel", post(migration::cancel_migration))
         .route("/v1/tenants/{tenant}/buckets/{bucket}/stranded", get(stranded::list))
         .route("/v1/stranded/{id}", get(stranded::show).delete(stranded::drop))
         .route("/v1/stranded/{id}/object", get(stranded::download))

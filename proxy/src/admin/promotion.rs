@@ -79,7 +79,7 @@ pub(super) async fn promote(
     }
     let begun = state.metadata.begin_promotion(&route.bucket, &target, route.epoch, wanted.force).await;
     let begun = begun.map_err(|error| match error {
-        StoreError::Conflict(_) => Problem::new(StatusCode::CONFLICT, "a promotion of the bucket runs already"),
+        StoreError::Conflict(what) => Problem::new(StatusCode::CONFLICT, format!("{what} runs already")),
         other => other.into(),
     })?;
     tracing::info!(tenant, bucket, to = %target, force = wanted.force, promotion = begun.id, "promotion asked for");

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use http::Method;
 use s3gateway_s3::{
-    ObjectKey, Operation, S3Code, S3Error, S3Request,
+    ObjectKey, Operation, PhysicalBucket, S3Code, S3Error, S3Request,
     checksum::{Algorithm, ChecksumType},
     etag::{multipart_parts, quoted, unquoted},
     xml::{ListBucketResult, ListVersion, ObjectEntry},
@@ -97,12 +97,13 @@ pub(super) enum Maker {
 
 impl Maker {
     /// What a token of such a page is bound to.
-    fn context(self, route: &Route) -> [&str; 4] {
-        let name = match self {
-            Self::Home => route.home.as_str(),
-            Self::Gateway => "",
+    fn context(self, route: &Route) -> [&str; 5] {
+        let physical = route.physical_on(&route.home).map_or("", PhysicalBucket::for_upstream);
+        let (home, physical) = match self {
+            Self::Home => (route.home.as_str(), physical),
+            Self::Gateway => ("", ""),
         };
-        ["list", route.tenant.as_str(), route.bucket.as_str(), name]
+        ["list", route.tenant.as_str(), route.bucket.as_str(), home, physical]
     }
 }
 

@@ -150,6 +150,7 @@ mod tests {
             home: home.clone(),
             epoch: 1,
             draining: Vec::new(),
+            arriving: None,
             unwalked: false,
             placement: vec![home],
             physical: Vec::new(),

@@ -24,7 +24,8 @@ impl Metadata {
             if query.fetch_optional(&mut *tx).await?.is_some() {
                 return Err(StoreError::Conflict("a bucket of that name"));
             }
-            if sqlx::query(sql::MAPPING_TAKEN).bind(backend).bind(physical).fetch_optional(&mut *tx).await?.is_some() {
+            let query = sqlx::query(sql::MAPPING_TAKEN).bind(backend).bind(physical);
+            if query.bind(adoption.backend.twin().to_string()).fetch_optional(&mut *tx).await?.is_some() {
                 return Err(StoreError::Conflict("a bucket that stands for that physical bucket"));
             }
             if sqlx::query(sql::RETIREMENT_OF).bind(backend).fetch_optional(&mut *tx).await?.is_some() {

@@ -2,10 +2,10 @@
 //! Invariant: a physical name in `bucket_backends` belongs to one bucket of one tenant until its drop was confirmed.
 use super::db::{Columns, now, render_json, write};
 use super::routes::route_in;
-use super::{Metadata, feed, walks};
+use super::{Metadata, bucket_migrations, feed, walks};
 use crate::{
-    Begun, BucketId, Change, DrainState, Millis, NewBucket, NewWalk, RetiringBucket, StoreError, TenantId, WalkKind,
-    Writes, names, sql,
+    Begun, BucketId, Change, DrainState, Millis, NewBucket, NewWalk, RetiringBucket, StoreError, TenantId, WalkId,
+    WalkKind, Writes, names, sql,
 };
 use s3gateway_config::{BackendId, Place, ResidencyPolicy};
 use s3gateway_s3::{LogicalBucket, PhysicalBucket, Versioning};
@@ -83,7 +83,7 @@ impl Metadata {
     /// the home of this one may be deleted.
     ///
     /// # Errors
-    /// `NotFound` unless it is in service, `Busy` while another backend becomes its home.
+    /// `NotFound` unless it is in service, `Busy` while another backend becomes its home, `Conflict` while it is migrated.
     pub async fn begin_delete_bucket(&self, bucket: &BucketId) -> Result<i64, StoreError> {
         write!(&self.db, tx => {
             feed::lock(tx).await?;
@@ -91,6 +91,7 @@ impl Metadata {
             if route.writes != Writes::Taken {
                 return Err(StoreError::Busy);
             }
+            bucket_migrations::require_none(tx, bucket).await?;
             step(tx, bucket, &["active"], "deleting").await?;
             Ok(route.epoch)
         })
@@ -394,6 +395,7 @@ pub(super) async fn free_name(
     for n in n..n.saturating_add(MOST_NAMES) {
         let physical = names::propose(tenant.as_str(), &place.region, name, backend, n);
         let query = sqlx::query(sql::MAPPING_TAKEN).bind(backend.as_str()).bind(physical.for_upstream());
+        let query = query.bind(backend.twin().to_string());
         if query.fetch_optional(&mut *tx).await?.is_none() {
             return Ok((physical, n));
         }
@@ -407,8 +409,16 @@ pub(super) async fn begin_backfill(
     bucket: &BucketId,
     reason: String,
 ) -> Result<(), StoreError> {
-    let new = NewWalk { bucket: bucket.clone(), kind: WalkKind::Backfill, rate: 0, reason };
-    walks::begin(tx, &new).await.map(drop)
+    begin_backfill_walk(tx, bucket, reason).await.map(drop)
+}
+
+/// As [`begin_backfill`]; the walk that does so.
+pub(super) async fn begin_backfill_walk(
+    tx: &mut AnyConnection,
+    bucket: &BucketId,
+    reason: String,
+) -> Result<WalkId, StoreError> {
+    walks::begin(tx, &NewWalk { bucket: bucket.clone(), kind: WalkKind::Backfill, rate: 0, reason }).await
 }
 
 async fn step(tx: &mut AnyConnection, bucket: &BucketId, from: &[&str], to: &str) -> Result<(), StoreError> {

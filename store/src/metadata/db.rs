@@ -286,7 +286,7 @@ pub(crate) trait Columns {
         s3gateway_s3::ObjectKey::parse(&text).map_err(|_| StoreError::Corrupt("object_key"))
     }
     fn backend(&self, column: &'static str) -> Result<s3gateway_config::BackendId, StoreError> {
-        self.parsed(column, s3gateway_config::BackendId::parse)
+        self.parsed(column, s3gateway_config::BackendId::parse_kept)
     }
 }
 

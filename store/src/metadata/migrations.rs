@@ -20,6 +20,7 @@ const POSTGRES: &Files = &[
     (11, "promotion", include_str!("../../../migrations/postgres/0011_promotion.sql")),
     (12, "queue_at_scale", include_str!("../../../migrations/postgres/0012_queue_at_scale.sql")),
     (13, "write_quorum", include_str!("../../../migrations/postgres/0013_write_quorum.sql")),
+    (14, "bucket_migrations", include_str!("../../../migrations/postgres/0014_bucket_migrations.sql")),
     (15, "queue_servers", include_str!("../../../migrations/postgres/0015_queue_servers.sql")),
 ];
 const SQLITE: &Files = &[
@@ -35,6 +36,7 @@ const SQLITE: &Files = &[
     (11, "promotion", include_str!("../../../migrations/sqlite/0011_promotion.sql")),
     (12, "queue_at_scale", include_str!("../../../migrations/sqlite/0012_queue_at_scale.sql")),
     (13, "write_quorum", include_str!("../../../migrations/sqlite/0013_write_quorum.sql")),
+    (14, "bucket_migrations", include_str!("../../../migrations/sqlite/0014_bucket_migrations.sql")),
     (15, "queue_servers", include_str!("../../../migrations/sqlite/0015_queue_servers.sql")),
 ];
 

@@ -3,6 +3,7 @@
 //! the ids of changes follow the order of commits without gaps; secrets are sealed before they reach a row.
 mod adopt;
 mod backends;
+mod bucket_migrations;
 mod buckets;
 mod checksums;
 pub(crate) mod db;

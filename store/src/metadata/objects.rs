@@ -143,9 +143,11 @@ impl Metadata {
             }));
         }
         let (keys, rows) = (render_json(&keys)?, render_json(&rows)?);
+        let leave = self.by_kind(sql::COPIES_LEAVE_OTHERS_POSTGRES, sql::COPIES_LEAVE_OTHERS_SQLITE);
         let delete = self.by_kind(sql::COPIES_DELETE_OTHERS_POSTGRES, sql::COPIES_DELETE_OTHERS_SQLITE);
         let put = self.by_kind(sql::COPIES_PUT_POSTGRES, sql::COPIES_PUT_SQLITE);
         write!(&self.db, tx => {
+            sqlx::query(leave).bind(keys.as_str()).bind(rows.as_str()).execute(&mut *tx).await?;
             sqlx::query(delete).bind(keys.as_str()).bind(rows.as_str()).execute(&mut *tx).await?;
             sqlx::query(put).bind(rows.as_str()).execute(tx).await?;
             Ok(())

@@ -4,7 +4,7 @@
 use super::buckets::{begin_backfill, find, free_name};
 use super::db::{Columns, now, write};
 use super::routes::route_in;
-use super::{Metadata, feed};
+use super::{Metadata, bucket_migrations, feed};
 use crate::{
     BucketId, Change, DrainLook, DrainState, HomeToLeave, Mapping, MappingState, Millis, PlacementChange, Route,
     StoreError, sql,
@@ -170,6 +170,9 @@ async fn enter(
         }
         Some(MappingState::Retiring) => Err(StoreError::Conflict("a replica there that is just being dropped")),
         None => {
+            if bucket_migrations::concerns(tx, &route.bucket, backend).await? {
+                return Err(StoreError::Conflict("a migration of the bucket from or to that backend"));
+            }
             if sqlx::query(sql::RETIREMENT_OF).bind(backend.as_str()).fetch_optional(&mut *tx).await?.is_some() {
                 return Err(StoreError::Invalid(format!("placement: backend {backend} is being retired")));
             }

@@ -1,7 +1,7 @@
 //! Promotions as rows: preparing → fencing → moved → done, or failed with the reason while the home is still the old one.
 //! Invariant: the home changes only while no client's write is taken, and only from the epoch that the promotion began in.
 use super::db::{Columns, now, write};
-use super::{Metadata, feed};
+use super::{Metadata, bucket_migrations, feed};
 use crate::queue::database_now;
 use crate::{BucketId, Change, Millis, Promotion, PromotionState, StoreError, Writes, sql};
 use s3gateway_config::BackendId;
@@ -51,7 +51,7 @@ impl Metadata {
     /// Begins to make a replica the home of a bucket; `epoch` is the one that the caller saw.
     ///
     /// # Errors
-    /// `Conflict` while another promotion of the bucket runs; `Invalid` where the bucket is no longer as the caller saw it,
+    /// `Conflict` while another promotion of the bucket runs, or a migration that this one does not force; `Invalid` where the bucket is no longer as the caller saw it,
     /// keeps versions, or has no such replica.
     pub async fn begin_promotion(
         &self,
@@ -60,26 +60,13 @@ impl Metadata {
         epoch: i64,
         forced: bool,
     ) -> Result<Promotion, StoreError> {
-        let id = Uuid::now_v7().to_string();
         write!(&self.db, tx => {
             feed::lock(tx).await?;
-            let Some((tenant, name)) = feed::bucket_name(tx, bucket.as_str()).await? else {
-                return Err(StoreError::NotFound);
-            };
-            // Nothing has changed yet: whoever does not read this one does not read the feed.
-            let head = feed::append_numbered(tx, &Change::Bucket(tenant, name)).await?;
-            let query = sqlx::query(sql::PROMOTION_INSERT).bind(id.as_str()).bind(bucket.as_str());
-            let query = query.bind(target.as_str()).bind(epoch).bind(i64::from(forced)).bind(now()).bind(head);
-            match query.execute(&mut *tx).await {
-                Ok(done) if done.rows_affected() == 0 => Err(StoreError::Invalid(
-                    "the bucket has changed meanwhile, keeps versions, or has no such replica".to_owned(),
-                )),
-                Ok(_) => find(tx, &id).await,
-                Err(error) => match StoreError::from(error) {
-                    StoreError::Conflict(_) => Err(StoreError::Conflict("a promotion of the bucket")),
-                    other => Err(other),
-                },
+            // One whose home is away cannot go on; it sees the epoch rise and is called off.
+            if !forced {
+                bucket_migrations::require_none(tx, bucket).await?;
             }
+            begin(tx, bucket, target, epoch, forced).await
         })
     }
 
@@ -199,7 +186,7 @@ impl Metadata {
             let epoch = found.epoch + i64::from(found.state == PromotionState::Moved);
             let bucket = found.bucket.as_str();
             let query = match moves {
-                true => sqlx::query(sql::BUCKET_MOVE_HOME).bind(bucket).bind(epoch).bind(found.target.as_str()),
+                true => sqlx::query(sql::BUCKET_MOVE_HOME).bind(bucket).bind(epoch).bind(found.target.real().to_string()),
                 false => sqlx::query(sql::BUCKET_SET_WRITES).bind(bucket).bind(epoch).bind(writes(&found).as_str()),
             };
             let is_as_seen = query.execute(&mut *tx).await?.rows_affected() == 1;
@@ -207,7 +194,7 @@ impl Metadata {
             if found.state != step.from || found.fence != seen.fence || (!is_as_seen && step.to != PromotionState::Failed) {
                 return Err(StoreError::Invalid("the bucket has changed since the promotion began".to_owned()));
             }
-            if moves {
+            if moves && !bucket_migrations::cut_over(tx, &found).await? {
                 sqlx::query(sql::MAPPING_FIRST).bind(bucket).bind(found.target.as_str()).execute(&mut *tx).await?;
             }
             let head = match feed::bucket_name(tx, bucket).await? {
@@ -311,6 +298,56 @@ struct Step<'d> {
     from: PromotionState,
     to: PromotionState,
     detail: &'d str,
+}
+
+/// Begins a promotion in the caller's transaction.
+pub(super) async fn begin(
+    tx: &mut AnyConnection,
+    bucket: &BucketId,
+    target: &BackendId,
+    epoch: i64,
+    forced: bool,
+) -> Result<Promotion, StoreError> {
+    let id = Uuid::now_v7().to_string();
+    let Some((tenant, name)) = feed::bucket_name(tx, bucket.as_str()).await? else {
+        return Err(StoreError::NotFound);
+    };
+    // Nothing has changed yet: whoever does not read this one does not read the feed.
+    let head = feed::append_numbered(tx, &Change::Bucket(tenant, name)).await?;
+    let query = sqlx::query(sql::PROMOTION_INSERT).bind(id.as_str()).bind(bucket.as_str());
+    let query = query.bind(target.as_str()).bind(epoch).bind(i64::from(forced)).bind(now()).bind(head);
+    match query.execute(&mut *tx).await {
+        Ok(done) if done.rows_affected() == 0 => Err(StoreError::Invalid(
+            "the bucket has changed meanwhile, keeps versions, or has no such replica".to_owned(),
+        )),
+        Ok(_) => find(tx, &id).await,
+        Err(error) => match StoreError::from(error) {
+            StoreError::Conflict(_) => Err(StoreError::Conflict("a promotion of the bucket")),
+            other => Err(other),
+        },
+    }
+}
+
+/// Whether a promotion of the bucket has not ended.
+pub(super) async fn runs(tx: &mut AnyConnection, bucket: &BucketId) -> Result<bool, StoreError> {
+    let query = sqlx::query(sql::PROMOTIONS_OF_BUCKET).bind(bucket.as_str()).bind(1_i64);
+    let last = query.fetch_optional(tx).await?.as_ref().map(parse).transpose()?;
+    Ok(last.is_some_and(|last| !matches!(last.state, PromotionState::Done | PromotionState::Failed)))
+}
+
+/// Fails a promotion that has not stopped writes yet; nothing to do for one that has failed.
+///
+/// # Errors
+/// `Conflict` for one that has.
+pub(super) async fn call_off(tx: &mut AnyConnection, id: &str, why: &str) -> Result<(), StoreError> {
+    let found = find(tx, id).await?;
+    let (from, to) = (PromotionState::Preparing.as_str(), PromotionState::Failed.as_str());
+    let query = sqlx::query(sql::PROMOTION_STEP).bind(id).bind(from).bind(to).bind(why);
+    let query = query.bind(found.fence).bind(found.fenced_at).bind(now());
+    if query.execute(tx).await?.rows_affected() == 1 || found.state == PromotionState::Failed {
+        return Ok(());
+    }
+    Err(StoreError::Conflict("the cut over of this migration"))
 }
 
 async fn find(tx: &mut AnyConnection, id: &str) -> Result<Promotion, StoreError> {

@@ -94,7 +94,11 @@ fn parse_routes(rows: &[AnyRow]) -> Result<Vec<Route>, StoreError> {
     for row in rows {
         let bucket = BucketId::new(&row.text("id")?);
         if routes.last().is_none_or(|route| route.bucket != bucket) {
-            routes.push(parse_route(row, bucket)?);
+            let mut route = parse_route(row, bucket)?;
+            if let Some(arriving) = &route.arriving {
+                route.physical.push((arriving.clone(), row.parsed("arriving_physical", PhysicalBucket::parse)?));
+            }
+            routes.push(route);
         }
         if let Some(route) = routes.last_mut() {
             let backend = row.backend("backend")?;
@@ -117,6 +121,7 @@ fn parse_route(row: &AnyRow, bucket: BucketId) -> Result<Route, StoreError> {
         epoch: row.int("epoch")?,
         placement: Vec::new(),
         draining: Vec::new(),
+        arriving: if row.text("arriving")?.is_empty() { None } else { Some(row.backend("arriving")?) },
         physical: Vec::new(),
         replica_count: row.u32("replica_count")?,
         write_quorum: row.u32("write_quorum")?,

@@ -1,4 +1,4 @@
 -- copies_after.sql: of all keys after $2 up to $3, or to the end where $4 is 1. $1 bucket, $5 most rows
 select object_key, backend, etag, home_etag, size, verified_how, verified_at
-from object_copies where bucket = $1 and object_key > $2 and ($4 = 1 or object_key <= $3)
+from object_copies where bucket = $1 and object_key > $2 and ($4 = 1 or object_key <= $3) and verified_how <> 'left'
 order by object_key, backend limit $5

@@ -2,5 +2,6 @@
 -- $1 keys and $2 the copies that stay, as JSON, keys in hex
 delete from object_copies
 where (bucket, object_key) in (select value ->> 'bucket', unhex(value ->> 'object_key') from json_each($1))
+    and verified_how <> 'left'
     and (bucket, object_key, backend) not in (
         select value ->> 'bucket', unhex(value ->> 'object_key'), value ->> 'backend' from json_each($2))

@@ -3,4 +3,5 @@
 select c.bucket, c.object_key, c.backend, c.etag, c.home_etag, c.size, c.verified_how, c.verified_at
 from json_each($1) as wanted
 join object_copies c on c.bucket = wanted.value ->> 'bucket' and c.object_key = unhex(wanted.value ->> 'object_key')
+    and c.verified_how <> 'left'
 order by c.bucket, c.object_key, c.backend

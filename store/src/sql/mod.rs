@@ -67,6 +67,9 @@ statements! {
     COPIES_DELETE_OTHERS_POSTGRES = "copies_delete_others.postgres.sql";
     COPIES_DELETE_OTHERS_SQLITE = "copies_delete_others.sqlite.sql";
     COPIES_LACKING = "copies_lacking.sql";
+    COPIES_LEAVE_OTHERS_POSTGRES = "copies_leave_others.postgres.sql";
+    COPIES_LEAVE_OTHERS_SQLITE = "copies_leave_others.sqlite.sql";
+    COPIES_LEFT = "copies_left.sql";
     COPIES_NTH = "copies_nth.sql";
     COPIES_OF_ALL_POSTGRES = "copies_of_all.postgres.sql";
     COPIES_OF_ALL_SQLITE = "copies_of_all.sqlite.sql";
@@ -101,6 +104,7 @@ statements! {
     MAPPINGS_COUNT_ON = "mappings_count_on.sql";
     MAPPINGS_RETIRING = "mappings_retiring.sql";
     MAPPING_ADOPT = "mapping_adopt.sql";
+    MAPPING_CUT_OVER = "mapping_cut_over.sql";
     MAPPING_DELETE = "mapping_delete.sql";
     MAPPING_DOUBT = "mapping_doubt.sql";
     MAPPING_DROP_RETIRING = "mapping_drop_retiring.sql";
@@ -114,6 +118,17 @@ statements! {
     MAPPING_RETIRE = "mapping_retire.sql";
     MAPPING_SET = "mapping_set.sql";
     MAPPING_TAKEN = "mapping_taken.sql";
+    MIGRATION = "migration.sql";
+    MIGRATIONS_DUE = "migrations_due.sql";
+    MIGRATIONS_OF_BUCKET = "migrations_of_bucket.sql";
+    MIGRATION_CLAIM = "migration_claim.sql";
+    MIGRATION_DETAIL = "migration_detail.sql";
+    MIGRATION_INSERT = "migration_insert.sql";
+    MIGRATION_LOOK = "migration_look.sql";
+    MIGRATION_PROMOTED = "migration_promoted.sql";
+    MIGRATION_RENAME = "migration_rename.sql";
+    MIGRATION_RUNNING = "migration_running.sql";
+    MIGRATION_STEP = "migration_step.sql";
     OBJECT_PARTS = "object_parts.sql";
     OBJECT_PARTS_DELETE = "object_parts_delete.sql";
     OBJECT_PARTS_DELETE_ALL = "object_parts_delete_all.sql";

@@ -232,13 +232,17 @@ impl Converger {
         }
         // A bucket that is being deleted, or drained there, must not rise again on a replica.
         let now = self.metadata.route_by_id(&route.bucket).await?;
-        if now.is_none_or(|now| !now.placement.contains(id)) {
+        if now.is_none_or(|now| !now.placement.contains(id) && now.arriving.as_ref() != Some(id)) {
             return Err(ConvergeError::Changed);
         }
         match remote.create_bucket(bucket).await? {
             Created::Ours => {
                 self.known_buckets.insert(known(remote, bucket), ());
                 Ok(bucket.clone())
+            }
+            // Its name was free when the migration began to fill it.
+            Created::Strangers if route.arriving.as_ref() == Some(id) => {
+                Err(ConvergeError::Refused(format!("a stranger holds the bucket's name on {}", id.real())))
             }
             Created::Strangers => {
                 self.metadata.raise_physical_name_from(&route.bucket, id, bucket).await?;

@@ -101,7 +101,7 @@ impl Converger {
             None => Vec::new(),
         };
         let mut remotes = Vec::new();
-        for id in route.placement.iter().chain(&route.draining) {
+        for id in route.placement.iter().chain(&route.draining).chain(&route.arriving) {
             remotes.push((id.clone(), self.backends.get(id).await?));
         }
         let place_of =
@@ -118,6 +118,7 @@ impl Converger {
             Home::Present(object) => object.size < self.settings.large_object,
             Home::Absent | Home::Unknown(_) => false,
         };
+        wanted.extend(route.arriving.iter().map(|id| (id.clone(), plan::decide_arriving(is_allowed(id)))));
         let observe = |(id, wanted): (BackendId, Wanted)| {
             let remote = place_of(&id).cloned();
             let recorded = recorded.iter().find(|copy| copy.backend == id).cloned();

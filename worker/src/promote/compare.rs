@@ -8,13 +8,15 @@ use std::collections::VecDeque;
 
 /// Differences at which a comparison ends: they are dealt with first.
 const MOST: usize = 1000;
+/// Keys of one page.
+const PAGE: i32 = 1000;
 
 /// One listed object: its key, ETag and size.
 #[derive(Debug, PartialEq, Eq)]
 struct Entry {
     key: String,
     etag: String,
-    size: i64,
+    size: u64,
 }
 
 /// A listing, a page at a time.
@@ -22,7 +24,8 @@ struct Listing<'a> {
     remote: &'a Remote,
     bucket: &'a PhysicalBucket,
     page: VecDeque<Entry>,
-    next: Option<String>,
+    /// The last key of all pages so far.
+    after: String,
     is_over: bool,
 }
 
@@ -73,20 +76,23 @@ async fn held(route: &Route, remote: &Remote, key: &ObjectKey) -> Result<Option<
 
 impl<'a> Listing<'a> {
     fn of(remote: &'a Remote, bucket: &'a PhysicalBucket) -> Self {
-        Self { remote, bucket, page: VecDeque::new(), next: None, is_over: false }
+        Self { remote, bucket, page: VecDeque::new(), after: String::new(), is_over: false }
     }
 
     async fn next(&mut self) -> Result<Option<Entry>, BackendError> {
         while self.page.is_empty() && !self.is_over {
-            let list = self.remote.control.list_objects_v2().bucket(self.bucket.for_upstream());
-            let sent = list.set_continuation_token(self.next.take()).send().await;
-            let page = sent.map_err(|error| self.remote.classify("ListObjectsV2", &error))?;
-            self.page.extend(page.contents().iter().filter_map(|object| {
-                let etag = unquote(object.e_tag().unwrap_or_default()).to_owned();
-                Some(Entry { key: object.key()?.to_owned(), etag, size: object.size().unwrap_or(-1) })
+            let (objects, more) = self.remote.page_of_objects(self.bucket, &self.after, PAGE).await?;
+            match objects.last() {
+                Some(last) => self.after.clone_from(&last.key),
+                None if more => return Err(self.remote.unreadable("ListObjectsV2")),
+                None => {}
+            }
+            self.page.extend(objects.into_iter().map(|object| Entry {
+                etag: unquote(&object.etag).to_owned(),
+                key: object.key,
+                size: object.size,
             }));
-            self.next = page.next_continuation_token.filter(|_| page.is_truncated == Some(true));
-            self.is_over = self.next.is_none();
+            self.is_over = !more;
         }
         Ok(self.page.pop_front())
     }

@@ -139,8 +139,11 @@ impl Promoter {
     }
 }
 
-/// Passes a target that the bucket's replica count reaches: others hold nothing.
+/// Passes a target that the bucket's replica count reaches, or that a migration fills: others hold nothing.
 fn require_counted(promotion: &Promotion, route: &Route) -> Result<(), Halt> {
+    if route.arriving.as_ref() == Some(&promotion.target) {
+        return Ok(());
+    }
     let others = route.placement.iter().filter(|id| **id != route.home);
     let place = others.take_while(|id| **id != promotion.target).count();
     let reached = usize::try_from(route.replica_count).unwrap_or(usize::MAX).saturating_sub(1);

@@ -41,6 +41,7 @@ fn route(placement: &str, draining: &str, replica_count: u32, denied: &str) -> R
         epoch: 1,
         placement: ids(placement),
         draining: ids(draining),
+        arriving: None,
         physical: Vec::new(),
         replica_count,
         write_quorum: 1,

@@ -10,12 +10,12 @@ use s3gateway_s3::{ObjectKey, PhysicalBucket, VersionId};
 
 /// One object on one backend.
 #[derive(Clone, Copy)]
-pub(super) struct Stored<'a> {
-    pub(super) remote: &'a Remote,
-    pub(super) bucket: &'a PhysicalBucket,
-    pub(super) key: &'a ObjectKey,
-    pub(super) version: Option<&'a VersionId>,
-    pub(super) etag: &'a str,
+pub(crate) struct Stored<'a> {
+    pub(crate) remote: &'a Remote,
+    pub(crate) bucket: &'a PhysicalBucket,
+    pub(crate) key: &'a ObjectKey,
+    pub(crate) version: Option<&'a VersionId>,
+    pub(crate) etag: &'a str,
 }
 
 impl Stored<'_> {
@@ -32,7 +32,7 @@ impl Stored<'_> {
 
 /// What reading two copies has shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Depth {
+pub(crate) enum Depth {
     /// The same bytes.
     Equal,
     /// One of the two is another object by now.
@@ -60,7 +60,7 @@ enum Reading {
 }
 
 /// Compares a replica's copy with the home's object, of `size` bytes by the home's listing.
-pub(super) async fn compare_bytes(home: Stored<'_>, replica: Stored<'_>, size: u64) -> Result<Depth, WalkError> {
+pub(crate) async fn compare_bytes(home: Stored<'_>, replica: Stored<'_>, size: u64) -> Result<Depth, WalkError> {
     let copy = read(replica, home.etag, size).await?;
     if let Some(told) = judge_copy(copy, size) {
         return Ok(told);

@@ -19,7 +19,7 @@ const DEEP_PAGE: i32 = 50;
 pub(super) struct Ground {
     pub(super) route: Route,
     pub(super) home: Listing,
-    /// All other backends of the placement; none for a backfill, which looks at the home alone.
+    /// All other backends of the placement, and where the bucket is migrated to; none for a backfill, which looks at the home alone.
     pub(super) places: Vec<Place>,
     /// Their listings, in the same order.
     pub(super) replicas: Vec<Listing>,
@@ -33,7 +33,7 @@ impl Ground {
             return Err(WalkError::Moved);
         }
         let mut remotes = Vec::new();
-        for id in &route.placement {
+        for id in route.placement.iter().chain(&route.arriving) {
             let remote = backends.get(id).await?;
             remotes.push((id.clone(), remote.ok_or_else(|| WalkError::Waits(format!("backend {id} is not known")))?));
         }
@@ -83,5 +83,7 @@ fn decide_wanted(route: &Route, remotes: &[(BackendId, Arc<Remote>)]) -> Vec<(Ba
         let place = remotes.iter().find(|(other, _)| other == id).map(|(_, remote)| &remote.backend.place);
         place.is_some_and(|place| residency::decide(&route.tenant_policy, &route.bucket_policy, place).is_ok())
     };
-    plan::decide_wanted(&route.placement, &route.home, route.replica_count, is_allowed)
+    let mut wanted = plan::decide_wanted(&route.placement, &route.home, route.replica_count, is_allowed);
+    wanted.extend(route.arriving.iter().map(|id| (id.clone(), plan::decide_arriving(is_allowed(id)))));
+    wanted
 }

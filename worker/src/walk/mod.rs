@@ -25,6 +25,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, error, info, info_span, warn};
 
+pub(crate) use deep::{Depth, Stored, compare_bytes};
+
 /// Keys of one shard, as far as they are known: some minutes' work, so that several workers share a large bucket.
 const SHARD_KEYS: u32 = 100_000;
 /// Longest claim on a shard: a step is soon taken, and what a dead worker has left should soon go on.
@@ -50,7 +52,7 @@ pub(crate) struct Walker {
 
 /// Why a shard cannot be walked on now.
 #[derive(Debug, thiserror::Error)]
-enum WalkError {
+pub(crate) enum WalkError {
     /// A backend is away or says no.
     #[error(transparent)]
     Backend(#[from] BackendError),

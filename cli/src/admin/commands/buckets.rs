@@ -122,6 +122,25 @@ pub enum Bucket {
         #[arg(long, value_name = "SECONDS")]
         seconds: Option<u64>,
     },
+    /// Move the bucket's home to a bucket of the gateway's own while clients go on: on the same backend, or on another
+    Migrate {
+        /// Whose
+        tenant: String,
+        /// The client's name for it
+        bucket: String,
+        /// Begin one, show the last ones, or call the one that runs off
+        #[arg(value_enum, default_value = "start")]
+        action: MigrateAction,
+        /// Another backend than its home's
+        #[arg(long, value_name = "BACKEND")]
+        to: Option<String>,
+        /// Delete what was verified from the old home, and the old home once it is empty; it is kept otherwise
+        #[arg(long)]
+        drop_old: bool,
+        /// Read the bytes to verify the new home, rather than compare what the two list
+        #[arg(long)]
+        deep: bool,
+    },
     /// The bucket's promotions, the newest first
     Promotions {
         /// Whose
@@ -129,6 +148,17 @@ pub enum Bucket {
         /// The client's name for it
         bucket: String,
     },
+}
+
+/// What is to become of a migration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum MigrateAction {
+    /// Begin one
+    Start,
+    /// Show the last ones, the newest first
+    Status,
+    /// Call it off: before the home has moved all becomes as it was, after that the old one is kept
+    Cancel,
 }
 
 /// `admin stranded …`

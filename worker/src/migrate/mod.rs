@@ -1,0 +1,226 @@
+//! Carries migrations of buckets out, one worker at a time each: fills the new home, has a promotion cut over, compares the old
+//! home with it, and lets the old one go. Any worker may take over at any step: what has been done stands in the migration's row.
+//! Invariant: from the cut over on nothing is written to the old home; only dropping deletes there, and only what was copied.
+mod drop;
+mod verify;
+
+use crate::backend::{BackendError, Created, Remote};
+use crate::backends::Backends;
+use crate::clock::millis;
+use crate::contents::is_empty;
+use crate::retire::{drop_bucket, empty};
+use crate::settled::is_settled;
+use crate::walk::WalkError;
+use s3gateway_config::BackendId;
+use s3gateway_filters::residency;
+use s3gateway_store::{
+    Metadata, Migration, MigrationState, PromotionState, Queue, Route, StoreError, WalkId, WalkState,
+};
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info};
+
+/// Between two looks for migrations that nobody carries out.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// Migrations that one worker looks at.
+const AT_ONCE: u32 = 16;
+/// Before the next look at something that is under way.
+const SOON: Duration = Duration::from_millis(500);
+/// Before the next attempt at something that did not work.
+const LATER: Duration = Duration::from_secs(5);
+
+/// What migrating needs.
+pub(crate) struct Migrator {
+    pub(crate) metadata: Metadata,
+    pub(crate) queue: Arc<dyn Queue>,
+    pub(crate) backends: Arc<Backends>,
+    /// How long a worker's turn at a migration lasts.
+    pub(crate) lease: Duration,
+}
+
+/// Why a migration does not go on now.
+#[derive(Debug, thiserror::Error)]
+enum Halt {
+    /// It waits for what the operator reads.
+    #[error("{0}")]
+    Waits(String),
+    /// A backend is away or says no.
+    #[error(transparent)]
+    Backend(#[from] BackendError),
+    /// Reading bytes has failed.
+    #[error(transparent)]
+    Reading(#[from] WalkError),
+    /// A store could not be asked, or another worker is at it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Migrator {
+    /// Takes its turns until stopped; what is left then is taken over by another worker.
+    pub(crate) async fn follow(self: Arc<Self>, stop: &CancellationToken) {
+        let mut turns = JoinSet::new();
+        let mut ours: HashSet<String> = HashSet::new();
+        while !stop.is_cancelled() {
+            match self.metadata.migrations_due(millis(SystemTime::now()), AT_ONCE).await {
+                Ok(due) => {
+                    for migration in due {
+                        if ours.insert(migration.id.clone()) {
+                            turns.spawn(self.clone().take_turn(migration));
+                        }
+                    }
+                }
+                Err(error) => debug!(%error, "migrations cannot be read"),
+            }
+            let _ = tokio::time::timeout(LOOK_EVERY, stop.cancelled()).await;
+            while let Some(ended) = turns.try_join_next() {
+                if let Ok(id) = ended {
+                    ours.remove(&id);
+                }
+            }
+        }
+        turns.shutdown().await;
+    }
+
+    /// Works on a migration for less than the turn lasts; its id. Cancel: the turn runs out by itself.
+    async fn take_turn(self: Arc<Self>, seen: Migration) -> String {
+        let until = millis(SystemTime::now() + self.lease);
+        let id = seen.id.clone();
+        if !matches!(self.metadata.claim_migration(&id, seen.turn, until).await, Ok(true)) {
+            return id;
+        }
+        let migration = Migration { turn: until, ..seen };
+        let budget = Instant::now() + self.lease / 2;
+        // What a step that is cut off has done stands; the next turn goes on behind the last note.
+        let pause = match tokio::time::timeout(self.lease * 3 / 4, self.advance(&migration, budget)).await {
+            Ok(Ok(pause)) => pause,
+            Ok(Err(halt)) => {
+                debug!(migration = id, error = %halt, "migration waits");
+                if let Err(error) = self.metadata.note_migration(&migration, &halt.to_string()).await {
+                    debug!(%error, "why a migration waits could not be written down");
+                }
+                if matches!(halt, Halt::Waits(_)) { SOON } else { LATER }
+            }
+            Err(_) => LATER,
+        };
+        let next = millis(SystemTime::now() + pause);
+        if let Err(error) = self.metadata.claim_migration(&id, until, next).await {
+            debug!(%error, "the turn at a migration was not given back");
+        }
+        id
+    }
+
+    /// One step; when to take the next.
+    async fn advance(&self, migration: &Migration, until: Instant) -> Result<Duration, Halt> {
+        let Some(route) = self.metadata.route_by_id(&migration.bucket).await? else { return Ok(LATER) };
+        match migration.state {
+            MigrationState::Filling => self.fill(migration, &route).await,
+            MigrationState::Moving => self.await_cut_over(migration).await,
+            MigrationState::Verifying => self.verify(migration, &route, until).await,
+            MigrationState::Dropping => self.drop_old(migration, until).await,
+            MigrationState::Cancelling => self.clear_target(migration).await,
+            MigrationState::Done | MigrationState::Cancelled => Ok(LATER),
+        }
+    }
+
+    /// Makes the new home, has every key walked over, and begins the promotion once those are converged.
+    async fn fill(&self, migration: &Migration, route: &Route) -> Result<Duration, Halt> {
+        let hindrance = match () {
+            () if route.epoch != migration.epoch => Some("the bucket was promoted meanwhile"),
+            () if route.versioning.is_set() => Some("the bucket keeps versions now, whose ids its home gives"),
+            () => None,
+        };
+        if let Some(why) = hindrance {
+            self.metadata.cancel_migration(&migration.id, why).await?;
+            return Ok(SOON);
+        }
+        let target = self.known(&migration.target).await?;
+        residency::decide(&route.tenant_policy, &route.bucket_policy, &target.backend.place)
+            .map_err(|denied| Halt::Waits(denied.message()))?;
+        let Some(walk) = &migration.walk else {
+            self.make_target(migration, &target).await?;
+            return Ok(SOON);
+        };
+        let Some(walked_at) = self.walked_at(migration, walk).await? else { return Ok(SOON) };
+        if !is_settled(&*self.queue, &migration.bucket, walked_at).await? {
+            return Err(Halt::Waits("keys are still being copied".to_owned()));
+        }
+        let promotion = self.metadata.promote_migration(migration).await?;
+        info!(migration = migration.id, promotion = promotion.id, "migration cuts over");
+        Ok(SOON)
+    }
+
+    /// Makes the new home's physical bucket, under another name where a stranger holds it or something is in it.
+    async fn make_target(&self, migration: &Migration, target: &Remote) -> Result<(), Halt> {
+        let physical = &migration.target_physical;
+        let is_ours = target.create_bucket(physical).await? == Created::Ours;
+        if is_ours && is_empty(target, physical).await? {
+            self.metadata.fill_migration(migration).await?;
+            info!(migration = migration.id, target = %migration.target, "migration fills the new home");
+        } else {
+            self.metadata.rename_migration_target(migration).await?;
+        }
+        Ok(())
+    }
+
+    /// When every key had been walked over; `None` where a new walk had to be begun.
+    async fn walked_at(&self, migration: &Migration, walk: &WalkId) -> Result<Option<i64>, Halt> {
+        let walk = match self.metadata.walk(walk).await {
+            Err(StoreError::NotFound) => None,
+            walk => Some(walk?),
+        };
+        match walk {
+            Some(walk) if walk.state == WalkState::Done => Ok(Some(walk.finished_at)),
+            Some(walk) if !matches!(walk.state, WalkState::Failed | WalkState::Cancelled) => {
+                let why = if walk.note.is_empty() { String::new() } else { format!(": {}", walk.note) };
+                Err(Halt::Waits(format!("{} of about {} keys were walked over{why}", walk.done, walk.total)))
+            }
+            Some(_) | None => {
+                self.metadata.fill_migration(migration).await?;
+                Ok(None)
+            }
+        }
+    }
+
+    /// Looks at the promotion, in whose step the migration goes on by itself; one that has failed is tried again.
+    async fn await_cut_over(&self, migration: &Migration) -> Result<Duration, Halt> {
+        let id = migration.promotion.as_deref().unwrap_or_default();
+        let promotion = self.metadata.promotion(id).await?;
+        if promotion.state == PromotionState::Failed {
+            let why = format!("the cut over is tried again, as it failed: {}", promotion.detail);
+            self.metadata.refill_migration(migration, &why).await?;
+            return Ok(LATER);
+        }
+        self.metadata.note_migration(migration, &promotion.detail).await?;
+        Ok(SOON)
+    }
+
+    /// Takes away what was made at a target that does not become home.
+    async fn clear_target(&self, migration: &Migration) -> Result<Duration, Halt> {
+        if !is_settled(&*self.queue, &migration.bucket, migration.since).await? {
+            return Err(Halt::Waits("a worker may still be copying there".to_owned()));
+        }
+        let target = self.known(&migration.target).await?;
+        let physical = &migration.target_physical;
+        // Without a walk it may be somebody's, or hold what was there before.
+        if migration.walk.is_some() && target.owns_bucket(physical).await? {
+            empty(&target, physical).await?;
+            drop_bucket(&target, physical).await?;
+        } else if target.owns_bucket(physical).await? && is_empty(&target, physical).await? {
+            drop_bucket(&target, physical).await?;
+        }
+        self.metadata.end_migration(migration, &migration.detail).await?;
+        info!(migration = migration.id, "migration cancelled");
+        Ok(SOON)
+    }
+
+    async fn known(&self, id: &BackendId) -> Result<Arc<Remote>, Halt> {
+        let remote = self.backends.get(id).await?;
+        let remote = remote.ok_or_else(|| Halt::Waits(format!("backend {} is not known", id.real())))?;
+        let resting = |_| Halt::Waits(format!("{} is left alone, as it erred or did not answer lately", id.real()));
+        remote.admit().map_err(resting)?;
+        Ok(remote)
+    }
+}
