@@ -77,9 +77,6 @@ impl Source {
 /// What is known of the bytes that went over, beside the target's own word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Proof {
-    /// The target acknowledged the home's very ETag, and it is the MD5 of all bytes as they were read from there: another
-    /// look can tell nothing more.
-    Etag,
     /// The target acknowledged the MD5 of all bytes as they were read from the home.
     Md5,
     /// Only the count of bytes.
@@ -112,10 +109,7 @@ impl Copying<'_> {
         };
         let (body, slot) = self.tally(body, self.object.size);
         let etag = self.target.put(self.target_bucket, self.target_key, self.object, body).await?;
-        Ok(match self.prove("PutObject", &etag, &slot)? {
-            Proof::Md5 if etag == self.object.etag => Proof::Etag,
-            proof => proof,
-        })
+        self.prove("PutObject", &etag, &slot)
     }
 
     async fn copy_by_parts(&self, count: Option<u32>) -> Result<Proof, BackendError> {
@@ -198,7 +192,19 @@ impl Copying<'_> {
             };
             self.keep_or_abort(&upload, completed).await?;
             self.metrics.resumed_parts.inc_by(uploaded.reused as u64);
+            if uploaded.reused > 0 {
+                self.require_headers().await?;
+            }
             return Ok(uploaded.proof);
+        }
+    }
+
+    /// A resumed upload has the headers that it was begun with: another look finds out what is left to do where these were others.
+    async fn require_headers(&self) -> Result<(), BackendError> {
+        let copy = self.target.head(self.target_bucket, self.target_key).await?;
+        match copy.is_some_and(|copy| copy.headers.equal_home(&self.object.headers)) {
+            true => Ok(()),
+            false => Err(BackendError::Changed),
         }
     }
 

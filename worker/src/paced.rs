@@ -9,7 +9,8 @@ use aws_smithy_runtime_api::client::http::{
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use std::error::Error;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// The same client at a backend's pace. `slow_after`: how long an answer may take that comes soon by its nature.
 pub(crate) fn paced(

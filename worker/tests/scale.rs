@@ -20,7 +20,7 @@ fn methods(seen: Vec<String>) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_small_object_takes_one_request_to_each_side() {
+async fn a_small_object_is_read_once_written_once_and_looked_at() {
     let mut world = World::embedded().await;
     world.put("first", noise(5000, 1)).await;
     world.clean("first").await;
@@ -32,7 +32,7 @@ async fn a_small_object_takes_one_request_to_each_side() {
         world.start_worker().await;
         world.clean(key).await;
         assert_eq!(methods(world.home.wire.take_seen()), ["GET"], "{key}");
-        assert_eq!(methods(world.near.wire.take_seen()), ["PUT"], "{key}");
+        assert_eq!(methods(world.near.wire.take_seen()), ["PUT", "HEAD"], "{key}");
         let (bytes, etag) = world.read(&world.near, key).await.unwrap();
         assert_eq!((bytes, Some(etag)), (noise(size, 2), world.read(&world.home, key).await.map(|read| read.1)));
         assert!(world.copies(key).await.iter().all(|copy| copy.verified_how == "etag"));

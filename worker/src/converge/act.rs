@@ -163,9 +163,6 @@ impl Converger {
         if may_lack_tags && remote.tags(&bucket, scene.key).await? != object.tags {
             remote.set_tags(&bucket, scene.key, &object.tags).await?;
         }
-        if proof == Proof::Etag {
-            return Ok(copy_record(&remote.backend.id, &object.etag, object, "etag".to_owned()));
-        }
         self.verify(scene, remote, &bucket, object, proof).await
     }
 
@@ -187,7 +184,7 @@ impl Converger {
         }
         let how = match proof {
             _ if copy.etag == object.etag => "etag",
-            Proof::Etag | Proof::Md5 => "md5",
+            Proof::Md5 => "md5",
             Proof::Size => "size",
         };
         Ok(copy_record(id, &copy.etag, object, how.to_owned()))

@@ -246,7 +246,7 @@ impl VersionList<'_> {
         }
         let how = match proof {
             _ if copy.etag == object.etag => "etag",
-            Proof::Etag | Proof::Md5 => "md5",
+            Proof::Md5 => "md5",
             Proof::Size => "size",
         };
         let id = copy.version.ok_or(ConvergeError::Changed)?;

@@ -2,7 +2,7 @@
 use super::seat::away;
 use super::world::{Flaw, World};
 use async_trait::async_trait;
-use s3gateway_store::queue::{Cleared, DeadLetter, Depth, DirtyPage, Job, Mark};
+use s3gateway_store::queue::{Cleared, DeadLetter, Depth, DirtyPage, Job, Lane, Mark};
 use s3gateway_store::{BucketId, DirtyKey, Queue, StoreError};
 use std::sync::Arc;
 use std::time::Duration;
@@ -67,15 +67,21 @@ impl Queue for Watched {
         self.heard(())
     }
 
-    async fn mark(&self, key: &DirtyKey, request_id: &str) -> Result<(), StoreError> {
-        self.inner.mark(key, request_id).await?;
-        self.note("marks", key);
-        self.world.marked(&key.key);
+    async fn mark_all(&self, keys: &[DirtyKey], request_id: &str) -> Result<(), StoreError> {
+        self.inner.mark_all(keys, request_id).await?;
+        for key in keys {
+            self.note("marks", key);
+            self.world.marked(&key.key);
+        }
         self.heard(())
     }
 
-    async fn is_clean(&self, key: &DirtyKey) -> Result<bool, StoreError> {
-        self.inner.is_clean(key).await
+    async fn is_undisturbed(&self, key: &DirtyKey, mark: &Mark) -> Result<bool, StoreError> {
+        self.inner.is_undisturbed(key, mark).await
+    }
+
+    async fn is_marked(&self, key: &DirtyKey) -> Result<bool, StoreError> {
+        self.inner.is_marked(key).await
     }
 
     async fn is_bucket_clean(&self, bucket: &BucketId) -> Result<bool, StoreError> {
@@ -86,8 +92,14 @@ impl Queue for Watched {
         self.inner.dirty_keys(bucket, from).await
     }
 
-    async fn claim(&self, consumer: &str, limit: usize, lease: Duration) -> Result<Vec<Job>, StoreError> {
-        let jobs = self.inner.claim(consumer, limit, lease).await?;
+    async fn claim_in(
+        &self,
+        lane: Lane,
+        consumer: &str,
+        limit: usize,
+        lease: Duration,
+    ) -> Result<Vec<Job>, StoreError> {
+        let jobs = self.inner.claim_in(lane, consumer, limit, lease).await?;
         for job in &jobs {
             self.note(&format!("claims (attempts {})", job.attempts), &job.key);
             self.world.claimed(&job.key.key, &self.actor);
@@ -130,6 +142,13 @@ impl Queue for Watched {
     async fn put_off(&self, job: &Job, delay: Duration) -> Result<(), StoreError> {
         self.inner.put_off(job, delay).await?;
         self.note(&format!("puts off for {} ms", delay.as_millis()), &job.key);
+        self.world.given_back(&job.key.key, &self.actor);
+        self.heard(())
+    }
+
+    async fn set_aside(&self, job: &Job) -> Result<(), StoreError> {
+        self.inner.set_aside(job).await?;
+        self.note("sets aside", &job.key);
         self.world.given_back(&job.key.key, &self.actor);
         self.heard(())
     }
