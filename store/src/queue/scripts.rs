@@ -26,4 +26,4 @@ macro_rules! scripts {
         });
     };
 }
-scripts!(intent, commit, release, claim, extend, clear, retry, bury, dead, redrive, depth, sweep, undisturbed);
+scripts!(intent, commit, release, claim, extend, clear, retry, bury, dead, redrive, depth, sweep, disturbance);

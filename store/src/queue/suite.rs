@@ -24,7 +24,7 @@ macro_rules! queue_suite {
             buckets_are_told_apart, claimers_never_share_a_job, late_commit_marks_again, renewed_lease_marks_again,
             everything_may_be_repeated, a_writer_that_is_alone_keeps_others_away, others_keep_away_who_must_be_alone,
             of_many_that_must_be_alone_one_at_a_time_is,
-            a_write_of_a_clean_key_is_undisturbed_until_something_comes);
+            a_write_has_its_key_to_itself_until_something_comes);
     };
     (@cases $name:ident, $fixture:path, $($case:ident),+) => {
         mod $name {
