@@ -237,7 +237,7 @@ class Deployment(Gateway):
         for name, process in self.parts.items():
             if name.startswith(("proxy", "worker")) and name not in self.down and not process.alive():
                 status = process.stop()
-                assert status == 1 and "metadata.url" in process.tail(400), f"{name} ended with {status}:\n{process.tail()}"
+                assert status == 1 and ("metadata.url" in process.tail(400) or "the store is unavailable" in process.tail(400)), f"{name} ended with {status}:\n{process.tail()}"
                 process.start()
 
     def restart(self, name: str, env: dict[str, str]):

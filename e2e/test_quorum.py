@@ -365,6 +365,37 @@ def test_what_a_quorum_cannot_be_is_said(gateway, bucket):
     assert "(409)" in shown and "versions" in shown
 
 
+def test_a_policy_that_takes_a_place_away_does_not_weaken_the_promise(gateway):
+    bucket = Bucket(gateway)
+    policy = f"/v1/tenants/{TENANT}/buckets/{bucket.name}/policy"
+    gateway.call("PUT", policy, {"deny": {"countries": ["DE"]}})
+
+    def refused() -> str | None:
+        key = uuid.uuid4().hex
+        return key if fails(bucket.put, key, b"k") == UNAVAILABLE else None
+
+    assert bucket.everywhere(until(refused, "writes are refused", 30)) == [None, None]
+    gateway.admin("bucket", "write-quorum", TENANT, bucket.name, "1")
+    until(lambda: bucket.put("k", b"k"), "the home alone is enough", 20)
+    assert bucket.everywhere("k") == [b"k", None]
+    gateway.call("PUT", policy, {})
+
+
+@pytest.mark.shape("production")
+def test_without_redis_nothing_is_acknowledged_and_nothing_is_stored(gateway, bucket):
+    bucket.put("redis", b"before")
+    until(lambda: bucket.is_clean("redis"), "it is clean", 20)
+    gateway.redis.kill()
+    try:
+        for size in (10, 3 * MIB):
+            assert fails(bucket.put, "redis", payload(size, "redis")) == UNAVAILABLE
+        assert bucket.everywhere("redis") == [b"before"] * 2
+    finally:
+        gateway.redis.start()
+    until(lambda: bucket.put("redis", b"after"), "writes go on", 40)
+    assert bucket.everywhere("redis") == [b"after"] * 2
+
+
 SETTINGS = """
 [proxy.upstream]
 connect_timeout = "1s"

@@ -21,23 +21,45 @@ pub(super) fn judge_records(
     before: &[ObjectCopy],
     now: &[ObjectCopy],
 ) -> Told {
-    let of = |rows: &[ObjectCopy], id: &BackendId| rows.iter().find(|copy| copy.backend == *id).cloned();
-    let (was, is) = (of(before, home), of(now, home));
-    if was.as_ref().map(|copy| copy.verified_at) == is.as_ref().map(|copy| copy.verified_at) {
-        return Told::Nothing;
+    let looked_at =
+        |id: &BackendId| of(before, id).map(|copy| copy.verified_at) != of(now, id).map(|copy| copy.verified_at);
+    match looked_at(home) {
+        false => Told::Nothing,
+        true if count_held(home, others, now, looked_at) >= needed(quorum) => Told::Held,
+        true => Told::TooFew,
     }
-    let holds = |id: &&BackendId| match (&is, of(now, id)) {
-        // Nothing is at home, and nothing may be there.
+}
+
+/// Whether the records of a clean key tell of so many places.
+pub(super) fn is_at_quorum(home: &BackendId, others: &[BackendId], quorum: u32, now: &[ObjectCopy]) -> bool {
+    count_held(home, others, now, |_| true) >= needed(quorum)
+}
+
+/// Places that are as the home. An object counts where it was `looked_at`; where the home has none, a place counts that may
+/// have none either, since what is recorded never misses a copy that may exist.
+fn count_held(
+    home: &BackendId,
+    others: &[BackendId],
+    now: &[ObjectCopy],
+    looked_at: impl Fn(&BackendId) -> bool,
+) -> usize {
+    let at_home = of(now, home);
+    let holds = |id: &&BackendId| match (at_home, of(now, id)) {
         (None, copy) => copy.is_none(),
         (Some(_), None) => false,
         (Some(home), Some(copy)) => {
-            let looked_at =
-                copy.verified_at > 0 && of(before, id).is_none_or(|old| old.verified_at != copy.verified_at);
-            looked_at && copy.home_etag == home.etag && copy.size == home.size
+            copy.verified_at > 0 && looked_at(id) && copy.home_etag == home.etag && copy.size == home.size
         }
     };
-    let held = 1 + others.iter().filter(holds).count();
-    if held >= usize::try_from(quorum).unwrap_or(usize::MAX) { Told::Held } else { Told::TooFew }
+    1 + others.iter().filter(holds).count()
+}
+
+fn of<'c>(rows: &'c [ObjectCopy], id: &BackendId) -> Option<&'c ObjectCopy> {
+    rows.iter().find(|copy| copy.backend == *id)
+}
+
+fn needed(quorum: u32) -> usize {
+    usize::try_from(quorum).unwrap_or(usize::MAX)
 }
 
 #[cfg(test)]
@@ -91,6 +113,21 @@ mod tests {
         ] {
             let told = judge_records(&id("a"), &[id("b"), id("c")], quorum, &rows(before), &rows(now));
             assert_eq!(told, want, "{quorum} of [{before}] then [{now}]");
+        }
+    }
+
+    #[test]
+    fn a_clean_key_is_where_it_is_recorded() {
+        for (quorum, now, want) in [
+            (2, "a x 5, b x 5", true),
+            (2, "a x 5", false),
+            (2, "a x 5, b y 5", false),
+            (2, "a x 5, c x 5", true),
+            (3, "a x 5, c x 5", false),
+            (3, "", true),
+            (3, "b x 0", false),
+        ] {
+            assert_eq!(is_at_quorum(&id("a"), &[id("b"), id("c")], quorum, &rows(now)), want, "{quorum} of [{now}]");
         }
     }
 }

@@ -14,7 +14,10 @@ use crate::{
     metrics::QuorumOutcome,
     refusal::{QuorumLack, Refusal},
 };
-use s3gateway_store::{DirtyKey, queue::Mark};
+use s3gateway_store::{
+    DirtyKey,
+    queue::{Disturbance, Mark},
+};
 use std::time::Instant;
 
 pub(crate) use places::Places;
@@ -46,7 +49,7 @@ impl Gateway {
         landed: Landed,
     ) -> Result<(), Refusal> {
         let commit = || self.commit(routed, dirty, mark, since, request_id);
-        let undisturbed = self.queue.is_undisturbed(dirty, mark).await.unwrap_or(false);
+        let disturbance = self.queue.disturbance(dirty, mark).await;
         match landed {
             Landed::Lost { settled } => {
                 // A write that may still land needs the lease until it has.
@@ -56,7 +59,7 @@ impl Gateway {
                 self.metrics.observe_quorum(QuorumOutcome::Lost);
                 return Err(QuorumLack::Lost.into());
             }
-            Landed::Held if undisturbed => {
+            Landed::Held if matches!(disturbance, Ok(Disturbance::Nothing)) => {
                 commit().await?;
                 self.metrics.observe_quorum(QuorumOutcome::Streamed);
                 return Ok(());
@@ -65,7 +68,11 @@ impl Gateway {
         }
         let before = self.metadata.copies(&dirty.bucket, &dirty.key).await;
         commit().await?;
-        let held = self.await_copies(routed, dirty, before?, undisturbed).await;
+        let held = match disturbance {
+            Ok(disturbance) => self.await_copies(routed, dirty, before?, disturbance).await,
+            // Nobody can tell before the queue is back.
+            Err(_) => false,
+        };
         self.metrics.observe_quorum(if held { QuorumOutcome::Awaited } else { QuorumOutcome::Unproven });
         if held { Ok(()) } else { Err(QuorumLack::Unproven.into()) }
     }

@@ -15,7 +15,10 @@ use bytes::Bytes;
 use futures::future::join_all;
 use s3gateway_config::BackendId;
 use s3gateway_s3::{ObjectKey, checksum::Checksum, etag};
-use s3gateway_store::{DirtyKey, queue::Mark};
+use s3gateway_store::{
+    DirtyKey,
+    queue::{Disturbance, Mark},
+};
 use std::{sync::Arc, time::Instant};
 
 /// The places of one write, its home aside.
@@ -118,13 +121,13 @@ impl Places {
     /// was sent to them comes to nothing, and a worker is waited for.
     ///
     /// # Errors
-    /// A store error: nothing is stored then.
+    /// A store error, also while Redis is away: nothing is stored then.
     pub(crate) async fn claim_replicas(&mut self, dirty: &DirtyKey, mark: &Mark) -> Result<(), Refusal> {
         if self.streams.is_empty() {
             return Ok(());
         }
         let gateway = &self.gateway;
-        if !gateway.queue.is_undisturbed(dirty, mark).await.unwrap_or(false) {
+        if gateway.queue.disturbance(dirty, mark).await? != Disturbance::Nothing {
             self.streams.clear();
             self.reached.clear();
             return Ok(());

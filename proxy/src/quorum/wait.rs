@@ -1,6 +1,6 @@
 //! Waiting for a worker: what a write has left behind at its home is at as many places as the bucket asks for once the key is
 //! clean, or once a worker has recorded so many copies. Looks grow rarer, and come to an end.
-use super::held::{Told, judge_records};
+use super::held::{Told, is_at_quorum, judge_records};
 use crate::{
     admit::Routed,
     gateway::Gateway,
@@ -8,7 +8,7 @@ use crate::{
     refusal::{QuorumLack, Refusal},
 };
 use s3gateway_filters::{placement, residency};
-use s3gateway_store::{DirtyKey, ObjectCopy, Route};
+use s3gateway_store::{DirtyKey, ObjectCopy, Route, queue::Disturbance};
 use std::time::{Duration, Instant};
 
 /// Before the first look; a worker takes some milliseconds for a small object.
@@ -18,25 +18,30 @@ const RAREST_LOOK: Duration = Duration::from_secs(1);
 
 impl Gateway {
     /// Waits until so many places hold what the home holds, no longer than a backend may take to answer. `before`: the
-    /// records before the commit; `undisturbed`: no worker could have been at the key then.
+    /// records before the commit; `disturbance`: what had come to the key by then.
     pub(super) async fn await_copies(
         &self,
         routed: &Routed,
         dirty: &DirtyKey,
         mut before: Vec<ObjectCopy>,
-        undisturbed: bool,
+        disturbance: Disturbance,
     ) -> bool {
         let route = &routed.route;
         let others: Vec<_> = self.holders(route, route.replica_count).into_iter().cloned().collect();
         let until = Instant::now() + self.settings.upstream.read_timeout;
-        let (mut pause, mut is_since) = (FIRST_LOOK, undisturbed);
+        let (mut pause, mut is_since) = (FIRST_LOOK, disturbance == Disturbance::Nothing);
         while Instant::now() < until {
             tokio::time::sleep(pause.mul_f64(rand::random_range(0.8..1.2))).await;
             pause = (pause * 3 / 2).min(RAREST_LOOK);
-            if self.queue.is_clean(dirty).await.unwrap_or(false) {
-                return true;
+            let is_clean = self.queue.is_clean(dirty).await.unwrap_or(false);
+            if disturbance == Disturbance::Writers && !is_clean {
+                // Another write may yet land over what a worker has recorded; only a clean key has none in flight.
+                continue;
             }
             let Ok(now) = self.metadata.copies(&dirty.bucket, &dirty.key).await else { continue };
+            if is_clean && is_at_quorum(&route.home, &others, route.write_quorum, &now) {
+                return true;
+            }
             match judge_records(&route.home, &others, route.write_quorum, &before, &now) {
                 Told::Nothing => {}
                 // Of a worker that may have looked before the commit; the next one has not.

@@ -1,7 +1,7 @@
 //! Redis with the metadata store behind it: a mark always stands in at least one of the two, and Redis alone ends it.
 //! Invariant: a mark in SQL is cleared only after the key was marked in Redis. Else two workers could converge one key
 //! at once, one by each queue, and the slower could put an old copy over a new one after both marks are gone.
-use super::{Cleared, DeadLetter, Depth, DirtyKey, DirtyPage, Holder, Job, Lane, Mark, Queue};
+use super::{Cleared, DeadLetter, Depth, DirtyKey, DirtyPage, Disturbance, Holder, Job, Lane, Mark, Queue};
 use crate::{BucketId, StoreError};
 use async_trait::async_trait;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -125,12 +125,16 @@ impl<P: Queue, F: Queue> Queue for WithFallback<P, F> {
         }
     }
 
-    /// By the primary alone: a worker may have the key by the fallback, of which the primary knows nothing.
-    async fn is_undisturbed(&self, key: &DirtyKey, mark: &Mark) -> Result<bool, StoreError> {
-        if mark.holder == Holder::Sql || self.fallback.is_marked(key).await? {
-            return Ok(false);
+    /// By the primary: the fallback does not know what else is noted there. What is in the fallback as well may be worked on
+    /// by it.
+    async fn disturbance(&self, key: &DirtyKey, mark: &Mark) -> Result<Disturbance, StoreError> {
+        if mark.holder == Holder::Sql {
+            return Err(StoreError::Unavailable("the primary queue was away when the key was marked".into()));
         }
-        self.primary(self.primary.is_undisturbed(key, mark)).await
+        if self.fallback.is_marked(key).await? {
+            return Ok(Disturbance::Writers);
+        }
+        self.primary(self.primary.disturbance(key, mark)).await
     }
 
     /// Where the holder is away the key is marked in the other one; the holder's lease runs out by itself.

@@ -72,6 +72,18 @@ impl Mark {
     }
 }
 
+/// What has come to a key beside one write of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Disturbance {
+    /// Nothing: it was in nobody's hands when it was marked, clean or put off. Until the write's lease ends, no worker gets it
+    /// and no other write has begun, so that the write has the key's replicas to itself.
+    Nothing,
+    /// A worker may be at it.
+    Worker,
+    /// Another write is noted, which may land yet.
+    Writers,
+}
+
 /// Begins the names of leases that allow no other beside them.
 const ALONE: char = '!';
 
@@ -172,9 +184,11 @@ pub trait Queue: Send + Sync {
     /// # Errors
     /// `Busy` where the lease ran out and another write has begun beside which this one may not be.
     async fn renew(&self, key: &DirtyKey, mark: &Mark, lease: Duration) -> Result<(), StoreError>;
-    /// Whether the key was in nobody's hands when it was so marked, clean or put off, and nothing has come to it since: no
-    /// other write, no mark, and so no worker. While that holds and the lease lives, whoever holds the mark has the key's replicas to itself.
-    async fn is_undisturbed(&self, key: &DirtyKey, mark: &Mark) -> Result<bool, StoreError>;
+    /// What has come to the key beside the write that has so marked it.
+    ///
+    /// # Errors
+    /// `Unavailable` also where the queue that would know of other writes is away.
+    async fn disturbance(&self, key: &DirtyKey, mark: &Mark) -> Result<Disturbance, StoreError>;
     /// Raises the sequence and drops the lease, marking the key again if it is no longer dirty. No commit, no success answer.
     async fn commit(&self, key: &DirtyKey, mark: &Mark, request_id: &str) -> Result<(), StoreError>;
     /// Drops the lease of a write that the backend refused for certain; the key stays dirty until converged.

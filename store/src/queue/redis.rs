@@ -1,4 +1,4 @@
-//! The queue of dirty keys on Redis.
+//! The queue of dirty keys on Redis Streams.
 //! Invariant: a dirty key stands in exactly one place of its shard: in one of its streams, waiting for a lease, delayed, or dead.
 //! Invariant: whatever changes a key's record is one script over keys of one hash tag, so Redis Cluster can hold any shard anywhere.
 mod members;
@@ -8,7 +8,7 @@ mod trust;
 
 use super::connection::Connection;
 use super::scripts::{SCRIPTS, Script};
-use super::{ALONE, Cleared, DeadLetter, Depth, DirtyKey, DirtyPage, Holder, Job, Lane, Mark, Queue};
+use super::{ALONE, Cleared, DeadLetter, Depth, DirtyKey, DirtyPage, Disturbance, Holder, Job, Lane, Mark, Queue};
 use crate::{BucketId, Metadata, StoreError};
 use ::redis::{FromRedisValue, Value};
 use async_trait::async_trait;
@@ -257,10 +257,13 @@ impl Queue for RedisQueue {
         self.take_lease(key, mark.lease.clone(), "", lease).await.map(drop)
     }
 
-    async fn is_undisturbed(&self, key: &DirtyKey, mark: &Mark) -> Result<bool, StoreError> {
-        let args = [mark.sequence.to_string().into_bytes(), mark.lease.clone().into_bytes()];
-        let args: Vec<&[u8]> = args.iter().map(Vec::as_slice).collect();
-        self.run_on_key(&SCRIPTS.undisturbed, key, &args).await
+    async fn disturbance(&self, key: &DirtyKey, mark: &Mark) -> Result<Disturbance, StoreError> {
+        let sequence = mark.sequence.to_string();
+        match self.run_on_key(&SCRIPTS.disturbance, key, &[sequence.as_bytes(), mark.lease.as_bytes()]).await? {
+            0 => Ok(Disturbance::Nothing),
+            1 => Ok(Disturbance::Worker),
+            _ => Ok(Disturbance::Writers),
+        }
     }
 
     async fn commit(&self, key: &DirtyKey, mark: &Mark, request_id: &str) -> Result<(), StoreError> {

@@ -40,7 +40,7 @@ scripts! {
     redrive = record redrive;
     depth = record depth;
     sweep = record sweep;
-    undisturbed = record leases undisturbed;
+    disturbance = record leases disturbance;
     hold = hold;
     known = known;
     meet = meet;

@@ -1,7 +1,7 @@
 //! The queue of dirty keys in the metadata database: for `dev`, and where Redis is away.
 //! One row a dirty key. Every change of a key begins by locking its row, so that mark, leases and claim are seen as
 //! they stay until the commit. Times are the database's, which all processes share.
-use super::{ALONE, Cleared, DeadLetter, Depth, DirtyKey, DirtyPage, Holder, Job, Lane, Mark, Queue};
+use super::{ALONE, Cleared, DeadLetter, Depth, DirtyKey, DirtyPage, Disturbance, Holder, Job, Lane, Mark, Queue};
 use crate::conductor::conducted;
 use crate::metadata::db::{Columns, Db, Kind, write};
 use crate::{BucketId, StoreError, sql};
@@ -81,11 +81,17 @@ impl Queue for SqlQueue {
         self.take_lease(key, mark.lease.clone(), "", lease).await.map(drop)
     }
 
-    async fn is_undisturbed(&self, key: &DirtyKey, mark: &Mark) -> Result<bool, StoreError> {
+    async fn disturbance(&self, key: &DirtyKey, mark: &Mark) -> Result<Disturbance, StoreError> {
         write!(&self.db, tx => {
             let now = now(tx, self.db.kind()).await?;
+            lock(tx, key).await?;
+            let other = of_key(sql::QUEUE_LEASE_OTHER, key).bind(mark.lease.as_str());
+            if other.fetch_optional(&mut *tx).await?.is_some() {
+                return Ok(Disturbance::Writers);
+            }
             let query = of_key(sql::QUEUE_UNDISTURBED, key).bind(mark.sequence).bind(mark.lease.as_str()).bind(now);
-            Ok(query.fetch_optional(tx).await?.is_some())
+            let undisturbed = query.fetch_optional(tx).await?.is_some();
+            Ok(if undisturbed { Disturbance::Nothing } else { Disturbance::Worker })
         })
     }
 

@@ -152,6 +152,7 @@ statements! {
     QUEUE_IS_DIRTY = "queue_is_dirty.sql";
     QUEUE_LEASE_DROP = "queue_lease_drop.sql";
     QUEUE_LEASE_EXPIRE = "queue_lease_expire.sql";
+    QUEUE_LEASE_OTHER = "queue_lease_other.sql";
     QUEUE_LEASE_PUT = "queue_lease_put.sql";
     QUEUE_LEASE_RIVAL = "queue_lease_rival.sql";
     QUEUE_LOCK = "queue_lock.sql";

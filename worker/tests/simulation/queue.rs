@@ -2,7 +2,7 @@
 use super::seat::away;
 use super::world::{Flaw, World};
 use async_trait::async_trait;
-use s3gateway_store::queue::{Cleared, DeadLetter, Depth, DirtyPage, Job, Lane, Mark};
+use s3gateway_store::queue::{Cleared, DeadLetter, Depth, DirtyPage, Disturbance, Job, Lane, Mark};
 use s3gateway_store::{BucketId, DirtyKey, Queue, StoreError};
 use std::sync::Arc;
 use std::time::Duration;
@@ -76,8 +76,8 @@ impl Queue for Watched {
         self.heard(())
     }
 
-    async fn is_undisturbed(&self, key: &DirtyKey, mark: &Mark) -> Result<bool, StoreError> {
-        self.inner.is_undisturbed(key, mark).await
+    async fn disturbance(&self, key: &DirtyKey, mark: &Mark) -> Result<Disturbance, StoreError> {
+        self.inner.disturbance(key, mark).await
     }
 
     async fn is_marked(&self, key: &DirtyKey) -> Result<bool, StoreError> {
