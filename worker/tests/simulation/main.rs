@@ -32,7 +32,7 @@ use world::Flaw;
 /// Schedules of an ordinary test run.
 const USUAL: Range<u64> = 0..200;
 /// Within which each flaw must be noticed.
-const FLAWED: Range<u64> = 0..150;
+const FLAWED: Range<u64> = 0..400;
 
 fn ground() -> Ground {
     tokio::runtime::Runtime::new().unwrap().block_on(Ground::new())

@@ -90,8 +90,6 @@ impl Schedule {
         if self.crew.is_short() {
             self.crew.hire();
         }
-        // What is on its way lands.
-        tokio::time::sleep(Duration::from_secs(9)).await;
         self.rest("the queue").await;
         let mut reported = BTreeSet::new();
         if !self.world.excused().is_empty() || self.stage.happens(50) {
@@ -127,7 +125,7 @@ impl Schedule {
         loop {
             self.queue.redrive(None).await.unwrap();
             let depth = self.queue.depth().await.unwrap();
-            if depth.dirty == 0 {
+            if depth.dirty == 0 && !self.world.is_anything_under_way() {
                 return;
             }
             if self.stage.millis() > until {
