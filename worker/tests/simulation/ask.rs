@@ -63,7 +63,8 @@ impl Ask {
         let what = ["tagging", "uploads", "uploadId", "partNumber", "list-type"];
         let what: Vec<String> = what.iter().filter_map(|name| Some(format!("{name}={}", self.asks(name)?))).collect();
         let source = if self.header("x-amz-copy-source").is_some() { " from itself" } else { "" };
-        format!("{} {}/{}?{}{source}", self.method, self.backend, self.key, what.join("&"))
+        let what = if what.is_empty() { String::new() } else { format!("?{}", what.join("&")) };
+        format!("{} {}/{}{what}{source}", self.method, self.backend, self.key)
     }
 }
 

@@ -5,6 +5,7 @@ use s3gateway_s3::LogicalBucket;
 use s3gateway_store::{Backend, Begun, BucketId, LocalKey, Metadata, NewBucket};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// A database for each count of copies.
@@ -18,24 +19,23 @@ impl Ground {
         let folder = folder();
         let mut buckets = Vec::new();
         for count in [2, 3] {
-            let metadata = open(&file(folder.path(), count)).await;
+            let metadata = open(&file(folder.path(), count), 1).await;
             metadata.migrate().await.unwrap();
             buckets.push((count, furnish(&metadata, count).await));
+            drop(metadata);
+            await_closed(&file(folder.path(), count)).await;
         }
         Self { folder, buckets }
     }
 
     /// A database of one's own, gone with the folder.
     pub async fn copy(&self, count: usize) -> (Metadata, BucketId, TempDir) {
-        let (folder, from) = (folder(), file(self.folder.path(), count));
+        let folder = folder();
         let to = file(folder.path(), count);
-        std::fs::copy(&from, &to).unwrap();
-        let log = |path: &Path| PathBuf::from(format!("{}-wal", path.display()));
-        if log(&from).exists() {
-            std::fs::copy(log(&from), log(&to)).unwrap();
-        }
+        std::fs::copy(file(self.folder.path(), count), &to).unwrap();
         let bucket = self.buckets.iter().find(|(of, _)| *of == count).map(|(_, bucket)| bucket.clone());
-        (open(&to).await, bucket.unwrap(), folder)
+        // One connection serves; another is opened where it has not been given back yet, for which nobody waits.
+        (open(&to, 64).await, bucket.unwrap(), folder)
     }
 }
 
@@ -45,14 +45,30 @@ fn folder() -> TempDir {
     if memory.is_dir() { tempfile::tempdir_in(memory).unwrap() } else { tempfile::tempdir().unwrap() }
 }
 
+/// Waits until nobody has the database open, and all of it is in one file.
+async fn await_closed(path: &Path) {
+    let log = format!("{}-wal", path.display());
+    for _ in 0..30 {
+        let until = Instant::now() + Duration::from_secs(1);
+        while Instant::now() < until {
+            if !Path::new(&log).exists() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        // Two that closed it at once have each left the log to the other.
+        drop(open(path, 1).await);
+    }
+    panic!("the database is not closed");
+}
+
 fn file(folder: &Path, count: usize) -> PathBuf {
     folder.join(format!("{count}.db"))
 }
 
-async fn open(path: &Path) -> Metadata {
+async fn open(path: &Path, connections: u32) -> Metadata {
     let secrets = Arc::new(LocalKey::from_hex(&"5".repeat(64)).unwrap());
-    // One connection serves; another is opened where it has not been given back yet, for which nobody waits.
-    Metadata::connect(&format!("sqlite:{}", path.display()), 64, secrets).await.unwrap()
+    Metadata::connect(&format!("sqlite:{}", path.display()), connections, secrets).await.unwrap()
 }
 
 async fn furnish(metadata: &Metadata, count: usize) -> BucketId {

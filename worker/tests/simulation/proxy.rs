@@ -142,8 +142,9 @@ impl Proxy {
             drop(turn);
             // It may land whenever its lease has not run out.
             let (world, name, key) = (self.world.clone(), self.name.clone(), key.to_owned());
-            let delay = stage.within(100..=4000);
+            let (delay, under_way) = (stage.within(100..=4000), self.world.under_way.clone());
             tokio::spawn(async move {
+                let _under_way = under_way;
                 let _turn = world.stage.turn(delay).await;
                 land(&world, &name, &key, &change, ends);
             });

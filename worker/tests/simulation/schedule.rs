@@ -30,6 +30,7 @@ pub fn play(ground: &Ground, seed: u64, flaw: Flaw) -> Outcome {
             let _still = Still::hold();
             ground.copy(world.replica_count).await
         };
+        let history = metadata.clone();
         let stage = world.stage.clone();
         stage.note(&format!("{:?}, {} copies", world.weather(), world.replica_count));
         tokio::select! {
@@ -37,6 +38,11 @@ pub fn play(ground: &Ground, seed: u64, flaw: Flaw) -> Outcome {
             () = stage.direct() => {}
             () = stage.failure() => {}
             () = Schedule::new(world, metadata, bucket).run() => {}
+        }
+        let _still = Still::hold();
+        for job in history.jobs(1000, None).await.unwrap().iter().rev() {
+            let took = job.finished_at - job.started_at;
+            stage.note(&format!("job {} {}: {} ({took} ms)", job.key.as_str(), job.outcome, job.detail));
         }
         if let Some(panic) = panics::seen() {
             stage.fail(format!("panicked: {panic}"));
@@ -84,8 +90,6 @@ impl Schedule {
         if self.crew.is_short() {
             self.crew.hire();
         }
-        // What is on its way lands.
-        tokio::time::sleep(Duration::from_secs(9)).await;
         self.rest("the queue").await;
         let mut reported = BTreeSet::new();
         if !self.world.excused().is_empty() || self.stage.happens(50) {
@@ -121,7 +125,7 @@ impl Schedule {
         loop {
             self.queue.redrive(None).await.unwrap();
             let depth = self.queue.depth().await.unwrap();
-            if depth.dirty == 0 {
+            if depth.dirty == 0 && !self.world.is_anything_under_way() {
                 return;
             }
             if self.stage.millis() > until {

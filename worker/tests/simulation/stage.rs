@@ -9,7 +9,7 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::{Duration, Instant};
 
 /// Times that all others may go on before the next turn is given: more than any of them needs to come to its next wait.
-const BREATHS: usize = 24;
+const BREATHS: usize = 12;
 
 /// What a schedule came to.
 #[derive(Debug, PartialEq, Eq)]

@@ -72,6 +72,7 @@ impl Wire {
     /// A request is on its way from here on.
     async fn arrive(&self, site: &Arc<Site>, ask: Ask, body: Bytes, is_whole: bool) -> Answered {
         let (stage, weather) = (&self.world.stage, self.world.weather());
+        let under_way = self.world.under_way.clone();
         let most = if stage.happens(weather.slow) { 6000 } else { 30 };
         let turn = stage.turn(stage.within(1..=most)).await;
         let what = format!("{} {}", self.actor, ask.name());
@@ -93,7 +94,10 @@ impl Wire {
                     Fate::Throttled if stage.happens(300) => Ok(answers::error(429, "TooManyRequests")),
                     Fate::Throttled => Ok(answers::error(503, "SlowDown")),
                     Fate::Broken => Ok(answers::error(500, "InternalError")),
-                    Fate::Hanging => std::future::pending().await,
+                    Fate::Hanging => {
+                        drop(under_way);
+                        std::future::pending().await
+                    }
                     _ => Err(lost()),
                 };
             }
@@ -102,6 +106,7 @@ impl Wire {
             stage.note(&format!("{what}: late"));
             let (wire, site) = (self.clone(), site.clone());
             tokio::spawn(async move {
+                let _under_way = under_way;
                 let _turn = wire.world.stage.turn(delay).await;
                 wire.carry_out(&site, &ask, body, &format!("{what} at last"), Some("a request landed late"));
             });

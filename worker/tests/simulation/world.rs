@@ -67,6 +67,8 @@ pub struct World {
     pub replica_count: usize,
     /// What the judge knows of each key.
     pub known: Mutex<BTreeMap<String, Known>>,
+    /// Requests and writes that have been sent and have not landed; one holder each.
+    pub under_way: Arc<()>,
     weather: Mutex<Arc<Weather>>,
     /// By how much the database's clock and the processes' are off.
     jumps: Mutex<(i64, i64)>,
@@ -83,7 +85,11 @@ impl World {
         let sites = SITES.into_iter().map(site).collect();
         let replica_count = if stage.happens(500) { 2 } else { 3 };
         let (known, jumps) = (Mutex::default(), Mutex::default());
-        Arc::new(Self { stage, sites, flaw, replica_count, known, weather, jumps })
+        Arc::new(Self { stage, sites, flaw, replica_count, known, under_way: Arc::default(), weather, jumps })
+    }
+
+    pub fn is_anything_under_way(&self) -> bool {
+        Arc::strong_count(&self.under_way) > 1
     }
 
     pub fn weather(&self) -> Arc<Weather> {
