@@ -106,3 +106,23 @@ impl Place {
             .any(|part| part.eq_ignore_ascii_case(location))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_twin_is_the_same_backend_under_an_id_that_nobody_can_give() {
+        let id = BackendId::parse("fi-hel-1").unwrap();
+        let twin = id.twin();
+        assert_eq!((twin.as_str(), twin.is_twin(), id.is_twin()), ("fi-hel-1~", true, false));
+        assert_eq!((twin.twin(), twin.real(), id.real()), (twin.clone(), id.clone(), id.clone()));
+        assert_eq!((BackendId::parse_kept("fi-hel-1~"), BackendId::parse_kept("fi-hel-1")), (Ok(twin), Ok(id)));
+        for bad in ["fi-hel-1~", "~", "a~b", "a~~"] {
+            assert_eq!(BackendId::parse(bad), Err(PlaceError), "{bad}");
+        }
+        for bad in ["~", "a~b", "a~~", "-~"] {
+            assert_eq!(BackendId::parse_kept(bad), Err(PlaceError), "{bad}");
+        }
+    }
+}

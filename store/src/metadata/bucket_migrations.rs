@@ -23,7 +23,7 @@ const ANY: Millis = -1;
 const CHANGED: StoreError = StoreError::Conflict("another change of the bucket or of its migration");
 
 impl Metadata {
-    /// Begins to migrate a bucket: workers copy every key to the new home's physical bucket from now on.
+    /// Begins to migrate a bucket. The caller makes the new home's physical bucket and then calls [`Self::fill_migration`].
     ///
     /// # Errors
     /// `Conflict` with what is in the way: another migration, a promotion or a drain of the bucket, a target that it has already,
@@ -148,20 +148,22 @@ impl Metadata {
             let query = sqlx::query(sql::MIGRATION_RENAME).bind(seen.id.as_str()).bind(seen.turn);
             match query.bind(physical.for_upstream()).bind(i64::from(n)).execute(&mut *tx).await?.rows_affected() {
                 0 => Err(CHANGED),
-                _ => tell(tx, &seen.bucket).await,
+                _ => Ok(()),
             }
         })
     }
 
-    /// Has every key copied to the new home, whose physical bucket is there.
+    /// Has every key copied to the new home, whose physical bucket is there, and each that is written from now on.
     ///
     /// # Errors
     /// `Conflict` where it is another worker's turn.
     pub async fn fill_migration(&self, seen: &Migration) -> Result<(), StoreError> {
         write!(&self.db, tx => {
+            feed::lock(tx).await?;
             let walk = begin_backfill_walk(tx, &seen.bucket, "the bucket is migrated".to_owned()).await?;
             let next = Migration { walk: Some(walk), detail: String::new(), ..seen.clone() };
-            step(tx, seen, &next).await
+            step(tx, seen, &next).await?;
+            tell(tx, &seen.bucket).await
         })
     }
 

@@ -4,5 +4,5 @@ select b.id, b.tenant, b.name, b.state, b.home, b.epoch, b.replica_count, b.writ
     t.policy as tenant_policy, m.backend, m.physical, m.state as mapping_state,
     coalesce(g.target, '') as arriving, coalesce(g.target_physical, '') as arriving_physical
 from buckets b join tenants t on t.id = b.tenant join bucket_backends m on m.bucket = b.id and m.state <> 'retiring'
-left join bucket_migrations g on g.bucket = b.id and g.ended_at = 0 and g.state in ('filling', 'moving')
+left join bucket_migrations g on g.bucket = b.id and g.ended_at = 0 and g.state in ('filling', 'moving') and g.walk <> ''
 where b.state = 'active' and ($1 = '' or b.tenant = $1) order by b.tenant, b.name, m.position

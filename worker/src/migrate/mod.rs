@@ -32,6 +32,15 @@ const SOON: Duration = Duration::from_millis(500);
 /// Before the next attempt at something that did not work.
 const LATER: Duration = Duration::from_secs(5);
 
+/// Dirty keys on the queue's first page up to which a promotion may begin; it waits for the rest itself.
+const FEW: usize = 100;
+/// Dead letters looked at for one of the bucket.
+const DEAD_AT_ONCE: usize = 1000;
+/// Before another cut over after one for which writes were stopped in vain.
+const AFTER_STOP: Duration = Duration::from_secs(300);
+/// How long a cancelled migration waits for workers that may still copy, in milliseconds; one that comes later finds no bucket.
+const SETTLED_AT_MOST: i64 = 60_000;
+
 /// What migrating needs.
 pub(crate) struct Migrator {
     pub(crate) metadata: Metadata,
@@ -143,9 +152,17 @@ impl Migrator {
             self.make_target(migration, &target).await?;
             return Ok(SOON);
         };
-        let Some(walked_at) = self.walked_at(migration, walk).await? else { return Ok(SOON) };
-        if !is_settled(&*self.queue, &migration.bucket, walked_at).await? {
+        if !self.is_walked(migration, walk).await? {
+            return Ok(SOON);
+        }
+        let dirty = self.queue.dirty_keys(&migration.bucket, None).await?.keys.len();
+        if dirty > FEW {
             return Err(Halt::Waits("keys are still being copied".to_owned()));
+        }
+        // One that was given up stays dirty, and the promotion would stop writes for nothing.
+        let letters = self.queue.dead_letters(DEAD_AT_ONCE).await?;
+        if let Some(dead) = letters.iter().find(|letter| letter.key.bucket == migration.bucket) {
+            return Err(Halt::Waits(format!("{} was given up: {}", dead.key.key.as_str(), dead.reason)));
         }
         let promotion = self.metadata.promote_migration(migration).await?;
         info!(migration = migration.id, promotion = promotion.id, "migration cuts over");
@@ -165,21 +182,21 @@ impl Migrator {
         Ok(())
     }
 
-    /// When every key had been walked over; `None` where a new walk had to be begun.
-    async fn walked_at(&self, migration: &Migration, walk: &WalkId) -> Result<Option<i64>, Halt> {
+    /// Whether every key has been walked over; a walk that cannot end is begun anew.
+    async fn is_walked(&self, migration: &Migration, walk: &WalkId) -> Result<bool, Halt> {
         let walk = match self.metadata.walk(walk).await {
             Err(StoreError::NotFound) => None,
             walk => Some(walk?),
         };
         match walk {
-            Some(walk) if walk.state == WalkState::Done => Ok(Some(walk.finished_at)),
+            Some(walk) if walk.state == WalkState::Done => Ok(true),
             Some(walk) if !matches!(walk.state, WalkState::Failed | WalkState::Cancelled) => {
                 let why = if walk.note.is_empty() { String::new() } else { format!(": {}", walk.note) };
                 Err(Halt::Waits(format!("{} of about {} keys were walked over{why}", walk.done, walk.total)))
             }
             Some(_) | None => {
                 self.metadata.fill_migration(migration).await?;
-                Ok(None)
+                Ok(false)
             }
         }
     }
@@ -191,7 +208,7 @@ impl Migrator {
         if promotion.state == PromotionState::Failed {
             let why = format!("the cut over is tried again, as it failed: {}", promotion.detail);
             self.metadata.refill_migration(migration, &why).await?;
-            return Ok(LATER);
+            return Ok(if promotion.fenced_at > 0 { AFTER_STOP } else { LATER });
         }
         self.metadata.note_migration(migration, &promotion.detail).await?;
         Ok(SOON)
@@ -199,7 +216,8 @@ impl Migrator {
 
     /// Takes away what was made at a target that does not become home.
     async fn clear_target(&self, migration: &Migration) -> Result<Duration, Halt> {
-        if !is_settled(&*self.queue, &migration.bucket, migration.since).await? {
+        let waited = millis(SystemTime::now()).saturating_sub(migration.since);
+        if waited < SETTLED_AT_MOST && !is_settled(&*self.queue, &migration.bucket, migration.since).await? {
             return Err(Halt::Waits("a worker may still be copying there".to_owned()));
         }
         let target = self.known(&migration.target).await?;

@@ -29,8 +29,16 @@ struct Listing<'a> {
     is_over: bool,
 }
 
-/// Keys that the two do not hold alike, in byte order.
-pub(super) async fn compare(route: &Route, home: &Remote, other: &Remote) -> Result<Vec<ObjectKey>, BackendError> {
+/// What a comparison has found.
+pub(super) struct Compared {
+    /// Keys that the two do not hold alike, in byte order.
+    pub(super) differing: Vec<ObjectKey>,
+    /// Whether it came to the end of both, rather than to the most that are dealt with at once.
+    pub(super) is_whole: bool,
+}
+
+/// Compares the two key by key.
+pub(super) async fn compare(route: &Route, home: &Remote, other: &Remote) -> Result<Compared, BackendError> {
     let physical = |remote: &Remote| route.physical_on(&remote.backend.id).ok_or(BackendError::NoSuchBucket).cloned();
     let (at_home, at_other) = (physical(home)?, physical(other)?);
     let (mut left, mut right) = (Listing::of(home, &at_home), Listing::of(other, &at_other));
@@ -54,7 +62,7 @@ pub(super) async fn compare(route: &Route, home: &Remote, other: &Remote) -> Res
             theirs = right.next().await?;
         }
     }
-    Ok(differing)
+    Ok(Compared { is_whole: differing.len() < MOST, differing })
 }
 
 /// Whether the two hold one key alike.

@@ -1,7 +1,7 @@
 //! Before writes are stopped: whether the target may and can be home, and whether it holds all that the home holds.
 use super::{
     Halt, Promoter, STEP,
-    compare::{compare, is_equal},
+    compare::{Compared, compare, is_equal},
 };
 use crate::backend::{Created, Remote};
 use s3gateway_filters::residency;
@@ -69,10 +69,23 @@ impl Promoter {
         target: &Remote,
         until: Instant,
     ) -> Result<(), Halt> {
-        for comparison in 1..=COMPARISONS {
-            let differing = self.clean_ones(route, source, target, compare(route, source, target).await?).await?;
-            let Some(example) = differing.first() else { return Ok(()) };
-            if comparison == COMPARISONS {
+        let mut comparison = 1;
+        loop {
+            if Instant::now() > until {
+                return Err(Halt::Refused("too many keys of the bucket stay dirty or differ".to_owned()));
+            }
+            let Compared { differing, is_whole } = compare(route, source, target).await?;
+            let differing = self.clean_ones(route, source, target, differing).await?;
+            let Some(example) = differing.first() else {
+                if is_whole {
+                    return Ok(());
+                }
+                // What comes behind so many dirty keys was not looked at.
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                continue;
+            };
+            comparison += u32::from(is_whole);
+            if comparison > COMPARISONS {
                 let id = &target.backend.id;
                 let why = format!(
                     "{} keys are not at {id} as they are at home, such as {}",
@@ -93,7 +106,6 @@ impl Promoter {
                 }
             }
         }
-        Ok(())
     }
 
     /// Those that are clean and differ. Dirty keys differ rightly, and are looked at once they are clean; one that was

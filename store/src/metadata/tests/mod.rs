@@ -1,5 +1,6 @@
 //! One suite that both databases pass. Each case gets a database of its own; PostgreSQL is skipped, and says so, where
 //! neither `S3GATEWAY_TEST_POSTGRES` (a URL whose user may create databases) nor its programs are found.
+mod bucket_migrations;
 mod buckets;
 mod checksums;
 mod concurrency;
@@ -202,6 +203,10 @@ suite! {
     placement::bad_placements_are_refused,
     placement::reviews_come_due_and_end,
     placement::an_adopted_bucket_is_given_back_as_it_was,
+    bucket_migrations::a_bucket_gets_its_hashed_name_on_the_same_backend,
+    bucket_migrations::a_bucket_moves_to_another_backend,
+    bucket_migrations::a_migration_is_called_off,
+    bucket_migrations::what_cannot_be_migrated,
     promotions::a_promotion_goes_step_by_step,
     promotions::a_promotion_that_fails_leaves_the_home,
     promotions::views_hold_a_change_up_until_they_know_it_or_run_out,
