@@ -39,6 +39,7 @@ class Bucket:
         mapping = gateway.call("GET", f"/v1/tenants/{TENANT}/buckets/{self.name}")["mapping"]
         self.physical = {m["backend"]: m["physical_bucket"] for m in mapping}
         until(self.is_known, "every proxy waits for the places", 20)
+        until(gateway.is_clean, "nothing is left to do", 20)
 
     def is_known(self) -> bool:
         """Whether each proxy has heard of the quorum, and each replica has got its bucket by a first write."""
@@ -47,7 +48,7 @@ class Bucket:
                 s3.put_object(Bucket=self.name, Key="first", Body=uuid.uuid4().bytes)
                 if sum(self.at(place, "first") == self.at(HOME, "first") for place in self.places) < 2:
                     return False
-        return self.gateway.is_clean()
+        return True
 
     def put(self, key: str, body: bytes, **more):
         return self.s3.put_object(Bucket=self.name, Key=key, Body=body, **more)

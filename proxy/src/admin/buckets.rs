@@ -5,8 +5,8 @@ use super::{
     tenants::REPLICAS_MOST,
 };
 use axum::{Json, extract::State, http::StatusCode};
-use s3gateway_config::ResidencyPolicy;
-use s3gateway_filters::residency;
+use s3gateway_config::{BackendId, ResidencyPolicy};
+use s3gateway_filters::{placement, residency};
 use s3gateway_store::{MappingState, Retirement, Route};
 use serde::{Deserialize, Serialize};
 
@@ -145,9 +145,14 @@ pub(super) async fn set_write_quorum(
         let detail = format!("must be 1 to {0}: each object of the bucket gets {0} copies", route.replica_count);
         return Err(Problem::field("write_quorum", detail));
     }
-    let allowed = state.gateway.replicas(&route).filter(|replica| route.placement.contains(replica.id())).count();
-    if 1 + allowed < usize::try_from(quorum).unwrap_or(usize::MAX) {
-        let detail = format!("policy allows copies at {} places of the bucket's placement", 1 + allowed);
+    let backends = state.metadata.backends().await?;
+    let is_allowed = |id: &BackendId| {
+        let place = backends.iter().find(|backend| backend.id == *id).map(|backend| &backend.place);
+        place.is_some_and(|place| residency::decide(&route.tenant_policy, &route.bucket_policy, place).is_ok())
+    };
+    let places = 1 + placement::replicas(&route.placement, &route.home, route.replica_count, is_allowed).len();
+    if places < usize::try_from(quorum).unwrap_or(usize::MAX) {
+        let detail = format!("policy allows copies at {places} places of the bucket's placement");
         return Err(Problem::field("write_quorum", detail));
     }
     state.metadata.set_write_quorum(&route.bucket, quorum).await?;
