@@ -108,7 +108,7 @@ impl Queue for SqlQueue {
             let now = now(tx, self.db.kind()).await?;
             lock(tx, key).await?;
             drop_lease(tx, key, mark).await?;
-            of_key(sql::QUEUE_WAIT, key).bind(now).bind(0_i64).execute(tx).await?;
+            of_key(sql::QUEUE_WAIT, key).bind(now).execute(tx).await?;
             Ok(())
         })
     }
@@ -307,7 +307,7 @@ async fn take_lease(
         return Err(StoreError::Busy);
     }
     of_key(sql::QUEUE_LEASE_PUT, key).bind(name).bind(until).execute(&mut *tx).await?;
-    of_key(sql::QUEUE_WAIT, key).bind(now).bind(1_i64).execute(tx).await?;
+    of_key(sql::QUEUE_WAIT, key).bind(now).execute(tx).await?;
     Ok(sequence)
 }
 

@@ -1,6 +1,5 @@
--- queue_wait.sql: a key that waits for leases waits for the first that ends, and for none where none is left; with $4 = 1 one that was
--- put off as well.
--- $1 bucket, $2 key, $3 now, $4 whether a write begins
-update dirty_keys set state = 'ready', due_at = coalesce(
+-- queue_wait.sql: a key that waits for leases waits for the first that ends, and for none where none is left.
+-- $1 bucket, $2 key, $3 now
+update dirty_keys set due_at = coalesce(
     (select min(l.expires_at) from dirty_leases l where l.bucket = $1 and l.object_key = $2), $3)
-where bucket = $1 and object_key = $2 and ((state = 'ready' and due_at > $3) or (state = 'delayed' and $4 = 1))
+where bucket = $1 and object_key = $2 and state = 'ready' and due_at > $3
