@@ -1,9 +1,12 @@
-//! One backend as the worker uses it: S3 calls with the backend's own credentials, deadlines and error classes.
+//! One backend as the worker uses it: S3 calls with the backend's own credentials and deadlines.
 //! No default provider chain: nothing of the machine's AWS configuration can send data to another place.
-use crate::egress::NotAllowed;
+mod failure;
+
+pub(crate) use failure::BackendError;
+
 use crate::headers::with_headers;
 use crate::object::{Object, ObjectHeaders, Tags};
-use crate::pace::{Pace, Throttled};
+use crate::pace::Pace;
 use crate::paced::paced;
 use crate::settings::WorkerSettings;
 use crate::standing::Standing;
@@ -13,7 +16,6 @@ use aws_sdk_s3::config::{
     BehaviorVersion, Credentials, Region, RequestChecksumCalculation, ResponseChecksumValidation,
     SharedCredentialsProvider,
 };
-use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::primitives::{ByteStream, SdkBody};
 use aws_sdk_s3::types::{ChecksumMode, MetadataDirective, Tag, Tagging};
 use aws_sdk_s3::{Client, Config};
@@ -26,29 +28,6 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 type HttpResponse = aws_sdk_s3::config::http::HttpResponse;
-
-/// What a backend call came to, cut by what the worker can do about it. Texts carry no bucket and no secret.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
-pub(crate) enum BackendError {
-    /// No connection, no answer in time, or 5xx: try again later.
-    #[error("{operation} at {backend}: {reason}")]
-    Unavailable { operation: &'static str, backend: String, reason: String },
-    /// It takes fewer requests than there are: try again after this long, and blame nobody.
-    #[error("{operation} at {backend}: throttled")]
-    Throttled { operation: &'static str, backend: String, after: Duration },
-    /// The object is no longer the one that was looked at.
-    #[error("the object changed meanwhile")]
-    Changed,
-    /// 404 without a bucket.
-    #[error("the bucket does not exist")]
-    NoSuchBucket,
-    /// 404 otherwise.
-    #[error("{operation}: not found")]
-    NotFound { operation: &'static str, code: String },
-    /// The backend says no.
-    #[error("{operation} at {backend} was answered {status} {code}")]
-    Refused { operation: &'static str, backend: String, status: u16, code: String },
-}
 
 /// What CreateBucket came to.
 #[derive(Debug, PartialEq, Eq)]
@@ -395,73 +374,6 @@ impl Remote {
         let wanted = self.backend.capabilities.tagging && !tags.is_empty();
         wanted.then(|| tags.iter().map(pair).collect::<Vec<_>>().join("&"))
     }
-
-    fn throttled(&self, operation: &'static str, after: Option<Duration>) -> BackendError {
-        // What was on its way as the pace fell comes back a moment after it is taken again.
-        let after = after.or_else(|| self.pace.closed_for()).unwrap_or(Duration::from_millis(250));
-        BackendError::Throttled { operation, backend: self.backend.id.to_string(), after }
-    }
-
-    /// An answer without what S3 always gives.
-    pub(crate) fn unreadable(&self, operation: &'static str) -> BackendError {
-        self.unavailable(operation, "an unreadable answer")
-    }
-
-    pub(crate) fn unavailable(&self, operation: &'static str, reason: &str) -> BackendError {
-        BackendError::Unavailable { operation, backend: self.backend.id.to_string(), reason: reason.to_owned() }
-    }
-
-    pub(crate) fn refused(&self, operation: &'static str, status: u16, code: &str) -> BackendError {
-        BackendError::Refused { operation, backend: self.backend.id.to_string(), status, code: code.to_owned() }
-    }
-
-    /// Sorts an SDK error into the worker's classes.
-    pub(crate) fn classify<E: ProvideErrorMetadata>(
-        &self,
-        operation: &'static str,
-        error: &SdkError<E, HttpResponse>,
-    ) -> BackendError {
-        if let SdkError::DispatchFailure(failure) = error
-            && let Some(throttled) = failure.as_connector_error().and_then(|error| Throttled::find(error))
-        {
-            return self.throttled(operation, Some(throttled.after));
-        }
-        match error {
-            SdkError::ServiceError(answer) => {
-                self.classify_answer(operation, answer.raw().status().as_u16(), answer.err().code().unwrap_or_default())
-            }
-            SdkError::ResponseError(answer) => self.classify_answer(operation, answer.raw().status().as_u16(), ""),
-            SdkError::TimeoutError(_) => self.unavailable(operation, "no answer in time"),
-            SdkError::DispatchFailure(failure) if failure.is_timeout() => {
-                self.unavailable(operation, "no answer in time")
-            }
-            SdkError::DispatchFailure(failure) if failure.is_io() => {
-                let refused = failure.as_connector_error().and_then(|error| NotAllowed::find(error));
-                self.unavailable(operation, &refused.map_or_else(|| "no connection".to_owned(), ToString::to_string))
-            }
-            SdkError::ConstructionFailure(_) => self.refused(operation, 0, "cannot be expressed as a request"),
-            _ => self.unavailable(operation, "the connection failed"),
-        }
-    }
-
-    fn classify_answer(&self, operation: &'static str, status: u16, code: &str) -> BackendError {
-        match (status, code) {
-            (412, _) | (409, "ConditionalRequestConflict") => BackendError::Changed,
-            (_, "NoSuchBucket") => BackendError::NoSuchBucket,
-            (404, _) => BackendError::NotFound { operation, code: code.to_owned() },
-            (429 | 503, _) | (_, "SlowDown") => self.throttled(operation, None),
-            (500 | 502 | 504, _) | (_, "RequestTimeout" | "RequestTimeTooSkewed") => {
-                self.unavailable(operation, &format!("answered {status} {}", printable(code)))
-            }
-            (200..=299, _) => self.unreadable(operation),
-            _ => self.refused(operation, status, &printable(code)),
-        }
-    }
-}
-
-/// An error code from a backend goes into logs and the job history: letters and digits only, and not many.
-fn printable(code: &str) -> String {
-    code.chars().filter(char::is_ascii_alphanumeric).take(64).collect()
 }
 
 #[cfg(test)]
@@ -493,7 +405,7 @@ mod tests {
         Remote::new(backend, settings)
     }
 
-    fn remote() -> Remote {
+    pub(super) fn remote() -> Remote {
         let allow_networks = vec!["127.0.0.0/8".parse().unwrap()];
         remote_at("http://127.0.0.1:1".into(), &WorkerSettings { allow_networks, ..WorkerSettings::default() })
     }
@@ -531,47 +443,10 @@ mod tests {
         }
     }
 
-    #[test]
-    fn answers_are_sorted_by_what_can_be_done() {
-        let remote = remote();
-        let class = |status, code| match remote.classify_answer("Op", status, code) {
-            BackendError::Unavailable { .. } => "unavailable",
-            BackendError::Throttled { .. } => "throttled",
-            BackendError::Changed => "changed",
-            BackendError::NoSuchBucket => "no bucket",
-            BackendError::NotFound { .. } => "not found",
-            BackendError::Refused { .. } => "refused",
-        };
-        for (status, code, want) in [
-            (412, "PreconditionFailed", "changed"),
-            (404, "NoSuchBucket", "no bucket"),
-            (404, "NoSuchKey", "not found"),
-            (404, "", "not found"),
-            (403, "AccessDenied", "refused"),
-            (400, "RequestTimeout", "unavailable"),
-            (400, "EntityTooSmall", "refused"),
-            (429, "", "throttled"),
-            (500, "InternalError", "unavailable"),
-            (501, "NotImplemented", "refused"),
-            (503, "SlowDown", "throttled"),
-            (503, "", "throttled"),
-            (400, "SlowDown", "throttled"),
-            (200, "", "unavailable"),
-        ] {
-            assert_eq!(class(status, code), want, "{status} {code}");
-        }
-    }
-
     #[tokio::test]
     async fn a_backend_that_is_off_is_unavailable_and_not_empty() {
         let (bucket, key) = (PhysicalBucket::parse("some-bucket").unwrap(), ObjectKey::parse("k").unwrap());
         assert!(matches!(remote().head(&bucket, &key).await, Err(BackendError::Unavailable { .. })));
         assert!(matches!(remote().has_bucket(&bucket).await, Err(BackendError::Unavailable { .. })));
-    }
-
-    #[test]
-    fn codes_from_a_backend_are_kept_short_and_plain() {
-        assert_eq!(printable("NoSuch\r\nKey: x"), "NoSuchKeyx");
-        assert_eq!(printable(&"a".repeat(1000)).len(), 64);
     }
 }

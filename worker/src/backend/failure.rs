@@ -1,0 +1,141 @@
+//! What a backend call came to when it did not do what it was asked for, cut by what the worker can do about it.
+use super::{HttpResponse, Remote};
+use crate::egress::NotAllowed;
+use crate::pace::Throttled;
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use std::time::Duration;
+
+/// Why a backend call did not do what it was asked for. Texts carry no bucket and no secret.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub(crate) enum BackendError {
+    /// No connection, no answer in time, or 5xx: try again later.
+    #[error("{operation} at {backend}: {reason}")]
+    Unavailable { operation: &'static str, backend: String, reason: String },
+    /// It takes fewer requests than there are: try again after this long, and blame nobody.
+    #[error("{operation} at {backend}: throttled")]
+    Throttled { operation: &'static str, backend: String, after: Duration },
+    /// The object is no longer the one that was looked at.
+    #[error("the object changed meanwhile")]
+    Changed,
+    /// 404 without a bucket.
+    #[error("the bucket does not exist")]
+    NoSuchBucket,
+    /// 404 otherwise.
+    #[error("{operation}: not found")]
+    NotFound { operation: &'static str, code: String },
+    /// The backend says no.
+    #[error("{operation} at {backend} was answered {status} {code}")]
+    Refused { operation: &'static str, backend: String, status: u16, code: String },
+}
+
+impl Remote {
+    fn throttled(&self, operation: &'static str, after: Option<Duration>) -> BackendError {
+        // What was on its way as the pace fell comes back a moment after it is taken again.
+        let after = after.or_else(|| self.pace.closed_for()).unwrap_or(Duration::from_millis(250));
+        BackendError::Throttled { operation, backend: self.backend.id.to_string(), after }
+    }
+
+    /// An answer without what S3 always gives.
+    pub(crate) fn unreadable(&self, operation: &'static str) -> BackendError {
+        self.unavailable(operation, "an unreadable answer")
+    }
+
+    pub(crate) fn unavailable(&self, operation: &'static str, reason: &str) -> BackendError {
+        BackendError::Unavailable { operation, backend: self.backend.id.to_string(), reason: reason.to_owned() }
+    }
+
+    pub(crate) fn refused(&self, operation: &'static str, status: u16, code: &str) -> BackendError {
+        BackendError::Refused { operation, backend: self.backend.id.to_string(), status, code: code.to_owned() }
+    }
+
+    /// Sorts an SDK error into the worker's classes.
+    pub(crate) fn classify<E: ProvideErrorMetadata>(
+        &self,
+        operation: &'static str,
+        error: &SdkError<E, HttpResponse>,
+    ) -> BackendError {
+        if let SdkError::DispatchFailure(failure) = error
+            && let Some(throttled) = failure.as_connector_error().and_then(|error| Throttled::find(error))
+        {
+            return self.throttled(operation, Some(throttled.after));
+        }
+        match error {
+            SdkError::ServiceError(answer) => {
+                self.classify_answer(operation, answer.raw().status().as_u16(), answer.err().code().unwrap_or_default())
+            }
+            SdkError::ResponseError(answer) => self.classify_answer(operation, answer.raw().status().as_u16(), ""),
+            SdkError::TimeoutError(_) => self.unavailable(operation, "no answer in time"),
+            SdkError::DispatchFailure(failure) if failure.is_timeout() => {
+                self.unavailable(operation, "no answer in time")
+            }
+            SdkError::DispatchFailure(failure) if failure.is_io() => {
+                let refused = failure.as_connector_error().and_then(|error| NotAllowed::find(error));
+                self.unavailable(operation, &refused.map_or_else(|| "no connection".to_owned(), ToString::to_string))
+            }
+            SdkError::ConstructionFailure(_) => self.refused(operation, 0, "cannot be expressed as a request"),
+            _ => self.unavailable(operation, "the connection failed"),
+        }
+    }
+
+    fn classify_answer(&self, operation: &'static str, status: u16, code: &str) -> BackendError {
+        match (status, code) {
+            (412, _) | (409, "ConditionalRequestConflict") => BackendError::Changed,
+            (_, "NoSuchBucket") => BackendError::NoSuchBucket,
+            (404, _) => BackendError::NotFound { operation, code: code.to_owned() },
+            (429 | 503, _) | (_, "SlowDown") => self.throttled(operation, None),
+            (500 | 502 | 504, _) | (_, "RequestTimeout" | "RequestTimeTooSkewed") => {
+                self.unavailable(operation, &format!("answered {status} {}", printable(code)))
+            }
+            (200..=299, _) => self.unreadable(operation),
+            _ => self.refused(operation, status, &printable(code)),
+        }
+    }
+}
+
+/// An error code from a backend goes into logs and the job history: letters and digits only, and not many.
+fn printable(code: &str) -> String {
+    code.chars().filter(char::is_ascii_alphanumeric).take(64).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::remote;
+    use super::*;
+
+    #[test]
+    fn answers_are_sorted_by_what_can_be_done() {
+        let remote = remote();
+        let class = |status, code| match remote.classify_answer("Op", status, code) {
+            BackendError::Unavailable { .. } => "unavailable",
+            BackendError::Throttled { .. } => "throttled",
+            BackendError::Changed => "changed",
+            BackendError::NoSuchBucket => "no bucket",
+            BackendError::NotFound { .. } => "not found",
+            BackendError::Refused { .. } => "refused",
+        };
+        for (status, code, want) in [
+            (412, "PreconditionFailed", "changed"),
+            (404, "NoSuchBucket", "no bucket"),
+            (404, "NoSuchKey", "not found"),
+            (404, "", "not found"),
+            (403, "AccessDenied", "refused"),
+            (400, "RequestTimeout", "unavailable"),
+            (400, "EntityTooSmall", "refused"),
+            (429, "", "throttled"),
+            (500, "InternalError", "unavailable"),
+            (501, "NotImplemented", "refused"),
+            (503, "SlowDown", "throttled"),
+            (503, "", "throttled"),
+            (400, "SlowDown", "throttled"),
+            (200, "", "unavailable"),
+        ] {
+            assert_eq!(class(status, code), want, "{status} {code}");
+        }
+    }
+
+    #[test]
+    fn codes_from_a_backend_are_kept_short_and_plain() {
+        assert_eq!(printable("NoSuch\r\nKey: x"), "NoSuchKeyx");
+        assert_eq!(printable(&"a".repeat(1000)).len(), 64);
+    }
+}
