@@ -85,8 +85,8 @@ impl Gateway {
         self.require_same_home(routed, since).await
     }
 
-    /// After a write to the home: commits a success, at as many places as the bucket asks for, drops the lease of a certain refusal, leaves it to run out after anything else,
-    /// when the write may have happened.
+    /// After a write to the home: commits a success, at as many places as the bucket asks for, drops the lease of a certain
+    /// refusal, leaves it to run out after anything else, when the write may have happened.
     ///
     /// Cancel: the key stays dirty and its lease runs out; converge finds out what happened.
     pub(crate) async fn settle<T>(

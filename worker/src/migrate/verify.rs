@@ -151,7 +151,8 @@ impl Migrator {
         let dirty = DirtyKey { bucket: bucket.clone(), key: key.clone() };
         let mut is_dirty = false;
         for _ in 0..LOOKS {
-            is_dirty = !self.queue.is_clean(&dirty).await?;
+            // A queue that may have forgotten marks excuses nothing.
+            is_dirty = self.queue.is_marked(&dirty).await?;
             let known = self.metadata.copies(bucket, key).await?;
             let known = known.iter().find(|copy| copy.backend == scene.home.backend.id);
             let now = scene.home.head(scene.home_bucket, key).await?;
