@@ -236,7 +236,7 @@ impl<'a> ShardWalk<'a> {
                 match compare_bytes(stored_home, stored_copy, pair.size).await? {
                     Depth::Equal if pair.version.is_none() && !has_equal_headers(stored_home, stored_copy).await? => {
                         // One that is dirty is converged anyway.
-                        if self.walker.queue.is_clean(&self.dirty(&one.key)).await.map_err(WalkError::Queue)? {
+                        if !self.walker.queue.is_marked(&self.dirty(&one.key)).await.map_err(WalkError::Queue)? {
                             found.push((
                                 FindingKind::Different,
                                 place.id.clone(),
