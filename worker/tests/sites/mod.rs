@@ -215,6 +215,7 @@ pub struct World {
     pub queue: Arc<dyn Queue>,
     pub tenant: Tenant,
     pub route: Route,
+    /// What the worker shows that was started last.
     pub registry: prometheus::Registry,
     worker: Option<(CancellationToken, JoinHandle<()>)>,
     _folder: TempDir,
@@ -281,6 +282,7 @@ impl World {
             ..WorkerSettings::default()
         };
         set(&mut settings);
+        self.registry = prometheus::Registry::new();
         let parts = WorkerParts {
             metadata: self.metadata.clone(),
             queue: self.queue.clone(),
