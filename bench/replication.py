@@ -80,8 +80,8 @@ class Client:
         answer = connection.getresponse()
         text = answer.read()
         if answer.status >= 300:
-            raise SystemExit(f"{method} {path}: {answer.status} {text[:300]!r}")
-        return text
+            raise RuntimeError(f"{method} {path}: {answer.status} {text[:300]!r}")
+        return text or b"done"
 
 
 class Bench:
@@ -101,7 +101,7 @@ class Bench:
             text = CONFIG.format(folder=path, postgres=self.postgres.url, redis=self.redis.url, shards=SHARDS, level=level, **ports)
             (path / f"{level}.toml").write_text(text)
         token = secrets.token_hex(32)
-        env = {"S3GATEWAY_ADMIN_TOKEN": token}
+        env = self.env = {"S3GATEWAY_ADMIN_TOKEN": token}
         run([GATEWAY, "migrate", "--config", path / "warn.toml"], env=env)
         self.proxy = Process("proxy", [GATEWAY, "proxy", "--config", path / "warn.toml"], path, env).start()
         where = env | {"S3GATEWAY_ADMIN_ENDPOINT": f"http://127.0.0.1:{ports['admin']}", "S3GATEWAY_BACKEND_SECRET_KEY": "bench-secret"}
@@ -114,7 +114,7 @@ class Bench:
         self.admin("tenant", "create", "bench", "--placement", "a,b", "--replica-count", "2")
         key = json.loads(self.admin("--json", "key", "create", "bench").stdout)
         self.client = Client(ports["port"], Signer(key["access_key"], key["secret_key"]))
-        until(lambda: self.client.send("GET", "/"), "the proxy knows the key", 20)
+        until(lambda: self.client.send("PUT", "/first"), "the proxy knows the key and the backends", 20)
 
     def start_server(self, name: str) -> int:
         port = pick_port()
@@ -123,7 +123,7 @@ class Bench:
         return port
 
     def worker(self, level: str = "warn") -> Process:
-        return Process(f"worker-{level}", [GATEWAY, "worker", "--config", self.folder.path / f"{level}.toml"], self.folder.path).start()
+        return Process(f"worker-{level}", [GATEWAY, "worker", "--config", self.folder.path / f"{level}.toml"], self.folder.path, self.env).start()
 
     def dirty(self) -> int:
         script = f"local n = 0 for s = 0, {SHARDS - 1} do n = n + redis.call('HLEN', '{{s3gateway:' .. s .. '}}:dirty') end return n"
@@ -144,23 +144,22 @@ class Bench:
         assert self.dirty() == count, f"{self.dirty()} of {count} keys are dirty"
         return sum(sizes)
 
-    def physical(self, server: str, newest: int) -> str:
-        """The physical name of the bucket that was made last."""
-        names = subprocess.run(["rclone", "lsjson", "--dirs-only", f"{server}:"], env=self.rclone_env(), capture_output=True, check=True).stdout
-        found = sorted((b["ModTime"], b["Name"]) for b in json.loads(names) if b["Name"].startswith("s3gw-"))
-        return found[-1 - newest][1]
+    def physical(self, bucket: str) -> str:
+        """The name of a bucket on its home."""
+        shown = json.loads(self.admin("--json", "bucket", "show", "bench", bucket).stdout)
+        return next(m["physical_bucket"] for m in shown["mapping"] if m["home"])
 
     def rclone_env(self) -> dict[str, str]:
         env = clean_environment()
         for name, port in self.servers.items():
-            given = {"TYPE": "s3", "PROVIDER": "Other", "ENDPOINT": f"http://127.0.0.1:{port}", "ACCESS_KEY_ID": "bench-access", "SECRET_ACCESS_KEY": "bench-secret"}
+            given = {"TYPE": "s3", "PROVIDER": "Other", "LIST_VERSION": "2", "FORCE_PATH_STYLE": "true", "ENDPOINT": f"http://127.0.0.1:{port}", "ACCESS_KEY_ID": "bench-access", "SECRET_ACCESS_KEY": "bench-secret"}
             env |= {f"RCLONE_CONFIG_{name.upper()}_{k}": v for k, v in given.items()}
         return env
 
     def by_worker(self, before: int) -> dict:
         began = time.monotonic()
         worker = self.worker()
-        until(lambda: self.dirty() <= before, "all keys are clean", 900, every=0.02)
+        until(lambda: worker.must_live() and self.dirty() <= before, "all keys are clean", 900, every=0.02)
         took = time.monotonic() - began
         figures = {"seconds": took, "cpu": cpu_seconds(worker.pid), "peak": worker.peak_resident_bytes() >> 20}
         worker.stop(signal.SIGTERM)
@@ -176,7 +175,10 @@ class Bench:
         _, status, used = os.wait4(child.pid, 0)
         if status:
             raise SystemExit(f"rclone: {child.stderr.read()[-500:]!r}")
-        return {"seconds": time.monotonic() - began, "cpu": used.ru_utime + used.ru_stime, "peak": used.ru_maxrss >> 10}
+        took = time.monotonic() - began
+        copied = subprocess.run(["rclone", "lsf", f"b:{target}"], env=self.rclone_env(), check=True, capture_output=True).stdout.split()
+        assert len(copied) == SIZES[kind][0], f"rclone copied {len(copied)} objects"
+        return {"seconds": took, "cpu": used.ru_utime + used.ru_stime, "peak": used.ru_maxrss >> 10}
 
     def close(self):
         self.postgres.close()
@@ -194,7 +196,7 @@ def compare(bench: Bench, kind: str):
     for number in range(ROUNDS):
         bucket = f"{kind}-{number}"
         volume = bench.load(bucket, kind)
-        source = bench.physical("a", 0)
+        source = bench.physical(bucket)
         turns = {"worker": lambda: bench.by_worker(0), "rclone": lambda: bench.by_rclone(source, f"rclone-{bucket}", kind)}
         order = ["worker", "rclone"] if number % 2 == 0 else ["rclone", "worker"]
         rounds.append({name: turns[name]() | {"volume": volume} for name in order})
