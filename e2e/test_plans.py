@@ -39,6 +39,8 @@ STATEMENTS = [
     ("queue_lease_rival.sql", f"{ONE}, 'lease', {NOW}, 0", "dirty_leases_pkey"),
     ("copies.sql", ONE, "object_copies_pkey"),
     ("copies_of_all.postgres.sql", KEYS, "object_copies_pkey"),
+    ("tags.sql", ONE, "object_tags_pkey"),
+    ("tags_of_all.postgres.sql", KEYS, "object_tags_pkey"),
     ("copies_put.postgres.sql", COPIES, "object_copies_pkey"),
     ("copies_delete_others.postgres.sql", f"{KEYS}, {COPIES}", "object_copies_pkey"),
     ("copies_between.sql", "'bucket-7', 'photos/0000001000'::bytea, 'photos/0000009000'::bytea, 1000", "object_copies_pkey"),
@@ -53,6 +55,8 @@ def load() -> str:
 set synchronous_commit = off;
 -- Only the plans are of interest here, and no bucket's rows.
 alter table object_copies drop constraint object_copies_bucket_fkey;
+alter table object_tags drop constraint object_tags_bucket_fkey;
+insert into object_tags (bucket, object_key, etag, tags) select 'bucket-' || n % {BUCKETS}, {key}, md5(n::text), '[]' from generate_series(1, {ROWS // 2}) n;
 insert into object_copies (bucket, object_key, backend, etag, home_etag, size, verified_how, verified_at)
     select 'bucket-' || n % {BUCKETS}, {key}, b, md5(n::text), md5(n::text), 4096, 'etag', {NOW}
     from generate_series(1, {ROWS // 2}) n, (values ('de-fra'), ('fi-hel')) as backends(b);
@@ -64,7 +68,7 @@ select keep_jobs({NOW} - 7::bigint * {DAY}, {NOW} + 3::bigint * {DAY});
 insert into jobs (id, bucket, object_key, outcome, detail, attempts, request_id, started_at, finished_at)
     select n::text, 'bucket-' || n % {BUCKETS}, {key}, 'converged', 'fi-hel home, de-fra copy', 1, 'request', at, at
     from (select n, {NOW} - (n::bigint * 7 * {DAY} / {ROWS}) as at from generate_series(1, {ROWS}) n) given;
-vacuum analyze object_copies; vacuum analyze dirty_keys; analyze jobs;
+vacuum analyze object_copies; vacuum analyze object_tags; vacuum analyze dirty_keys; analyze jobs;
 """
 
 

@@ -386,3 +386,6 @@ pub struct UnfinishedBucket {
     /// When that began, moved by the claims of workers that tried to end it.
     pub since: Millis,
 }
+
+/// An object's tags that the gateway keeps for its home, behind the ETag of the object that they belong to.
+pub type LentTags = (String, Vec<(String, String)>);

@@ -76,11 +76,32 @@ impl Source {
 
 /// What is known of the bytes that went over, beside the target's own word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Proof {
+enum Proof {
     /// The target acknowledged the MD5 of all bytes as they were read from the home.
     Md5,
     /// Only the count of bytes.
     Size,
+}
+
+/// What the target has acknowledged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Acknowledged {
+    proof: Proof,
+    /// Without quotes; empty where none was told.
+    etag: String,
+}
+
+impl Acknowledged {
+    /// How what the target holds now is known to be the copy of `object`; `None` where it is another than was acknowledged.
+    pub(crate) fn verify(&self, held: &Object, object: &Object) -> Option<&'static str> {
+        let is_other = !self.etag.is_empty() && !held.etag.is_empty() && self.etag != held.etag;
+        match self.proof {
+            _ if is_other => None,
+            _ if held.etag == object.etag => Some("etag"),
+            Proof::Md5 => Some("md5"),
+            Proof::Size => Some("size"),
+        }
+    }
 }
 
 /// The parts of an upload after all of them are at the target.
@@ -95,24 +116,25 @@ impl Copying<'_> {
     /// Makes the copy, replacing what is there.
     ///
     /// Cancel: safe to drop; an unfinished multipart upload stays for the next attempt.
-    pub(crate) async fn copy(&self, method: Method) -> Result<Proof, BackendError> {
+    pub(crate) async fn copy(&self, method: Method) -> Result<Acknowledged, BackendError> {
         match method {
             Method::Put => self.copy_by_put().await,
             Method::Multipart(count) => self.copy_by_parts(count).await,
         }
     }
 
-    async fn copy_by_put(&self) -> Result<Proof, BackendError> {
+    async fn copy_by_put(&self) -> Result<Acknowledged, BackendError> {
         let body = match self.opened.and_then(Source::take) {
             Some(body) => body,
             None => self.source.read(self.source_bucket, self.key, self.version, &self.object.etag, None).await?,
         };
         let (body, slot) = self.tally(body, self.object.size);
         let etag = self.target.put(self.target_bucket, self.target_key, self.object, body).await?;
-        self.prove("PutObject", &etag, &slot)
+        let proof = self.prove("PutObject", &etag, &slot)?;
+        Ok(Acknowledged { proof, etag })
     }
 
-    async fn copy_by_parts(&self, count: Option<u32>) -> Result<Proof, BackendError> {
+    async fn copy_by_parts(&self, count: Option<u32>) -> Result<Acknowledged, BackendError> {
         let mut layouts = self.find_layouts(count).await?;
         let fallback = layout::uniform(self.object.size, self.settings.part_size);
         let first = if layouts.is_empty() { fallback.clone() } else { layouts.remove(0) };
@@ -161,7 +183,12 @@ impl Copying<'_> {
     }
 
     /// Uploads with `parts`; where the ETag shows that the home's parts were others, with the one of `others` that fits.
-    async fn upload(&self, parts: &[Part], others: Vec<Vec<Part>>, seeks_etag: bool) -> Result<Proof, BackendError> {
+    async fn upload(
+        &self,
+        parts: &[Part],
+        others: Vec<Vec<Part>>,
+        seeks_etag: bool,
+    ) -> Result<Acknowledged, BackendError> {
         let mut parts = parts.to_vec();
         let mut others = others;
         let mut resume = seeks_etag;
@@ -190,12 +217,12 @@ impl Copying<'_> {
                 true => upload.complete(&uploaded.etags).await,
                 false => Err(self.target.unavailable("CompleteMultipartUpload", "the claim was not confirmed in time")),
             };
-            self.keep_or_abort(&upload, completed).await?;
+            let etag = self.keep_or_abort(&upload, completed).await?;
             self.metrics.resumed_parts.inc_by(uploaded.reused as u64);
             if uploaded.reused > 0 {
                 self.require_headers().await?;
             }
-            return Ok(uploaded.proof);
+            return Ok(Acknowledged { proof: uploaded.proof, etag });
         }
     }
 

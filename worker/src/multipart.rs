@@ -115,14 +115,15 @@ impl Upload<'_> {
     }
 
     /// CompleteMultipartUpload. What it answers as ETag is not trusted (some answer none): look with HeadObject.
-    pub(crate) async fn complete(&self, etags: &BTreeMap<i32, String>) -> Result<(), BackendError> {
+    pub(crate) async fn complete(&self, etags: &BTreeMap<i32, String>) -> Result<String, BackendError> {
         let part = |(number, etag): (&i32, &String)| {
             CompletedPart::builder().part_number(*number).e_tag(format!("\"{etag}\"")).build()
         };
         let parts = CompletedMultipartUpload::builder().set_parts(Some(etags.iter().map(part).collect())).build();
         let complete = self.remote.data.complete_multipart_upload().bucket(self.bucket.for_upstream());
         let sent = complete.key(self.key.as_str()).upload_id(self.id).multipart_upload(parts).send().await;
-        sent.map(drop).map_err(|e| self.remote.classify("CompleteMultipartUpload", &e))
+        let answer = sent.map_err(|e| self.remote.classify("CompleteMultipartUpload", &e))?;
+        Ok(unquote(answer.e_tag().unwrap_or_default()).to_owned())
     }
 
     /// AbortMultipartUpload; an upload that is gone is as good as aborted.

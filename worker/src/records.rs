@@ -1,18 +1,20 @@
 //! What the worker asks and tells the metadata of keys, many jobs' at once.
 use crate::batch::{Ask, Batch};
 use async_trait::async_trait;
-use s3gateway_store::{BucketId, DirtyKey, Metadata, ObjectCopy, Route, StoreError};
+use s3gateway_store::{BucketId, DirtyKey, LentTags, Metadata, ObjectCopy, Route, StoreError};
 use std::collections::HashMap;
 
 /// The metadata as jobs use it.
 pub(crate) struct Records {
     routes: Batch<Routes>,
     copies: Batch<Copies>,
+    tags: Batch<Lent>,
     recorded: Batch<Record>,
 }
 
 struct Routes(Metadata);
 struct Copies(Metadata);
+struct Lent(Metadata);
 struct Record(Metadata);
 
 impl Records {
@@ -20,6 +22,7 @@ impl Records {
         Self {
             routes: Batch::new(Routes(metadata.clone())),
             copies: Batch::new(Copies(metadata.clone())),
+            tags: Batch::new(Lent(metadata.clone())),
             recorded: Batch::new(Record(metadata.clone())),
         }
     }
@@ -32,6 +35,11 @@ impl Records {
     /// What is known of a key's copies.
     pub(crate) async fn copies(&self, key: &DirtyKey) -> Result<Vec<ObjectCopy>, StoreError> {
         self.copies.ask(key.clone()).await
+    }
+
+    /// The tags that the gateway keeps for an object.
+    pub(crate) async fn tags(&self, key: &DirtyKey) -> Result<Option<LentTags>, StoreError> {
+        self.tags.ask(key.clone()).await
     }
 
     /// Replaces what is known of a key's copies.
@@ -65,6 +73,19 @@ impl Ask for Copies {
         match keys {
             [key] => Ok(vec![self.0.copies(&key.bucket, &key.key).await?]),
             keys => self.0.copies_of_all(keys).await,
+        }
+    }
+}
+
+#[async_trait]
+impl Ask for Lent {
+    type Question = DirtyKey;
+    type Answer = Option<LentTags>;
+
+    async fn ask(&self, keys: &[DirtyKey]) -> Result<Vec<Option<LentTags>>, StoreError> {
+        match keys {
+            [key] => Ok(vec![self.0.tags(&key.bucket, &key.key).await?]),
+            keys => self.0.tags_of_all(keys).await,
         }
     }
 }

@@ -76,7 +76,7 @@ pub struct WorkerSettings {
 impl Default for WorkerSettings {
     fn default() -> Self {
         Self {
-            concurrency: 32,
+            concurrency: 128,
             large_concurrency: 8,
             large_object: 8 << 20,
             backend_concurrency: 128,

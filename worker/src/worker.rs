@@ -34,6 +34,10 @@ const WAITED_SHARE: u32 = 4;
 const LONGEST_REST: u32 = 4;
 /// How long a worker that is heard of no more keeps its shards of the queue.
 const ATTENDS_FOR: Duration = Duration::from_secs(12);
+/// The queue is asked again when this part of the jobs has ended, while it has more than can be worked on,
+const ASKS_FOR_PART: usize = 4;
+/// and else after this pause, which grows up to the poll interval while it has none.
+const LEAST_PAUSE: Duration = Duration::from_millis(20);
 /// Pause after the queue could not be asked.
 const CLAIM_PAUSE: Duration = Duration::from_secs(1);
 /// How often the queue's figures are read.
@@ -147,21 +151,30 @@ impl Shared {
     /// Claims and converges.
     async fn work(self: Arc<Self>, stop: &CancellationToken) {
         let mut jobs = JoinSet::new();
+        let most = self.settings.concurrency.max(1);
+        let (mut pause, mut next, mut is_backlog) = (Duration::ZERO, Instant::now(), false);
         while !stop.is_cancelled() {
-            let free = self.settings.concurrency.max(1).saturating_sub(jobs.len());
-            let claimed = if free > 0 { self.claim(free).await } else { Ok(Vec::new()) };
-            let pause = match &claimed {
-                Ok(claimed) if claimed.is_empty() => self.settings.poll_interval,
-                Ok(_) => Duration::ZERO,
-                Err(_) => CLAIM_PAUSE,
-            };
-            for claim in claimed.unwrap_or_default() {
-                jobs.spawn(self.clone().settle(claim));
+            let free = most.saturating_sub(jobs.len());
+            // One question for many jobs, though slow ones keep no room empty for longer than a moment.
+            let is_time = Instant::now() >= next || (is_backlog && free * ASKS_FOR_PART >= most);
+            if free > 0 && is_time {
+                let claimed = self.claim(free).await;
+                let least = LEAST_PAUSE.min(self.settings.poll_interval);
+                pause = match &claimed {
+                    Ok(claimed) if claimed.is_empty() => (pause * 2).clamp(least, self.settings.poll_interval),
+                    Ok(_) => least,
+                    Err(_) => CLAIM_PAUSE,
+                };
+                let claimed = claimed.unwrap_or_default();
+                (next, is_backlog) = (Instant::now() + pause, claimed.len() >= free);
+                for claim in claimed {
+                    jobs.spawn(self.clone().settle(claim));
+                }
             }
             tokio::select! {
                 () = stop.cancelled() => {}
                 Some(ended) = jobs.join_next(), if !jobs.is_empty() => note_end(ended),
-                () = tokio::time::sleep(pause), if free > 0 => {}
+                () = tokio::time::sleep_until(next), if jobs.len() < most => {}
             }
             while let Some(ended) = jobs.try_join_next() {
                 note_end(ended);

@@ -278,7 +278,7 @@ fn worker(section: Section<'_, '_>) -> WorkerSettings {
     let listen = address(&section, "listen").unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 9102)));
     let settings = WorkerSettings {
         listen,
-        concurrency: number(&section, "concurrency", 32, 1, 1024),
+        concurrency: number(&section, "concurrency", 128, 1, 1024),
         large_concurrency: number(&section, "large_concurrency", 8, 1, 1024),
         large_object_mib: number(&section, "large_object_mib", 8, 1, 5 * 1024 * 1024),
         backend_concurrency: number(&section, "backend_concurrency", 128, 1, 10_000),

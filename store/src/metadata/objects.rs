@@ -1,7 +1,7 @@
 //! What is known of objects: tags and open uploads lent to backends that keep none, verified copies, job history.
 use super::Metadata;
 use super::db::{Columns, Kind, render_json, write};
-use crate::{BucketId, DirtyKey, JobRecord, KeyCopy, Millis, ObjectCopy, OpenUpload, StoreError, sql};
+use crate::{BucketId, DirtyKey, JobRecord, KeyCopy, LentTags, Millis, ObjectCopy, OpenUpload, StoreError, sql};
 use s3gateway_config::BackendId;
 use s3gateway_s3::ObjectKey;
 use sqlx::any::AnyRow;
@@ -40,17 +40,26 @@ impl Metadata {
     ///
     /// # Errors
     /// `Unavailable`.
-    #[allow(clippy::type_complexity)] // an ETag and tags, as S3's own XML has them; a type would add a name, not sense
-    pub async fn tags(
-        &self,
-        bucket: &BucketId,
-        key: &ObjectKey,
-    ) -> Result<Option<(String, Vec<(String, String)>)>, StoreError> {
+    pub async fn tags(&self, bucket: &BucketId, key: &ObjectKey) -> Result<Option<LentTags>, StoreError> {
         let query = sqlx::query(sql::TAGS).bind(bucket.as_str()).bind(key.as_str().as_bytes());
         match self.db.read(query.fetch_optional(self.db.pool())).await? {
             Some(row) => Ok(Some((row.text("etag")?, row.json("tags")?))),
             None => Ok(None),
         }
+    }
+
+    /// The tags of many objects as by [`Metadata::tags`], in their order.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn tags_of_all(&self, keys: &[DirtyKey]) -> Result<Vec<Option<LentTags>>, StoreError> {
+        let (wanted, text) = (render_keys(keys)?, self.by_kind(sql::TAGS_OF_ALL_POSTGRES, sql::TAGS_OF_ALL_SQLITE));
+        let rows = self.db.read(sqlx::query(text).bind(wanted.as_str()).fetch_all(self.db.pool())).await?;
+        let mut of_key: HashMap<(String, Vec<u8>), LentTags> = HashMap::new();
+        for row in &rows {
+            of_key.insert((row.text("bucket")?, row.bytes("object_key")?), (row.text("etag")?, row.json("tags")?));
+        }
+        Ok(keys.iter().map(|key| of_key.get(&named(key)).cloned()).collect())
     }
 
     /// Forgets an object's tags.
@@ -169,20 +178,14 @@ impl Metadata {
     /// # Errors
     /// `Unavailable`.
     pub async fn copies_of_all(&self, keys: &[DirtyKey]) -> Result<Vec<Vec<ObjectCopy>>, StoreError> {
-        let wanted: Vec<_> = keys
-            .iter()
-            .map(|key| serde_json::json!({"bucket": key.bucket.as_str(), "object_key": hex::encode(key.key.as_str())}))
-            .collect();
-        let wanted = render_json(&wanted)?;
-        let text = self.by_kind(sql::COPIES_OF_ALL_POSTGRES, sql::COPIES_OF_ALL_SQLITE);
+        let (wanted, text) = (render_keys(keys)?, self.by_kind(sql::COPIES_OF_ALL_POSTGRES, sql::COPIES_OF_ALL_SQLITE));
         let rows = self.db.read(sqlx::query(text).bind(wanted.as_str()).fetch_all(self.db.pool())).await?;
         let mut of_key: HashMap<(String, Vec<u8>), Vec<ObjectCopy>> = HashMap::new();
         for row in &rows {
             let key = (row.text("bucket")?, row.bytes("object_key")?);
             of_key.entry(key).or_default().push(parse_copy(row)?);
         }
-        let find = |key: &DirtyKey| (key.bucket.as_str().to_owned(), key.key.as_str().as_bytes().to_vec());
-        Ok(keys.iter().map(|key| of_key.get(&find(key)).cloned().unwrap_or_default()).collect())
+        Ok(keys.iter().map(|key| of_key.get(&named(key)).cloned().unwrap_or_default()).collect())
     }
 
     /// What is known of the copies of all keys from `first` to `last`, by key in byte order; at most `limit` rows.
@@ -279,6 +282,18 @@ impl Metadata {
             },
         }
     }
+}
+
+/// Names of objects as statements on many of them take them.
+fn render_keys(keys: &[DirtyKey]) -> Result<String, StoreError> {
+    let names = keys
+        .iter()
+        .map(|key| serde_json::json!({"bucket": key.bucket.as_str(), "object_key": hex::encode(key.key.as_str())}));
+    render_json(&names.collect::<Vec<_>>())
+}
+
+fn named(key: &DirtyKey) -> (String, Vec<u8>) {
+    (key.bucket.as_str().to_owned(), key.key.as_str().as_bytes().to_vec())
 }
 
 pub(super) fn parse_copy(row: &AnyRow) -> Result<ObjectCopy, StoreError> {

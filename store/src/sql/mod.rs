@@ -200,6 +200,8 @@ statements! {
     TAGS = "tags.sql";
     TAGS_DELETE = "tags_delete.sql";
     TAGS_DELETE_ALL = "tags_delete_all.sql";
+    TAGS_OF_ALL_POSTGRES = "tags_of_all.postgres.sql";
+    TAGS_OF_ALL_SQLITE = "tags_of_all.sqlite.sql";
     TAGS_PUT = "tags_put.sql";
     TENANTS = "tenants.sql";
     TENANT_BY_ID = "tenant_by_id.sql";

@@ -2,7 +2,7 @@
 //! Invariant: before anything changes at a backend, the claim on the key has just been confirmed.
 use super::{ConvergeError, Converger, Place, Scene, copy_record, known, physical_on};
 use crate::backend::{BackendError, Created, Remote};
-use crate::copy::{Copying, Proof};
+use crate::copy::{Acknowledged, Copying};
 use crate::object::Object;
 use crate::plan::{self, Action, PENDING, SUSPECT, Target, Wanted};
 use futures::future::join_all;
@@ -150,7 +150,7 @@ impl Converger {
             settings: &self.settings,
             metrics: &self.metrics,
         };
-        let proof = match copying.copy(method).await {
+        let acknowledged = match copying.copy(method).await {
             Err(BackendError::NoSuchBucket) => {
                 self.known_buckets.invalidate(&known(remote, &bucket));
                 return Err(ConvergeError::Changed);
@@ -163,7 +163,7 @@ impl Converger {
         if may_lack_tags && remote.tags(&bucket, scene.key).await? != object.tags {
             remote.set_tags(&bucket, scene.key, &object.tags).await?;
         }
-        self.verify(scene, remote, &bucket, object, proof).await
+        self.verify(scene, remote, &bucket, object, &acknowledged).await
     }
 
     /// Looks at the finished copy.
@@ -173,7 +173,7 @@ impl Converger {
         remote: &Remote,
         bucket: &PhysicalBucket,
         object: &Object,
-        proof: Proof,
+        acknowledged: &Acknowledged,
     ) -> Result<ObjectCopy, ConvergeError> {
         let id = &remote.backend.id;
         let copy = remote.head(bucket, scene.key).await?;
@@ -182,11 +182,8 @@ impl Converger {
         if copy.size != object.size {
             return Err(ConvergeError::Refused(format!("{id} holds {} bytes of {}", copy.size, object.size)));
         }
-        let how = match proof {
-            _ if copy.etag == object.etag => "etag",
-            Proof::Md5 => "md5",
-            Proof::Size => "size",
-        };
+        let how = acknowledged.verify(&copy, object);
+        let how = how.ok_or_else(|| ConvergeError::Refused(format!("{id} holds another object than it accepted")))?;
         Ok(copy_record(id, &copy.etag, object, how.to_owned()))
     }
 

@@ -9,7 +9,7 @@ use futures::future::join_all;
 use s3gateway_config::{BackendId, KeyRule};
 use s3gateway_filters::{replica_count, residency};
 use s3gateway_s3::{ObjectKey, PhysicalBucket};
-use s3gateway_store::{ObjectCopy, Route};
+use s3gateway_store::{DirtyKey, ObjectCopy, Route};
 
 /// The object tag that overrides a bucket's replica count.
 const REPLICA_COUNT_TAG: &str = "replica-count";
@@ -82,7 +82,7 @@ impl Converger {
 
     /// Tags that the gateway keeps because the home does not; those of an older object do not count.
     async fn lent_tags(&self, route: &Route, key: &ObjectKey, etag: &str) -> Result<Tags, ConvergeError> {
-        let kept = self.metadata.tags(&route.bucket, key).await?;
+        let kept = self.records.tags(&DirtyKey { bucket: route.bucket.clone(), key: key.clone() }).await?;
         let current = kept.filter(|(of, _)| unquote(of) == etag);
         Ok(current.map(|(_, tags)| tags.into_iter().collect()).unwrap_or_default())
     }

@@ -143,11 +143,12 @@ impl Converger {
             settings: &self.settings,
             metrics: &self.metrics,
         };
-        copying.copy(plan::decide_method(object, self.settings.multipart_threshold)).await?;
+        let acknowledged = copying.copy(plan::decide_method(object, self.settings.multipart_threshold)).await?;
         if home.remote.backend.capabilities.tagging && !object.tags.is_empty() {
             home.remote.set_tags(&physical, &target_key, &object.tags).await?;
         }
-        let aside = home.remote.head(&physical, &target_key).await?.filter(|aside| aside.size == object.size);
+        let is_kept = |aside: &Object| aside.size == object.size && acknowledged.verify(aside, object).is_some();
+        let aside = home.remote.head(&physical, &target_key).await?.filter(is_kept);
         let aside = aside.ok_or_else(|| ConvergeError::Refused(format!("{id} does not have what was set aside")))?;
         let size = i64::try_from(aside.size).unwrap_or(i64::MAX);
         Ok(Some(Kept { backend: id.clone(), physical, etag: aside.etag, size }))

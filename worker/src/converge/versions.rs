@@ -4,7 +4,7 @@
 use super::{ConvergeError, Converger, Scene, copy_record, known, physical_on};
 use crate::backend::{BackendError, Remote};
 use crate::clock::millis;
-use crate::copy::{Copying, Proof};
+use crate::copy::Copying;
 use crate::object::Object;
 use crate::plan::{self, Wanted};
 use crate::version_plan::{Kept, VersionPlan, plan_versions};
@@ -238,17 +238,14 @@ impl VersionList<'_> {
             settings,
             metrics,
         };
-        let proof = copying.copy(plan::decide_method(&object, settings.multipart_threshold)).await?;
+        let acknowledged = copying.copy(plan::decide_method(&object, settings.multipart_threshold)).await?;
         let copy = self.newest(&object).await?;
         let version = copy.version.as_ref();
         if self.remote.tags_of_version(self.bucket, key, version).await? != object.tags {
             self.remote.set_tags_of_version(self.bucket, key, version, &object.tags).await?;
         }
-        let how = match proof {
-            _ if copy.etag == object.etag => "etag",
-            Proof::Md5 => "md5",
-            Proof::Size => "size",
-        };
+        // Another one may have come to stand behind it.
+        let how = acknowledged.verify(&copy, &object).ok_or(ConvergeError::Changed)?;
         let id = copy.version.ok_or(ConvergeError::Changed)?;
         let held = Listed { id, etag: copy.etag, ..home.clone() };
         Ok(self.copy_of(home, &held, how))

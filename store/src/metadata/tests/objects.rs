@@ -1,6 +1,6 @@
 //! Tags, uploads, copies and job history.
 use super::{Fixture, now, object};
-use crate::{BucketId, JobRecord, ObjectCopy, OpenUpload, StoreError};
+use crate::{BucketId, DirtyKey, JobRecord, ObjectCopy, OpenUpload, StoreError};
 
 /// Keys that a text column, a locale or a pattern would mix up.
 const ODD_KEYS: [&str; 8] = ["a", "A", "a ", "ä", "a\u{308}", "a\u{0}b", "../x//", "\u{10FFFF}"];
@@ -18,6 +18,14 @@ pub(super) async fn tags_uploads_and_copies_are_kept_by_bytes(f: Fixture) {
         let (etag, tags) = m.tags(&bucket, &object(key)).await.unwrap().unwrap();
         assert_eq!((etag.as_str(), tags), ("etag", vec![("key".to_owned(), key.replace('\0', "0"))]), "{key:?}");
     }
+    let keys = ODD_KEYS.map(|key| DirtyKey { bucket: bucket.clone(), key: object(key) });
+    let mut asked = keys.to_vec();
+    asked.push(DirtyKey { bucket: bucket.clone(), key: object("none") });
+    let all = m.tags_of_all(&asked).await.unwrap();
+    for (of, key) in all.iter().zip(ODD_KEYS) {
+        assert_eq!(*of, m.tags(&bucket, &object(key)).await.unwrap(), "{key:?}");
+    }
+    assert_eq!((all.len(), all.last()), (asked.len(), Some(&None)));
     m.put_tags(&bucket, &object("a"), "other", &[]).await.unwrap();
     assert_eq!(m.tags(&bucket, &object("a")).await.unwrap(), Some(("other".into(), vec![])));
     m.delete_tags(&bucket, &object("a")).await.unwrap();
