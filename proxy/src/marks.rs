@@ -2,7 +2,7 @@
 use crate::{
     admit::Routed, answer::RequestId, gateway::Gateway, quorum::Landed, refusal::Refusal, upstream::UpstreamError,
 };
-use s3gateway_s3::S3Code;
+use s3gateway_s3::{ObjectKey, S3Code};
 use s3gateway_store::{DirtyKey, StoreError, queue::Mark};
 use std::{
     future::Future,
@@ -15,6 +15,18 @@ impl Gateway {
     pub(crate) fn lease(&self) -> Duration {
         let upstream = &self.settings.upstream;
         upstream.connect_timeout + upstream.write_timeout + upstream.read_timeout + LEASE_MARGIN
+    }
+
+    /// Before the intent of a write that changes tags or headers alone: no listing shows it, so a queue that may forget its
+    /// mark has it noted in the metadata, too.
+    ///
+    /// # Errors
+    /// A store error: then nothing may be written.
+    pub(crate) async fn note_unlisted(&self, routed: &Routed, key: &ObjectKey) -> Result<(), Refusal> {
+        if self.queue.may_forget() {
+            self.metadata.note_unlisted_write(&routed.route.bucket, key).await?;
+        }
+        Ok(())
     }
 
     /// Before a write: notes the key as dirty and takes a lease for the write in flight. Waits for one that must be alone.

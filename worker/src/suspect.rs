@@ -1,8 +1,11 @@
-//! Watches for a Redis that was replaced or restarted, and has every bucket walked over whose marks it may have forgotten.
+//! Watches for a Redis that was replaced or restarted, and has every bucket walked over whose marks it may have forgotten. What
+//! no walk finds is marked again from the journal of unlisted writes, which is kept short here, too.
+//! Invariant: servers are noted only after everything in the journal was marked since they were seen.
 use crate::settings::WorkerSettings;
-use s3gateway_store::{Metadata, Queue, StoreError};
+use s3gateway_store::{DirtyKey, Metadata, Millis, Queue, StoreError};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -10,12 +13,29 @@ use tracing::{info, warn};
 const INTERVAL: Duration = Duration::from_secs(2);
 /// Such walks under way at the same time, in all workers together.
 const WALKS_AT_ONCE: u32 = 16;
+/// Rows of the journal marked, or forgotten, at once.
+const ROWS: u32 = 1000;
+/// Between two prunings of the journal; far more than a Redis may forget.
+const PRUNE_INTERVAL: Duration = Duration::from_secs(60);
+/// Milliseconds for which a row stays in the journal after its mark was cleared, for clocks that differ: proxies say when a row
+/// was noted, Redis says when a key became dirty.
+const KEPT: Millis = 3_600_000;
 
 /// What it needs.
 pub(crate) struct Suspects {
     metadata: Metadata,
     queue: Arc<dyn Queue>,
     rate: u32,
+}
+
+/// What a watch remembers.
+struct Watch {
+    /// The servers that are noted and were seen last.
+    noted: Vec<String>,
+    pruned: Instant,
+    /// What was noted before this needs no mark, as these servers said at the last pruning; it goes at the next. A mark that was
+    /// moved to Redis meanwhile is younger than its row, and no longer among what Redis may forget by then.
+    prunable: Option<Millis>,
 }
 
 impl Suspects {
@@ -25,30 +45,70 @@ impl Suspects {
 
     /// Goes on until `stop`.
     pub(crate) async fn watch(&self, stop: &CancellationToken) {
-        let mut noted = Vec::new();
+        let mut watch = Watch { noted: Vec::new(), pruned: Instant::now(), prunable: None };
         while !stop.is_cancelled() {
-            if let Err(error) = self.look(&mut noted).await {
+            if let Err(error) = self.look(&mut watch).await {
                 warn!(%error, "it cannot be told whether Redis has forgotten marks");
+            }
+            if self.queue.may_forget() && watch.pruned.elapsed() >= PRUNE_INTERVAL {
+                watch.pruned = Instant::now();
+                if let Err(error) = self.prune(&mut watch).await {
+                    warn!(%error, "the journal of unlisted writes cannot be pruned for now");
+                }
             }
             let _ = tokio::time::timeout(INTERVAL, stop.cancelled()).await;
         }
     }
 
-    async fn look(&self, noted: &mut Vec<String>) -> Result<(), StoreError> {
+    async fn look(&self, watch: &mut Watch) -> Result<(), StoreError> {
         let servers = match self.queue.servers().await {
             // While it is away it is not asked for marks either.
-            Err(StoreError::Unavailable(_)) => noted.clone(),
+            Err(StoreError::Unavailable(_)) => watch.noted.clone(),
             servers => servers?,
         };
-        if servers != *noted {
+        if servers != watch.noted {
+            if self.metadata.has_new_queue_server(&servers).await? {
+                let marked = self.mark_unlisted().await?;
+                info!(marked, "keys marked again whose tags or headers were written");
+            }
             if self.metadata.note_queue_servers(&servers).await? {
                 warn!("Redis was restarted or replaced and may have forgotten marks: its buckets are walked over");
             }
-            *noted = servers;
+            watch.noted = servers;
+            watch.prunable = None;
         }
         let begun = self.metadata.begin_suspect_walks(WALKS_AT_ONCE, self.rate).await?;
         if begun > 0 {
             info!(begun, "walks of suspect buckets asked for");
+        }
+        Ok(())
+    }
+
+    /// Marks every key in the journal; how many. Each is noted anew before its mark, which is younger than the forgotten one.
+    async fn mark_unlisted(&self) -> Result<usize, StoreError> {
+        let (mut after, mut marked): (Option<DirtyKey>, usize) = (None, 0);
+        loop {
+            let keys = self.metadata.renote_unlisted_writes(after.as_ref(), ROWS).await?;
+            self.queue.mark_all(&keys, "").await?;
+            marked += keys.len();
+            match keys.into_iter().next_back() {
+                None => return Ok(marked),
+                last => after = last,
+            }
+        }
+    }
+
+    /// Forgets what was noted long before the oldest mark that stands: those marks were cleared, so there is none to forget.
+    async fn prune(&self, watch: &mut Watch) -> Result<(), StoreError> {
+        let asked = self.metadata.now();
+        let oldest = self.queue.depth().await?.oldest;
+        if self.queue.servers().await? != watch.noted {
+            watch.prunable = None;
+            return Ok(());
+        }
+        let prunable = oldest.map_or(asked, |oldest| oldest.min(asked)) - KEPT;
+        if let Some(before) = watch.prunable.replace(prunable) {
+            self.metadata.prune_unlisted_writes(before.min(prunable), ROWS).await?;
         }
         Ok(())
     }

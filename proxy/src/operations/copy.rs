@@ -68,6 +68,9 @@ impl Gateway {
         }
         let hash = parse_algorithm(request)?;
         let conditions = WriteConditions::parse(request)?;
+        if is_itself {
+            self.note_unlisted(routed, key).await?;
+        }
         let plan = Plan { admitted, routed, key, source, metadata, tagging, conditions, hash };
         let copied = match hash.is_none() && plan.source.is_copied_by(&routed.home) {
             true => self.copy_inside(plan).await?,

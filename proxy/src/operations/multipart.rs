@@ -127,6 +127,10 @@ impl Gateway {
             true => Some(put_request(upload.request(Method::PUT, route, key)?, &tags)),
             false => None,
         };
+        if is_made {
+            // Nothing but its tags is written.
+            self.note_unlisted(routed, key).await?;
+        }
         let write = async {
             let to_do = (!is_made).then_some((request, document));
             let made = self.make_whole(routed, key, &upload, to_do, set_tags).await?;

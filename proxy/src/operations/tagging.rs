@@ -121,6 +121,7 @@ impl Gateway {
             // Nothing tells a worker which of a key's versions has other tags now; it would have to ask for them all.
             self.metadata.note_retagged(&routed.route.bucket, key, version).await?;
         }
+        self.note_unlisted(routed, key).await?;
         let lent = !routed.home.capabilities().tagging;
         let (request, document) = match (&tags, lent) {
             // Lent tags need the object only: that it exists and which one it is.

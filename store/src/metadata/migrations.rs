@@ -22,6 +22,7 @@ const POSTGRES: &Files = &[
     (13, "write_quorum", include_str!("../../../migrations/postgres/0013_write_quorum.sql")),
     (14, "bucket_migrations", include_str!("../../../migrations/postgres/0014_bucket_migrations.sql")),
     (15, "queue_servers", include_str!("../../../migrations/postgres/0015_queue_servers.sql")),
+    (16, "unlisted_writes", include_str!("../../../migrations/postgres/0016_unlisted_writes.sql")),
 ];
 const SQLITE: &Files = &[
     (1, "foundation", include_str!("../../../migrations/sqlite/0001_foundation.sql")),
@@ -38,6 +39,7 @@ const SQLITE: &Files = &[
     (13, "write_quorum", include_str!("../../../migrations/sqlite/0013_write_quorum.sql")),
     (14, "bucket_migrations", include_str!("../../../migrations/sqlite/0014_bucket_migrations.sql")),
     (15, "queue_servers", include_str!("../../../migrations/sqlite/0015_queue_servers.sql")),
+    (16, "unlisted_writes", include_str!("../../../migrations/sqlite/0016_unlisted_writes.sql")),
 ];
 
 pub(super) async fn migrate(db: &Db) -> Result<(), StoreError> {

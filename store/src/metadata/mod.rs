@@ -21,6 +21,7 @@ mod stranded;
 mod tenants;
 #[cfg(test)]
 mod tests;
+mod unlisted;
 mod versions;
 mod walk_copies;
 mod walk_steps;

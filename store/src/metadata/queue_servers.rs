@@ -9,6 +9,23 @@ use crate::{BucketId, NewWalk, StoreError, WalkKind, sql};
 const REASON: &str = "Redis may have forgotten marks";
 
 impl Metadata {
+    /// Whether any of the servers has not been noted yet and may have forgotten marks.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn has_new_queue_server(&self, run_ids: &[String]) -> Result<bool, StoreError> {
+        if self.db.read(sqlx::query(sql::QUEUE_SERVERS).fetch_one(self.db.pool())).await?.int("newest")? == 0 {
+            return Ok(false);
+        }
+        for id in run_ids {
+            let query = sqlx::query(sql::QUEUE_SERVER_IS_NOTED).bind(id.as_str());
+            if self.db.read(query.fetch_optional(self.db.pool())).await?.is_none() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Notes servers by their run ids; whether any is new that may have forgotten marks. The first ones ever have nothing
     /// to forget.
     ///

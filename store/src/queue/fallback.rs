@@ -173,6 +173,10 @@ impl<P: Queue, F: Queue> Queue for WithFallback<P, F> {
         Ok(self.fallback.is_clean(key).await? && self.primary(self.primary.is_clean(key)).await?)
     }
 
+    fn may_forget(&self) -> bool {
+        self.primary.may_forget() || self.fallback.may_forget()
+    }
+
     async fn servers(&self) -> Result<Vec<String>, StoreError> {
         self.primary(self.primary.servers()).await
     }

@@ -205,6 +205,10 @@ pub trait Queue: Send + Sync {
     async fn is_clean(&self, key: &DirtyKey) -> Result<bool, StoreError> {
         Ok(!self.is_marked(key).await?)
     }
+    /// Whether a mark that was made may be forgotten, by a server that was restarted or replaced.
+    fn may_forget(&self) -> bool {
+        false
+    }
     /// Run ids of the servers that hold the queue, where one can be replaced by another that knows less.
     async fn servers(&self) -> Result<Vec<String>, StoreError> {
         Ok(Vec::new())

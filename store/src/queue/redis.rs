@@ -309,6 +309,10 @@ impl Queue for RedisQueue {
         self.proves_absent(self.shard_of(&member), DIRTY, &member, &key.bucket).await
     }
 
+    fn may_forget(&self) -> bool {
+        true
+    }
+
     async fn servers(&self) -> Result<Vec<String>, StoreError> {
         self.run_ids().await
     }

@@ -170,6 +170,7 @@ statements! {
     QUEUE_SERVERS = "queue_servers.sql";
     QUEUE_SERVERS_TRUST = "queue_servers_trust.sql";
     QUEUE_SERVER_INSERT = "queue_server_insert.sql";
+    QUEUE_SERVER_IS_NOTED = "queue_server_is_noted.sql";
     QUEUE_SERVER_PROVES = "queue_server_proves.sql";
     QUEUE_SET_ASIDE = "queue_set_aside.sql";
     QUEUE_UNDISTURBED = "queue_undisturbed.sql";
@@ -212,6 +213,10 @@ statements! {
     TENANT_SET_DEFAULTS = "tenant_set_defaults.sql";
     TENANT_SET_POLICY = "tenant_set_policy.sql";
     TENANT_SET_SIGNATURE_V2 = "tenant_set_signature_v2.sql";
+    UNLISTED_NOTE = "unlisted_note.sql";
+    UNLISTED_PAGE = "unlisted_page.sql";
+    UNLISTED_PRUNE = "unlisted_prune.sql";
+    UNLISTED_RENOTE = "unlisted_renote.sql";
     UPLOADS = "uploads.sql";
     UPLOADS_DELETE_ALL = "uploads_delete_all.sql";
     UPLOAD_CHECKSUMS = "upload_checksums.sql";

@@ -8,8 +8,8 @@ use s3gateway_store::{FindingKind, ObjectCopy, VersionCopy};
 /// What a listing says of one key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Held {
-    /// The current object.
-    Object { etag: String, size: u64 },
+    /// The current object; when it was written, in milliseconds since the Unix epoch, or 0.
+    Object { etag: String, size: u64, modified: i64 },
     /// Versions and delete markers, the oldest first; never none.
     Versions(Vec<Listed>),
 }
@@ -18,10 +18,18 @@ impl Held {
     /// ETag and size of the current object; `None` where a delete marker hides what there was.
     pub(super) fn current(&self) -> Option<(&str, u64)> {
         match self {
-            Self::Object { etag, size } => Some((etag, *size)),
+            Self::Object { etag, size, .. } => Some((etag, *size)),
             Self::Versions(all) => {
                 all.last().filter(|last| !last.is_marker).map(|last| (last.etag.as_str(), last.size))
             }
+        }
+    }
+
+    /// Whether it was written after its copy, as far as the backends' clocks can tell.
+    fn is_later_than(&self, copy: &Self) -> bool {
+        match (self, copy) {
+            (Self::Object { modified, .. }, Self::Object { modified: copied, .. }) => *copied > 0 && modified > copied,
+            _ => false,
         }
     }
 }
@@ -64,6 +72,8 @@ pub(super) struct Verdict {
     pub(super) is_delete: bool,
     /// Places, by number, whose copy is right as far as a listing can tell.
     pub(super) equal: Vec<usize>,
+    /// Those of them whose copy is older than the home's object, so that other headers or tags may have come with the same bytes.
+    pub(super) older: Vec<usize>,
 }
 
 impl Verdict {
@@ -102,7 +112,10 @@ pub(super) fn compare(
             // Converging has refused it for good.
             (Wanted::Yes | Wanted::Surplus | Wanted::Denied, None) => {}
             (Wanted::Yes, Some(held)) => match judge_copy(home, held, id, recorded) {
-                None => verdict.equal.push(number),
+                None => {
+                    verdict.equal.push(number);
+                    verdict.older.extend(home.is_later_than(held).then_some(number));
+                }
                 Some((kind, detail)) => verdict.find(kind, id, detail),
             },
             (Wanted::Denied, Some(_)) => verdict.find(FindingKind::Misplaced, id, ""),

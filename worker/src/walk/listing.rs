@@ -3,9 +3,9 @@
 use super::compare::Held;
 use super::merge::{Page, Reach};
 use crate::backend::{BackendError, Remote};
+use crate::clock::millis;
 use crate::versions::{Listed, MOST_VERSIONS};
-use s3gateway_s3::PhysicalBucket;
-use s3gateway_s3::etag::unquoted;
+use s3gateway_s3::{PhysicalBucket, etag::unquoted, xml::ObjectEntry};
 use std::sync::Arc;
 
 /// A bucket on one backend, as it is listed.
@@ -51,8 +51,11 @@ impl Listing {
 
     async fn page_of_objects(&self, after: &str) -> Result<Page<Held>, BackendError> {
         let (objects, is_truncated) = self.remote.page_of_objects(&self.bucket, after, self.page).await?;
-        let held = |size, etag: &str| Held::Object { etag: unquoted(etag).to_owned(), size };
-        let entries: Vec<_> = objects.into_iter().map(|o| (o.key, held(o.size, &o.etag))).collect();
+        let held = |object: ObjectEntry| {
+            let (etag, modified) = (unquoted(&object.etag).to_owned(), millis(object.last_modified));
+            (object.key, Held::Object { etag, size: object.size, modified })
+        };
+        let entries: Vec<_> = objects.into_iter().map(held).collect();
         let reach = match entries.last() {
             Some((last, _)) if is_truncated => Reach::To(last.clone()),
             None if is_truncated => return Err(self.remote.unreadable("ListObjectsV2")),

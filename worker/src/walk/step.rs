@@ -2,7 +2,7 @@
 //! not as it should be.
 //! Invariants: keys are marked before the step that marks them is written down, so that a stop leaves none out; a key counts as
 //! gone only after its home was asked for it alone, and its bucket has answered with something.
-use super::compare::{Held, Recorded, Verdict, compare};
+use super::compare::{Held, Place, Recorded, Verdict, compare};
 use super::deep::{Depth, Stored, compare_bytes, has_equal_headers};
 use super::ground::Ground;
 use super::listing::Listing;
@@ -33,6 +33,9 @@ pub(super) struct ShardWalk<'a> {
     listings: Vec<Side<Held>>,
     recorded: Side<Recorded>,
 }
+
+/// What is wrong, where, and more of it.
+type Found = (FindingKind, BackendId, &'static str);
 
 /// A key with what was found of it.
 struct Judged {
@@ -133,9 +136,7 @@ impl<'a> ShardWalk<'a> {
         };
         let wait = u64::try_from(at - self.walker.metadata.now()).unwrap_or(0);
         tokio::time::sleep(Duration::from_millis(wait)).await;
-        if self.shard.kind == WalkKind::Deep {
-            self.read_all(&mut judged).await?;
-        }
+        self.look_closer(&mut judged).await?;
         let marked: Vec<DirtyKey> =
             judged.iter().filter(|one| one.verdict.marks).map(|one| self.dirty(&one.key)).collect();
         self.walker.queue.mark_all(&marked, self.shard.walk.as_str()).await.map_err(WalkError::Queue)?;
@@ -194,9 +195,7 @@ impl<'a> ShardWalk<'a> {
         let mut known: Vec<BackendId> =
             metadata.copies(bucket, &one.key).await?.into_iter().map(|copy| copy.backend).collect();
         known.extend(metadata.count_version_copies(bucket, &one.key).await?.into_iter().map(|(backend, _)| backend));
-        let is_foreign = |(kind, backend, _): &(FindingKind, BackendId, _)| {
-            *kind != FindingKind::Foreign || !known.contains(backend)
-        };
+        let is_foreign = |(kind, backend, _): &Found| *kind != FindingKind::Foreign || !known.contains(backend);
         Ok(one.verdict.findings.iter().all(is_foreign))
     }
 
@@ -209,10 +208,19 @@ impl<'a> ShardWalk<'a> {
         Err(WalkError::Waits("the home lists nothing, though keys are known".to_owned()))
     }
 
-    /// Reads the copies that look right.
-    async fn read_all(&self, judged: &mut [Judged]) -> Result<(), WalkError> {
-        let found: Vec<_> = judged.iter().map(|one| self.read_key(one)).collect();
-        let found: Vec<_> = stream::iter(found).buffered(READ_AT_ONCE).try_collect().await?;
+    /// Looks at the copies that look right: a deep walk reads them, a reconcile compares the headers of those that are older.
+    async fn look_closer(&self, judged: &mut [Judged]) -> Result<(), WalkError> {
+        let found: Vec<Vec<Found>> = match self.shard.kind {
+            WalkKind::Backfill => return Ok(()),
+            WalkKind::Reconcile => {
+                let found: Vec<_> = judged.iter().map(|one| self.compare_headers(one)).collect();
+                stream::iter(found).buffered(ASKED_AT_ONCE).try_collect().await?
+            }
+            WalkKind::Deep => {
+                let found: Vec<_> = judged.iter().map(|one| self.read_key(one)).collect();
+                stream::iter(found).buffered(READ_AT_ONCE).try_collect().await?
+            }
+        };
         for (one, found) in judged.iter_mut().zip(found) {
             one.verdict.marks |= found.iter().any(|(_, backend, _)| *backend != self.ground.route.home);
             one.verdict.findings.extend(found);
@@ -220,29 +228,32 @@ impl<'a> ShardWalk<'a> {
         Ok(())
     }
 
-    async fn read_key(&self, one: &Judged) -> Result<Vec<(FindingKind, BackendId, &'static str)>, WalkError> {
+    async fn compare_headers(&self, one: &Judged) -> Result<Vec<Found>, WalkError> {
+        let mut found = Vec::new();
+        // What is marked is converged anyway.
+        for number in one.verdict.older.iter().filter(|_| !one.verdict.marks) {
+            let Some((place, replica, pairs)) = self.pairs_of(one, *number) else { continue };
+            for pair in &pairs {
+                let stored_home = stored(&self.ground.home, &one.key, &pair.home_version, &pair.home_etag);
+                let stored_copy = stored(replica, &one.key, &pair.version, &pair.etag);
+                if !has_equal_headers(stored_home, stored_copy).await? {
+                    found.extend(self.other_headers(one, place).await?);
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    async fn read_key(&self, one: &Judged) -> Result<Vec<Found>, WalkError> {
         let mut found = Vec::new();
         for number in &one.verdict.equal {
-            let (Some(place), Some(replica)) = (self.ground.places.get(*number), self.ground.replicas.get(*number))
-            else {
-                continue;
-            };
-            let home = one.row.held.first().and_then(Option::as_ref);
-            let held = one.row.held.get(number + 1).and_then(Option::as_ref);
-            let (Some(home), Some(held), Wanted::Yes) = (home, held, place.wanted) else { continue };
-            for pair in pairs(home, held, &one.row.recorded, &self.ground.route.home, &place.id) {
+            let Some((place, replica, pairs)) = self.pairs_of(one, *number) else { continue };
+            for pair in pairs {
                 let stored_home = stored(&self.ground.home, &one.key, &pair.home_version, &pair.home_etag);
                 let stored_copy = stored(replica, &one.key, &pair.version, &pair.etag);
                 match compare_bytes(stored_home, stored_copy, pair.size).await? {
                     Depth::Equal if pair.version.is_none() && !has_equal_headers(stored_home, stored_copy).await? => {
-                        // One that is dirty is converged anyway.
-                        if !self.walker.queue.is_marked(&self.dirty(&one.key)).await.map_err(WalkError::Queue)? {
-                            found.push((
-                                FindingKind::Different,
-                                place.id.clone(),
-                                "its headers or tags are not the home's",
-                            ));
-                        }
+                        found.extend(self.other_headers(one, place).await?);
                     }
                     Depth::Equal | Depth::Changed => {}
                     Depth::CorruptHome(why) => {
@@ -256,6 +267,22 @@ impl<'a> ShardWalk<'a> {
             }
         }
         Ok(found)
+    }
+
+    /// A place by number, its listing, and what the key's copies there are to be compared with.
+    fn pairs_of(&self, one: &Judged, number: usize) -> Option<(&Place, &Listing, Vec<Pair>)> {
+        let (place, replica) = (self.ground.places.get(number)?, self.ground.replicas.get(number)?);
+        let home = one.row.held.first()?.as_ref()?;
+        let held = one.row.held.get(number + 1)?.as_ref()?;
+        let pairs = pairs(home, held, &one.row.recorded, &self.ground.route.home, &place.id);
+        (place.wanted == Wanted::Yes).then_some((place, replica, pairs))
+    }
+
+    /// The finding that a copy's headers or tags differ; none of a key that is dirty, which is converged anyway.
+    async fn other_headers(&self, one: &Judged, place: &Place) -> Result<Option<Found>, WalkError> {
+        let is_marked = self.walker.queue.is_marked(&self.dirty(&one.key)).await.map_err(WalkError::Queue)?;
+        let found = (FindingKind::Different, place.id.clone(), "its headers or tags are not the home's");
+        Ok((!is_marked).then_some(found))
     }
 
     /// Has converging copy it anew.

@@ -12,6 +12,7 @@ mod promotions;
 mod queue;
 mod server;
 mod tls;
+mod unlisted;
 mod versions;
 mod walks;
 
@@ -215,6 +216,8 @@ suite! {
     versions::versions_are_mapped_in_their_order,
     versions::changes_of_tags_are_noted_until_they_are_old,
     versions::mapped_versions_go_with_their_replica,
+    unlisted::unlisted_writes_are_noted_once_a_key_and_read_in_pages,
+    unlisted::unlisted_writes_go_when_they_are_old_and_not_when_noted_anew,
     walks::whoever_asks_before_it_begins_shares_a_walk,
     walks::a_bucket_is_suspect_until_it_was_walked_over,
     walks::a_walk_is_cut_and_walked_by_one_worker_a_shard,

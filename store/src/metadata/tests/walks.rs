@@ -223,6 +223,7 @@ pub(super) async fn a_bucket_is_suspect_until_it_was_walked_over(f: Fixture) {
     let proves = async |server: &str, bucket: &BucketId| m.queue_server_proves(server, bucket).await.unwrap();
     let servers = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
     assert!(!proves("one", &early).await, "nobody has heard of it");
+    assert!(!m.has_new_queue_server(&servers(&["one"])).await.unwrap(), "nor has any other been there");
     assert!(!m.note_queue_servers(&servers(&["one", "two"])).await.unwrap(), "the first ones have nothing to forget");
     assert!(!other.note_queue_servers(&servers(&["two", "one"])).await.unwrap());
     assert!(proves("one", &early).await && proves("two", &late).await);
@@ -230,8 +231,11 @@ pub(super) async fn a_bucket_is_suspect_until_it_was_walked_over(f: Fixture) {
 
     // A walk that began before the server was seen may have passed keys that it then forgot.
     let before = begun(m, &early, &[], 0, 0).await;
+    assert!(!m.has_new_queue_server(&servers(&["two", "one"])).await.unwrap());
+    assert!(m.has_new_queue_server(&servers(&["one", "three"])).await.unwrap());
     assert!(m.note_queue_servers(&servers(&["one", "three"])).await.unwrap());
     assert!(!other.note_queue_servers(&servers(&["three"])).await.unwrap(), "told once");
+    assert!(!m.has_new_queue_server(&servers(&["one", "three"])).await.unwrap());
     assert!(proves("one", &early).await && !proves("three", &early).await && !proves("three", &late).await);
     let new = f.bucket(&tenant, "new").await.bucket;
     assert!(proves("three", &new).await, "it was made under this server");

@@ -6,10 +6,11 @@ fn id(text: &str) -> BackendId {
     BackendId::parse(text).unwrap()
 }
 
-/// `etag:size`; `-`: nothing there.
+/// `etag:size@modified`, or without a time; `-`: nothing there.
 fn object(text: &str) -> Option<Held> {
-    let (etag, size) = text.split_once(':')?;
-    Some(Held::Object { etag: etag.into(), size: size.parse().unwrap() })
+    let (etag, rest) = text.split_once(':')?;
+    let (size, modified) = rest.split_once('@').unwrap_or((rest, "0"));
+    Some(Held::Object { etag: etag.into(), size: size.parse().unwrap(), modified: modified.parse().unwrap() })
 }
 
 /// `backend=etag/home etag:size how`, several behind commas.
@@ -79,6 +80,28 @@ fn every_pair_of_states_has_its_finding() {
         let got = judge(home, &[place("r", wanted)], &[held], known);
         let equal: Vec<usize> = if want.is_empty() && wanted == Yes && held != "-" { vec![0] } else { Vec::new() };
         assert_eq!(got, (want.to_owned(), marks, is_delete, equal), "{home} {wanted:?} {held} {known}");
+    }
+}
+
+/// The same bytes, put again with other headers, are listed as before but for their time.
+#[test]
+fn a_copy_that_is_older_than_the_homes_object_is_in_doubt() {
+    for (home, held, want) in [
+        ("a:1@7", "a:1@8", false),
+        ("a:1@8", "a:1@8", false),
+        ("a:1@9", "a:1@8", true),
+        (":1@9", ":1@8", true),
+        // Some do not say when.
+        ("a:1@9", "a:1", false),
+        ("a:1", "a:1@8", false),
+        // It is copied anyway.
+        ("a:1@9", "b:1@8", false),
+    ] {
+        let places = [place("r", Wanted::Surplus), place("s", Wanted::Yes)];
+        let (home, held) = (object(home), [None, object(held)]);
+        let verdict = compare(&id("h"), home.as_ref(), &places, &held, &recorded("h=a:1,s=a:1"), |_| true);
+        assert_eq!(verdict.older, if want { vec![1] } else { Vec::new() }, "{home:?} {held:?}");
+        assert!(!want || (verdict.findings.is_empty() && verdict.equal == [1]));
     }
 }
 
