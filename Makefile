@@ -43,7 +43,7 @@ soak: build-needs
 	e2e/setup.sh
 	cargo build -p s3gateway-cli
 	cargo build -p s3gateway-embedded --example serve
-	PATH=$$PATH:/usr/local/sbin:/usr/sbin:/sbin e2e/.venv/bin/python e2e/soak.py --seconds $(SECONDS) --folder $(FOLDER) $(if $(SEED),--seed $(SEED)) $(FORGET)
+	PATH=$$PATH:/usr/local/sbin:/usr/sbin:/sbin e2e/.venv/bin/python e2e/soak.py --seconds $(SECONDS) --folder $(FOLDER) $(if $(SEED),--seed $(SEED))
 
 bench: build-needs
 	bench/run

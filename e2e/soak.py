@@ -178,7 +178,7 @@ class Deployment(Gateway):
 
     # Faults --------------------------------------------------------------------------------------------------------
 
-    def kinds(self, forget: bool, freeze: bool) -> dict[str, list[str]]:
+    def kinds(self, freeze: bool) -> dict[str, list[str]]:
         """What can be done here, and to which parts."""
         ours = [f"{role}-{n}" for role in ("proxy", "worker") for n in range(COUNT)]
         links = [f"link-{name}" for name in self.linked if name != DENIED]
@@ -186,6 +186,7 @@ class Deployment(Gateway):
             "kill": [*ours, "redis", "postgres", HOME, REPLICA],
             "stop": [*ours, "redis", HOME, REPLICA],
             "cut": links, "slow": links, "stall": links,
+            "forget": ["redis"],
         }
         if self.own_disk:
             kinds["disk full"] = [REPLICA]
@@ -193,8 +194,6 @@ class Deployment(Gateway):
             kinds["skew"] = ours
         if freeze:
             kinds["freeze"] = ours
-        if forget:
-            kinds["forget"] = ["redis"]
         return kinds
 
     def begin(self, fault: Fault):
@@ -217,6 +216,7 @@ class Deployment(Gateway):
                 skewed = {"LD_PRELOAD": str(LIBFAKETIME), "FAKETIME": f"{fault.skew:+d}s", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
                 self.restart(name, self.env | skewed)
             case "forget":
+                self.down.add(name)
                 self.forget_last_second()
 
     def end(self, fault: Fault):
@@ -237,7 +237,11 @@ class Deployment(Gateway):
     def supervise(self):
         """Starts again what has ended by itself, as a supervisor does: a process that cannot reach its metadata at its start says so and ends."""
         for name, process in self.parts.items():
-            if name.startswith(("proxy", "worker")) and name not in self.down and not process.alive():
+            if name in self.down:
+                continue
+            if not name.startswith(("proxy", "worker")):
+                process.must_live()
+            elif not process.alive():
                 status = process.stop()
                 assert status == 1 and ("metadata.url" in process.tail(400) or "the store is unavailable" in process.tail(400)), f"{name} ended with {status}:\n{process.tail()}"
                 process.start()
@@ -268,11 +272,20 @@ class Deployment(Gateway):
 
     def forget_last_second(self):
         """What a power cut takes of an append-only file that is synced once a second."""
-        file = max((self.redis.folder.path / "appendonlydir").glob("*.incr.aof"))
-        size = file.stat().st_size
+        file, size = self.appended()
         time.sleep(1)
         self.redis.kill()
-        os.truncate(file, size)
+        last, _ = self.appended()
+        # One that was begun in that second, by a rewrite, is lost as a whole.
+        os.truncate(last, size if last == file else 0)
+
+    def appended(self) -> tuple[Path, int]:
+        """The file that Redis appends to, which the last line of its manifest names, and its size."""
+        folder = self.redis.folder.path / "appendonlydir"
+        words = (folder / "appendonly.aof.manifest").read_text().splitlines()[-1].split()
+        assert words[words.index("type") + 1] == "i", words
+        file = folder / words[words.index("file") + 1]
+        return file, file.stat().st_size
 
     def close(self):
         for process in (*self.parts.values(), self.embedded):
@@ -305,7 +318,7 @@ def carry_out(deployment: Deployment, faults: list[Fault], log: Path, seconds: f
             deployment.end(fault)
 
 
-def soak(folder: Path, seconds: float, seed: int, forget: bool = False, clients: int = 4) -> dict[str, dict]:
+def soak(folder: Path, seconds: float, seed: int, clients: int = 4) -> dict[str, dict]:
     """The whole of it; each bucket's report, with `status` and `output` of its run."""
     deployment = Deployment()
     try:
@@ -316,7 +329,7 @@ def soak(folder: Path, seconds: float, seed: int, forget: bool = False, clients:
         runs = {}
         for n, (bucket, places) in enumerate(BUCKETS.items()):
             runs[bucket] = deployment.soak(bucket, folder, *options, "--location", ",".join(places), "--seed", seed + n).start()
-        faults = make_schedule(seed, seconds, deployment.kinds(forget, freeze=seconds >= 300))
+        faults = make_schedule(seed, seconds, deployment.kinds(freeze=seconds >= 300))
         carry_out(deployment, faults, log, seconds, lambda: [process.must_live() for process in runs.values()])
         # What ran out of attempts while a backend was away is driven again by the operator.
         until(lambda: deployment.supervise() or deployment.call("POST", "/v1/jobs/redrive", {"all": True}) is not None, "the dead letters are driven again", 60)
@@ -340,11 +353,10 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=3600)
     parser.add_argument("--seed", type=int, default=secrets.randbelow(1 << 32))
     parser.add_argument("--folder", type=Path, required=True, help="for ledgers, logs and reports; a new one")
-    parser.add_argument("--forget", action="store_true", help="also take Redis' last second away, which today may lose marks of tags and headers")
     given = parser.parse_args()
     given.folder.mkdir(parents=True)
     print(f"seed {given.seed}, {given.seconds:.0f} s, in {given.folder}", flush=True)
-    results = soak(given.folder, given.seconds, given.seed, given.forget)
+    results = soak(given.folder, given.seconds, given.seed)
     for bucket, result in results.items():
         print(f"\n{bucket}\n{result['output']}")
     return max(result["status"] != 0 for result in results.values())

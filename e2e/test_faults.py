@@ -137,6 +137,21 @@ def test_a_store_is_killed_and_restarted(gateway, server):
     ledger.check(deadline=90)
 
 
+def write_and_have_it_forgotten(gateway, write):
+    """Carries out writes, all acknowledged, and then has Redis restart as if it had not got to writing their marks down."""
+    appended = gateway.redis.folder.path / "appendonlydir"
+    gateway.kill_workers()
+    earlier = {file.name: file.read_bytes() for file in appended.iterdir()}
+    write()
+    gateway.redis.kill()
+    for file in appended.iterdir():
+        file.unlink()
+    for name, data in earlier.items():
+        (appended / name).write_bytes(data)
+    gateway.redis.start()
+    assert gateway.is_clean(), "Redis has forgotten"
+
+
 @pytest.mark.shape("production")
 def test_what_redis_has_forgotten_is_not_read_stale_and_is_found(gateway):
     """An acknowledged overwrite and an acknowledged delete whose marks are lost: no replica answers for them until a walk has looked."""
@@ -145,18 +160,12 @@ def test_what_redis_has_forgotten_is_not_read_stale_and_is_found(gateway):
     for key in ("overwritten", "deleted", "untouched"):
         s3.put_object(Bucket=bucket, Key=key, Body=b"before")
     until(lambda: gateway.idle(bucket), "all keys are clean", 60)
-    appended = gateway.redis.folder.path / "appendonlydir"
-    gateway.kill_workers()
-    earlier = {file.name: file.read_bytes() for file in appended.iterdir()}
-    s3.put_object(Bucket=bucket, Key="overwritten", Body=b"after")
-    s3.delete_object(Bucket=bucket, Key="deleted")
-    gateway.redis.kill()
-    for file in appended.iterdir():
-        file.unlink()
-    for name, data in earlier.items():
-        (appended / name).write_bytes(data)
-    gateway.redis.start()
-    assert gateway.is_clean(), "Redis has forgotten"
+
+    def write():
+        s3.put_object(Bucket=bucket, Key="overwritten", Body=b"after")
+        s3.delete_object(Bucket=bucket, Key="deleted")
+
+    write_and_have_it_forgotten(gateway, write)
     gateway.stop_backend(HOME)
     try:
         for key in ("overwritten", "deleted", "untouched"):
@@ -175,6 +184,38 @@ def test_what_redis_has_forgotten_is_not_read_stale_and_is_found(gateway):
         assert fails(s3.get_object, Bucket=bucket, Key="deleted")[0] == 404
     finally:
         gateway.start_backend(HOME)
+
+
+@pytest.mark.shape("production")
+def test_tags_and_headers_that_redis_has_forgotten_come_to_the_replica(gateway):
+    """Acknowledged writes that leave an object's bytes as they were, so that no listing shows them, whose marks are lost."""
+    s3, replica = gateway.target().s3(), gateway.backends[REPLICA].s3()
+    bucket = gateway.target().make_bucket("unlisted", f"{HOME},{REPLICA}", s3=s3)
+    keys = [f"unlisted/{name}" for name in ("tagged", "untagged", "copied", "put-again", "untouched")]
+    tagged, untagged, copied, again, untouched = keys
+    for key in keys:
+        s3.put_object(Bucket=bucket, Key=key, Body=b"the same", Metadata={"owner": "ann"}, Tagging="state=old")
+    until(lambda: gateway.idle(bucket), "all keys are clean", 60)
+
+    def shown(key: str) -> tuple[str, list[str]]:
+        """What the replica has: the owner in the metadata, and the tags' values."""
+        held = {"Bucket": gateway.physical(REPLICA, key), "Key": key}
+        return replica.head_object(**held)["Metadata"]["owner"], [tag["Value"] for tag in replica.get_object_tagging(**held)["TagSet"]]
+
+    def write():
+        s3.put_object_tagging(Bucket=bucket, Key=tagged, Tagging={"TagSet": [{"Key": "state", "Value": "new"}]})
+        s3.delete_object_tagging(Bucket=bucket, Key=untagged)
+        s3.copy_object(Bucket=bucket, Key=copied, CopySource=f"{bucket}/{copied}", MetadataDirective="REPLACE", Metadata={"owner": "bob"})
+        s3.put_object(Bucket=bucket, Key=again, Body=b"the same", Metadata={"owner": "bob"}, Tagging="state=newer")
+
+    write_and_have_it_forgotten(gateway, write)
+    assert {key: shown(key) for key in keys} == dict.fromkeys(keys, ("ann", ["old"])), "the replica is behind"
+    gateway.start_workers()
+    until(lambda: any(w["bucket"] == bucket and "forgotten" in w["reason"] for w in gateway.call("GET", "/v1/walks?limit=1000")["walks"]), "a walk is begun", 30)
+    until(lambda: gateway.idle(bucket), "the walk is over and all keys are clean", 120)
+    assert {key: shown(key) for key in keys} == {
+        tagged: ("ann", ["new"]), untagged: ("ann", []), copied: ("bob", ["old"]), again: ("bob", ["newer"]), untouched: ("ann", ["old"]),
+    }
 
 
 @pytest.mark.shape("production")

@@ -44,6 +44,10 @@ STATEMENTS = [
     ("copies_put.postgres.sql", COPIES, "object_copies_pkey"),
     ("copies_delete_others.postgres.sql", f"{KEYS}, {COPIES}", "object_copies_pkey"),
     ("copies_between.sql", "'bucket-7', 'photos/0000001000'::bytea, 'photos/0000009000'::bytea, 1000", "object_copies_pkey"),
+    ("unlisted_note.sql", f"{ONE}, {NOW}", "unlisted_writes_pkey"),
+    ("unlisted_page.sql", f"{ONE}, 1000", "unlisted_writes_pkey"),
+    ("unlisted_renote.sql", f"{ONE}, 'bucket-7', 'photos/0000009000'::bytea, {NOW}", "unlisted_writes_pkey"),
+    ("unlisted_prune.postgres.sql", f"{NOW - 1000}, 1000", "unlisted_writes_noted"),
     ("jobs.sql", "100", "_pkey"),
     ("jobs_of_bucket.sql", "'bucket-7', 100", "_bucket_finished_at_id_idx"),
 ]
@@ -57,6 +61,9 @@ set synchronous_commit = off;
 alter table object_copies drop constraint object_copies_bucket_fkey;
 alter table object_tags drop constraint object_tags_bucket_fkey;
 insert into object_tags (bucket, object_key, etag, tags) select 'bucket-' || n % {BUCKETS}, {key}, md5(n::text), '[]' from generate_series(1, {ROWS // 2}) n;
+alter table unlisted_writes drop constraint unlisted_writes_bucket_fkey;
+insert into unlisted_writes (bucket, object_key, noted_at)
+    select 'bucket-' || n % {BUCKETS}, {key}, {NOW} - n from generate_series(1, {ROWS}) n;
 insert into object_copies (bucket, object_key, backend, etag, home_etag, size, verified_how, verified_at)
     select 'bucket-' || n % {BUCKETS}, {key}, b, md5(n::text), md5(n::text), 4096, 'etag', {NOW}
     from generate_series(1, {ROWS // 2}) n, (values ('de-fra'), ('fi-hel')) as backends(b);
@@ -68,7 +75,7 @@ select keep_jobs({NOW} - 7::bigint * {DAY}, {NOW} + 3::bigint * {DAY});
 insert into jobs (id, bucket, object_key, outcome, detail, attempts, request_id, started_at, finished_at)
     select n::text, 'bucket-' || n % {BUCKETS}, {key}, 'converged', 'fi-hel home, de-fra copy', 1, 'request', at, at
     from (select n, {NOW} - (n::bigint * 7 * {DAY} / {ROWS}) as at from generate_series(1, {ROWS}) n) given;
-vacuum analyze object_copies; vacuum analyze object_tags; vacuum analyze dirty_keys; analyze jobs;
+vacuum analyze object_copies; vacuum analyze object_tags; vacuum analyze unlisted_writes; vacuum analyze dirty_keys; analyze jobs;
 """
 
 

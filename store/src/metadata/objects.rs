@@ -239,7 +239,7 @@ impl Metadata {
         })
     }
 
-    fn by_kind(&self, postgres: &'static str, sqlite: &'static str) -> &'static str {
+    pub(super) fn by_kind(&self, postgres: &'static str, sqlite: &'static str) -> &'static str {
         match self.db.kind() {
             Kind::Postgres => postgres,
             Kind::Sqlite => sqlite,

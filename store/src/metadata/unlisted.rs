@@ -49,8 +49,9 @@ impl Metadata {
     /// # Errors
     /// `Unavailable`.
     pub async fn prune_unlisted_writes(&self, before: Millis, limit: u32) -> Result<u64, StoreError> {
+        let prune = self.by_kind(sql::UNLISTED_PRUNE_POSTGRES, sql::UNLISTED_PRUNE_SQLITE);
         write!(&self.db, tx => {
-            let query = sqlx::query(sql::UNLISTED_PRUNE).bind(before).bind(i64::from(limit));
+            let query = sqlx::query(prune).bind(before).bind(i64::from(limit));
             Ok(query.execute(tx).await?.rows_affected())
         })
     }

@@ -215,7 +215,8 @@ statements! {
     TENANT_SET_SIGNATURE_V2 = "tenant_set_signature_v2.sql";
     UNLISTED_NOTE = "unlisted_note.sql";
     UNLISTED_PAGE = "unlisted_page.sql";
-    UNLISTED_PRUNE = "unlisted_prune.sql";
+    UNLISTED_PRUNE_POSTGRES = "unlisted_prune.postgres.sql";
+    UNLISTED_PRUNE_SQLITE = "unlisted_prune.sqlite.sql";
     UNLISTED_RENOTE = "unlisted_renote.sql";
     UPLOADS = "uploads.sql";
     UPLOADS_DELETE_ALL = "uploads_delete_all.sql";
