@@ -34,6 +34,7 @@ mod suspect;
 mod tally;
 mod transport;
 mod turn;
+mod turns;
 mod upkeep;
 mod version_plan;
 mod versions;

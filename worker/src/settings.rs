@@ -59,6 +59,8 @@ pub struct WorkerSettings {
     pub redrive_interval: Duration,
     /// Pause between two looks for walks that are to be begun or gone on with. Default 1 s.
     pub walk_interval: Duration,
+    /// Pause between two looks for promotions and migrations to take a turn at. Default 500 ms.
+    pub look_interval: Duration,
     /// Shards of walks that one worker walks at the same time. Default 4.
     pub walk_shards: usize,
     /// How often every bucket is reconciled; zero: never by itself. Default 24 h.
@@ -99,6 +101,7 @@ impl Default for WorkerSettings {
             history: Duration::from_secs(7 * 24 * 3600),
             redrive_interval: Duration::from_secs(300),
             walk_interval: Duration::from_secs(1),
+            look_interval: Duration::from_millis(500),
             walk_shards: 4,
             reconcile_interval: Duration::from_secs(24 * 3600),
             reconcile_rate: 1000,

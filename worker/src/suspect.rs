@@ -43,14 +43,17 @@ impl Suspects {
         Self { metadata, queue, rate: settings.reconcile_rate }
     }
 
-    /// Goes on until `stop`.
+    /// Goes on until `stop`; a queue that forgets nothing needs no watch.
     pub(crate) async fn watch(&self, stop: &CancellationToken) {
+        if !self.queue.may_forget() {
+            return;
+        }
         let mut watch = Watch { noted: Vec::new(), pruned: Instant::now(), prunable: None };
         while !stop.is_cancelled() {
             if let Err(error) = self.look(&mut watch).await {
                 warn!(%error, "it cannot be told whether Redis has forgotten marks");
             }
-            if self.queue.may_forget() && watch.pruned.elapsed() >= PRUNE_INTERVAL {
+            if watch.pruned.elapsed() >= PRUNE_INTERVAL {
                 watch.pruned = Instant::now();
                 if let Err(error) = self.prune(&mut watch).await {
                     warn!(%error, "the journal of unlisted writes cannot be pruned for now");

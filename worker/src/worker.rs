@@ -107,9 +107,11 @@ impl Worker {
             metrics: metrics.clone(),
             jitter: Mutex::new(StdRng::from_rng(&mut rng)),
         };
-        let lease = settings.lease;
-        let promoter = Promoter { metadata: metadata.clone(), queue: queue.clone(), backends: backends.clone(), lease };
-        let migrator = Migrator { metadata: metadata.clone(), queue: queue.clone(), backends: backends.clone(), lease };
+        let WorkerSettings { lease, look_interval, .. } = settings;
+        let (m, q, b) = (metadata.clone(), queue.clone(), backends.clone());
+        let promoter = Promoter { metadata: m, queue: q, backends: b, lease, look_interval };
+        let (m, q, b) = (metadata.clone(), queue.clone(), backends.clone());
+        let migrator = Migrator { metadata: m, queue: q, backends: b, lease, look_interval };
         let suspects = Suspects::new(metadata.clone(), queue.clone(), &settings);
         let upkeep = Upkeep::new(metadata, queue.clone(), backends, metrics.clone(), &settings);
         let large = Arc::new(Semaphore::new(settings.large_concurrency.clamp(1, settings.concurrency.max(1))));

@@ -10,21 +10,18 @@ use crate::clock::millis;
 use crate::contents::is_empty;
 use crate::retire::{drop_bucket, empty};
 use crate::settled::is_settled;
+use crate::turns::take_turns;
 use crate::walk::WalkError;
 use s3gateway_config::BackendId;
 use s3gateway_filters::residency;
 use s3gateway_store::{
     Metadata, Migration, MigrationState, PromotionState, Queue, Route, StoreError, WalkId, WalkState,
 };
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
-/// Between two looks for migrations that nobody carries out.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// Migrations that one worker looks at.
 const AT_ONCE: u32 = 16;
 /// Before the next look at something that is under way.
@@ -48,6 +45,8 @@ pub(crate) struct Migrator {
     pub(crate) backends: Arc<Backends>,
     /// How long a worker's turn at a migration lasts.
     pub(crate) lease: Duration,
+    /// Between two looks for migrations that nobody carries out.
+    pub(crate) look_interval: Duration,
 }
 
 /// Why a migration does not go on now.
@@ -70,35 +69,17 @@ enum Halt {
 impl Migrator {
     /// Takes its turns until stopped; what is left then is taken over by another worker.
     pub(crate) async fn follow(self: Arc<Self>, stop: &CancellationToken) {
-        let mut turns = JoinSet::new();
-        let mut ours: HashSet<String> = HashSet::new();
-        while !stop.is_cancelled() {
-            match self.metadata.migrations_due(millis(SystemTime::now()), AT_ONCE).await {
-                Ok(due) => {
-                    for migration in due {
-                        if ours.insert(migration.id.clone()) {
-                            turns.spawn(self.clone().take_turn(migration));
-                        }
-                    }
-                }
-                Err(error) => debug!(%error, "migrations cannot be read"),
-            }
-            let _ = tokio::time::timeout(LOOK_EVERY, stop.cancelled()).await;
-            while let Some(ended) = turns.try_join_next() {
-                if let Ok(id) = ended {
-                    ours.remove(&id);
-                }
-            }
-        }
-        turns.shutdown().await;
+        let list = || self.metadata.migrations_due(millis(SystemTime::now()), AT_ONCE);
+        let take = |migration| self.clone().take_turn(migration);
+        take_turns(self.look_interval, stop, list, |migration: &Migration| &migration.id, take).await;
     }
 
-    /// Works on a migration for less than the turn lasts; its id. Cancel: the turn runs out by itself.
-    async fn take_turn(self: Arc<Self>, seen: Migration) -> String {
+    /// Works on a migration for less than the turn lasts. Cancel: the turn runs out by itself.
+    async fn take_turn(self: Arc<Self>, seen: Migration) {
         let until = millis(SystemTime::now() + self.lease);
         let id = seen.id.clone();
         if !matches!(self.metadata.claim_migration(&id, seen.turn, until).await, Ok(true)) {
-            return id;
+            return;
         }
         let migration = Migration { turn: until, ..seen };
         let budget = Instant::now() + self.lease / 2;
@@ -118,7 +99,6 @@ impl Migrator {
         if let Err(error) = self.metadata.claim_migration(&id, until, next).await {
             debug!(%error, "the turn at a migration was not given back");
         }
-        id
     }
 
     /// One step; when to take the next.

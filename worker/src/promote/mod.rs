@@ -8,18 +8,15 @@ mod watch;
 use crate::backend::BackendError;
 use crate::backends::Backends;
 use crate::clock::millis;
+use crate::turns::take_turns;
 use s3gateway_store::{Metadata, Millis, Promotion, PromotionState, Queue, StoreError};
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 pub(crate) use watch::Watch;
 
-/// Between two looks for promotions that nobody carries out.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// Promotions that one worker looks at.
 const AT_ONCE: u32 = 100;
 /// Between two looks at what a step waits for.
@@ -36,6 +33,8 @@ pub(crate) struct Promoter {
     pub(crate) backends: Arc<Backends>,
     /// How long a worker's claim stands without a sign of life, on a key or on a promotion.
     pub(crate) lease: Duration,
+    /// Between two looks for promotions that nobody carries out.
+    pub(crate) look_interval: Duration,
 }
 
 /// Why a promotion does not go on.
@@ -61,32 +60,12 @@ impl From<BackendError> for Halt {
 impl Promoter {
     /// Takes its turn at every promotion that runs, until stopped; what is left then is taken over by another worker.
     pub(crate) async fn follow(self: Arc<Self>, stop: &CancellationToken) {
-        let mut turns = JoinSet::new();
-        let mut ours: HashSet<String> = HashSet::new();
-        while !stop.is_cancelled() {
-            match self.metadata.running_promotions(AT_ONCE).await {
-                Ok(running) => {
-                    for promotion in running {
-                        if ours.insert(promotion.id.clone()) {
-                            let promoter = self.clone();
-                            turns.spawn(async move {
-                                let id = promotion.id.clone();
-                                promoter.take(promotion).await;
-                                id
-                            });
-                        }
-                    }
-                }
-                Err(error) => debug!(%error, "promotions cannot be read"),
-            }
-            let _ = tokio::time::timeout(LOOK_EVERY, stop.cancelled()).await;
-            while let Some(ended) = turns.try_join_next() {
-                if let Ok(id) = ended {
-                    ours.remove(&id);
-                }
-            }
-        }
-        turns.shutdown().await;
+        let list = || self.metadata.running_promotions(AT_ONCE);
+        let take = |promotion| {
+            let promoter = self.clone();
+            async move { promoter.take(promotion).await }
+        };
+        take_turns(self.look_interval, stop, list, |promotion: &Promotion| &promotion.id, take).await;
     }
 
     /// Carries one out while it is ours. Cancel: the turn runs out by itself.

@@ -48,6 +48,8 @@ impl Crew {
             retire_interval: Duration::from_secs(20),
             redrive_interval: Duration::from_secs(20),
             walk_interval: Duration::from_secs(2),
+            // There are none.
+            look_interval: Duration::from_secs(60),
             reconcile_interval: Duration::ZERO,
             transport: Wire { world: self.world.clone(), actor: actor.clone() }.transport(),
             seed: Some(self.world.stage.within(0..=u64::MAX)),
