@@ -44,6 +44,16 @@ STATEMENTS = [
     ("copies_put.postgres.sql", COPIES, "object_copies_pkey"),
     ("copies_delete_others.postgres.sql", f"{KEYS}, {COPIES}", "object_copies_pkey"),
     ("copies_between.sql", "'bucket-7', 'photos/0000001000'::bytea, 'photos/0000009000'::bytea, 1000", "object_copies_pkey"),
+    ("copies_after.sql", "'bucket-7', 'photos/0000001000'::bytea, 'photos/0000009000'::bytea, 0, 1000", "object_copies_pkey"),
+    ("copies_nth.sql", "'bucket-7', 'fi-hel', 'photos/0000001000'::bytea, 100", "object_copies_pkey"),
+    ("copies_count.sql", "'bucket-7', 'fi-hel', 'photos/0000001000'::bytea, 1000", "object_copies_pkey"),
+    ("copies_lacking.sql", "'bucket-7', 'fi-hel', 'de-fra', 'photos/0000001000'::bytea, 100", "object_copies_pkey"),
+    ("copies_unequal.sql", f"'bucket-7', 'fi-hel', 'de-fra', {NOW} - 1000, 100", "object_copies_pkey"),
+    ("queue_dirty_keys.sql", "'bucket-7', 'photos/0000001000'::bytea, 1000", "dirty_keys_pkey"),
+    ("stranded_of_key.sql", ONE, "stranded_keys_bucket_object_key_epoch_key"),
+    ("stranded_of_bucket.sql", "'bucket-7', '', 100", "stranded_keys_by_bucket"),
+    ("stranded_is_open.sql", "'bucket-7'", "stranded_keys_open"),
+    ("stranded_overwrite.sql", ONE, "stranded_keys_bucket_object_key_epoch_key"),
     ("unlisted_note.sql", f"{ONE}, {NOW}", "unlisted_writes_pkey"),
     ("unlisted_page.sql", f"{ONE}, 1000", "unlisted_writes_pkey"),
     ("unlisted_renote.sql", f"{ONE}, 'bucket-7', 'photos/0000009000'::bytea, {NOW}", "unlisted_writes_pkey"),
@@ -61,6 +71,10 @@ set synchronous_commit = off;
 alter table object_copies drop constraint object_copies_bucket_fkey;
 alter table object_tags drop constraint object_tags_bucket_fkey;
 insert into object_tags (bucket, object_key, etag, tags) select 'bucket-' || n % {BUCKETS}, {key}, md5(n::text), '[]' from generate_series(1, {ROWS // 2}) n;
+alter table stranded_keys drop constraint stranded_keys_bucket_fkey;
+insert into stranded_keys (id, bucket, object_key, home, epoch, state, stranded_at, kept_on, kept_in, etag, size)
+    select lpad(n::text, 12, '0'), 'bucket-' || n % {BUCKETS}, {key}, 'fi-hel', 1, case when n % 3 = 0 then 'kept' else 'open' end, {NOW}, '', '', '', 0
+    from generate_series(1, {ROWS}) n;
 alter table unlisted_writes drop constraint unlisted_writes_bucket_fkey;
 insert into unlisted_writes (bucket, object_key, noted_at)
     select 'bucket-' || n % {BUCKETS}, {key}, {NOW} - n from generate_series(1, {ROWS}) n;
@@ -75,7 +89,7 @@ select keep_jobs({NOW} - 7::bigint * {DAY}, {NOW} + 3::bigint * {DAY});
 insert into jobs (id, bucket, object_key, outcome, detail, attempts, request_id, started_at, finished_at)
     select n::text, 'bucket-' || n % {BUCKETS}, {key}, 'converged', 'fi-hel home, de-fra copy', 1, 'request', at, at
     from (select n, {NOW} - (n::bigint * 7 * {DAY} / {ROWS}) as at from generate_series(1, {ROWS}) n) given;
-vacuum analyze object_copies; vacuum analyze object_tags; vacuum analyze unlisted_writes; vacuum analyze dirty_keys; analyze jobs;
+vacuum analyze object_copies; vacuum analyze object_tags; vacuum analyze stranded_keys; vacuum analyze unlisted_writes; vacuum analyze dirty_keys; analyze jobs;
 """
 
 

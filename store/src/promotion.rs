@@ -122,6 +122,15 @@ pub enum StrandedState {
     Kept(Kept),
 }
 
+/// Stranded keys, counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StrandedCount {
+    /// Wait to be compared.
+    pub waiting: i64,
+    /// Were compared; what has lost stands aside.
+    pub kept: i64,
+}
+
 /// What stands aside of a stranded key, under the row's id as its key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Kept {

@@ -7,8 +7,8 @@ use prometheus::{
     Registry,
 };
 use s3gateway_config::BackendId;
-use s3gateway_store::WalkFinding;
 use s3gateway_store::queue::Depth;
+use s3gateway_store::{StrandedCount, WalkFinding};
 use std::time::Duration;
 
 /// How an attempt to converge a key ended.
@@ -46,6 +46,8 @@ pub(crate) struct Metrics {
     throttled: IntCounterVec,
     pub(crate) retired: IntCounter,
     pub(crate) resumed_parts: IntCounter,
+    promotions: IntGauge,
+    stranded: IntGaugeVec,
     pub(crate) walking: IntGauge,
     walked: IntCounter,
     walk_marked: IntCounter,
@@ -110,6 +112,14 @@ impl Metrics {
                 "s3gateway_resumed_parts_total",
                 "Parts that an interrupted copy had uploaded already and that were used again.",
             )?,
+            promotions: IntGauge::new("s3gateway_promotions_running", "Promotions under way in all.")?,
+            stranded: IntGaugeVec::new(
+                Opts::new(
+                    "s3gateway_stranded_keys",
+                    "Stranded keys in all: waiting to be compared, or kept, with something that stands aside.",
+                ),
+                &["state"],
+            )?,
             walking: IntGauge::new("s3gateway_walk_running_shards", "Shards of walks being walked now.")?,
             walked: IntCounter::new("s3gateway_walk_keys_total", "Keys of homes that walks have looked at.")?,
             walk_marked: IntCounter::new("s3gateway_walk_marked_keys_total", "Keys that walks have marked.")?,
@@ -118,7 +128,7 @@ impl Metrics {
                 &["kind"],
             )?,
         };
-        let all: [Box<dyn Collector>; 17] = [
+        let all: [Box<dyn Collector>; 19] = [
             Box::new(metrics.shards.clone()),
             Box::new(metrics.concurrency.clone()),
             Box::new(metrics.bandwidth.clone()),
@@ -132,6 +142,8 @@ impl Metrics {
             Box::new(metrics.running.clone()),
             Box::new(metrics.retired.clone()),
             Box::new(metrics.resumed_parts.clone()),
+            Box::new(metrics.promotions.clone()),
+            Box::new(metrics.stranded.clone()),
             Box::new(metrics.walking.clone()),
             Box::new(metrics.walked.clone()),
             Box::new(metrics.walk_marked.clone()),
@@ -181,6 +193,13 @@ impl Metrics {
         }
     }
 
+    /// Shows how many promotions run, and stranded keys; all workers show the same.
+    pub(crate) fn moves(&self, promotions: i64, stranded: StrandedCount) {
+        self.promotions.set(promotions);
+        self.stranded.with_label_values(&["waiting"]).set(stranded.waiting);
+        self.stranded.with_label_values(&["kept"]).set(stranded.kept);
+    }
+
     /// Shows the queue's figures.
     pub(crate) fn depth(&self, depth: &Depth, now: i64) {
         for (state, keys) in
@@ -207,12 +226,16 @@ mod tests {
         let metrics = Metrics::register(&registry).unwrap();
         assert!(Metrics::register(&registry).is_err());
         metrics.depth(&Depth { dirty: 3, oldest: Some(1_000), ..Default::default() }, 4_500);
+        metrics.moves(1, StrandedCount { waiting: 7, kept: 2 });
         metrics.action(&Action::Delete);
         metrics.attempt(Outcome::Converged, Duration::from_millis(3));
         let text = prometheus::TextEncoder::new().encode_to_string(&registry.gather()).unwrap();
         for line in [
             "s3gateway_replication_lag_seconds 3.5",
             "s3gateway_queue_keys{state=\"dirty\"} 3",
+            "s3gateway_promotions_running 1",
+            "s3gateway_stranded_keys{state=\"kept\"} 2",
+            "s3gateway_stranded_keys{state=\"waiting\"} 7",
             "s3gateway_converge_actions_total{action=\"delete\"} 1",
             "s3gateway_converge_duration_seconds_count{outcome=\"converged\"} 1",
         ] {

@@ -1,5 +1,7 @@
 //! The worker's loop: claims jobs, converges several keys at a time, keeps claims alive, and settles how each job ended.
 //! Stopping is a sequence: no new claims, running jobs may finish within the grace, what is left is taken over by others.
+mod house;
+
 use crate::backends::Backends;
 use crate::backoff::decide_delay;
 use crate::claim::{Claim, Standing};
@@ -40,14 +42,6 @@ const ASKS_FOR_PART: usize = 4;
 const LEAST_PAUSE: Duration = Duration::from_millis(20);
 /// Pause after the queue could not be asked.
 const CLAIM_PAUSE: Duration = Duration::from_secs(1);
-/// How often the queue's figures are read.
-const DEPTH_INTERVAL: Duration = Duration::from_secs(5);
-/// How often the job history is pruned.
-const PRUNE_INTERVAL: Duration = Duration::from_secs(600);
-/// How long changes stay readable; a proxy that was away for longer drops all that it has cached.
-const FEED_KEPT: Duration = Duration::from_secs(24 * 3600);
-/// Dead letters looked at in one redrive.
-const REDRIVE_PAGE: usize = 1000;
 
 /// What a worker is made of.
 pub struct WorkerParts {
@@ -371,53 +365,6 @@ impl Shared {
                 // What this worker did after the other had taken over may have undone the other's work.
                 info!(key, "the claim was taken over");
                 self.queue.mark(&job.key, &job.request_id).await?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Figures, pruning, and redriving what only an absence had made a dead letter.
-    async fn keep_house(&self, stop: &CancellationToken) {
-        let mut pruned: Option<Instant> = None;
-        let mut redriven = Instant::now();
-        while !stop.is_cancelled() {
-            match self.queue.depth().await {
-                Ok(depth) => self.metrics.depth(&depth, self.now()),
-                Err(failed) => debug!(error = %failed, "the queue's figures cannot be read"),
-            }
-            for remote in self.converger.backends.known() {
-                self.metrics.pace(&remote.backend.id, remote.pace.shown());
-            }
-            if pruned.is_none_or(|at| at.elapsed() >= PRUNE_INTERVAL) {
-                pruned = Some(Instant::now());
-                let history = i64::try_from(self.settings.history.as_millis()).unwrap_or(i64::MAX);
-                let now = self.now();
-                let before = now.saturating_sub(history);
-                if let Err(failed) = self.converger.metadata.prune_jobs(before, now).await {
-                    warn!(error = %failed, "the job history cannot be pruned");
-                }
-                if let Err(failed) = self.converger.metadata.prune_walks(before).await {
-                    warn!(error = %failed, "walks cannot be pruned");
-                }
-                let before = self.now().saturating_sub(i64::try_from(FEED_KEPT.as_millis()).unwrap_or(i64::MAX));
-                if let Err(failed) = self.converger.metadata.prune_changes(before).await {
-                    warn!(error = %failed, "the change feed cannot be pruned");
-                }
-            }
-            if redriven.elapsed() >= self.settings.redrive_interval {
-                redriven = Instant::now();
-                if let Err(failed) = self.redrive_absences().await {
-                    warn!(error = %failed, "dead letters cannot be redriven");
-                }
-            }
-            let _ = tokio::time::timeout(DEPTH_INTERVAL, stop.cancelled()).await;
-        }
-    }
-
-    async fn redrive_absences(&self) -> Result<(), StoreError> {
-        for letter in self.queue.dead_letters(REDRIVE_PAGE).await? {
-            if letter.reason.starts_with(AWAY) {
-                self.queue.redrive(Some(&letter.key)).await?;
             }
         }
         Ok(())

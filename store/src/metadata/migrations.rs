@@ -23,6 +23,7 @@ const POSTGRES: &Files = &[
     (14, "bucket_migrations", include_str!("../../../migrations/postgres/0014_bucket_migrations.sql")),
     (15, "queue_servers", include_str!("../../../migrations/postgres/0015_queue_servers.sql")),
     (16, "unlisted_writes", include_str!("../../../migrations/postgres/0016_unlisted_writes.sql")),
+    (17, "stranded_by_bucket", include_str!("../../../migrations/postgres/0017_stranded_by_bucket.sql")),
 ];
 const SQLITE: &Files = &[
     (1, "foundation", include_str!("../../../migrations/sqlite/0001_foundation.sql")),
@@ -40,6 +41,7 @@ const SQLITE: &Files = &[
     (14, "bucket_migrations", include_str!("../../../migrations/sqlite/0014_bucket_migrations.sql")),
     (15, "queue_servers", include_str!("../../../migrations/sqlite/0015_queue_servers.sql")),
     (16, "unlisted_writes", include_str!("../../../migrations/sqlite/0016_unlisted_writes.sql")),
+    (17, "stranded_by_bucket", include_str!("../../../migrations/sqlite/0017_stranded_by_bucket.sql")),
 ];
 
 pub(super) async fn migrate(db: &Db) -> Result<(), StoreError> {

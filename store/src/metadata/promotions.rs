@@ -89,6 +89,14 @@ impl Metadata {
         self.db.read(query.fetch_all(self.db.pool())).await?.iter().map(parse).collect()
     }
 
+    /// How many promotions have not ended.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn count_running_promotions(&self) -> Result<i64, StoreError> {
+        self.db.read(sqlx::query(sql::PROMOTIONS_COUNT).fetch_one(self.db.pool())).await?.int("running")
+    }
+
     /// A bucket's promotions, the newest first.
     ///
     /// # Errors

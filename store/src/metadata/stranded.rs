@@ -2,7 +2,7 @@
 //! Invariant: a row ends only when the two sides were compared and found equal, or when an operator drops it.
 use super::db::{Columns, now, write};
 use super::{Metadata, feed};
-use crate::{BucketId, Change, Kept, Promotion, StoreError, Stranded, StrandedState, sql};
+use crate::{BucketId, Change, Kept, Promotion, StoreError, Stranded, StrandedCount, StrandedState, sql};
 use s3gateway_config::BackendId;
 use s3gateway_s3::{ObjectKey, PhysicalBucket};
 use sqlx::any::AnyRow;
@@ -35,6 +35,15 @@ impl Metadata {
     pub async fn stranded(&self, bucket: &BucketId, key: &ObjectKey) -> Result<Vec<Stranded>, StoreError> {
         let query = sqlx::query(sql::STRANDED_OF_KEY).bind(bucket.as_str()).bind(key.as_str().as_bytes());
         self.db.read(query.fetch_all(self.db.pool())).await?.iter().map(parse).collect()
+    }
+
+    /// How many stranded keys of all buckets wait to be compared, and of how many something stands aside.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn count_stranded(&self) -> Result<StrandedCount, StoreError> {
+        let row = self.db.read(sqlx::query(sql::STRANDED_COUNT).fetch_one(self.db.pool())).await?;
+        Ok(StrandedCount { waiting: row.int("waiting")?, kept: row.int("kept")? })
     }
 
     /// One row by its id.

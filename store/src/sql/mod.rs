@@ -134,6 +134,7 @@ statements! {
     OBJECT_PARTS_DELETE_ALL = "object_parts_delete_all.sql";
     OBJECT_PARTS_PUT = "object_parts_put.sql";
     PROMOTION = "promotion.sql";
+    PROMOTIONS_COUNT = "promotions_count.sql";
     PROMOTIONS_OF_BUCKET = "promotions_of_bucket.sql";
     PROMOTIONS_RUNNING = "promotions_running.sql";
     PROMOTION_CLAIM = "promotion_claim.sql";
@@ -190,6 +191,7 @@ statements! {
     ROUTE_BY_ID = "route_by_id.sql";
     ROUTE_BY_NAME = "route_by_name.sql";
     SCHEMA_VERSIONS = "schema_versions.sql";
+    STRANDED_COUNT = "stranded_count.sql";
     STRANDED_DROP = "stranded_drop.sql";
     STRANDED_INSERT = "stranded_insert.sql";
     STRANDED_IS_OPEN = "stranded_is_open.sql";

@@ -1,6 +1,6 @@
 //! Promotions step by step, the views that they wait for, and stranded keys.
 use super::{Fixture, in_a_minute, object};
-use crate::{Change, Kept, ObjectCopy, PromotionState, Route, StoreError, StrandedState, Writes};
+use crate::{Change, Kept, ObjectCopy, PromotionState, Route, StoreError, StrandedCount, StrandedState, Writes};
 use s3gateway_config::BackendId;
 use s3gateway_s3::{PhysicalBucket, Versioning};
 use std::time::Duration;
@@ -110,6 +110,8 @@ pub(super) async fn stranded_keys_are_listed_until_they_are_settled(f: Fixture) 
     assert!(read(&f, &route).await.has_stranded);
     let all = m.stranded_of(&route.bucket, None, 10).await.unwrap();
     assert_eq!(all.len(), 2, "listing twice is once");
+    assert_eq!(m.count_stranded().await.unwrap(), StrandedCount { waiting: 2, kept: 0 });
+    assert_eq!(m.count_running_promotions().await.unwrap(), 1);
     assert_eq!(m.stranded_of(&route.bucket, Some(&all[0].id), 10).await.unwrap(), all[1..]);
     let state = async |key| m.stranded(&route.bucket, key).await.unwrap().pop().map(|row| row.state);
     m.overwrite_stranded(&route.bucket, &b).await.unwrap();
@@ -121,6 +123,7 @@ pub(super) async fn stranded_keys_are_listed_until_they_are_settled(f: Fixture) 
     m.keep_stranded(&all[1].id, &kept).await.unwrap();
     assert_eq!(m.stranded_by_id(&all[1].id).await.unwrap().state, StrandedState::Kept(kept));
     assert_eq!(state(&b).await, None, "compared");
+    assert_eq!(m.count_stranded().await.unwrap(), StrandedCount { waiting: 1, kept: 1 });
     assert_eq!(m.change_head().await.unwrap(), before, "another is open");
     m.drop_stranded(&all[0].id).await.unwrap();
     m.drop_stranded(&all[0].id).await.unwrap();
