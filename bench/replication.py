@@ -212,7 +212,10 @@ def compare(bench: Bench, kind: str):
         turns = {"worker": lambda: bench.by_worker(0), "rclone": lambda: bench.by_rclone(source, f"rclone-{bucket}", kind)}
         order = ["worker", "rclone"] if number % 2 == 0 else ["rclone", "worker"]
         rounds.append({name: turns[name]() | {"volume": volume} for name in order})
-        shutil.rmtree(bench.data / "b" / f"rclone-{bucket}", ignore_errors=True)
+        # Room for the next round: nobody looks at these objects again.
+        for copy in (bench.data / "a" / source, *(bench.data / "b").iterdir()):
+            if not copy.name.startswith("."):
+                shutil.rmtree(copy, ignore_errors=True)
     count = SIZES[kind][0]
     print(f"\n### {count:,} {kind} objects\n\n| copier | seconds | objects/s | MiB/s | CPU ms/object | peak MiB | of rclone |\n|---|---:|---:|---:|---:|---:|---:|")
     for name in ("rclone", "worker"):
