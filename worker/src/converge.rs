@@ -198,7 +198,7 @@ impl Converger {
         // One that has taken over knows better what is where.
         scene.hold().await?;
         self.record(&scene, dirty, &places, &results).await?;
-        self.lend_tags(&scene, &places).await?;
+        self.lend_tags(&scene, dirty, &places).await?;
         match sum_up(&scene, &places, results) {
             _ if matches!(unchanged, Ok(false)) => Err(ConvergeError::Changed),
             Ok(done) => {
@@ -269,7 +269,7 @@ impl Converger {
     }
 
     /// Keeps the home's tags in the metadata where a backend with a copy cannot, so that they survive the home's absence.
-    async fn lend_tags(&self, scene: &Scene<'_>, places: &[Place]) -> Result<(), ConvergeError> {
+    async fn lend_tags(&self, scene: &Scene<'_>, dirty: &DirtyKey, places: &[Place]) -> Result<(), ConvergeError> {
         let lacks = |place: &Place| {
             place.wanted == Wanted::Yes && place.remote.as_ref().is_some_and(|r| !r.backend.capabilities.tagging)
         };
@@ -278,7 +278,7 @@ impl Converger {
             return Ok(());
         };
         let (bucket, key) = (&scene.route.bucket, scene.key);
-        let kept = self.metadata.tags(bucket, key).await?;
+        let kept = self.records.tags(dirty).await?;
         let tags: Vec<(String, String)> = object.tags.clone().into_iter().collect();
         match kept {
             None if tags.is_empty() => {}
