@@ -157,7 +157,8 @@ class Gateway:
         self.call("POST", f"/v1/keys/{access_key}/disable")
 
     def depth(self) -> dict:
-        return self.call("GET", "/v1/jobs/depth")
+        """As the queue has it; one that was restarted just now, or is slow at writing, may not answer at once."""
+        return until(lambda: self.call("GET", "/v1/jobs/depth"), "the queue answers", 20)
 
     def dead_letters(self, bucket: str | None = None) -> list[dict]:
         letters = self.call("GET", "/v1/jobs/dead?limit=100")["dead_letters"]

@@ -121,6 +121,8 @@ def split(gateway):
     for key in (left, again):
         assert ledger.put(key, b"second " + key.encode())
     gateway.stop_backend(HOME)
+    # A copy under way has the home's bytes already, and would be made as soon as the replica is back.
+    until(lambda: gateway.depth()["claimed"] == 0, "no worker is at work", 60)
     gateway.switch_backend(REPLICA, True)
     gateway.stopped.discard(REPLICA)
     until(lambda: read(ledger.s3, ledger.bucket, clean) == b"first " + clean.encode(), "the replica serves what is clean", 60)
