@@ -10,6 +10,8 @@ use ::redis::{
     Client, Cmd, ErrorKind, FromRedisValue, IntoConnectionInfo, RedisError, RedisResult, ServerErrorKind,
     TlsCertificates, Value,
 };
+use arc_swap::ArcSwap;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::OnceCell;
 use tokio::time::timeout;
@@ -22,8 +24,38 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(1);
 const UNACKNOWLEDGED: Duration = Duration::from_secs(5);
 
 pub(super) enum Connection {
-    Single(ConnectionManager),
+    Single(Box<Single>),
     Cluster { client: Box<ClusterClient>, link: OnceCell<ClusterConnection> },
+}
+
+/// A connection to one server, and what makes another.
+pub(super) struct Single {
+    client: Client,
+    config: ConnectionManagerConfig,
+    link: ArcSwap<ConnectionManager>,
+}
+
+impl Single {
+    fn new(client: Client, config: ConnectionManagerConfig) -> RedisResult<Self> {
+        let link = ConnectionManager::new_lazy_with_config(client.clone(), config.clone())?;
+        Ok(Self { client, config, link: ArcSwap::from_pointee(link) })
+    }
+
+    async fn ask(&self, cmd: &Cmd) -> RedisResult<Value> {
+        let link = self.link.load_full();
+        let answer = cmd.query_async(&mut ConnectionManager::clone(&link)).await;
+        if answer.as_ref().is_err_and(is_turned_away) {
+            // The manager connects again after I/O errors only, and would give this refusal as its answer for ever.
+            let anew = ConnectionManager::new_lazy_with_config(self.client.clone(), self.config.clone())?;
+            self.link.compare_and_swap(&link, Arc::new(anew));
+        }
+        answer
+    }
+}
+
+/// Whether the server refused the password or the database of a new connection, as it does when it has too many clients, too.
+fn is_turned_away(error: &RedisError) -> bool {
+    matches!(error.kind(), ErrorKind::AuthenticationFailed | ErrorKind::Server(ServerErrorKind::ResponseError))
 }
 
 impl Connection {
@@ -57,7 +89,7 @@ impl Connection {
                     Some(certificates) => Client::build_with_tls(info, certificates).map_err(invalid)?,
                     None => Client::open(info).map_err(invalid)?,
                 };
-                Ok(Self::Single(ConnectionManager::new_lazy_with_config(client, config).map_err(invalid)?))
+                Ok(Self::Single(Box::new(Single::new(client, config).map_err(invalid)?)))
             }
             nodes => {
                 let mut builder = ClusterClient::builder(nodes.iter().map(String::as_str))
@@ -109,14 +141,14 @@ impl Connection {
 
     async fn ask_twice(&self, cmd: &Cmd) -> RedisResult<Value> {
         match self.ask(cmd).await {
-            Err(error) if error.is_connection_dropped() => self.ask(cmd).await,
+            Err(error) if error.is_io_error() || is_turned_away(&error) => self.ask(cmd).await,
             answer => answer,
         }
     }
 
     async fn ask(&self, cmd: &Cmd) -> RedisResult<Value> {
         match self {
-            Self::Single(link) => cmd.query_async(&mut link.clone()).await,
+            Self::Single(single) => single.ask(cmd).await,
             Self::Cluster { client, link } => {
                 let link = link.get_or_try_init(|| client.get_async_connection()).await?;
                 cmd.query_async(&mut link.clone()).await

@@ -114,6 +114,20 @@ async fn server_that_is_away_at_the_start_is_used_when_it_comes() {
     assert!(!queue.is_clean(&key_in("b", "k")).await.unwrap());
 }
 
+/// A password that is changed there first, or more clients than the server takes: whoever was refused once comes again.
+#[tokio::test]
+async fn server_that_refused_the_password_is_used_when_it_takes_it() {
+    let server = RedisServer::start();
+    server.ask("CONFIG SET requirepass ours").unwrap();
+    let url = server.url().replace("//", "//:ours@");
+    let queue = RedisQueue::connect(&[url], None, "s3gw", 8, None).await.unwrap();
+    queue.mark(&key_in("b", "k"), "r").await.unwrap();
+    server.ask("AUTH ours\r\nCONFIG SET requirepass theirs\r\nCLIENT KILL TYPE normal").unwrap();
+    until("it is refused", || async { is_unavailable(&queue.is_clean(&key_in("b", "k")).await).then_some(()) }).await;
+    server.ask("AUTH theirs\r\nCONFIG SET requirepass ours").unwrap();
+    assert!(!queue.is_clean(&key_in("b", "k")).await.unwrap());
+}
+
 #[tokio::test]
 async fn scripts_that_the_server_forgot_are_sent_again() {
     let (server, queue) = single().await;
