@@ -24,6 +24,7 @@ use s3gateway_s3::checksum::{Algorithm, Checksum};
 use s3gateway_s3::{ObjectKey, PhysicalBucket, VersionId, uri};
 use s3gateway_store::Backend;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -49,6 +50,8 @@ pub(crate) struct Remote {
     standing: Arc<Standing>,
     /// Of all requests, and of the bytes of objects.
     pub(crate) pace: Arc<Pace>,
+    /// Until an object shows otherwise, as one does that is encrypted there with a key of the backend's key management.
+    etags_are_md5: Arc<AtomicBool>,
 }
 
 /// An object that is being read.
@@ -91,15 +94,32 @@ impl Remote {
         };
         let control = Client::from_conf(config(settings.answer_timeout, 2, Some(settings.answer_timeout / 2)));
         let data = Client::from_conf(config(settings.upload_timeout, 1, None));
-        Self { backend, control, data, standing, pace }
+        let etags_are_md5 = Arc::new(AtomicBool::new(backend.capabilities.multipart_etag));
+        Self { backend, control, data, standing, pace, etags_are_md5 }
+    }
+
+    /// Whether an object's ETag is made of its bytes' MD5, as far as is known.
+    pub(crate) fn has_md5_etags(&self) -> bool {
+        self.etags_are_md5.load(Ordering::Relaxed)
+    }
+
+    /// An object's ETag was not made of its bytes' MD5.
+    pub(crate) fn note_other_etag(&self) {
+        self.etags_are_md5.store(false, Ordering::Relaxed);
     }
 
     /// The same backend with the same connections, standing and pace, as its twin: another physical bucket of one logical bucket
     /// is there.
     pub(crate) fn twin(&self) -> Self {
         let backend = Backend { id: self.backend.id.twin(), ..self.backend.clone() };
-        let (control, data) = (self.control.clone(), self.data.clone());
-        Self { backend, control, data, standing: self.standing.clone(), pace: self.pace.clone() }
+        Self {
+            backend,
+            control: self.control.clone(),
+            data: self.data.clone(),
+            standing: self.standing.clone(),
+            pace: self.pace.clone(),
+            etags_are_md5: self.etags_are_md5.clone(),
+        }
     }
 
     /// Passes a backend that may be asked now.

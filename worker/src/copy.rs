@@ -1,4 +1,5 @@
-//! Copies one object from the home to another backend: streamed, never held whole, and proven by what was hashed on the way.
+//! Copies one object from the home to another backend: streamed, never held whole, and proven by the MD5 that both sides tell, or by
+//! what was hashed on the way where one of them does not.
 //! Invariant: every read is bound to the home's ETag, so that an overwrite during the copy fails it instead of mixing two objects.
 use crate::backend::{BackendError, Remote};
 use crate::claim::Standing;
@@ -77,7 +78,7 @@ impl Source {
 /// What is known of the bytes that went over, beside the target's own word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Proof {
-    /// The target acknowledged the MD5 of all bytes as they were read from the home.
+    /// The target acknowledged the MD5 of all bytes, as the home has it or as they were read from there.
     Md5,
     /// Only the count of bytes.
     Size,
@@ -124,39 +125,64 @@ impl Copying<'_> {
     }
 
     async fn copy_by_put(&self) -> Result<Acknowledged, BackendError> {
+        if !self.etags_tell() {
+            return self.put(true).await;
+        }
+        let acknowledged = self.put(false).await?;
+        // Other bytes, or the home's ETag is no MD5: hashing them tells which.
+        if acknowledged.etag == self.object.etag { Ok(acknowledged) } else { self.put(true).await }
+    }
+
+    async fn put(&self, hashes: bool) -> Result<Acknowledged, BackendError> {
         let body = match self.opened.and_then(Source::take) {
             Some(body) => body,
             None => self.source.read(self.source_bucket, self.key, self.version, &self.object.etag, None).await?,
         };
-        let (body, slot) = self.tally(body, self.object.size);
+        let (body, slot) = self.tally(body, self.object.size, hashes);
         let etag = self.target.put(self.target_bucket, self.target_key, self.object, body).await?;
+        if !hashes {
+            return Ok(Acknowledged { proof: Proof::Md5, etag });
+        }
+        self.learn(layout::parse_digest(&self.object.etag), slot.get());
         let proof = self.prove("PutObject", &etag, &slot)?;
         Ok(Acknowledged { proof, etag })
     }
 
+    /// Whether home and target both tell an object's MD5, so that nobody need hash it on the way.
+    fn etags_tell(&self) -> bool {
+        self.source.has_md5_etags() && self.target.backend.capabilities.multipart_etag
+    }
+
+    /// What the home calls the MD5 of bytes that have been hashed.
+    fn learn(&self, told: Option<Digest16>, hashed: Option<&Digest16>) {
+        if told.is_some() && hashed.is_some() && told.as_ref() != hashed {
+            self.source.note_other_etag();
+        }
+    }
+
     async fn copy_by_parts(&self, count: Option<u32>) -> Result<Acknowledged, BackendError> {
-        let mut layouts = self.find_layouts(count).await?;
+        let (mut layouts, is_told) = self.find_layouts(count).await?;
         let fallback = layout::uniform(self.object.size, self.settings.part_size);
         let first = if layouts.is_empty() { fallback.clone() } else { layouts.remove(0) };
-        match self.upload(&first, layouts, count.is_some()).await {
+        match self.upload(&first, layouts, count.is_some(), !(is_told && self.etags_tell())).await {
             // The home's backend allowed parts that this one does not.
             Err(BackendError::Refused { code, .. }) if code == "EntityTooSmall" && first != fallback => {
-                self.upload(&fallback, Vec::new(), false).await
+                self.upload(&fallback, Vec::new(), false, true).await
             }
             done => done,
         }
     }
 
-    /// Layouts to try, best first: what the home says of its parts, else guesses.
-    async fn find_layouts(&self, count: Option<u32>) -> Result<Vec<Vec<Part>>, BackendError> {
-        let Some(count) = count else { return Ok(Vec::new()) };
+    /// Layouts to try, best first: what the home says of its parts, else guesses; and whether it said so.
+    async fn find_layouts(&self, count: Option<u32>) -> Result<(Vec<Vec<Part>>, bool), BackendError> {
+        let Some(count) = count else { return Ok((Vec::new(), false)) };
         if count == 1 {
-            return Ok(layout::candidates(self.object.size, 1));
+            return Ok((layout::candidates(self.object.size, 1), true));
         }
         if let Some(exact) = self.ask_layout(count).await? {
-            return Ok(vec![exact]);
+            return Ok((vec![exact], true));
         }
-        Ok(layout::candidates(self.object.size, count))
+        Ok((layout::candidates(self.object.size, count), false))
     }
 
     /// The layout as the home tells it part by part; `None` where it does not.
@@ -183,21 +209,31 @@ impl Copying<'_> {
     }
 
     /// Uploads with `parts`; where the ETag shows that the home's parts were others, with the one of `others` that fits.
+    /// Where it is to be enough that both sides tell the same ETag, and they do not, once more with hashing.
     async fn upload(
         &self,
         parts: &[Part],
         others: Vec<Vec<Part>>,
         seeks_etag: bool,
+        hashes: bool,
     ) -> Result<Acknowledged, BackendError> {
         let mut parts = parts.to_vec();
-        let mut others = others;
+        let (mut others, mut hashes, mut is_again) = (others, hashes, false);
         let mut resume = seeks_etag;
         loop {
             let (id, held) = self.open_upload(resume, &parts).await?;
             let upload = Upload { remote: self.target, bucket: self.target_bucket, key: self.target_key, id: &id };
-            let uploaded = self.upload_parts(&upload, &parts, &held).await;
+            let uploaded = self.upload_parts(&upload, &parts, &held, hashes).await;
             let uploaded = self.keep_or_abort(&upload, uploaded).await?;
             let is_equal = layout::multipart_etag(&uploaded.digests) == self.object.etag;
+            if !is_equal && !hashes {
+                (hashes, is_again, resume) = (true, true, false);
+                upload.abort().await?;
+                continue;
+            }
+            if !is_equal && is_again {
+                self.source.note_other_etag();
+            }
             if !is_equal && uploaded.reused > 0 {
                 // Parts found there may be of an older object: only an equal ETag would have proven them.
                 resume = false;
@@ -270,12 +306,14 @@ impl Copying<'_> {
         upload: &Upload<'_>,
         parts: &[Part],
         held: &BTreeMap<i32, Digest16>,
+        hashes: bool,
     ) -> Result<Uploaded, BackendError> {
         let one = |part: Part| async move {
             match held.get(&part.number) {
                 Some(digest) => Ok((*digest, hex::encode(digest), Proof::Md5, part.number)),
                 None => {
-                    self.upload_part(upload, part).await.map(|(digest, etag, proof)| (digest, etag, proof, part.number))
+                    let (digest, etag, proof) = self.upload_part(upload, part, hashes).await?;
+                    Ok((digest, etag, proof, part.number))
                 }
             }
         };
@@ -287,10 +325,15 @@ impl Copying<'_> {
         Ok(Uploaded { digests, etags, reused: held.len(), proof })
     }
 
-    async fn upload_part(&self, upload: &Upload<'_>, part: Part) -> Result<(Digest16, String, Proof), BackendError> {
+    async fn upload_part(
+        &self,
+        upload: &Upload<'_>,
+        part: Part,
+        hashes: bool,
+    ) -> Result<(Digest16, String, Proof), BackendError> {
         let mut attempt = 1;
         loop {
-            match self.try_part(upload, part).await {
+            match self.try_part(upload, part, hashes).await {
                 Err(BackendError::Unavailable { .. }) if attempt < PART_ATTEMPTS => {
                     tokio::time::sleep(Duration::from_millis(200) * attempt).await;
                     attempt += 1;
@@ -300,15 +343,24 @@ impl Copying<'_> {
         }
     }
 
-    async fn try_part(&self, upload: &Upload<'_>, part: Part) -> Result<(Digest16, String, Proof), BackendError> {
+    async fn try_part(
+        &self,
+        upload: &Upload<'_>,
+        part: Part,
+        hashes: bool,
+    ) -> Result<(Digest16, String, Proof), BackendError> {
         let body = if part.length == 0 {
             SdkBody::empty()
         } else {
             let range = Some((part.offset, part.length));
             self.source.read(self.source_bucket, self.key, self.version, &self.object.etag, range).await?
         };
-        let (body, slot) = self.tally(body, part.length);
+        let (body, slot) = self.tally(body, part.length, hashes);
         let etag = upload.put_part(part, body).await?;
+        if !hashes {
+            // Proven by the ETag of all of them, which no part's makes that is not the MD5 of its bytes.
+            return Ok((layout::parse_digest(&etag).unwrap_or_default(), etag, Proof::Md5));
+        }
         let digest =
             slot.get().copied().ok_or_else(|| self.target.unavailable("UploadPart", "answered before the end"))?;
         let proof = self.prove("UploadPart", &etag, &slot)?;
@@ -350,9 +402,9 @@ impl Copying<'_> {
         Ok(proof)
     }
 
-    fn tally(&self, body: SdkBody, length: u64) -> (SdkBody, DigestSlot) {
+    fn tally(&self, body: SdkBody, length: u64, hashes: bool) -> (SdkBody, DigestSlot) {
         let paces = [self.source.pace.clone(), self.target.pace.clone()];
-        let (tally, slot) = Tally::new(body, length, self.standing.clone(), self.metrics.clone(), paces);
+        let (tally, slot) = Tally::new(body, length, hashes, self.standing.clone(), self.metrics.clone(), paces);
         (SdkBody::from_body_1_x(tally), slot)
     }
 }

@@ -61,6 +61,14 @@ impl Stored {
         self.body == home.body && headers == home.headers && self.tags == home.tags
     }
 
+    /// As a backend shows it that encrypts with a key of its key management: under an ETag that is no MD5 of anything known.
+    pub fn encrypted(self) -> Self {
+        let (digest, count) =
+            self.etag.split_once('-').map_or((&*self.etag, None), |(digest, count)| (digest, Some(count)));
+        let other = hex::encode(Md5::digest(format!("encrypted {digest}")));
+        Self { etag: count.map_or(other.clone(), |count| format!("{other}-{count}")), ..self }
+    }
+
     /// Other bytes of the same length.
     pub fn corrupted(&self) -> Bytes {
         self.body.iter().map(|byte| byte ^ 0x20).collect()

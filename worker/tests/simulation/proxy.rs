@@ -54,11 +54,13 @@ impl Proxy {
         let headers = Words::from([("content-type".to_owned(), "text/plain".to_owned())]);
         let author = ("x-amz-meta-by".to_owned(), format!("{}-{number}", self.name));
         let count = (COUNT_TAG.to_owned(), stage.within(1..=3).to_string());
+        let encrypts = self.world.home_encrypts;
+        let kept = move |stored: Stored| Some(if encrypts { stored.encrypted() } else { stored });
         match stage.within(0..=9) {
             0 | 1 => ("delete", Box::new(|_| None)),
             2 => {
                 let parts: Vec<Bytes> = (0..stage.within(1..=3)).map(|part| text(part + 3)).collect();
-                ("put in parts", Box::new(move |_| Some(Stored::of_parts(&parts, headers.clone()))))
+                ("put in parts", Box::new(move |_| kept(Stored::of_parts(&parts, headers.clone()))))
             }
             3 => (
                 "tag",
@@ -68,14 +70,14 @@ impl Proxy {
                 "describe",
                 Box::new(move |now| now.map(|now| Stored { headers: Words::from([author.clone()]), ..now.clone() })),
             ),
-            5 => ("put nothing", Box::new(|_| Some(Stored::whole(Bytes::new(), Words::new(), Words::new())))),
+            5 => ("put nothing", Box::new(move |_| kept(Stored::whole(Bytes::new(), Words::new(), Words::new())))),
             6 => {
                 let (body, tags) = (text(stage.within(1..=20)), Words::from([("of".to_owned(), self.name.clone())]));
-                ("put with tags", Box::new(move |_| Some(Stored::whole(body.clone(), headers.clone(), tags.clone()))))
+                ("put with tags", Box::new(move |_| kept(Stored::whole(body.clone(), headers.clone(), tags.clone()))))
             }
             _ => {
                 let body = text(stage.within(1..=20));
-                ("put", Box::new(move |_| Some(Stored::whole(body.clone(), Words::new(), Words::new()))))
+                ("put", Box::new(move |_| kept(Stored::whole(body.clone(), Words::new(), Words::new()))))
             }
         }
     }

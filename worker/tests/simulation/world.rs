@@ -65,6 +65,8 @@ pub struct World {
     pub flaw: Flaw,
     /// Copies that the bucket wants of each object, the home's included.
     pub replica_count: usize,
+    /// The home's ETags are no MD5s.
+    pub home_encrypts: bool,
     /// What the judge knows of each key.
     pub known: Mutex<BTreeMap<String, Known>>,
     /// Requests and writes that have been sent and have not landed; one holder each.
@@ -84,8 +86,19 @@ impl World {
         };
         let sites = SITES.into_iter().map(site).collect();
         let replica_count = if stage.happens(500) { 2 } else { 3 };
+        let home_encrypts = stage.happens(250);
         let (known, jumps) = (Mutex::default(), Mutex::default());
-        Arc::new(Self { stage, sites, flaw, replica_count, known, under_way: Arc::default(), weather, jumps })
+        Arc::new(Self {
+            stage,
+            sites,
+            flaw,
+            replica_count,
+            home_encrypts,
+            known,
+            under_way: Arc::default(),
+            weather,
+            jumps,
+        })
     }
 
     pub fn is_anything_under_way(&self) -> bool {
