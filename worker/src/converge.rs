@@ -191,13 +191,13 @@ impl Converger {
         }
         let scene =
             Scene { route: &route, key: &dirty.key, home, home_bucket, object, opened, versions, retagged, claim };
-        self.note_pending(&scene, dirty, &places, &recorded).await?;
+        let recorded = self.note_pending(&scene, dirty, &places, recorded).await?;
         let results = self.carry_out(&scene, &places).await;
         let unchanged =
             if needs_another_look(&scene, &places) { self.is_home_unchanged(&scene).await } else { Ok(true) };
         // One that has taken over knows better what is where.
         scene.hold().await?;
-        self.record(&scene, dirty, &places, &results).await?;
+        self.record(&scene, dirty, &places, &results, &recorded).await?;
         self.lend_tags(&scene, dirty, &places).await?;
         match sum_up(&scene, &places, results) {
             _ if matches!(unchanged, Ok(false)) => Err(ConvergeError::Changed),
@@ -215,22 +215,22 @@ impl Converger {
         remote.ok_or_else(|| ConvergeError::Refused(format!("backend {id} is not known")))
     }
 
-    /// Records copies that are about to be begun, so that the recorded ones never miss one that may exist.
+    /// Records copies that are about to be begun, so that the recorded ones never miss one that may exist. All that are recorded now.
     async fn note_pending(
         &self,
         scene: &Scene<'_>,
         dirty: &DirtyKey,
         places: &[Place],
-        recorded: &[ObjectCopy],
-    ) -> Result<(), ConvergeError> {
+        recorded: Vec<ObjectCopy>,
+    ) -> Result<Vec<ObjectCopy>, ConvergeError> {
         let is_new =
             |place: &&Place| matches!(place.action, Action::Copy(_) | Action::Versions) && place.recorded.is_none();
-        let mut all = recorded.to_vec();
-        all.extend(places.iter().filter(is_new).map(|place| pending(&place.id, scene.object.as_ref())));
-        if all.len() > recorded.len() {
-            self.records.record(dirty.clone(), all).await?;
+        let begun = places.iter().filter(is_new).map(|place| pending(&place.id, scene.object.as_ref()));
+        let begun: Vec<ObjectCopy> = begun.collect();
+        if !begun.is_empty() {
+            self.records.add(dirty.clone(), begun.clone()).await?;
         }
-        Ok(())
+        Ok([recorded, begun].concat())
     }
 
     /// Whether the home still holds what was looked at.
@@ -250,6 +250,7 @@ impl Converger {
         dirty: &DirtyKey,
         places: &[Place],
         results: &[Result<Option<ObjectCopy>, ConvergeError>],
+        recorded: &[ObjectCopy],
     ) -> Result<(), ConvergeError> {
         let mut copies = Vec::new();
         if let Some(object) = &scene.object {
@@ -265,7 +266,7 @@ impl Converger {
                 }
             }
         }
-        Ok(self.records.record(dirty.clone(), copies).await?)
+        Ok(self.records.replace(dirty.clone(), recorded, copies).await?)
     }
 
     /// Keeps the home's tags in the metadata where a backend with a copy cannot, so that they survive the home's absence.

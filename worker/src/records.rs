@@ -9,13 +9,15 @@ pub(crate) struct Records {
     routes: Batch<Routes>,
     copies: Batch<Copies>,
     tags: Batch<Lent>,
-    recorded: Batch<Record>,
+    added: Batch<Add>,
+    replaced: Batch<Replace>,
 }
 
 struct Routes(Metadata);
 struct Copies(Metadata);
 struct Lent(Metadata);
-struct Record(Metadata);
+struct Add(Metadata);
+struct Replace(Metadata);
 
 impl Records {
     pub(crate) fn new(metadata: &Metadata) -> Self {
@@ -23,7 +25,8 @@ impl Records {
             routes: Batch::new(Routes(metadata.clone())),
             copies: Batch::new(Copies(metadata.clone())),
             tags: Batch::new(Lent(metadata.clone())),
-            recorded: Batch::new(Record(metadata.clone())),
+            added: Batch::new(Add(metadata.clone())),
+            replaced: Batch::new(Replace(metadata.clone())),
         }
     }
 
@@ -42,9 +45,23 @@ impl Records {
         self.tags.ask(key.clone()).await
     }
 
-    /// Replaces what is known of a key's copies.
-    pub(crate) async fn record(&self, key: DirtyKey, copies: Vec<ObjectCopy>) -> Result<(), StoreError> {
-        self.recorded.ask((key, copies)).await
+    /// Records copies of a key beside what is known of other backends.
+    pub(crate) async fn add(&self, key: DirtyKey, copies: Vec<ObjectCopy>) -> Result<(), StoreError> {
+        self.added.ask((key, copies)).await
+    }
+
+    /// Replaces what was `known` of a key's copies.
+    pub(crate) async fn replace(
+        &self,
+        key: DirtyKey,
+        known: &[ObjectCopy],
+        copies: Vec<ObjectCopy>,
+    ) -> Result<(), StoreError> {
+        let stays = |known: &ObjectCopy| copies.iter().any(|copy| copy.backend == known.backend);
+        match known.iter().all(stays) {
+            true => self.add(key, copies).await,
+            false => self.replaced.ask((key, copies)).await,
+        }
     }
 }
 
@@ -91,7 +108,18 @@ impl Ask for Lent {
 }
 
 #[async_trait]
-impl Ask for Record {
+impl Ask for Add {
+    type Question = (DirtyKey, Vec<ObjectCopy>);
+    type Answer = ();
+
+    async fn ask(&self, of_keys: &[(DirtyKey, Vec<ObjectCopy>)]) -> Result<Vec<()>, StoreError> {
+        self.0.put_all_copies(of_keys).await?;
+        Ok(vec![(); of_keys.len()])
+    }
+}
+
+#[async_trait]
+impl Ask for Replace {
     type Question = (DirtyKey, Vec<ObjectCopy>);
     type Answer = ();
 

@@ -134,30 +134,26 @@ impl Metadata {
     /// # Errors
     /// `NotFound` where any of the buckets is unknown.
     pub async fn record_all_copies(&self, of_keys: &[(DirtyKey, Vec<ObjectCopy>)]) -> Result<(), StoreError> {
-        let of_keys: BTreeMap<(&str, &str), &Vec<ObjectCopy>> =
-            of_keys.iter().map(|(key, copies)| ((key.bucket.as_str(), key.key.as_str()), copies)).collect();
-        let (mut keys, mut rows) = (Vec::new(), Vec::new());
-        for ((bucket, key), copies) in of_keys {
-            let key = hex::encode(key);
-            keys.push(serde_json::json!({"bucket": bucket, "object_key": key}));
-            let by_backend: BTreeMap<&BackendId, &ObjectCopy> =
-                copies.iter().map(|copy| (&copy.backend, copy)).collect();
-            // All touch rows in the same order, so that two at once wait and never deadlock.
-            rows.extend(by_backend.into_iter().map(|(backend, copy)| {
-                serde_json::json!({
-                    "bucket": bucket, "object_key": key, "backend": backend.as_str(), "etag": copy.etag,
-                    "home_etag": copy.home_etag, "size": copy.size, "verified_how": copy.verified_how,
-                    "verified_at": copy.verified_at,
-                })
-            }));
-        }
-        let (keys, rows) = (render_json(&keys)?, render_json(&rows)?);
+        let (keys, rows) = render_copies(of_keys)?;
         let leave = self.by_kind(sql::COPIES_LEAVE_OTHERS_POSTGRES, sql::COPIES_LEAVE_OTHERS_SQLITE);
         let delete = self.by_kind(sql::COPIES_DELETE_OTHERS_POSTGRES, sql::COPIES_DELETE_OTHERS_SQLITE);
         let put = self.by_kind(sql::COPIES_PUT_POSTGRES, sql::COPIES_PUT_SQLITE);
         write!(&self.db, tx => {
             sqlx::query(leave).bind(keys.as_str()).bind(rows.as_str()).execute(&mut *tx).await?;
             sqlx::query(delete).bind(keys.as_str()).bind(rows.as_str()).execute(&mut *tx).await?;
+            sqlx::query(put).bind(rows.as_str()).execute(tx).await?;
+            Ok(())
+        })
+    }
+
+    /// Records copies of many keys, all or none, beside what is known of other backends; of a key that comes twice the last counts.
+    ///
+    /// # Errors
+    /// `NotFound` where any of the buckets is unknown.
+    pub async fn put_all_copies(&self, of_keys: &[(DirtyKey, Vec<ObjectCopy>)]) -> Result<(), StoreError> {
+        let (_, rows) = render_copies(of_keys)?;
+        let put = self.by_kind(sql::COPIES_PUT_POSTGRES, sql::COPIES_PUT_SQLITE);
+        write!(&self.db, tx => {
             sqlx::query(put).bind(rows.as_str()).execute(tx).await?;
             Ok(())
         })
@@ -290,6 +286,27 @@ fn render_keys(keys: &[DirtyKey]) -> Result<String, StoreError> {
         .iter()
         .map(|key| serde_json::json!({"bucket": key.bucket.as_str(), "object_key": hex::encode(key.key.as_str())}));
     render_json(&names.collect::<Vec<_>>())
+}
+
+/// Keys, and their copies, as statements on many of them take them.
+fn render_copies(of_keys: &[(DirtyKey, Vec<ObjectCopy>)]) -> Result<(String, String), StoreError> {
+    let of_keys: BTreeMap<(&str, &str), &Vec<ObjectCopy>> =
+        of_keys.iter().map(|(key, copies)| ((key.bucket.as_str(), key.key.as_str()), copies)).collect();
+    let (mut keys, mut rows) = (Vec::new(), Vec::new());
+    for ((bucket, key), copies) in of_keys {
+        let key = hex::encode(key);
+        keys.push(serde_json::json!({"bucket": bucket, "object_key": key}));
+        let by_backend: BTreeMap<&BackendId, &ObjectCopy> = copies.iter().map(|copy| (&copy.backend, copy)).collect();
+        // All touch rows in the same order, so that two at once wait and never deadlock.
+        rows.extend(by_backend.into_iter().map(|(backend, copy)| {
+            serde_json::json!({
+                "bucket": bucket, "object_key": key, "backend": backend.as_str(), "etag": copy.etag,
+                "home_etag": copy.home_etag, "size": copy.size, "verified_how": copy.verified_how,
+                "verified_at": copy.verified_at,
+            })
+        }));
+    }
+    Ok((render_json(&keys)?, render_json(&rows)?))
 }
 
 fn named(key: &DirtyKey) -> (String, Vec<u8>) {

@@ -67,6 +67,15 @@ pub(super) async fn tags_uploads_and_copies_are_kept_by_bytes(f: Fixture) {
     assert_eq!(between("b", b"c\xff", 10).await, []);
     m.record_copies(&bucket, &object("ä"), &[copy(1)]).await.unwrap();
     assert_eq!(m.copies(&bucket, &object("ä")).await.unwrap(), [copy(1)]);
+    let of = |name: &str, copies: Vec<ObjectCopy>| (DirtyKey { bucket: bucket.clone(), key: object(name) }, copies);
+    let later = ObjectCopy { verified_at: 8, ..copy(0) };
+    m.put_all_copies(&[of("ä", vec![copy(0)]), of("b", vec![copy(1)]), of("ä", vec![later.clone()])]).await.unwrap();
+    assert_eq!(
+        m.copies(&bucket, &object("ä")).await.unwrap(),
+        [copy(1), later],
+        "beside what was known; the last counts"
+    );
+    assert_eq!(m.copies(&bucket, &object("b")).await.unwrap(), [copy(1)]);
     m.record_copies(&bucket, &object("ä"), &[]).await.unwrap();
     assert!(m.copies(&bucket, &object("ä")).await.unwrap().is_empty());
 
@@ -74,6 +83,8 @@ pub(super) async fn tags_uploads_and_copies_are_kept_by_bytes(f: Fixture) {
     assert!(matches!(m.put_tags(&nowhere, &object("a"), "e", &[]).await, Err(StoreError::NotFound)));
     assert!(matches!(m.put_upload(&nowhere, &earlier).await, Err(StoreError::NotFound)));
     assert!(matches!(m.record_copies(&nowhere, &object("a"), &[copy(0)]).await, Err(StoreError::NotFound)));
+    let strange = [(DirtyKey { bucket: nowhere, key: object("a") }, vec![copy(0)])];
+    assert!(matches!(m.put_all_copies(&strange).await, Err(StoreError::NotFound)));
 }
 
 pub(super) async fn what_a_deleted_bucket_leaves_behind(f: Fixture) {
