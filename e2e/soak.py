@@ -1,7 +1,7 @@
 """`s3gateway soak` against a deployment as in production, while a seeded schedule does everything to it that a machine room can.
 
 Three proxies and three workers on PostgreSQL and Redis; backends of two kinds, Ceph RGW and the embedded server, each the home of one bucket and the
-replica of the other; every connection between them goes over a link that can be cut, slowed down or held up. By hand: `python soak.py --seconds 600`.
+replica of another, and a bucket whose writes both must have; every connection between them goes over a link that can be cut, slowed down or held up. By hand: `python soak.py --seconds 600`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ WEIGHTS = {"kill": 4, "stop": 2}
 """How often a kind comes, against 1 of the others."""
 LASTS = {"cut": (0, 0), "freeze": (15, 50)}
 """Seconds, against 0.5 to 8 of the others."""
-BUCKETS = {"rgw-first": (HOME, REPLICA), "embedded-first": (REPLICA, HOME)}
+BUCKETS = {"rgw-first": (HOME, REPLICA), "embedded-first": (REPLICA, HOME), "quorum": (HOME, REPLICA)}
+"""Homes and replicas; a write to the last counts once both have it."""
 
 
 @dataclass
@@ -329,6 +330,8 @@ def soak(folder: Path, seconds: float, seed: int, clients: int = 4) -> dict[str,
         runs = {}
         for n, (bucket, places) in enumerate(BUCKETS.items()):
             runs[bucket] = deployment.soak(bucket, folder, *options, "--location", ",".join(places), "--seed", seed + n).start()
+        quorum = "/v1/tenants/acme/buckets/quorum/write-quorum"
+        until(lambda: deployment.call("PUT", quorum, {"write_quorum": 2})["write_quorum"] == 2, "the bucket has its quorum", 60)
         faults = make_schedule(seed, seconds, deployment.kinds(freeze=seconds >= 300))
         carry_out(deployment, faults, log, seconds, lambda: [process.must_live() for process in runs.values()])
         # What ran out of attempts while a backend was away is driven again by the operator.
