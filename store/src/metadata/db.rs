@@ -116,7 +116,8 @@ impl Db {
         let mut pool = AnyPoolOptions::new()
             .max_connections(if in_memory { 1 } else { max_connections.max(1) })
             .acquire_timeout(ACQUIRE_TIMEOUT)
-            .test_before_acquire(true)
+            // A server may have gone meanwhile; a file stays.
+            .test_before_acquire(kind == Kind::Postgres)
             .after_connect(move |connection, _| Box::pin(async move { connection.execute(session).await.map(drop) }));
         if in_memory {
             // Such a database lives and dies with its only connection.

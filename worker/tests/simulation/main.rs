@@ -70,8 +70,9 @@ fn play_all(ground: &Ground, seeds: Range<u64>, flaw: Flaw, is_one_enough: bool)
         }
     };
     let ended: Vec<_> = std::thread::scope(|scope| {
+        // A schedule is now in its own thread and now in its database's, and neither waits busily.
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
-        let working: Vec<_> = (0..cores).map(|_| scope.spawn(work)).collect();
+        let working: Vec<_> = (0..cores * 2).map(|_| scope.spawn(work)).collect();
         working.into_iter().map(|one| one.join().unwrap()).collect()
     });
     let events = ended.iter().map(|(_, events)| events).sum();
