@@ -1,7 +1,8 @@
 """`s3gateway soak` against a deployment as in production, while a seeded schedule does everything to it that a machine room can.
 
 Three proxies and three workers on PostgreSQL and Redis; backends of two kinds, Ceph RGW and the embedded server, each the home of one bucket and the
-replica of another, and a bucket whose writes both must have; every connection between them goes over a link that can be cut, slowed down or held up. By hand: `python soak.py --seconds 600`.
+replica of another, and a bucket whose writes both must have; every connection between them goes over a link that can be cut, slowed down or held up.
+By hand: `python soak.py --seconds 600`.
 """
 
 from __future__ import annotations

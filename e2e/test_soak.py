@@ -70,6 +70,6 @@ def test_nothing_is_lost_whatever_is_done(tmp_path):
     for bucket, result in results.items():
         print(f"{bucket}\n{result['output']}")
         assert result["status"] == 0, f"seed {SEED}, {bucket}:\n{result['output']}"
-        assert result["writes_acknowledged"] > 20, "hardly anything was written: the soak proves nothing"
+        assert result["writes_acknowledged"] > 50, "hardly anything was written: the soak proves nothing"
         assert sum(result["faults"].values()) > SECONDS / 10
         assert result["writes_unknown"], "no fault was felt: the soak proves nothing"
