@@ -25,7 +25,7 @@ KEYS = '\'[{"bucket": "bucket-7", "object_key": "70686f746f732f30303030303031323
 COPIES = '\'[{"bucket": "bucket-7", "object_key": "70686f746f732f30303030303031323037", "backend": "fi-hel", "etag": "e", "home_etag": "e", "size": 1, "verified_how": "etag", "verified_at": 1}]\''
 # Statement, its parameters, and the index that must be in its plan.
 STATEMENTS = [
-    ("queue_is_idle.sql", "0", "dirty_keys_due"),
+    ("queue_lane_has_any.sql", "0", "dirty_keys_due"),
     ("queue_claim.postgres.sql", f"{NOW}, 60000, 32, 'worker', 'claim', 0", "dirty_keys_due"),
     ("queue_mark.postgres.sql", f"{ONE}, 'request', {NOW}, {NOW}", "dirty_keys_pkey"),
     ("queue_lock.sql", ONE, "dirty_keys_pkey"),

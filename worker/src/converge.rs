@@ -230,7 +230,7 @@ impl Converger {
         if !begun.is_empty() {
             self.records.add(dirty.clone(), begun.clone()).await?;
         }
-        Ok([recorded, begun].concat())
+        Ok(recorded.into_iter().chain(begun).collect())
     }
 
     /// Whether the home still holds what was looked at.

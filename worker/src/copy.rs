@@ -105,6 +105,13 @@ impl Acknowledged {
     }
 }
 
+/// A part that is at the target.
+struct Sent {
+    digest: Digest16,
+    etag: String,
+    proof: Proof,
+}
+
 /// The parts of an upload after all of them are at the target.
 struct Uploaded {
     digests: Vec<Digest16>,
@@ -143,7 +150,10 @@ impl Copying<'_> {
         if !hashes {
             return Ok(Acknowledged { proof: Proof::Md5, etag });
         }
-        self.learn(layout::parse_digest(&self.object.etag), slot.get());
+        let told = layout::parse_digest(&self.object.etag);
+        if told.is_some() && slot.get().is_some() && told.as_ref() != slot.get() {
+            self.source.note_other_etag();
+        }
         let proof = self.prove("PutObject", &etag, &slot)?;
         Ok(Acknowledged { proof, etag })
     }
@@ -151,13 +161,6 @@ impl Copying<'_> {
     /// Whether home and target both tell an object's MD5, so that nobody need hash it on the way.
     fn etags_tell(&self) -> bool {
         self.source.has_md5_etags() && self.target.backend.capabilities.multipart_etag
-    }
-
-    /// What the home calls the MD5 of bytes that have been hashed.
-    fn learn(&self, told: Option<Digest16>, hashed: Option<&Digest16>) {
-        if told.is_some() && hashed.is_some() && told.as_ref() != hashed {
-            self.source.note_other_etag();
-        }
     }
 
     async fn copy_by_parts(&self, count: Option<u32>) -> Result<Acknowledged, BackendError> {
@@ -309,28 +312,21 @@ impl Copying<'_> {
         hashes: bool,
     ) -> Result<Uploaded, BackendError> {
         let one = |part: Part| async move {
-            match held.get(&part.number) {
-                Some(digest) => Ok((*digest, hex::encode(digest), Proof::Md5, part.number)),
-                None => {
-                    let (digest, etag, proof) = self.upload_part(upload, part, hashes).await?;
-                    Ok((digest, etag, proof, part.number))
-                }
-            }
+            let sent = match held.get(&part.number) {
+                Some(digest) => Sent { digest: *digest, etag: hex::encode(digest), proof: Proof::Md5 },
+                None => self.upload_part(upload, part, hashes).await?,
+            };
+            Ok((part.number, sent))
         };
         let parallel = self.settings.part_parallelism.max(1);
         let done: Vec<_> = stream::iter(parts.to_vec()).map(one).buffered(parallel).try_collect().await?;
-        let proof = if done.iter().all(|(_, _, proof, _)| *proof == Proof::Md5) { Proof::Md5 } else { Proof::Size };
-        let digests = done.iter().map(|(digest, ..)| *digest).collect();
-        let etags = done.into_iter().map(|(_, etag, _, number)| (number, etag)).collect();
+        let proof = if done.iter().all(|(_, sent)| sent.proof == Proof::Md5) { Proof::Md5 } else { Proof::Size };
+        let digests = done.iter().map(|(_, sent)| sent.digest).collect();
+        let etags = done.into_iter().map(|(number, sent)| (number, sent.etag)).collect();
         Ok(Uploaded { digests, etags, reused: held.len(), proof })
     }
 
-    async fn upload_part(
-        &self,
-        upload: &Upload<'_>,
-        part: Part,
-        hashes: bool,
-    ) -> Result<(Digest16, String, Proof), BackendError> {
+    async fn upload_part(&self, upload: &Upload<'_>, part: Part, hashes: bool) -> Result<Sent, BackendError> {
         let mut attempt = 1;
         loop {
             match self.try_part(upload, part, hashes).await {
@@ -343,12 +339,7 @@ impl Copying<'_> {
         }
     }
 
-    async fn try_part(
-        &self,
-        upload: &Upload<'_>,
-        part: Part,
-        hashes: bool,
-    ) -> Result<(Digest16, String, Proof), BackendError> {
+    async fn try_part(&self, upload: &Upload<'_>, part: Part, hashes: bool) -> Result<Sent, BackendError> {
         let body = if part.length == 0 {
             SdkBody::empty()
         } else {
@@ -359,12 +350,12 @@ impl Copying<'_> {
         let etag = upload.put_part(part, body).await?;
         if !hashes {
             // Proven by the ETag of all of them, which no part's makes that is not the MD5 of its bytes.
-            return Ok((layout::parse_digest(&etag).unwrap_or_default(), etag, Proof::Md5));
+            return Ok(Sent { digest: layout::parse_digest(&etag).unwrap_or_default(), etag, proof: Proof::Md5 });
         }
         let digest =
             slot.get().copied().ok_or_else(|| self.target.unavailable("UploadPart", "answered before the end"))?;
         let proof = self.prove("UploadPart", &etag, &slot)?;
-        Ok((digest, etag, proof))
+        Ok(Sent { digest, etag, proof })
     }
 
     /// On failure: keeps an upload that the next attempt can find, aborts one that it cannot or must not.

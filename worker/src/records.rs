@@ -9,15 +9,19 @@ pub(crate) struct Records {
     routes: Batch<Routes>,
     copies: Batch<Copies>,
     tags: Batch<Lent>,
-    added: Batch<Add>,
-    replaced: Batch<Replace>,
+    added: Batch<Record>,
+    replaced: Batch<Record>,
 }
 
 struct Routes(Metadata);
 struct Copies(Metadata);
 struct Lent(Metadata);
-struct Add(Metadata);
-struct Replace(Metadata);
+
+struct Record {
+    metadata: Metadata,
+    /// Whether what is known of other backends goes.
+    replaces: bool,
+}
 
 impl Records {
     pub(crate) fn new(metadata: &Metadata) -> Self {
@@ -25,8 +29,8 @@ impl Records {
             routes: Batch::new(Routes(metadata.clone())),
             copies: Batch::new(Copies(metadata.clone())),
             tags: Batch::new(Lent(metadata.clone())),
-            added: Batch::new(Add(metadata.clone())),
-            replaced: Batch::new(Replace(metadata.clone())),
+            added: Batch::new(Record { metadata: metadata.clone(), replaces: false }),
+            replaced: Batch::new(Record { metadata: metadata.clone(), replaces: true }),
         }
     }
 
@@ -108,23 +112,15 @@ impl Ask for Lent {
 }
 
 #[async_trait]
-impl Ask for Add {
+impl Ask for Record {
     type Question = (DirtyKey, Vec<ObjectCopy>);
     type Answer = ();
 
     async fn ask(&self, of_keys: &[(DirtyKey, Vec<ObjectCopy>)]) -> Result<Vec<()>, StoreError> {
-        self.0.put_all_copies(of_keys).await?;
-        Ok(vec![(); of_keys.len()])
-    }
-}
-
-#[async_trait]
-impl Ask for Replace {
-    type Question = (DirtyKey, Vec<ObjectCopy>);
-    type Answer = ();
-
-    async fn ask(&self, of_keys: &[(DirtyKey, Vec<ObjectCopy>)]) -> Result<Vec<()>, StoreError> {
-        self.0.record_all_copies(of_keys).await?;
+        match self.replaces {
+            true => self.metadata.record_all_copies(of_keys).await?,
+            false => self.metadata.put_all_copies(of_keys).await?,
+        }
         Ok(vec![(); of_keys.len()])
     }
 }

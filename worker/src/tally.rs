@@ -1,5 +1,5 @@
-//! Passes a body on at both backends' pace, hashing it where that is asked for, and fails it where it is shorter or longer than promised, or where its
-//! last bytes come after the claim that it is copied by: then the target has nothing to store.
+//! Passes a body on at both backends' pace, hashing it where that is asked for, and fails it where it is shorter or longer than
+//! promised, or where its last bytes come after the claim that it is copied by: then the target has nothing to store.
 //! Invariant: holds one frame at most; a digest exists only once every byte has passed.
 use crate::claim::Standing;
 use crate::layout::Digest16;

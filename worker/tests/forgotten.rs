@@ -30,7 +30,7 @@ impl Redis {
     fn spawn(port: u16) -> Child {
         let mut redis = Command::new("redis-server");
         redis.args(["--bind", "127.0.0.1", "--port", &port.to_string(), "--save", "", "--appendonly", "no"]);
-        redis.stdout(Stdio::null()).spawn().expect("redis-server is installed (apt redis-server)")
+        redis.stdout(Stdio::null()).spawn().unwrap()
     }
 
     async fn listens(&self) {

@@ -134,7 +134,9 @@ impl Metadata {
     /// # Errors
     /// `NotFound` where any of the buckets is unknown.
     pub async fn record_all_copies(&self, of_keys: &[(DirtyKey, Vec<ObjectCopy>)]) -> Result<(), StoreError> {
-        let (keys, rows) = render_copies(of_keys)?;
+        let mut keys: Vec<&DirtyKey> = of_keys.iter().map(|(key, _)| key).collect();
+        keys.sort_by_key(|key| (key.bucket.as_str(), key.key.as_str()));
+        let (keys, rows) = (render_keys(keys)?, render_copies(of_keys)?);
         let leave = self.by_kind(sql::COPIES_LEAVE_OTHERS_POSTGRES, sql::COPIES_LEAVE_OTHERS_SQLITE);
         let delete = self.by_kind(sql::COPIES_DELETE_OTHERS_POSTGRES, sql::COPIES_DELETE_OTHERS_SQLITE);
         let put = self.by_kind(sql::COPIES_PUT_POSTGRES, sql::COPIES_PUT_SQLITE);
@@ -151,7 +153,7 @@ impl Metadata {
     /// # Errors
     /// `NotFound` where any of the buckets is unknown.
     pub async fn put_all_copies(&self, of_keys: &[(DirtyKey, Vec<ObjectCopy>)]) -> Result<(), StoreError> {
-        let (_, rows) = render_copies(of_keys)?;
+        let rows = render_copies(of_keys)?;
         let put = self.by_kind(sql::COPIES_PUT_POSTGRES, sql::COPIES_PUT_SQLITE);
         write!(&self.db, tx => {
             sqlx::query(put).bind(rows.as_str()).execute(tx).await?;
@@ -281,21 +283,18 @@ impl Metadata {
 }
 
 /// Names of objects as statements on many of them take them.
-fn render_keys(keys: &[DirtyKey]) -> Result<String, StoreError> {
-    let names = keys
-        .iter()
-        .map(|key| serde_json::json!({"bucket": key.bucket.as_str(), "object_key": hex::encode(key.key.as_str())}));
-    render_json(&names.collect::<Vec<_>>())
+fn render_keys<'a>(keys: impl IntoIterator<Item = &'a DirtyKey>) -> Result<String, StoreError> {
+    let name = |key: &DirtyKey| serde_json::json!({"bucket": key.bucket.as_str(), "object_key": hex::encode(key.key.as_str())});
+    render_json(&keys.into_iter().map(name).collect::<Vec<_>>())
 }
 
-/// Keys, and their copies, as statements on many of them take them.
-fn render_copies(of_keys: &[(DirtyKey, Vec<ObjectCopy>)]) -> Result<(String, String), StoreError> {
+/// Their copies, likewise; of a key that comes twice those that come last.
+fn render_copies(of_keys: &[(DirtyKey, Vec<ObjectCopy>)]) -> Result<String, StoreError> {
     let of_keys: BTreeMap<(&str, &str), &Vec<ObjectCopy>> =
         of_keys.iter().map(|(key, copies)| ((key.bucket.as_str(), key.key.as_str()), copies)).collect();
-    let (mut keys, mut rows) = (Vec::new(), Vec::new());
+    let mut rows = Vec::new();
     for ((bucket, key), copies) in of_keys {
         let key = hex::encode(key);
-        keys.push(serde_json::json!({"bucket": bucket, "object_key": key}));
         let by_backend: BTreeMap<&BackendId, &ObjectCopy> = copies.iter().map(|copy| (&copy.backend, copy)).collect();
         // All touch rows in the same order, so that two at once wait and never deadlock.
         rows.extend(by_backend.into_iter().map(|(backend, copy)| {
@@ -306,7 +305,7 @@ fn render_copies(of_keys: &[(DirtyKey, Vec<ObjectCopy>)]) -> Result<(String, Str
             })
         }));
     }
-    Ok((render_json(&keys)?, render_json(&rows)?))
+    render_json(&rows)
 }
 
 fn named(key: &DirtyKey) -> (String, Vec<u8>) {

@@ -61,7 +61,7 @@ impl<P: Queue, F: Queue> WithFallback<P, F> {
 
     /// Moves what stands in the fallback over to the primary. Gives back what could not be moved, to be worked on as it is.
     async fn drain_fallback(&self, lane: Lane, consumer: &str, lease: Duration) -> Vec<Job> {
-        // A busy worker claims hundreds of times a second, and each look is a transaction.
+        // A busy worker claims hundreds of times a second, and each look is a question to the database.
         let [small, large] = &self.drained;
         let drained = if lane == Lane::Small { small } else { large };
         let (now, last) = (self.circuit.now(), drained.load(Ordering::Relaxed));

@@ -157,7 +157,7 @@ impl Queue for SqlQueue {
         lease: Duration,
     ) -> Result<Vec<Job>, StoreError> {
         // Most polls find nothing: a read keeps nobody waiting, as the transaction would.
-        let look = sqlx::query(sql::QUEUE_IS_IDLE).bind(number_of(lane));
+        let look = sqlx::query(sql::QUEUE_LANE_HAS_ANY).bind(number_of(lane));
         if self.db.read(look.fetch_optional(self.db.pool())).await?.is_none() {
             return Ok(Vec::new());
         }

@@ -151,7 +151,7 @@ statements! {
     QUEUE_DIRTY_KEYS = "queue_dirty_keys.sql";
     QUEUE_EXTEND = "queue_extend.sql";
     QUEUE_IS_DIRTY = "queue_is_dirty.sql";
-    QUEUE_IS_IDLE = "queue_is_idle.sql";
+    QUEUE_LANE_HAS_ANY = "queue_lane_has_any.sql";
     QUEUE_LEASE_DROP = "queue_lease_drop.sql";
     QUEUE_LEASE_EXPIRE = "queue_lease_expire.sql";
     QUEUE_LEASE_OTHER = "queue_lease_other.sql";
