@@ -113,8 +113,9 @@ class Ledger:
         """Digest and ETag of each key that a backend holds for this run, read directly."""
         s3 = self.gateway.backends[place].s3()
         states: dict[str, tuple[str, str]] = {}
-        for bucket in self.gateway.backends[place].buckets():
-            for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"{self.run}/"):
+        listed = self.gateway.backends[place].holding(lambda s3, b: list(s3.get_paginator("list_objects_v2").paginate(Bucket=b, Prefix=f"{self.run}/")))
+        for bucket, pages in listed.items():
+            for page in pages:
                 for item in page.get("Contents", []):
                     key = item["Key"]
                     assert key not in states, f"{key} is twice on {place}"

@@ -14,6 +14,7 @@ import signal
 import sys
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -56,11 +57,22 @@ class Backend:
         config = Config(s3={"addressing_style": "path"}, signature_version="s3v4", retries={"total_max_attempts": 3}, read_timeout=60)
         return boto3.client("s3", endpoint_url=self.endpoint, aws_access_key_id=self.access_key, aws_secret_access_key=self.secret_key, region_name="us-east-1", config=config)
 
-
     def buckets(self) -> list[str]:
         """Buckets that are really there: two deletes at once can leave radosgw a name in its list that nothing stands behind."""
         s3 = self.s3()
         return [b["Name"] for b in s3.list_buckets()["Buckets"] if exists(s3, b["Name"])]
+
+    def holding(self, look: Callable) -> dict:
+        """What `look(s3, bucket)` finds, by bucket, where it is not empty; a bucket that is deleted between the list and the look holds nothing."""
+        s3, found = self.s3(), {}
+        for bucket in (b["Name"] for b in s3.list_buckets()["Buckets"]):
+            try:
+                if what := look(s3, bucket):
+                    found[bucket] = what
+            except ClientError as error:
+                if error.response["Error"]["Code"] != "NoSuchBucket":
+                    raise
+        return found
 
 
 def exists(s3, bucket: str) -> bool:
@@ -182,8 +194,7 @@ class Gateway:
 
     def physical(self, backend: str, key: str) -> str:
         """The name of the one hashed bucket on a backend that holds `key`, found by looking, not by asking the gateway."""
-        s3 = self.backends[backend].s3()
-        found = [b for b in self.backends[backend].buckets() if any(o["Key"] == key for o in s3.list_objects_v2(Bucket=b, Prefix=key).get("Contents", []))]
+        found = list(self.backends[backend].holding(lambda s3, b: any(o["Key"] == key for o in s3.list_objects_v2(Bucket=b, Prefix=key).get("Contents", []))))
         assert len(found) == 1, f"{key} is in {found} on {backend}"
         assert re.fullmatch(r"s3gw-[0-9a-f]{16}-[a-z0-9-]{1,8}", found[0]), found[0]
         return found[0]

@@ -25,15 +25,14 @@ def name() -> str:
 
 def held(gateway, place: str, key: str) -> dict[str, bytes]:
     """Buckets on a backend that hold the key, with its bytes."""
-    s3 = gateway.backends[place].s3()
-    found = {}
-    for bucket in (b["Name"] for b in s3.list_buckets()["Buckets"]):
+
+    def read_there(s3, bucket: str) -> list[bytes]:
         try:
-            found[bucket] = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
-        except ClientError as error:
-            if error.response["ResponseMetadata"]["HTTPStatusCode"] != 404:
-                raise
-    return found
+            return [s3.get_object(Bucket=bucket, Key=key)["Body"].read()]
+        except s3.exceptions.NoSuchKey:
+            return []
+
+    return {bucket: body for bucket, (body,) in gateway.backends[place].holding(read_there).items()}
 
 
 def test_an_object_lands_in_a_hashed_bucket_and_is_converged(gateway, s3):

@@ -44,7 +44,7 @@ def document(s3, bucket: str, key: str) -> list[tuple[str, bool]]:
 def sequence(gateway, place: str, key: str) -> list:
     """What a backend holds of a key, read directly, the oldest first: of a version what a client could see, of a delete marker nothing."""
     s3 = gateway.backends[place].s3()
-    holding = [bucket for bucket in gateway.backends[place].buckets() if s3.list_object_versions(Bucket=bucket, Prefix=key).keys() & {"Versions", "DeleteMarkers"}]
+    holding = list(gateway.backends[place].holding(lambda s3, bucket: s3.list_object_versions(Bucket=bucket, Prefix=key).keys() & {"Versions", "DeleteMarkers"}))
     assert len(holding) < 2, f"{key} is in {holding} on {place}"
     shown = []
     for version, is_marker in reversed(document(s3, holding[0], key) if holding else []):
