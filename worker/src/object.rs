@@ -49,6 +49,7 @@ impl Object {
             .set_e_tag(read.e_tag.clone())
             .set_content_length(read.content_length)
             .set_version_id(read.version_id.clone())
+            .set_last_modified(read.last_modified)
             .set_content_type(read.content_type.clone())
             .set_cache_control(read.cache_control.clone())
             .set_content_disposition(read.content_disposition.clone())
@@ -162,6 +163,31 @@ mod tests {
         ] {
             assert_eq!(Object::parse(bad), None);
         }
+    }
+
+    #[test]
+    fn a_read_tells_all_that_a_head_tells() {
+        macro_rules! answer {
+            ($output:ident) => {
+                $output::builder()
+                    .e_tag("\"abc\"")
+                    .content_length(7)
+                    .version_id("v1")
+                    .last_modified(DateTime::from_secs(1_800_000_000))
+                    .content_type("text/plain")
+                    .cache_control("no-cache")
+                    .content_disposition("inline")
+                    .content_encoding("gzip")
+                    .content_language("fi")
+                    .expires_string("0")
+                    .metadata("color", "blue")
+                    .checksum_crc32("AAAAAA==")
+                    .build()
+            };
+        }
+        let head = Object::parse(answer!(HeadObjectOutput)).unwrap();
+        assert_eq!(Object::parse_read(&answer!(GetObjectOutput)), Some(head.clone()));
+        assert_eq!((head.modified, head.version.is_some()), (1_800_000_000_000, true));
     }
 
     #[test]

@@ -59,14 +59,17 @@ impl Converger {
             }
         };
         tokio::select! {
-            settled = self.compare_and_settle(route, row, claim) => settled?,
+            settled = self.compare_and_settle(route, &row.id, claim) => settled?,
             error = lost => return Err(error.into()),
         }
         // After a failure it runs out by itself: what was sent may still land.
         Ok(queue.release(key, &mark).await?)
     }
 
-    async fn compare_and_settle(&self, route: &Route, row: &Stranded, claim: &Claim) -> Result<(), ConvergeError> {
+    async fn compare_and_settle(&self, route: &Route, id: &str, claim: &Claim) -> Result<(), ConvergeError> {
+        // As it is now: a write that has ended since the first look may have overwritten it.
+        let stranded = self.metadata.stranded(&route.bucket, &claim.job.key.key).await?;
+        let Some(row) = &stranded.into_iter().find(|row| row.id == id) else { return Ok(()) };
         let former = self.side(route, &row.home, &row.key).await?;
         let home = self.side(route, &route.home, &row.key).await?;
         let verdict = decide(row, former.object.as_ref(), home.object.as_ref());
