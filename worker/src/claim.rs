@@ -102,6 +102,11 @@ impl Claim {
         leave.is_some() || self.job.lane == Lane::Large
     }
 
+    /// Whether it holds leave to copy a large object, which comes free with it.
+    pub(crate) fn has_leave(&self) -> bool {
+        self.leave.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
     /// Keeps the claim alive; ends when it is lost, or when nobody could say so for as long as it lasts.
     pub(crate) async fn keep(&self) -> Lost {
         loop {

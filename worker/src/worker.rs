@@ -1,13 +1,14 @@
 //! The worker's loop: claims jobs, converges several keys at a time, keeps claims alive, and settles how each job ended.
 //! Stopping is a sequence: no new claims, running jobs may finish within the grace, what is left is taken over by others.
 mod house;
+mod verdict;
 
 use crate::backends::Backends;
 use crate::backoff::decide_delay;
 use crate::claim::{Claim, Standing};
 use crate::converge::{ConvergeError, Converged, Converger, NotNow};
 use crate::history::History;
-use crate::metrics::{Metrics, Outcome};
+use crate::metrics::Metrics;
 use crate::migrate::Migrator;
 use crate::promote::{Promoter, Watch};
 use crate::settings::WorkerSettings;
@@ -25,6 +26,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, error, info, info_span, warn};
+use verdict::{Verdict, chain};
 
 /// Begins the reason of a dead letter that only an absence has made; such keys are redriven by themselves.
 const AWAY: &str = "unavailable: ";
@@ -149,11 +151,14 @@ impl Shared {
         let mut jobs = JoinSet::new();
         let most = self.settings.concurrency.max(1);
         let (mut pause, mut next, mut is_backlog) = (Duration::ZERO, Instant::now(), false);
+        // Others wait for the leave that one has given back.
+        let mut was_large = false;
         while !stop.is_cancelled() {
             let free = most.saturating_sub(jobs.len());
             // One question for many jobs, though slow ones keep no room empty for longer than a moment.
-            let is_time = Instant::now() >= next || (is_backlog && free * ASKS_FOR_PART >= most);
+            let is_time = Instant::now() >= next || (is_backlog && free * ASKS_FOR_PART >= most) || was_large;
             if free > 0 && is_time {
+                was_large = false;
                 let claimed = self.claim(free).await;
                 let least = LEAST_PAUSE.min(self.settings.poll_interval);
                 pause = match &claimed {
@@ -169,11 +174,11 @@ impl Shared {
             }
             tokio::select! {
                 () = stop.cancelled() => {}
-                Some(ended) = jobs.join_next(), if !jobs.is_empty() => note_end(ended),
+                Some(ended) = jobs.join_next(), if !jobs.is_empty() => was_large |= note_end(ended),
                 () = tokio::time::sleep_until(next), if jobs.len() < most => {}
             }
             while let Some(ended) = jobs.try_join_next() {
-                note_end(ended);
+                was_large |= note_end(ended);
             }
         }
         let drained = async { while jobs.join_next().await.is_some() {} };
@@ -238,8 +243,8 @@ impl Shared {
         }
     }
 
-    /// One job from claim to verdict.
-    async fn settle(self: Arc<Self>, claim: Claim) {
+    /// One job from claim to verdict; whether it had leave to copy a large object, which is free again.
+    async fn settle(self: Arc<Self>, claim: Claim) -> bool {
         let job = claim.job.clone();
         let span = info_span!(
             "converge",
@@ -268,6 +273,7 @@ impl Shared {
         }
         .instrument(span)
         .await;
+        claim.has_leave()
     }
 
     fn decide_verdict(&self, job: &Job, result: Result<Converged, ConvergeError>) -> Verdict {
@@ -371,53 +377,10 @@ impl Shared {
     }
 }
 
-/// How a job ends.
-#[derive(Debug, PartialEq)]
-enum Verdict {
-    Clear(String),
-    Retry(String, Duration),
-    /// No attempt: a backend is not to be asked now.
-    PutOff(String, Duration),
-    /// No attempt: the object is large.
-    SetAside,
-    Bury(String),
-    MarkAgain,
-}
-
-impl Verdict {
-    fn outcome(&self) -> Outcome {
-        match self {
-            Self::Clear(_) => Outcome::Converged,
-            Self::Retry(..) => Outcome::Retried,
-            Self::PutOff(..) => Outcome::PutOff,
-            Self::SetAside => Outcome::Aside,
-            Self::Bury(_) => Outcome::Dead,
-            Self::MarkAgain => Outcome::Lost,
-        }
-    }
-    fn detail(&self) -> &str {
-        match self {
-            Self::Clear(detail) | Self::Retry(detail, _) | Self::PutOff(detail, _) | Self::Bury(detail) => detail,
-            Self::SetAside => "large objects have their turn",
-            Self::MarkAgain => "the claim was taken over",
-        }
-    }
-}
-
-fn note_end(ended: Result<(), tokio::task::JoinError>) {
-    if let Err(failed) = ended {
+/// Whether the job was one that had leave to copy a large object.
+fn note_end(ended: Result<bool, tokio::task::JoinError>) -> bool {
+    ended.unwrap_or_else(|failed| {
         error!(error = %failed, "a job ended without a verdict; it will be taken over");
-    }
-}
-
-/// An error with its causes on one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut line = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        line.push_str(": ");
-        line.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    line
+        false
+    })
 }
