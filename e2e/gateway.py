@@ -566,8 +566,8 @@ class Plain(Solo):
 
     name = "plain"
 
-    def __init__(self):
-        super().__init__()
+    def __init__(self, more: str = ""):
+        super().__init__(more)
         self.work: Process | None = None
         self.sites: dict[str, Process] = {}
 

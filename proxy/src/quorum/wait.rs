@@ -15,10 +15,12 @@ use std::time::{Duration, Instant};
 const FIRST_LOOK: Duration = Duration::from_millis(10);
 /// Between two looks at most: about seventy in the default minute.
 const RAREST_LOOK: Duration = Duration::from_secs(1);
+/// Bytes a second at which an object comes to a replica at least.
+const LEAST_BANDWIDTH: u64 = 4 << 20;
 
 impl Gateway {
-    /// Waits until so many places hold what the home holds, no longer than a backend may take to answer. `before`: the
-    /// records before the commit; `disturbance`: what had come to the key by then.
+    /// Waits until so many places hold what the home holds, no longer than a backend may take to answer and the object to be
+    /// copied. `before`: the records before the commit; `disturbance`: what had come to the key by then.
     pub(super) async fn await_copies(
         &self,
         routed: &Routed,
@@ -28,9 +30,16 @@ impl Gateway {
     ) -> bool {
         let route = &routed.route;
         let others: Vec<_> = self.holders(route, route.replica_count).into_iter().cloned().collect();
-        let until = Instant::now() + self.settings.upstream.read_timeout;
+        let mut until = Instant::now() + self.settings.upstream.read_timeout;
         let (mut pause, mut is_since) = (FIRST_LOOK, disturbance == Disturbance::Nothing);
-        while Instant::now() < until {
+        let mut is_extended = false;
+        loop {
+            if Instant::now() >= until {
+                if std::mem::replace(&mut is_extended, true) {
+                    return false;
+                }
+                until += self.time_to_copy(routed, dirty).await;
+            }
             tokio::time::sleep(pause.mul_f64(rand::random_range(0.8..1.2))).await;
             pause = (pause * 3 / 2).min(RAREST_LOOK);
             let is_clean = self.queue.is_clean(dirty).await.unwrap_or(false);
@@ -50,7 +59,13 @@ impl Gateway {
                 Told::Held => return true,
             }
         }
-        false
+    }
+
+    /// How long a worker may take to copy what the home holds.
+    async fn time_to_copy(&self, routed: &Routed, dirty: &DirtyKey) -> Duration {
+        let held = self.head_at_home(routed, &dirty.key, None).await.ok();
+        let size = held.and_then(|head| head.header("content-length").parse::<u64>().ok());
+        Duration::from_secs(size.unwrap_or(0) / LEAST_BANDWIDTH)
     }
 
     /// Passes a write for which enough places answer their probes. Before anything is written: it spares a wait that would be
