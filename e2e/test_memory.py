@@ -30,10 +30,14 @@ def test_32_concurrent_uploads_and_downloads_of_64_mib(gateway, capsys):
         request = Request("PUT", f"/{bucket}/{n}")
         request.length = str(SIZE)
         authorise(request, target.signer(), host_of(target.endpoint), UNSIGNED if n % 2 else want)
-        with Connection(target.endpoint, timeout=300) as connection:
-            connection.send(request.head_bytes())
-            connection.send(data)
-            return connection.answer("PUT").status
+        # A radosgw that 64 streams keep from answering in time is 503, and asked again, as clients do.
+        for _ in range(5):
+            with Connection(target.endpoint, timeout=300) as connection:
+                connection.send(request.head_bytes())
+                connection.send(data)
+                if (status := connection.answer("PUT").status) != 503:
+                    break
+        return status
 
     def download(n: int) -> bool:
         request = Request("GET", f"/{bucket}/{n}")
@@ -61,7 +65,8 @@ def test_32_concurrent_uploads_and_downloads_of_64_mib(gateway, capsys):
         after_uploads = proxy.resident_bytes()
         assert all(pool.map(download, range(CLIENTS)))
         mixed = [pool.submit(upload if n % 2 else download, n) for n in range(CLIENTS)]
-        assert all(f.result() in (200, True) for f in mixed)
+        results = [f.result() for f in mixed]
+        assert results == [200 if n % 2 else True for n in range(CLIENTS)]
     peak, now = proxy.peak_resident_bytes(), proxy.resident_bytes()
     with capsys.disabled():
         print(f"\nmemory of the proxy: peak {peak / MIB:.0f} MiB, after the uploads {after_uploads / MIB:.0f} MiB, at the end {now / MIB:.0f} MiB ({CLIENTS} x {SIZE // MIB} MiB up and down; limit {LIMIT // MIB} MiB)")
