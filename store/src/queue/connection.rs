@@ -1,5 +1,7 @@
 //! One way to ask Redis, single or cluster, that always answers within a deadline.
 //! Every script is safe to repeat, so a question that a broken connection swallowed is asked once more.
+mod conducted;
+
 use super::scripts::Script;
 use crate::{StoreError, tls};
 use ::redis::aio::{ConnectionManager, ConnectionManagerConfig};
@@ -11,6 +13,7 @@ use ::redis::{
     TlsCertificates, Value,
 };
 use arc_swap::ArcSwap;
+pub(super) use conducted::Conducted;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::OnceCell;
@@ -25,7 +28,12 @@ const UNACKNOWLEDGED: Duration = Duration::from_secs(5);
 
 pub(super) enum Connection {
     Single(Box<Single>),
-    Cluster { client: Box<ClusterClient>, link: OnceCell<ClusterConnection> },
+    Cluster {
+        client: Box<ClusterClient>,
+        link: OnceCell<ClusterConnection>,
+    },
+    /// In a simulation only.
+    Conducted(Box<Conducted>),
 }
 
 /// A connection to one server, and what makes another.
@@ -115,6 +123,9 @@ impl Connection {
         keys: &[String],
         args: &[&[u8]],
     ) -> Result<T, StoreError> {
+        if let Self::Conducted(conducted) = self {
+            return read(conducted.run(script, keys, args).await?);
+        }
         let call = |name: &str, script: &str| {
             let mut cmd = ::redis::cmd(name);
             cmd.arg(script).arg(keys.len()).arg(keys).arg(args);
@@ -136,7 +147,10 @@ impl Connection {
     /// # Errors
     /// As [`Self::run`].
     pub(super) async fn send<T: FromRedisValue>(&self, cmd: &Cmd) -> Result<T, StoreError> {
-        within_deadline(self.ask_twice(cmd)).await
+        match self {
+            Self::Conducted(conducted) => read(conducted.send(cmd).await?),
+            _ => within_deadline(self.ask_twice(cmd)).await,
+        }
     }
 
     async fn ask_twice(&self, cmd: &Cmd) -> RedisResult<Value> {
@@ -153,6 +167,7 @@ impl Connection {
                 let link = link.get_or_try_init(|| client.get_async_connection()).await?;
                 cmd.query_async(&mut link.clone()).await
             }
+            Self::Conducted(_) => Err((ErrorKind::InvalidClientConfig, "answers without a deadline").into()),
         }
     }
 }
@@ -169,6 +184,10 @@ fn check_ca(pem: &[u8], urls: &[String]) -> Result<(), StoreError> {
 
 async fn within_deadline<T: FromRedisValue>(asking: impl Future<Output = RedisResult<Value>>) -> Result<T, StoreError> {
     let answer = timeout(ANSWER_WITHIN, asking).await.map_err(unavailable)?.map_err(unavailable)?;
+    read(answer)
+}
+
+fn read<T: FromRedisValue>(answer: Value) -> Result<T, StoreError> {
     ::redis::from_redis_value(answer).map_err(|_| StoreError::Corrupt("redis answered in another shape"))
 }
 

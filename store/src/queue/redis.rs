@@ -6,10 +6,10 @@ mod sharing;
 mod tour;
 mod trust;
 
-use super::connection::Connection;
+use super::connection::{Conducted, Connection};
 use super::scripts::{SCRIPTS, Script};
 use super::{ALONE, Cleared, DeadLetter, Depth, DirtyKey, DirtyPage, Disturbance, Holder, Job, Lane, Mark, Queue};
-use crate::{BucketId, Metadata, StoreError};
+use crate::{BucketId, Conductor, Metadata, StoreError};
 use ::redis::{FromRedisValue, Value};
 use async_trait::async_trait;
 use futures::{StreamExt, TryStreamExt, stream};
@@ -71,6 +71,25 @@ impl RedisQueue {
         shards: u32,
         metadata: Option<Metadata>,
     ) -> Result<Self, StoreError> {
+        Self::on(Connection::new(urls, ca)?, prefix, shards, metadata)
+    }
+
+    /// The queue as a process of a simulation has it, on the server at `url`, whose `conductor` says when each operation happens.
+    ///
+    /// # Errors
+    /// As [`Self::connect`]; `Unavailable` where the server does not answer.
+    pub fn conducted(
+        url: &str,
+        prefix: &str,
+        shards: u32,
+        metadata: Metadata,
+        conductor: Arc<dyn Conductor>,
+    ) -> Result<Self, StoreError> {
+        let connection = Connection::Conducted(Box::new(Conducted::new(url, conductor)?));
+        Self::on(connection, prefix, shards, Some(metadata))
+    }
+
+    fn on(connection: Connection, prefix: &str, shards: u32, metadata: Option<Metadata>) -> Result<Self, StoreError> {
         if prefix.is_empty() || !prefix.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.:".contains(&b)) {
             return Err(StoreError::Invalid("redis: the prefix is letters, digits and - _ . : only".into()));
         }
@@ -78,7 +97,7 @@ impl RedisQueue {
             return Err(StoreError::Invalid(format!("redis: shards is 1 to {MOST_SHARDS}")));
         }
         let shared = Shared {
-            connection: Connection::new(urls, ca)?,
+            connection,
             prefix: prefix.to_owned(),
             shards: (0..shards).map(|shard| shard_keys(prefix, shard)).collect(),
             is_agreed: OnceCell::new(),

@@ -1,16 +1,22 @@
 //! The Redis scripts, each one its own file under `lua/` behind the shared `record.lua`.
 use ::redis::Script as Sha1;
-use std::sync::LazyLock;
+use std::sync::{LazyLock, OnceLock};
 
 /// A script and the name that a Redis server knows it by.
 pub(super) struct Script {
     pub(super) source: &'static str,
     pub(super) sha1: String,
+    conducted: OnceLock<Sha1>,
 }
 
 impl Script {
     fn new(source: &'static str) -> Self {
-        Self { source, sha1: Sha1::new(source).get_hash().to_owned() }
+        Self { source, sha1: Sha1::new(source).get_hash().to_owned(), conducted: OnceLock::new() }
+    }
+
+    /// As it is run in a simulation.
+    pub(super) fn conducted(&self) -> &Sha1 {
+        self.conducted.get_or_init(|| Sha1::new(&format!("{}{}", include_str!("../lua/conducted.lua"), self.source)))
     }
 }
 

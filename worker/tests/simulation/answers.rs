@@ -1,6 +1,6 @@
 //! What a simulated backend does and answers, as S3 does: objects, tags, uploads in parts, listings. One request at a time.
 use super::ask::{Ask, elements};
-use super::held::{Held, Stored, Upload, Words};
+use super::held::{Held, Shown, Stored, Upload, Words};
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::primitives::SdkBody;
 use bytes::Bytes;
@@ -66,7 +66,7 @@ fn put(held: &mut Held, ask: &Ask, key: &str, body: Bytes, falsehood: Falsehood)
     }
     let response = with(empty(200), "etag", &format!("\"{}\"", stored.etag));
     if falsehood != Falsehood::Nothing {
-        held.objects.insert(key.to_owned(), stored);
+        held.keep(key, stored);
     }
     Answer { response, changed: true }
 }
@@ -79,7 +79,7 @@ fn copy_itself(held: &mut Held, ask: &Ask) -> Answer {
     if wanted.is_some_and(|etag| etag != stored.etag) {
         return Answer { response: error(412, "PreconditionFailed"), changed: false };
     }
-    stored.headers = ask.content_headers();
+    (stored.headers, stored.modified) = (ask.content_headers(), held.now);
     let etag = &stored.etag;
     let response = xml(&format!("<CopyObjectResult><ETag>\"{etag}\"</ETag></CopyObjectResult>"));
     Answer { response, changed: true }
@@ -152,7 +152,7 @@ fn upload(held: &mut Held, ask: &Ask, body: Bytes) -> Answer {
             let stored = Stored::of_parts(&parts, open.headers.clone());
             held.uploads.remove(id);
             let etag = format!("<ETag>\"{}\"</ETag>", stored.etag);
-            held.objects.insert(key, stored);
+            held.keep(&key, stored);
             let response = xml(&format!("<CompleteMultipartUploadResult>{etag}</CompleteMultipartUploadResult>"));
             Answer { response, changed: true }
         }
@@ -175,14 +175,21 @@ fn list(held: &mut Held, ask: &Ask, is_stale: bool) -> HttpResponse {
     let (after, prefix) = (ask.asks("start-after").unwrap_or_default(), ask.asks("prefix").unwrap_or_default());
     let most = ask.asks("max-keys").and_then(|most| most.parse().ok()).unwrap_or(1000);
     let shown = held.list(is_stale);
-    let mut rest = shown.iter().filter(|(key, ..)| key.as_str() > after && key.starts_with(prefix));
-    let row = |(key, etag, size): &(String, String, usize)| {
+    let mut rest = shown.iter().filter(|line| line.key.as_str() > after && line.key.starts_with(prefix));
+    let row = |Shown { key, etag, size, modified }: &Shown| {
         let facts = format!("<Key>{key}</Key><ETag>\"{etag}\"</ETag><Size>{size}</Size>");
-        format!("<Contents>{facts}<LastModified>2027-01-15T08:00:00.000Z</LastModified></Contents>")
+        format!("<Contents>{facts}<LastModified>{}</LastModified></Contents>", time_of_day(*modified))
     };
     let rows: String = rest.by_ref().take(most).map(row).collect();
     let is_truncated = rest.next().is_some();
     xml(&format!("<ListBucketResult><Name>b</Name>{rows}<IsTruncated>{is_truncated}</IsTruncated></ListBucketResult>"))
+}
+
+/// A schedule begins at eight and is over by nine.
+fn time_of_day(modified: u64) -> String {
+    let (minutes, seconds, millis) = (modified / 60_000, modified / 1000 % 60, modified % 1000);
+    assert!(minutes < 60, "a schedule of an hour");
+    format!("2027-01-15T08:{minutes:02}:{seconds:02}.{millis:03}Z")
 }
 
 fn show(stored: &Stored, ask: &Ask) -> HttpResponse {

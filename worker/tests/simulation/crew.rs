@@ -1,6 +1,6 @@
 //! The workers of a schedule: the whole of each as it ships, hired and killed.
 use super::queue::Watched;
-use super::seat::Seat;
+use super::seat::{At, Seat};
 use super::wire::Wire;
 use super::world::World;
 use s3gateway_store::Metadata;
@@ -31,10 +31,9 @@ impl Crew {
     /// One more, with nothing of another's in memory.
     pub fn hire(&mut self) {
         let actor = format!("w{}", self.hired);
-        let seat = Arc::new(Seat { world: self.world.clone(), is_sheltered: false });
+        let seat = Arc::new(Seat { world: self.world.clone(), at: At::Database, is_sheltered: false });
         let metadata = self.metadata.conducted(seat);
-        let inner = Arc::new(metadata.sql_queue());
-        let queue = Watched { world: self.world.clone(), actor: actor.clone(), inner, is_sheltered: false };
+        let queue = Watched::new(&self.world, actor.clone(), &metadata, &self.metadata, false);
         let settings = WorkerSettings {
             lease: Duration::from_secs(5),
             part_size: 64,

@@ -2,8 +2,10 @@
 //! jump, and somebody changes replicas behind the gateway's back.
 use super::crew::Crew;
 use super::held::Stored;
-use super::world::{Role, Site, World};
-use s3gateway_store::{BucketId, Metadata, NewWalk, WalkKind};
+use super::server::Redis;
+use super::world::{Flaw, Role, Site, World};
+use s3gateway_s3::ObjectKey;
+use s3gateway_store::{BucketId, DirtyKey, Metadata, NewWalk, Queue, WalkKind};
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -12,6 +14,8 @@ pub struct Director {
     pub world: Arc<World>,
     /// Sheltered.
     pub metadata: Metadata,
+    /// As a proxy has it.
+    pub queue: Arc<dyn Queue>,
     pub bucket: BucketId,
     /// Where somebody has written what the gateway knows nothing of.
     pub strays: Mutex<BTreeSet<&'static str>>,
@@ -41,6 +45,9 @@ impl Director {
             site.go_away(until);
             stage.note(&format!("{} is away until {until}", site.id));
         }
+        if let Some(redis) = &self.world.redis {
+            self.happens_to(redis);
+        }
         if stage.happens(weather.jumps) {
             let by = i64::try_from(stage.within(0..=20_000)).unwrap() - 8000;
             let (database, process) = if stage.happens(500) { (by, 0) } else { (0, by) };
@@ -51,9 +58,38 @@ impl Director {
             self.meddle();
         }
         let walks = stage.happens(30);
+        let reads = stage.happens(300).then(|| stage.within(0..=2));
         drop(_turn);
+        if let Some(number) = reads {
+            self.ask(&format!("k{number}")).await;
+        }
         if walks {
             self.begin_walk(WalkKind::Reconcile).await;
+        }
+    }
+
+    fn happens_to(&self, redis: &Redis) {
+        let (stage, weather) = (&self.world.stage, self.world.weather());
+        if stage.happens(weather.redis_forgets) {
+            redis.restart(self.world.flaw != Flaw::UnseenRestart);
+            stage.note("Redis is restarted without its last second");
+            self.world.forgotten();
+        } else if weather.redis_forgets > 0 {
+            redis.databases.save();
+        }
+        if stage.happens(weather.redis_goes_away) {
+            let until = stage.millis() + stage.within(500..=6000);
+            redis.go_away(until);
+            stage.note(&format!("Redis is away until {until}"));
+        }
+    }
+
+    /// As a proxy that would read a key elsewhere than at its home.
+    async fn ask(&self, key: &str) {
+        let dirty = DirtyKey { bucket: self.bucket.clone(), key: ObjectKey::parse(key).unwrap() };
+        let since = self.world.stage.millis();
+        if self.queue.is_clean(&dirty).await.is_ok_and(|is_clean| is_clean) {
+            self.world.said_to_be_clean(key, since);
         }
     }
 

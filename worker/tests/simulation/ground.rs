@@ -1,8 +1,12 @@
-//! What every schedule begins with: a database with a tenant, four backends and a bucket, made once and copied.
+//! What every schedule begins with: a database with a tenant, four backends and a bucket, made once; each player has a copy, and puts
+//! it back to that before the next schedule, as a new one would have all statements compiled anew.
+use super::server::{Databases, Server};
 use super::world::SITES;
 use s3gateway_config::{BackendId, Capabilities, Place, PlaceRule, ResidencyPolicy, Secret};
 use s3gateway_s3::LogicalBucket;
 use s3gateway_store::{Backend, Begun, BucketId, LocalKey, Metadata, NewBucket};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use sqlx::{AssertSqlSafe, Connection, Executor};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,6 +14,7 @@ use tempfile::TempDir;
 
 /// A database for each count of copies.
 pub struct Ground {
+    server: Server,
     folder: TempDir,
     buckets: Vec<(usize, BucketId)>,
 }
@@ -25,17 +30,75 @@ impl Ground {
             drop(metadata);
             await_closed(&file(folder.path(), count)).await;
         }
-        Self { folder, buckets }
+        Self { server: Server::start(), folder, buckets }
     }
 
-    /// A database of one's own, gone with the folder.
-    pub async fn copy(&self, count: usize) -> (Metadata, BucketId, TempDir) {
+    fn bucket(&self, count: usize) -> BucketId {
+        self.buckets.iter().find(|(of, _)| *of == count).map(|(_, bucket)| bucket.clone()).unwrap()
+    }
+}
+
+/// The databases of one player, who has one schedule at a time.
+pub struct Plots<'a> {
+    ground: &'a Ground,
+    plots: Vec<Plot>,
+    redis: Arc<Databases>,
+}
+
+struct Plot {
+    count: usize,
+    metadata: Metadata,
+    restoring: SqliteConnection,
+    /// The statements that make it what the ground is.
+    restore: String,
+    _folder: TempDir,
+}
+
+impl<'a> Plots<'a> {
+    pub fn on(ground: &'a Ground) -> Self {
+        Self { ground, plots: Vec::new(), redis: ground.server.lend() }
+    }
+
+    pub fn redis(&self) -> Arc<Databases> {
+        self.redis.clone()
+    }
+
+    /// A database as the ground is; nobody uses those given before any more.
+    pub async fn lay_out(&mut self, count: usize) -> (Metadata, BucketId) {
+        let metadata = match self.plots.iter_mut().find(|plot| plot.count == count) {
+            Some(plot) => plot.restored().await,
+            None => {
+                let plot = Plot::new(&file(self.ground.folder.path(), count), count).await;
+                self.plots.push(plot);
+                self.plots.last().unwrap().metadata.clone()
+            }
+        };
+        (metadata, self.ground.bucket(count))
+    }
+}
+
+impl Plot {
+    async fn new(ground: &Path, count: usize) -> Self {
         let folder = folder();
         let to = file(folder.path(), count);
-        std::fs::copy(file(self.folder.path(), count), &to).unwrap();
-        let bucket = self.buckets.iter().find(|(of, _)| *of == count).map(|(_, bucket)| bucket.clone());
+        std::fs::copy(ground, &to).unwrap();
         // One connection serves; another is opened where it has not been given back yet, for which nobody waits.
-        (open(&to, 64).await, bucket.unwrap(), folder)
+        let metadata = open(&to, 64).await;
+        let options = SqliteConnectOptions::new().filename(&to).foreign_keys(false);
+        let mut restoring = SqliteConnection::connect_with(&options).await.unwrap();
+        let attach = format!("attach '{}' as ground", ground.display());
+        restoring.execute(AssertSqlSafe(attach)).await.unwrap();
+        let tables = "select name from ground.sqlite_master where type = 'table' and name not like '%sqlite_%' and name not like '%sqlx_%'";
+        let tables: Vec<String> = sqlx::query_scalar(tables).fetch_all(&mut restoring).await.unwrap();
+        let table =
+            |name: &String| format!("delete from main.{name}; insert into main.{name} select * from ground.{name};");
+        let restore = format!("begin immediate; {} commit;", tables.iter().map(table).collect::<String>());
+        Self { count, metadata, restoring, restore, _folder: folder }
+    }
+
+    async fn restored(&mut self) -> Metadata {
+        self.restoring.execute(AssertSqlSafe(self.restore.as_str())).await.unwrap();
+        self.metadata.clone()
     }
 }
 

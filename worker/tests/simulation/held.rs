@@ -16,6 +16,8 @@ pub struct Stored {
     /// Content headers and user metadata.
     pub headers: Words,
     pub tags: Words,
+    /// Virtual milliseconds; 0 before it is kept anywhere.
+    pub modified: u64,
 }
 
 /// One multipart upload.
@@ -34,14 +36,25 @@ pub struct Held {
     /// By upload id, whose order is that in which they were begun.
     pub uploads: BTreeMap<String, Upload>,
     pub begun_uploads: u32,
-    /// What a listing shows that is behind the truth: key, ETag and size.
-    pub shown: Vec<(String, String, usize)>,
+    /// What a listing shows that is behind the truth.
+    pub shown: Vec<Shown>,
+    /// Virtual milliseconds, as of the latest request.
+    pub now: u64,
+}
+
+/// A line of a listing.
+#[derive(Clone, Debug)]
+pub struct Shown {
+    pub key: String,
+    pub etag: String,
+    pub size: usize,
+    pub modified: u64,
 }
 
 impl Stored {
     /// Put at once.
     pub fn whole(body: Bytes, headers: Words, tags: Words) -> Self {
-        Self { etag: hex::encode(Md5::digest(&body)), body, parts: Vec::new(), headers, tags }
+        Self { etag: hex::encode(Md5::digest(&body)), body, parts: Vec::new(), headers, tags, modified: 0 }
     }
 
     /// Put in parts.
@@ -49,7 +62,7 @@ impl Stored {
         let digests: Vec<u8> = parts.iter().flat_map(|part| Md5::digest(part).to_vec()).collect();
         let etag = format!("{}-{}", hex::encode(Md5::digest(&digests)), parts.len());
         let lengths = parts.iter().map(Bytes::len).collect();
-        Self { body: parts.concat().into(), etag, parts: lengths, headers, tags: Words::new() }
+        Self { body: parts.concat().into(), etag, parts: lengths, headers, tags: Words::new(), modified: 0 }
     }
 
     /// Whether it is what a copy of `home` must be. A content type that the home has not may be made up.
@@ -77,11 +90,21 @@ impl Stored {
 
 impl Held {
     /// What a listing shows: the truth, or what it was when somebody last listed.
-    pub fn list(&mut self, is_stale: bool) -> Vec<(String, String, usize)> {
+    pub fn list(&mut self, is_stale: bool) -> Vec<Shown> {
         if !is_stale {
-            let row = |(key, object): (&String, &Stored)| (key.clone(), object.etag.clone(), object.body.len());
+            let row = |(key, object): (&String, &Stored)| Shown {
+                key: key.clone(),
+                etag: object.etag.clone(),
+                size: object.body.len(),
+                modified: object.modified,
+            };
             self.shown = self.objects.iter().map(row).collect();
         }
         self.shown.clone()
+    }
+
+    /// Keeps an object from now on.
+    pub fn keep(&mut self, key: &str, stored: Stored) {
+        self.objects.insert(key.to_owned(), Stored { modified: self.now, ..stored });
     }
 }

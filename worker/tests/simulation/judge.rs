@@ -18,6 +18,10 @@ pub struct Known {
     holder: Option<String>,
     /// Why it may be clean and yet not equal everywhere.
     excuse: Option<&'static str>,
+    /// When it became other than it must be, where it is.
+    unequal_since: Option<u64>,
+    /// Redis may have forgotten its mark. What becomes of it then is found without anybody's asking.
+    is_forgotten: bool,
 }
 
 impl World {
@@ -47,7 +51,9 @@ impl World {
     /// An object may be another than it was. `excuse`: why nobody could have prevented it.
     pub fn landed(&self, actor: &str, site: &Site, key: &str, excuse: Option<&'static str>) {
         let difference = self.difference(key);
+        let now = self.stage.millis();
         let wrong = self.know(key, |known| {
+            known.unequal_since = difference.as_ref().map(|_| known.unequal_since.unwrap_or(now));
             let is_overtaken = actor.starts_with('w') && known.holder.as_deref() != Some(actor);
             let excuse = excuse.or(is_overtaken.then_some("its worker had lost it"));
             match (&difference, excuse) {
@@ -56,7 +62,9 @@ impl World {
                     known.excuse = Some(excuse);
                     None
                 }
-                (Some(difference), None) if !known.is_dirty && known.excuse.is_none() => Some(difference.clone()),
+                (Some(difference), None) if !known.is_dirty && known.excuse.is_none() && !known.is_forgotten => {
+                    Some(difference.clone())
+                }
                 _ => None,
             }
         });
@@ -67,6 +75,11 @@ impl World {
 
     pub fn marked(&self, key: &ObjectKey) {
         self.know(key.as_str(), |known| known.is_dirty = true);
+    }
+
+    /// Redis has lost marks.
+    pub fn forgotten(&self) {
+        self.known.lock().unwrap().values_mut().for_each(|known| known.is_forgotten = true);
     }
 
     pub fn claimed(&self, key: &ObjectKey, worker: &str) {
@@ -85,7 +98,7 @@ impl World {
             known.holder = None;
             match difference {
                 None => known.excuse = None,
-                Some(difference) if known.excuse.is_none() => return Some(difference),
+                Some(difference) if known.excuse.is_none() && !known.is_forgotten => return Some(difference),
                 Some(_) => {}
             }
             None
@@ -104,9 +117,19 @@ impl World {
     /// A client has been told that its write is done: it is at all its places, or known not to be.
     pub fn acknowledged(&self, key: &str) {
         let difference = self.difference(key);
-        let is_known = self.know(key, |known| known.is_dirty || known.excuse.is_some());
+        let is_known = self.know(key, |known| known.is_dirty || known.excuse.is_some() || known.is_forgotten);
         if let Some(difference) = difference.filter(|_| !is_known) {
             self.stage.fail(format!("a write of {key} is acknowledged, and {difference}"));
+        }
+    }
+
+    /// The queue, asked since then, says that the key is clean, so that it may be read anywhere.
+    pub fn said_to_be_clean(&self, key: &str, since: u64) {
+        let difference = self.difference(key);
+        let was_unequal = self
+            .know(key, |known| known.excuse.is_none() && known.unequal_since.is_some_and(|unequal| unequal < since));
+        if let Some(difference) = difference.filter(|_| was_unequal) {
+            self.stage.fail(format!("{key} is said to be clean, and {difference}"));
         }
     }
 

@@ -1,5 +1,6 @@
-//! Simulation: workers and the SQL queue as they ship, their S3 clients included, against backends in memory, in virtual time. A seed
-//! decides the order of everything, who dies, what is lost, late, false or away, and how clocks jump; it replays exactly.
+//! Simulation: workers and their queue, in Redis or the database, as they ship, their S3 clients included, against backends in
+//! memory, in virtual time. A seed decides the order of everything, who dies, what is lost, late, false or away, and how clocks
+//! jump; it replays exactly.
 //!
 //! `S3GATEWAY_SIMULATION_SEEDS=0..5000` plays other schedules than usual, `S3GATEWAY_SIMULATION_SEEDS=17` tells all that happens in one.
 // Helpers of tests fail as tests do.
@@ -16,12 +17,13 @@ mod proxy;
 mod queue;
 mod schedule;
 mod seat;
+mod server;
 mod stage;
 mod weather;
 mod wire;
 mod world;
 
-use ground::Ground;
+use ground::{Ground, Plots};
 use schedule::play;
 use stage::Outcome;
 use std::ops::Range;
@@ -52,13 +54,13 @@ fn seeds() -> (Range<u64>, bool) {
 fn play_all(ground: &Ground, seeds: Range<u64>, flaw: Flaw, is_one_enough: bool) -> (Vec<(u64, Outcome)>, usize) {
     let next = AtomicU64::new(seeds.start);
     let work = || {
-        let (mut failed, mut events) = (Vec::new(), 0);
+        let (mut plots, mut failed, mut events) = (Plots::on(ground), Vec::new(), 0);
         loop {
             let seed = next.fetch_add(1, Ordering::Relaxed);
             if seed >= seeds.end {
                 return (failed, events);
             }
-            let outcome = play(ground, seed, flaw);
+            let outcome = play(&mut plots, seed, flaw);
             events += outcome.trace.len();
             if let Some(wrong) = &outcome.wrong {
                 println!("seed {seed}: {wrong}");
@@ -85,7 +87,7 @@ fn play_all(ground: &Ground, seeds: Range<u64>, flaw: Flaw, is_one_enough: bool)
 fn whatever_happens_all_copies_become_equal_and_no_key_is_clean_before() {
     let (ground, (seeds, is_asked_about)) = (ground(), seeds());
     if is_asked_about {
-        let outcome = play(&ground, seeds.start, Flaw::None);
+        let outcome = play(&mut Plots::on(&ground), seeds.start, Flaw::None);
         println!("{}", outcome.trace.join("\n"));
         assert_eq!(outcome.wrong, None);
         return;
@@ -110,17 +112,28 @@ fn whatever_happens_all_copies_become_equal_and_no_key_is_clean_before() {
 #[test]
 fn a_seed_is_a_schedule() {
     let ground = ground();
+    let mut plots = Plots::on(&ground);
     for seed in 1000..1010 {
-        let (one, other) = (play(&ground, seed, Flaw::None), play(&ground, seed, Flaw::None));
-        let differs = one.trace.iter().zip(&other.trace).position(|(one, other)| one != other);
-        assert_eq!(one, other, "seed {seed} from event {differs:?} on");
+        let (one, other) = (play(&mut plots, seed, Flaw::None), play(&mut Plots::on(&ground), seed, Flaw::None));
+        let differ = one.trace.iter().zip(&other.trace).position(|(one, other)| one != other);
+        let from = |trace: &[String]| {
+            trace[differ.unwrap_or(0).saturating_sub(3)..].iter().take(6).cloned().collect::<Vec<_>>()
+        };
+        assert!(one == other, "seed {seed}: {:#?}\n{:#?}", from(&one.trace), from(&other.trace));
     }
 }
 
 #[test]
 fn what_is_wrong_on_purpose_is_noticed() {
     let ground = ground();
-    for flaw in [Flaw::ForgottenSequence, Flaw::LateMark, Flaw::EarlyCommit, Flaw::UnseenLies, Flaw::FalseAbsence] {
+    for flaw in [
+        Flaw::ForgottenSequence,
+        Flaw::LateMark,
+        Flaw::EarlyCommit,
+        Flaw::UnseenLies,
+        Flaw::FalseAbsence,
+        Flaw::UnseenRestart,
+    ] {
         let (failed, _) = play_all(&ground, FLAWED, flaw, true);
         assert!(!failed.is_empty(), "{flaw:?} was not noticed");
     }

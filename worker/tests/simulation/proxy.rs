@@ -6,7 +6,7 @@ use super::world::{Flaw, World};
 use bytes::Bytes;
 use s3gateway_s3::ObjectKey;
 use s3gateway_store::queue::Mark;
-use s3gateway_store::{BucketId, DirtyKey, Queue};
+use s3gateway_store::{BucketId, DirtyKey, Metadata, Queue};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +19,7 @@ pub struct Proxy {
     pub world: Arc<World>,
     pub name: String,
     pub queue: Watched,
+    pub metadata: Metadata,
     pub bucket: BucketId,
 }
 
@@ -43,7 +44,7 @@ impl Proxy {
             let key = format!("k{}", self.world.stage.within(0..=KEYS - 1));
             let (what, change) = self.draw(number);
             self.world.stage.note(&format!("{} begins: {what} {key}", self.name));
-            self.write(&key, change).await;
+            self.write(&key, change, matches!(what, "tag" | "describe")).await;
         }
     }
 
@@ -68,7 +69,9 @@ impl Proxy {
             ),
             4 => (
                 "describe",
-                Box::new(move |now| now.map(|now| Stored { headers: Words::from([author.clone()]), ..now.clone() })),
+                Box::new(move |now| {
+                    now.map(|now| Stored { headers: Words::from([author.clone()]), modified: 0, ..now.clone() })
+                }),
             ),
             5 => ("put nothing", Box::new(move |_| kept(Stored::whole(Bytes::new(), Words::new(), Words::new())))),
             6 => {
@@ -82,7 +85,8 @@ impl Proxy {
         }
     }
 
-    async fn write(&self, key: &str, change: Change) {
+    /// `is_unlisted`: no listing may show it.
+    async fn write(&self, key: &str, change: Change, is_unlisted: bool) {
         let (stage, weather) = (&self.world.stage, self.world.weather());
         let dirty = DirtyKey { bucket: self.bucket.clone(), key: ObjectKey::parse(key).unwrap() };
         if self.world.flaw == Flaw::LateMark {
@@ -90,6 +94,12 @@ impl Proxy {
             self.land(key, &change, i64::MAX);
             drop(_turn);
             let _ = self.queue.mark(&dirty, &self.name).await;
+            return;
+        }
+        if is_unlisted
+            && self.queue.may_forget()
+            && self.metadata.note_unlisted_write(&dirty.bucket, &dirty.key).await.is_err()
+        {
             return;
         }
         let begun = self.world.clocks().database;
@@ -164,10 +174,13 @@ impl Proxy {
 fn land(world: &World, name: &str, key: &str, change: &Change, ends: i64) {
     let home = world.home();
     {
-        let objects = &mut home.held.lock().unwrap().objects;
-        match change(objects.get(key)) {
-            Some(after) => drop(objects.insert(key.to_owned(), after)),
-            None => drop(objects.remove(key)),
+        let mut held = home.held.lock().unwrap();
+        held.now = world.stage.millis();
+        match change(held.objects.get(key)) {
+            // Tags alone leave no trace in a listing.
+            Some(after) if after.modified > 0 => drop(held.objects.insert(key.to_owned(), after)),
+            Some(after) => held.keep(key, after),
+            None => drop(held.objects.remove(key)),
         }
     }
     let is_late = world.clocks().database >= ends;

@@ -1,9 +1,9 @@
-//! The queue as one process of a schedule has it: the SQL queue that ships, seen by the judge, with answers lost on their way.
-use super::seat::away;
+//! The queue as one process of a schedule has it: the one that ships, seen by the judge, with answers lost on their way.
+use super::seat::{self, away};
 use super::world::{Flaw, World};
 use async_trait::async_trait;
-use s3gateway_store::queue::{Cleared, DeadLetter, Depth, DirtyPage, Disturbance, Job, Lane, Mark};
-use s3gateway_store::{BucketId, DirtyKey, Queue, StoreError};
+use s3gateway_store::queue::{Cleared, DeadLetter, Depth, DirtyPage, Disturbance, Job, Lane, Mark, SqlQueue};
+use s3gateway_store::{BucketId, DirtyKey, Metadata, Queue, StoreError};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,12 +11,33 @@ use std::time::Duration;
 pub struct Watched {
     pub world: Arc<World>,
     pub actor: String,
-    pub inner: Arc<dyn Queue>,
+    inner: Arc<dyn Queue>,
+    /// What stands in for Redis, for the judge to look into.
+    fallback: Option<SqlQueue>,
     /// Whether the weather is of no concern to it.
-    pub is_sheltered: bool,
+    is_sheltered: bool,
 }
 
 impl Watched {
+    /// `metadata`: the process's own; `unconducted`: the same database as nobody conducts it.
+    pub fn new(
+        world: &Arc<World>,
+        actor: String,
+        metadata: &Metadata,
+        unconducted: &Metadata,
+        is_sheltered: bool,
+    ) -> Self {
+        let inner = seat::queue(world, metadata, is_sheltered);
+        let fallback = world.redis.is_some().then(|| unconducted.sql_queue());
+        Self { world: world.clone(), actor, inner, fallback, is_sheltered }
+    }
+
+    /// Whether the key is marked in what stands in for Redis.
+    fn is_in_fallback(&self, key: &DirtyKey) -> bool {
+        let Some(fallback) = &self.fallback else { return false };
+        futures::executor::block_on(tokio::task::unconstrained(fallback.is_marked(key))).unwrap()
+    }
+
     fn note(&self, what: &str, key: &DirtyKey) {
         self.world.stage.note(&format!("{} {what} {}", self.actor, key.key.as_str()));
     }
@@ -84,6 +105,26 @@ impl Queue for Watched {
         self.inner.is_marked(key).await
     }
 
+    async fn is_clean(&self, key: &DirtyKey) -> Result<bool, StoreError> {
+        self.inner.is_clean(key).await
+    }
+
+    fn may_forget(&self) -> bool {
+        self.inner.may_forget()
+    }
+
+    async fn servers(&self) -> Result<Vec<String>, StoreError> {
+        self.inner.servers().await
+    }
+
+    async fn attend(&self, consumer: &str, hold: Duration) -> Result<usize, StoreError> {
+        self.inner.attend(consumer, hold).await
+    }
+
+    async fn leave(&self, consumer: &str) -> Result<(), StoreError> {
+        self.inner.leave(consumer).await
+    }
+
     async fn is_bucket_clean(&self, bucket: &BucketId) -> Result<bool, StoreError> {
         self.inner.is_bucket_clean(bucket).await
     }
@@ -126,8 +167,8 @@ impl Queue for Watched {
         let cleared = self.inner.clear(&job).await?;
         self.note(&format!("clears: {cleared:?}"), &job.key);
         match cleared {
-            Cleared::Clean => self.world.cleared(&job.key.key, &self.actor),
-            Cleared::Requeued => self.world.given_back(&job.key.key, &self.actor),
+            Cleared::Clean if !self.is_in_fallback(&job.key) => self.world.cleared(&job.key.key, &self.actor),
+            _ => self.world.given_back(&job.key.key, &self.actor),
         }
         self.heard(cleared)
     }

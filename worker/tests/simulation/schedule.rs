@@ -2,11 +2,11 @@
 //! walk for what only a walk can find.
 use super::crew::Crew;
 use super::director::{Director, STRAY};
-use super::ground::Ground;
+use super::ground::Plots;
 use super::panics;
 use super::proxy::Proxy;
 use super::queue::Watched;
-use super::seat::Seat;
+use super::seat::{self, At, Seat};
 use super::stage::{Outcome, Stage, Still};
 use super::world::{Flaw, World};
 use s3gateway_store::{BucketId, FindingKind, Metadata, Queue, WalkKind, WalkState};
@@ -19,20 +19,21 @@ use tokio::task::JoinSet;
 const PATIENCE: u64 = 300;
 
 /// Plays the schedule of a seed. The same seed is the same schedule.
-pub fn play(ground: &Ground, seed: u64, flaw: Flaw) -> Outcome {
-    // The SDK's own jitter.
-    fastrand::seed(seed);
+pub fn play(plots: &mut Plots<'_>, seed: u64, flaw: Flaw) -> Outcome {
     panics::forget();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     runtime.block_on(async {
-        let world = World::new(seed, flaw);
-        let (metadata, bucket, _folder) = {
+        let world = World::new(seed, flaw, plots.redis());
+        let (metadata, bucket) = {
             let _still = Still::hold();
-            ground.copy(world.replica_count).await
+            plots.lay_out(world.replica_count).await
         };
+        // The SDK's own jitter; who makes a folder draws from it, too.
+        fastrand::seed(seed);
         let history = metadata.clone();
         let stage = world.stage.clone();
-        stage.note(&format!("{:?}, {} copies", world.weather(), world.replica_count));
+        let queue = if world.redis.is_some() { "Redis" } else { "the database" };
+        stage.note(&format!("{:?}, {} copies, the queue in {queue}", world.weather(), world.replica_count));
         tokio::select! {
             biased;
             () = stage.direct() => {}
@@ -62,16 +63,13 @@ struct Schedule {
 
 impl Schedule {
     fn new(world: Arc<World>, metadata: Metadata, bucket: BucketId) -> Self {
-        let seat = Arc::new(Seat { world: world.clone(), is_sheltered: true });
+        let seat = Arc::new(Seat { world: world.clone(), at: At::Database, is_sheltered: true });
         let sheltered = metadata.conducted(seat);
         let size = usize::try_from(world.stage.within(1..=3)).unwrap();
-        let queue = Watched {
-            world: world.clone(),
-            actor: "operator".to_owned(),
-            inner: Arc::new(sheltered.sql_queue()),
-            is_sheltered: true,
-        };
-        let director = Director { world: world.clone(), metadata: sheltered, bucket, strays: Mutex::default() };
+        let queue = Watched::new(&world, "operator".to_owned(), &sheltered, &metadata, true);
+        let reader = seat::queue(&world, &sheltered, true);
+        let strays = Mutex::default();
+        let director = Director { world: world.clone(), metadata: sheltered, queue: reader, bucket, strays };
         let crew = Crew::new(world.clone(), metadata.clone(), size);
         Self { stage: world.stage.clone(), world, metadata, director, crew, queue }
     }
@@ -110,11 +108,11 @@ impl Schedule {
         let mut proxies = JoinSet::new();
         for number in 0..self.stage.within(1..=3) {
             let name = format!("c{number}");
-            let seat = Arc::new(Seat { world: self.world.clone(), is_sheltered: false });
-            let inner = Arc::new(self.metadata.conducted(seat).sql_queue());
-            let queue = Watched { world: self.world.clone(), actor: name.clone(), inner, is_sheltered: false };
+            let seat = Arc::new(Seat { world: self.world.clone(), at: At::Database, is_sheltered: false });
+            let metadata = self.metadata.conducted(seat);
+            let queue = Watched::new(&self.world, name.clone(), &metadata, &self.metadata, false);
             let (world, bucket) = (self.world.clone(), self.director.bucket.clone());
-            proxies.spawn(Proxy { world, name, queue, bucket }.run());
+            proxies.spawn(Proxy { world, name, queue, metadata, bucket }.run());
         }
         proxies
     }
@@ -125,7 +123,9 @@ impl Schedule {
         loop {
             self.queue.redrive(None).await.unwrap();
             let depth = self.queue.depth().await.unwrap();
-            if depth.dirty == 0 && !self.world.is_anything_under_way() {
+            // Nor may there be anything left that Redis could have forgotten.
+            let is_at_rest = depth.dirty == 0 && !self.world.is_anything_under_way();
+            if is_at_rest && self.queue.is_bucket_clean(&self.director.bucket).await.unwrap() {
                 return;
             }
             if self.stage.millis() > until {

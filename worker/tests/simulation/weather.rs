@@ -35,6 +35,10 @@ pub struct Weather {
     pub proxy_dies: u32,
     /// In each second: a worker dies.
     pub worker_dies: u32,
+    /// In each second: Redis goes away for some seconds.
+    pub redis_goes_away: u32,
+    /// In each second: Redis is restarted, and has lost what it was told in the last second.
+    pub redis_forgets: u32,
     /// In each second: a backend goes away for some seconds.
     pub goes_away: u32,
     /// In each second: a clock jumps.
@@ -44,8 +48,8 @@ pub struct Weather {
 }
 
 impl Weather {
-    /// The weather of a seed.
-    pub fn draw(stage: &Stage) -> Self {
+    /// The weather of a seed. `on_redis`: whether the queue is there.
+    pub fn draw(stage: &Stage, on_redis: bool) -> Self {
         if stage.happens(100) {
             return Self { throttled: u32::try_from(stage.within(50..=400)).unwrap(), ..Self::default() };
         }
@@ -53,7 +57,7 @@ impl Weather {
             true => u32::try_from(stage.within(1..=often)).unwrap(),
             false => 0,
         };
-        Self {
+        let drawn = Self {
             lost: some(100),
             answer_lost: some(100),
             throttled: some(200),
@@ -69,9 +73,17 @@ impl Weather {
             store_mute: some(60),
             proxy_dies: some(250),
             worker_dies: some(250),
+            redis_goes_away: some(150),
+            redis_forgets: some(300),
             goes_away: some(200),
             jumps: some(150),
             meddling: some(250),
+        };
+        match on_redis {
+            false => Self { redis_goes_away: 0, redis_forgets: 0, ..drawn },
+            // What Redis has forgotten is found in listings.
+            true if drawn.redis_forgets > 0 => Self { stale_lists: 0, ..drawn },
+            true => drawn,
         }
     }
 

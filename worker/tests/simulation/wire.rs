@@ -1,6 +1,6 @@
 //! The way from a worker's S3 clients to the simulated backends, below everything that the SDK does: a request takes its time, is
 //! lost, refused, done or late as the weather has it, and is on its way once it is sent, whoever still waits for it.
-use super::answers::{self, Falsehood};
+use super::answers::{self, Answer, Falsehood};
 use super::ask::Ask;
 use super::seat;
 use super::world::{Flaw, Role, Site, World};
@@ -158,13 +158,19 @@ impl Wire {
             return if ask.method == "HEAD" { answers::empty(404) } else { answers::error(404, "NoSuchKey") };
         }
         let is_stale = stage.happens(weather.stale_lists);
-        let answer = answers::answer(&mut site.held.lock().unwrap(), ask, body, falsehood, is_stale);
+        let answer = self.answer(site, ask, body, falsehood, is_stale);
         let false_word = if falsehood == Falsehood::None || !answer.changed { "" } else { ", falsely" };
         stage.note(&format!("{what}: {}{false_word}", answer.response.status().as_u16()));
         if answer.changed {
             self.world.landed(&self.actor, site, &ask.key, excuse);
         }
         answer.response
+    }
+
+    fn answer(&self, site: &Site, ask: &Ask, body: Bytes, falsehood: Falsehood, is_stale: bool) -> Answer {
+        let mut held = site.held.lock().unwrap();
+        held.now = self.world.stage.millis();
+        answers::answer(&mut held, ask, body, falsehood, is_stale)
     }
 
     /// A body that broke off on its way up: nothing is kept, or a backend keeps what it has got.
@@ -175,7 +181,7 @@ impl Wire {
         if keeps {
             let mut torn = ask.clone();
             torn.headers.insert("content-length".to_owned(), body.len().to_string());
-            let answer = answers::answer(&mut site.held.lock().unwrap(), &torn, body, Falsehood::None, false);
+            let answer = self.answer(site, &torn, body, Falsehood::None, false);
             if answer.changed {
                 self.world.landed(&self.actor, site, &ask.key, None);
             }

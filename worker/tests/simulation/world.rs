@@ -3,6 +3,7 @@ use super::ask::Ask;
 use super::held::Held;
 use super::judge::Known;
 use super::seat;
+use super::server::{Databases, Redis};
 use super::stage::Stage;
 use super::weather::Weather;
 use s3gateway_store::Clocks;
@@ -24,6 +25,8 @@ pub enum Flaw {
     UnseenLies,
     /// A home says that it has not what it has.
     FalseAbsence,
+    /// Redis forgets, and seems to be the same as before.
+    UnseenRestart,
 }
 
 /// What a backend is to the bucket.
@@ -69,6 +72,8 @@ pub struct World {
     pub home_encrypts: bool,
     /// What the judge knows of each key.
     pub known: Mutex<BTreeMap<String, Known>>,
+    /// Where the queue is, if not in the database.
+    pub redis: Option<Redis>,
     /// Requests and writes that have been sent and have not landed; one holder each.
     pub under_way: Arc<()>,
     weather: Mutex<Arc<Weather>>,
@@ -77,9 +82,10 @@ pub struct World {
 }
 
 impl World {
-    pub fn new(seed: u64, flaw: Flaw) -> Arc<Self> {
+    pub fn new(seed: u64, flaw: Flaw, databases: Arc<Databases>) -> Arc<Self> {
         let stage = Stage::new(seed);
-        let weather = Mutex::new(Arc::new(Weather::draw(&stage)));
+        let redis = stage.happens(500).then(|| Redis::new(databases));
+        let weather = Mutex::new(Arc::new(Weather::draw(&stage, redis.is_some())));
         let site = |(id, role): (&'static str, Role)| {
             let held = Held { has_bucket: role == Role::Home, ..Held::default() };
             Arc::new(Site { id, role, held: Mutex::new(held), away_until: AtomicU64::new(0) })
@@ -95,6 +101,7 @@ impl World {
             replica_count,
             home_encrypts,
             known,
+            redis,
             under_way: Arc::default(),
             weather,
             jumps,
@@ -113,6 +120,7 @@ impl World {
     pub fn clear_up(&self) {
         *self.weather.lock().unwrap() = Arc::default();
         self.sites.iter().for_each(|site| site.go_away(0));
+        self.redis.iter().for_each(|redis| redis.go_away(0));
         self.stage.note("the weather clears up");
     }
 

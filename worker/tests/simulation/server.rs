@@ -1,0 +1,127 @@
+//! A real Redis server for all schedules, each player's in databases of its own, and what becomes of it in a schedule: it is away, and
+//! it is restarted without what it was told last.
+use super::stage::Stage;
+use redis::{Client, Connection};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// The process; ends when dropped.
+pub struct Server {
+    child: Child,
+    folder: TempDir,
+    players: AtomicU64,
+}
+
+impl Server {
+    pub fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let child = Command::new("redis-server")
+            .args(["--port", "0", "--save", "", "--appendonly", "no", "--databases", "1024", "--unixsocket"])
+            .arg(folder.path().join("socket"))
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap_or_else(|error| panic!("redis-server (apt redis-server) does not start: {error}"));
+        let server = Self { child, folder, players: AtomicU64::new(0) };
+        let until = Instant::now() + Duration::from_secs(10);
+        while Client::open(server.url(0)).unwrap().get_connection().is_err() {
+            assert!(Instant::now() < until, "redis-server does not answer");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        server
+    }
+
+    /// Databases that nobody else has.
+    pub fn lend(&self) -> Arc<Databases> {
+        let first = self.players.fetch_add(1, Ordering::Relaxed) * 2;
+        let link = Client::open(self.url(first)).unwrap().get_connection().unwrap();
+        Arc::new(Databases { url: self.url(first), first, link: Mutex::new(link) })
+    }
+
+    fn url(&self, database: u64) -> String {
+        let socket: PathBuf = self.folder.path().join("socket");
+        format!("unix://{}?db={database}", socket.display())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// One player's: what the server holds, and what it would still hold if it were restarted now.
+pub struct Databases {
+    pub url: String,
+    first: u64,
+    link: Mutex<Connection>,
+}
+
+impl Databases {
+    /// As new.
+    pub fn empty(&self) {
+        self.run("for _, db in ipairs(ARGV) do redis.call('SELECT', db) redis.call('FLUSHDB') end");
+    }
+
+    /// Everything is on the disk.
+    pub fn save(&self) {
+        self.run(
+            "redis.call('SELECT', ARGV[2]) redis.call('FLUSHDB') redis.call('SELECT', ARGV[1]) \
+             for _, key in ipairs(redis.call('KEYS', '*')) do redis.call('COPY', key, key, 'DB', ARGV[2]) end",
+        );
+    }
+
+    /// Back to what is on the disk.
+    pub fn restart(&self) {
+        self.run(
+            "redis.call('SELECT', ARGV[1]) redis.call('FLUSHDB') redis.call('SELECT', ARGV[2]) \
+             for _, key in ipairs(redis.call('KEYS', '*')) do redis.call('COPY', key, key, 'DB', ARGV[1]) end",
+        );
+    }
+
+    fn run(&self, script: &str) {
+        let script = redis::Script::new(script);
+        script.arg(self.first).arg(self.first + 1).invoke::<()>(&mut *self.link.lock().unwrap()).unwrap();
+    }
+}
+
+/// The server as the processes of a schedule find it.
+pub struct Redis {
+    pub databases: Arc<Databases>,
+    restarts: AtomicU64,
+    away_until: AtomicU64,
+}
+
+impl Redis {
+    pub fn new(databases: Arc<Databases>) -> Self {
+        databases.empty();
+        Self { databases, restarts: AtomicU64::new(0), away_until: AtomicU64::new(0) }
+    }
+
+    /// Of the process that answers now.
+    pub fn run_id(&self) -> String {
+        format!("{:040x}", self.restarts())
+    }
+
+    pub fn restarts(&self) -> u64 {
+        self.restarts.load(Ordering::Relaxed)
+    }
+
+    /// Another process takes its place, and has what was saved. `is_seen`: whether it has a run id of its own.
+    pub fn restart(&self, is_seen: bool) {
+        self.databases.restart();
+        self.restarts.fetch_add(u64::from(is_seen), Ordering::Relaxed);
+    }
+
+    pub fn is_away(&self, stage: &Stage) -> bool {
+        stage.millis() < self.away_until.load(Ordering::Relaxed)
+    }
+
+    pub fn go_away(&self, until: u64) {
+        self.away_until.store(until, Ordering::Relaxed);
+    }
+}
