@@ -167,7 +167,7 @@ impl Connection {
                 let link = link.get_or_try_init(|| client.get_async_connection()).await?;
                 cmd.query_async(&mut link.clone()).await
             }
-            Self::Conducted(_) => Err((ErrorKind::InvalidClientConfig, "answers without a deadline").into()),
+            Self::Conducted(_) => Err((ErrorKind::InvalidClientConfig, "asked past its conductor").into()),
         }
     }
 }
