@@ -100,7 +100,13 @@ impl<'g> Scratch<'g> {
         for (name, value) in ask.headers {
             request = request.header(name, *value);
         }
-        self.gateway.client.send(&self.backend, request, Bytes::copy_from_slice(ask.body)).await
+        let body = Bytes::copy_from_slice(ask.body);
+        let send = |request| self.gateway.client.send(&self.backend, request, body.clone());
+        match send(request.clone()).await {
+            // A backend that refuses before it has read the body closes, and may do so under the next request.
+            Err(UpstreamError::Broken(_)) => send(request).await,
+            answer => answer,
+        }
     }
 
     /// Puts an object whose checksum comes behind its bytes.

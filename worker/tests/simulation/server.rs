@@ -104,11 +104,7 @@ impl Redis {
 
     /// Of the process that answers now.
     pub fn run_id(&self) -> String {
-        format!("{:040x}", self.restarts())
-    }
-
-    pub fn restarts(&self) -> u64 {
-        self.restarts.load(Ordering::Relaxed)
+        format!("{:040x}", self.restarts.load(Ordering::Relaxed))
     }
 
     /// Another process takes its place, and has what was saved. `is_seen`: whether it has a run id of its own.
