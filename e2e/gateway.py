@@ -509,11 +509,14 @@ listen = "127.0.0.1:{admin_port}"
 [log]
 format = "json"
 level = "info"
+
+[worker]
+listen = "127.0.0.1:0"
 """
 
 
 class Solo(Gateway):
-    """One proxy on SQLite with settings of its own (`more`: TOML sections), for what the shapes are not configured for. No tap; a worker on demand."""
+    """One proxy on SQLite with settings of its own (`more`: TOML, the worker's first), for what the shapes are not configured for. No tap; a worker on demand."""
 
     name = "solo"
     any_key = False

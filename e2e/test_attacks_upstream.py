@@ -18,8 +18,6 @@ from servers import Postgres
 from sigv4 import Request, authorise
 
 SETTINGS = """
-[worker]
-listen = "127.0.0.1:0"
 lease = "5s"
 poll_interval = "50ms"
 """

@@ -16,6 +16,9 @@ from raw import Answer, exchange, host_of
 from sigv4 import Request, authorise
 
 SETTINGS = """
+lease = "5s"
+poll_interval = "50ms"
+
 [proxy.upstream]
 connect_timeout = "1s"
 read_timeout = "1s"
@@ -25,11 +28,6 @@ probe_interval = "1h"
 [proxy.breaker]
 # Each test meets the backend itself, not what earlier tests have made of it.
 failures = 1000
-
-[worker]
-listen = "127.0.0.1:0"
-lease = "5s"
-poll_interval = "50ms"
 """
 PATIENCE = 8
 """Seconds within which the client has its answer, whatever the backend does: a few timeouts of one second."""

@@ -402,7 +402,7 @@ def test_without_redis_nothing_is_acknowledged_and_nothing_is_stored(gateway, bu
 @pytest.mark.shape("plain")
 def test_an_upload_in_parts_is_waited_for_as_long_as_its_copy_takes(shape):
     """A worker takes longer for the copy than a backend may take for an answer; so does the next one, over it."""
-    gateway = Plain('[proxy.upstream]\nread_timeout = "3s"\n[worker]\nbackend_bandwidth_mib = 6\n').start()
+    gateway = Plain('backend_bandwidth_mib = 6\n[proxy.upstream]\nread_timeout = "3s"\n').start()
     try:
         bucket, parts = Bucket(gateway), [payload(8 * MIB, n) for n in range(4)]
         for body in (parts, parts[::-1]):
