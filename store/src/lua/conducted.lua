@@ -8,8 +8,12 @@ local GIVEN, ENDS = 'simulated:given', 'simulated:ends'
 local server = redis
 local conducted = {}
 
+local function digits(number)
+  return string.format('%.0f', number)
+end
+
 local function give(ask, stream, id)
-  ask('HSET', GIVEN, stream .. ' ' .. id, string.format('%.0f', MILLIS))
+  ask('HSET', GIVEN, stream .. ' ' .. id, digits(MILLIS))
 end
 
 -- Up to `most` entries that have been pending for so long; or the server's error.
@@ -24,7 +28,7 @@ local function stale(ask, stream, group, idle, most)
 end
 
 function conducted.TIME()
-  return { string.format('%.0f', math.floor(MICROS / 1000000)), string.format('%.0f', MICROS % 1000000) }
+  return { digits(math.floor(MICROS / 1000000)), digits(MICROS % 1000000) }
 end
 
 function conducted.INFO()
@@ -32,7 +36,7 @@ function conducted.INFO()
 end
 
 function conducted.SET(ask, key, value, _, lasts)
-  if lasts then ask('HSET', ENDS, key, string.format('%.0f', MILLIS + lasts)) end
+  if lasts then ask('HSET', ENDS, key, digits(MILLIS + lasts)) end
   return ask('SET', key, value)
 end
 
@@ -80,4 +84,3 @@ local function conduct(ask)
   end
 end
 local redis = { call = conduct(server.call), pcall = conduct(server.pcall) }
-

@@ -24,6 +24,13 @@ pub struct Known {
     is_forgotten: bool,
 }
 
+impl Known {
+    /// Whether it may be clean and yet not equal everywhere for now.
+    fn may_differ(&self) -> bool {
+        self.excuse.is_some() || self.is_forgotten
+    }
+}
+
 impl World {
     fn know<T>(&self, key: &str, change: impl FnOnce(&mut Known) -> T) -> T {
         change(self.known.lock().unwrap().entry(key.to_owned()).or_default())
@@ -62,9 +69,7 @@ impl World {
                     known.excuse = Some(excuse);
                     None
                 }
-                (Some(difference), None) if !known.is_dirty && known.excuse.is_none() && !known.is_forgotten => {
-                    Some(difference.clone())
-                }
+                (Some(difference), None) if !known.is_dirty && !known.may_differ() => Some(difference.clone()),
                 _ => None,
             }
         });
@@ -98,7 +103,7 @@ impl World {
             known.holder = None;
             match difference {
                 None => known.excuse = None,
-                Some(difference) if known.excuse.is_none() && !known.is_forgotten => return Some(difference),
+                Some(difference) if !known.may_differ() => return Some(difference),
                 Some(_) => {}
             }
             None
@@ -117,7 +122,7 @@ impl World {
     /// A client has been told that its write is done: it is at all its places, or known not to be.
     pub fn acknowledged(&self, key: &str) {
         let difference = self.difference(key);
-        let is_known = self.know(key, |known| known.is_dirty || known.excuse.is_some() || known.is_forgotten);
+        let is_known = self.know(key, |known| known.is_dirty || known.may_differ());
         if let Some(difference) = difference.filter(|_| !is_known) {
             self.stage.fail(format!("a write of {key} is acknowledged, and {difference}"));
         }

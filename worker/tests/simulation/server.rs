@@ -64,28 +64,30 @@ pub struct Databases {
 impl Databases {
     /// As new.
     pub fn empty(&self) {
-        self.run("for _, db in ipairs(ARGV) do redis.call('SELECT', db) redis.call('FLUSHDB') end");
+        let script = "for _, db in ipairs(ARGV) do redis.call('SELECT', db) redis.call('FLUSHDB') end";
+        self.run(script, self.first, self.first + 1);
     }
 
     /// Everything is on the disk.
     pub fn save(&self) {
-        self.run(
-            "redis.call('SELECT', ARGV[2]) redis.call('FLUSHDB') redis.call('SELECT', ARGV[1]) \
-             for _, key in ipairs(redis.call('KEYS', '*')) do redis.call('COPY', key, key, 'DB', ARGV[2]) end",
-        );
+        self.copy(self.first, self.first + 1);
     }
 
     /// Back to what is on the disk.
     pub fn restart(&self) {
-        self.run(
-            "redis.call('SELECT', ARGV[1]) redis.call('FLUSHDB') redis.call('SELECT', ARGV[2]) \
-             for _, key in ipairs(redis.call('KEYS', '*')) do redis.call('COPY', key, key, 'DB', ARGV[1]) end",
-        );
+        self.copy(self.first + 1, self.first);
     }
 
-    fn run(&self, script: &str) {
+    /// Makes one database what another is.
+    fn copy(&self, from: u64, to: u64) {
+        let script = "redis.call('SELECT', ARGV[2]) redis.call('FLUSHDB') redis.call('SELECT', ARGV[1]) \
+             for _, key in ipairs(redis.call('KEYS', '*')) do redis.call('COPY', key, key, 'DB', ARGV[2]) end";
+        self.run(script, from, to);
+    }
+
+    fn run(&self, script: &str, first: u64, second: u64) {
         let script = redis::Script::new(script);
-        script.arg(self.first).arg(self.first + 1).invoke::<()>(&mut *self.link.lock().unwrap()).unwrap();
+        script.arg(first).arg(second).invoke::<()>(&mut *self.link.lock().unwrap()).unwrap();
     }
 }
 
