@@ -75,7 +75,7 @@ impl Suspects {
                 info!(marked, "keys marked again whose tags or headers were written");
             }
             if self.metadata.note_queue_servers(&servers).await? {
-                warn!("Redis was restarted or replaced and may have forgotten marks: its buckets are walked over");
+                warn!("Redis is another than before and may have forgotten marks: buckets are walked over");
             }
             watch.noted = servers;
             watch.prunable = None;

@@ -9,14 +9,11 @@ use crate::{BucketId, NewWalk, StoreError, WalkKind, sql};
 const REASON: &str = "Redis may have forgotten marks";
 
 impl Metadata {
-    /// Whether any of the servers has not been noted yet and may have forgotten marks.
+    /// Whether any of the servers has not been noted yet.
     ///
     /// # Errors
     /// `Unavailable`.
     pub async fn has_new_queue_server(&self, run_ids: &[String]) -> Result<bool, StoreError> {
-        if self.db.read(sqlx::query(sql::QUEUE_SERVERS).fetch_one(self.db.pool())).await?.int("newest")? == 0 {
-            return Ok(false);
-        }
         for id in run_ids {
             let query = sqlx::query(sql::QUEUE_SERVER_IS_NOTED).bind(id.as_str());
             if self.db.read(query.fetch_optional(self.db.pool())).await?.is_none() {
@@ -26,20 +23,21 @@ impl Metadata {
         Ok(false)
     }
 
-    /// Notes servers by their run ids; whether any is new that may have forgotten marks. The first ones ever have nothing
-    /// to forget.
+    /// Notes servers by their run ids; whether any is new that may have forgotten marks. Those that were there before the first
+    /// bucket have nothing to forget. Where there is a bucket, others may have been there before the first that is noted.
     ///
     /// # Errors
     /// `Unavailable`.
     pub async fn note_queue_servers(&self, run_ids: &[String]) -> Result<bool, StoreError> {
         write!(&self.db, tx => {
-            let newest = sqlx::query(sql::QUEUE_SERVERS).fetch_one(&mut *tx).await?.int("newest")?;
-            let (is_first, mut noted) = (newest == 0, 0);
+            let known = sqlx::query(sql::QUEUE_SERVERS).fetch_one(&mut *tx).await?;
+            let newest = known.int("newest")?;
+            let (is_trusted, mut noted) = (newest == 0 && known.int("has_buckets")? == 0, 0);
             for (generation, id) in (newest + 1..).zip(run_ids) {
                 let query = sqlx::query(sql::QUEUE_SERVER_INSERT).bind(id.as_str()).bind(generation);
-                noted += query.bind(i64::from(is_first)).bind(now()).execute(&mut *tx).await?.rows_affected();
+                noted += query.bind(i64::from(is_trusted)).bind(now()).execute(&mut *tx).await?.rows_affected();
             }
-            Ok(noted > 0 && !is_first)
+            Ok(noted > 0 && !is_trusted)
         })
     }
 

@@ -1,4 +1,4 @@
--- queue_server_proves.sql: whether what this server does not know of a bucket is proof: it is the first one, or all of the
+-- queue_server_proves.sql: whether what this server does not know of a bucket is proof: it is trusted, or all of the
 -- bucket's keys have been walked over since it was seen first. $1 run id, $2 bucket
 select 1 as proves from queue_servers s where s.run_id = $1 and (s.trusted = 1
     or exists (select 1 from buckets b where b.id = $2 and b.generation >= s.generation)

@@ -16,6 +16,8 @@ pub struct Known {
     is_dirty: bool,
     /// The worker that holds it.
     holder: Option<String>,
+    /// That worker has claimed it twice, the first job having run out under it: which of the two sends what, nobody can tell.
+    is_held_twice: bool,
     /// Why it may be clean and yet not equal everywhere.
     excuse: Option<&'static str>,
     /// When it became other than it must be, where it is.
@@ -61,8 +63,9 @@ impl World {
         let now = self.stage.millis();
         let wrong = self.know(key, |known| {
             known.unequal_since = difference.as_ref().map(|_| known.unequal_since.unwrap_or(now));
-            let is_overtaken = actor.starts_with('w') && known.holder.as_deref() != Some(actor);
-            let excuse = excuse.or(is_overtaken.then_some("its worker had lost it"));
+            let is_holder = known.holder.as_deref() == Some(actor) && !known.is_held_twice;
+            let is_overtaken = actor.starts_with('w') && !is_holder;
+            let excuse = excuse.or(is_overtaken.then_some("its worker may have lost it"));
             match (&difference, excuse) {
                 (None, _) => None,
                 (Some(_), Some(excuse)) => {
@@ -88,7 +91,10 @@ impl World {
     }
 
     pub fn claimed(&self, key: &ObjectKey, worker: &str) {
-        self.know(key.as_str(), |known| known.holder = Some(worker.to_owned()));
+        self.know(key.as_str(), |known| {
+            known.is_held_twice = known.holder.as_deref() == Some(worker);
+            known.holder = Some(worker.to_owned());
+        });
     }
 
     pub fn given_back(&self, key: &ObjectKey, worker: &str) {

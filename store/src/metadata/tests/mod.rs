@@ -220,6 +220,7 @@ suite! {
     unlisted::unlisted_writes_go_when_they_are_old_and_not_when_noted_anew,
     walks::whoever_asks_before_it_begins_shares_a_walk,
     walks::a_bucket_is_suspect_until_it_was_walked_over,
+    walks::the_first_server_seen_may_have_forgotten_what_was_there_before,
     walks::a_walk_is_cut_and_walked_by_one_worker_a_shard,
     walks::the_guard_counts_what_all_shards_would_delete,
     walks::a_walk_waits_resumes_restarts_and_ends,

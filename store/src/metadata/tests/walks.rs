@@ -219,13 +219,13 @@ pub(super) async fn buckets_take_their_turn_at_being_reconciled(f: Fixture) {
 pub(super) async fn a_bucket_is_suspect_until_it_was_walked_over(f: Fixture) {
     let (m, other) = (&f.metadata, f.second().await);
     let tenant = f.tenant("acme").await;
-    let (early, late) = (f.bucket(&tenant, "early").await.bucket, f.bucket(&tenant, "late").await.bucket);
     let proves = async |server: &str, bucket: &BucketId| m.queue_server_proves(server, bucket).await.unwrap();
     let servers = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
-    assert!(!proves("one", &early).await, "nobody has heard of it");
-    assert!(!m.has_new_queue_server(&servers(&["one"])).await.unwrap(), "nor has any other been there");
-    assert!(!m.note_queue_servers(&servers(&["one", "two"])).await.unwrap(), "the first ones have nothing to forget");
+    assert!(m.has_new_queue_server(&servers(&["one"])).await.unwrap());
+    assert!(!m.note_queue_servers(&servers(&["one", "two"])).await.unwrap(), "no bucket was there before them");
     assert!(!other.note_queue_servers(&servers(&["two", "one"])).await.unwrap());
+    let (early, late) = (f.bucket(&tenant, "early").await.bucket, f.bucket(&tenant, "late").await.bucket);
+    assert!(!proves("other", &early).await, "nobody has heard of it");
     assert!(proves("one", &early).await && proves("two", &late).await);
     assert_eq!(m.begin_suspect_walks(10, 0).await.unwrap(), 0);
 
@@ -268,4 +268,17 @@ pub(super) async fn a_bucket_is_suspect_until_it_was_walked_over(f: Fixture) {
     }
     assert_eq!(m.begin_suspect_walks(10, 0).await.unwrap(), 0);
     assert!(proves("three", &BucketId::new("any")).await, "it is believed about everything");
+}
+
+pub(super) async fn the_first_server_seen_may_have_forgotten_what_was_there_before(f: Fixture) {
+    let m = &f.metadata;
+    let tenant = f.tenant("acme").await;
+    let early = f.bucket(&tenant, "early").await.bucket;
+    let server = ["one".to_owned()];
+    assert!(m.note_queue_servers(&server).await.unwrap(), "another may have taken marks before it");
+    assert!(!m.queue_server_proves("one", &early).await.unwrap());
+    let late = f.bucket(&tenant, "late").await.bucket;
+    assert!(m.queue_server_proves("one", &late).await.unwrap());
+    assert_eq!(m.begin_suspect_walks(10, 0).await.unwrap(), 1);
+    assert_eq!(m.walks(10).await.unwrap()[0].bucket, early);
 }
