@@ -51,6 +51,9 @@ pub(crate) enum ConvergeError {
     /// Another worker has taken the key over.
     #[error("the claim was taken over")]
     LostClaim,
+    /// The bucket is being made or deleted, and may be back.
+    #[error("the bucket is not in service")]
+    OutOfService,
     /// Another backend becomes or has become the bucket's home.
     #[error("the bucket's home changes")]
     Fenced,
@@ -73,7 +76,7 @@ pub(crate) enum NotNow {
 pub(crate) enum Converged {
     /// All copies equal the home; the text says what was done.
     Done(String),
-    /// The bucket is not there (any more).
+    /// The bucket is gone for good.
     NoBucket,
 }
 
@@ -152,7 +155,12 @@ impl Converger {
     }
 
     async fn pass(&self, dirty: &DirtyKey, claim: &Claim) -> Result<Converged, ConvergeError> {
-        let Some(route) = self.records.route(&dirty.bucket).await? else { return Ok(Converged::NoBucket) };
+        let Some(route) = self.records.route(&dirty.bucket).await? else {
+            return match self.metadata.is_bucket_gone(&dirty.bucket).await? {
+                true => Ok(Converged::NoBucket),
+                false => Err(ConvergeError::OutOfService),
+            };
+        };
         if route.writes == Writes::Fenced {
             return Err(ConvergeError::Fenced);
         }
@@ -339,7 +347,7 @@ fn sum_up(
 ) -> Result<String, ConvergeError> {
     let rank = |error: &ConvergeError| match error {
         ConvergeError::LostClaim => 0,
-        ConvergeError::Fenced => 1,
+        ConvergeError::Fenced | ConvergeError::OutOfService => 1,
         ConvergeError::Changed => 2,
         ConvergeError::Impossible(_) => 3,
         ConvergeError::Refused(_) => 4,

@@ -1,5 +1,6 @@
 //! Ends what a gateway that died has left half done: buckets that were being created or deleted.
-//! Invariant: a bucket with an object, a version or a delete marker in it is never dropped; its deletion is called off instead.
+//! Invariant: a bucket with an object, a version or a delete marker in it is never dropped; its deletion is called off instead. Nor
+//! is one that was there before the gateway.
 use crate::backend::{BackendError, Remote};
 use crate::backends::Backends;
 use crate::clock::millis;
@@ -66,7 +67,9 @@ impl Recoverer {
             if !is_empty(&remote, physical, route.versioning).await? {
                 return self.keep(bucket).await;
             }
-            crate::retire::drop_bucket(&remote, physical).await?;
+            if !self.metadata.is_adopted(&route.bucket, &route.home).await? {
+                crate::retire::drop_bucket(&remote, physical).await?;
+            }
         }
         if bucket.deleting {
             self.metadata.finish_delete_bucket(&route.bucket).await?;

@@ -30,8 +30,6 @@ use verdict::{Verdict, chain};
 
 /// Begins the reason of a dead letter that only an absence has made; such keys are redriven by themselves.
 const AWAY: &str = "unavailable: ";
-/// Attempts at a key whose bucket is not there before it counts as deleted for good: a deletion may be taken back.
-const NO_BUCKET_ATTEMPTS: u32 = 3;
 /// A key whose backend is left alone waits up to this share of the time that it has waited already,
 const WAITED_SHARE: u32 = 4;
 /// and at most so many times as long as a failing key waits at most.
@@ -281,13 +279,12 @@ impl Shared {
         let last = job.attempts.saturating_add(1) >= self.settings.max_attempts;
         match result {
             Ok(Converged::Done(detail)) => Verdict::Clear(detail),
-            Ok(Converged::NoBucket) if job.attempts < NO_BUCKET_ATTEMPTS => {
-                Verdict::Retry("no such bucket".to_owned(), delay())
-            }
             Ok(Converged::NoBucket) => Verdict::Clear("the bucket is gone".to_owned()),
             Err(ConvergeError::LostClaim) => Verdict::MarkAgain,
             Err(ConvergeError::NotNow(why, not_now)) => Verdict::PutOff(why, self.decide_rest(job, not_now)),
             Err(ConvergeError::Large) => Verdict::SetAside,
+            // However long its deletion takes: it may be called off.
+            Err(error @ ConvergeError::OutOfService) => Verdict::PutOff(error.to_string(), self.decide_delay(3)),
             // A key that is written all the time is no failure, nor is a bucket that moves.
             Err(error @ (ConvergeError::Changed | ConvergeError::Fenced)) => {
                 Verdict::Retry(error.to_string(), self.decide_delay(job.attempts.min(3)))

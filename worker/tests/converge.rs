@@ -8,8 +8,8 @@ mod sites;
 use aws_sdk_s3::primitives::{ByteStream, DateTime};
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
 use s3gateway_config::{KeyRule, PlaceRule, ResidencyPolicy};
-use s3gateway_s3::{LogicalBucket, ObjectKey};
-use s3gateway_store::{Begun, BucketId, NewBucket};
+use s3gateway_s3::{LogicalBucket, ObjectKey, PhysicalBucket, Versioning};
+use s3gateway_store::{Adoption, Begun, BucketId, NewBucket};
 use sites::{Site, World, noise, until};
 use std::time::Duration;
 
@@ -337,6 +337,46 @@ async fn what_a_dead_gateway_left_half_done_is_ended_and_no_object_is_lost_by_it
     assert!(world.read(&world.home, "kept").await.is_some());
     assert!(world.metadata.route_by_id(&half.bucket).await.unwrap().is_none());
     assert!(world.home.client().head_bucket().bucket(&half_made).send().await.is_err(), "an empty one is dropped");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_adopted_bucket_outlives_its_deletion_though_the_gateway_died_in_it() {
+    let mut world = World::new().await;
+    world.stop_worker().await;
+    world.home.client().create_bucket().bucket("legacy").send().await.unwrap();
+    let adoption = Adoption {
+        tenant: world.tenant.id.clone(),
+        name: LogicalBucket::parse("old").unwrap(),
+        backend: world.home.id.clone(),
+        physical: PhysicalBucket::parse("legacy").unwrap(),
+        stays: true,
+        versioning: Versioning::Never,
+    };
+    let route = world.metadata.adopt_bucket(&adoption).await.unwrap();
+    world.metadata.begin_delete_bucket(&route.bucket).await.unwrap();
+    world.start_worker_with(|settings| settings.abandoned_after = Duration::ZERO).await;
+    let unfinished = async || world.metadata.unfinished_buckets(i64::MAX, 10).await.unwrap();
+    until("nothing is half done", async || unfinished().await.is_empty()).await;
+    assert!(world.metadata.route_by_id(&route.bucket).await.unwrap().is_none());
+    world.home.client().head_bucket().bucket("legacy").send().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_stays_dirty_however_long_a_deletion_lasts_that_is_called_off() {
+    let world = World::new().await;
+    world.metadata.begin_delete_bucket(&world.route.bucket).await.unwrap();
+    world.put("k", b"x".to_vec()).await;
+    let looks = || {
+        let families = world.registry.gather();
+        let durations = families.iter().find(|family| family.name() == "s3gateway_converge_duration_seconds");
+        let put_off = |metric: &&prometheus::proto::Metric| metric.get_label().iter().any(|l| l.value() == "put_off");
+        let metric = durations.and_then(|family| family.get_metric().iter().find(put_off));
+        metric.map_or(0, |metric| metric.get_histogram().get_sample_count())
+    };
+    until("it was looked at again and again", async || looks() >= 5).await;
+    assert!(!world.queue.is_clean(&world.dirty("k")).await.unwrap());
+    world.metadata.cancel_delete_bucket(&world.route.bucket).await.unwrap();
+    assert_copied(&world, "k", b"x", "etag").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -30,6 +30,18 @@ impl Metadata {
         }
     }
 
+    /// Whether a bucket will never be in service again: one that is being made or deleted may.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn is_bucket_gone(&self, bucket: &BucketId) -> Result<bool, StoreError> {
+        let query = sqlx::query(sql::BUCKET_STATE).bind(bucket.as_str());
+        match self.db.read(query.fetch_optional(self.db.pool())).await? {
+            Some(row) => Ok(row.text("state")? == "retired"),
+            None => Ok(true),
+        }
+    }
+
     /// A tenant's active buckets whose names begin with `prefix` and come after `after`, in byte order.
     ///
     /// # Errors
