@@ -376,6 +376,18 @@ pub enum Begun {
     Exists(Route),
 }
 
+/// What becomes of a bucket that is to be deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deletion {
+    /// It is hidden; only the home of this epoch may be deleted.
+    Begun {
+        /// The bucket's epoch.
+        epoch: i64,
+    },
+    /// It stays: writes of it are stranded at a former home or stand aside, and an operator has to settle or drop them.
+    Stranded,
+}
+
 /// A bucket whose creation or deletion began and never ended.
 #[derive(Clone, Debug)]
 pub struct UnfinishedBucket {

@@ -107,8 +107,21 @@ pub struct Stranded {
     pub epoch: i64,
     /// What has come of it.
     pub state: StrandedState,
+    /// What was set aside of it already, though it is not settled: whoever did so has not come to the end.
+    pub begun: Option<Kept>,
     /// When it was listed.
     pub stranded_at: Millis,
+}
+
+impl Stranded {
+    /// What stands aside of it.
+    #[must_use]
+    pub fn aside(&self) -> Option<&Kept> {
+        match &self.state {
+            StrandedState::Kept(kept) => Some(kept),
+            StrandedState::Open | StrandedState::Overwritten => self.begun.as_ref(),
+        }
+    }
 }
 
 /// What has come of a stranded key.

@@ -6,29 +6,43 @@
 mod sites;
 
 use aws_sdk_s3::primitives::ByteStream;
-use s3gateway_store::PromotionState;
-use sites::{World, until};
+use s3gateway_s3::PhysicalBucket;
+use s3gateway_store::{Kept, Promotion, PromotionState, StrandedState};
+use sites::{Site, World, until};
+
+/// Has `key` stranded: the home alone, which is away now, has its last write, and the replica has become home.
+async fn strand(world: &mut World, key: &str) -> Promotion {
+    world.put(key, b"first".to_vec()).await;
+    world.clean(key).await;
+    world.near.stop().await;
+    world.put(key, b"second".to_vec()).await;
+    world.home.stop().await;
+    world.near.start().await;
+    let (bucket, near) = (world.route.bucket.clone(), world.near.id.clone());
+    let begun = world.metadata.begin_promotion(&bucket, &near, world.route.epoch, true).await.unwrap();
+    let now = async || world.metadata.promotion(&begun.id).await.unwrap();
+    until("the replica is home", async || now().await.state == PromotionState::Done).await;
+    assert_eq!(world.metadata.stranded(&bucket, &world.dirty(key).key).await.unwrap().len(), 1);
+    now().await
+}
+
+async fn put_at(world: &World, site: &Site, key: &str, body: &'static [u8]) {
+    let put = site.client().put_object().bucket(world.bucket_on(site)).key(key);
+    put.body(ByteStream::from_static(body)).send().await.unwrap();
+}
+
+/// Whether an attempt at a key has ended with these words.
+async fn has_said(world: &World, words: &str) -> bool {
+    world.metadata.jobs(100, None).await.unwrap().iter().any(|job| job.detail.contains(words))
+}
 
 /// A proxy that dies between its write and its commit tells nobody; what is written then says itself when that was.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_write_at_the_new_home_is_the_newer_one_though_nobody_told_of_it() {
     let mut world = World::embedded().await;
-    world.put("k", b"first".to_vec()).await;
-    world.clean("k").await;
-    world.near.stop().await;
-    world.put("k", b"second".to_vec()).await;
-    world.home.stop().await;
-    world.near.start().await;
-    let (bucket, near) = (world.route.bucket.clone(), world.near.id.clone());
-    let begun = world.metadata.begin_promotion(&bucket, &near, world.route.epoch, true).await.unwrap();
-    until("the replica is home", async || {
-        world.metadata.promotion(&begun.id).await.unwrap().state == PromotionState::Done
-    })
-    .await;
-    let key = world.dirty("k");
-    assert_eq!(world.metadata.stranded(&bucket, &key.key).await.unwrap().len(), 1);
-    let put = world.near.client().put_object().bucket(world.bucket_on(&world.near)).key("k");
-    put.body(ByteStream::from_static(b"third")).send().await.unwrap();
+    strand(&mut world, "k").await;
+    let (bucket, key) = (world.route.bucket.clone(), world.dirty("k"));
+    put_at(&world, &world.near, "k", b"third").await;
     world.home.start().await;
     world.queue.mark(&key, "req-2").await.unwrap();
     until("both sides were compared", async || world.metadata.stranded(&bucket, &key.key).await.unwrap().is_empty())
@@ -37,4 +51,83 @@ async fn a_write_at_the_new_home_is_the_newer_one_though_nobody_told_of_it() {
     for site in [&world.near, &world.home] {
         assert_eq!(world.read(site, "k").await.unwrap().0, b"third", "{}", site.id);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_former_home_that_comes_back_empty_deletes_nothing() {
+    let mut world = World::embedded().await;
+    world.put("other", b"x".to_vec()).await;
+    world.clean("other").await;
+    strand(&mut world, "k").await;
+    world.stop_worker().await;
+    world.home.start().await;
+    let (client, home_bucket) = (world.home.client(), world.bucket_on(&world.home));
+    for key in ["k", "other"] {
+        client.delete_object().bucket(&home_bucket).key(key).send().await.unwrap();
+    }
+    client.delete_bucket().bucket(&home_bucket).send().await.unwrap();
+
+    // Another key's copy must not make the bucket anew, which would look like one whose keys were all deleted.
+    world.start_worker().await;
+    put_at(&world, &world.near, "new", b"y").await;
+    for key in ["new", "k"] {
+        world.queue.mark(&world.dirty(key), "req-2").await.unwrap();
+    }
+    until("the copy is refused", async || has_said(&world, "come back without it").await).await;
+    assert!(client.head_bucket().bucket(&home_bucket).send().await.is_err());
+
+    client.create_bucket().bucket(&home_bucket).send().await.unwrap();
+    until("nothing is concluded", async || has_said(&world, "that it had when it was home").await).await;
+    assert_eq!(world.read(&world.near, "k").await.unwrap().0, b"first");
+    let row = world.metadata.stranded(&world.route.bucket, &world.dirty("k").key).await.unwrap().remove(0);
+    assert_eq!((&row.state, row.aside()), (&StrandedState::Open, None));
+
+    world.metadata.drop_stranded(&row.id).await.unwrap();
+    for (key, body) in [("k", b"first".as_slice()), ("new", b"y")] {
+        world.clean(key).await;
+        assert_eq!(world.read(&world.home, key).await.unwrap().0, body, "{key}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_set_aside_is_kept_though_its_worker_came_no_further() {
+    let mut world = World::embedded().await;
+    strand(&mut world, "k").await;
+    // As a worker leaves it that dies between its change of the home and its last note.
+    let row = world.metadata.stranded(&world.route.bucket, &world.dirty("k").key).await.unwrap().remove(0);
+    let physical = PhysicalBucket::parse("s3gw-0123-aside").unwrap();
+    let kept = Kept { backend: world.near.id.clone(), physical, etag: "e".to_owned(), size: 5 };
+    world.metadata.begin_keeping(&row.id, &kept).await.unwrap();
+    put_at(&world, &world.near, "k", b"second").await;
+    world.home.start().await;
+    let settled = async || world.metadata.stranded_by_id(&row.id).await.unwrap().state;
+    until("it is kept", async || settled().await == StrandedState::Kept(kept.clone())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_planned_promotion_deletes_nothing_that_the_home_has_lost() {
+    let world = World::embedded().await;
+    for key in ["kept", "lost"] {
+        world.put(key, b"x".to_vec()).await;
+        world.clean(key).await;
+    }
+    let promote = async || {
+        let (bucket, near) = (&world.route.bucket, &world.near.id);
+        let begun = world.metadata.begin_promotion(bucket, near, world.route.epoch, false).await.unwrap();
+        let now = async || world.metadata.promotion(&begun.id).await.unwrap();
+        let is_over = |state| matches!(state, PromotionState::Done | PromotionState::Failed);
+        until("the promotion ends", async || is_over(now().await.state)).await;
+        now().await
+    };
+    world.home.client().delete_object().bucket(world.bucket_on(&world.home)).key("lost").send().await.unwrap();
+    let ended = promote().await;
+    assert!(ended.state == PromotionState::Failed && ended.detail.contains("de-fra has lost and"), "{ended:?}");
+    assert!(world.read(&world.near, "lost").await.is_some());
+
+    // Nor what somebody wrote there past the gateway.
+    put_at(&world, &world.home, "lost", b"x").await;
+    put_at(&world, &world.near, "strange", b"x").await;
+    let ended = promote().await;
+    assert!(ended.state == PromotionState::Failed && ended.detail.contains("de-fra has strange and"), "{ended:?}");
+    assert!(world.read(&world.near, "strange").await.is_some());
 }

@@ -12,7 +12,7 @@ use http::Method;
 use s3gateway_config::ResidencyPolicy;
 use s3gateway_filters::residency;
 use s3gateway_s3::{LogicalBucket, PhysicalBucket, Versioning, xml::VersioningConfiguration};
-use s3gateway_store::{Adoption, StoreError};
+use s3gateway_store::{Adoption, Deletion, StoreError};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -69,10 +69,14 @@ pub(super) async fn release(
     if !state.metadata.is_adopted(&route.bucket, &route.home).await? {
         return Err(Problem::new(StatusCode::CONFLICT, "its home was not adopted: its owner can empty and delete it"));
     }
-    state.metadata.begin_delete_bucket(&route.bucket).await.map_err(|error| match error {
+    let begun = state.metadata.begin_delete_bucket(&route.bucket).await.map_err(|error| match error {
         StoreError::Conflict(what) => Problem::new(StatusCode::CONFLICT, format!("{what} is under way")),
         other => other.into(),
     })?;
+    if begun == Deletion::Stranded {
+        let why = "keys of it are stranded or stand aside; they must be settled or dropped first";
+        return Err(Problem::new(StatusCode::CONFLICT, why));
+    }
     state.metadata.finish_delete_bucket(&route.bucket).await?;
     tracing::info!(tenant, bucket, "adopted bucket released");
     Ok(StatusCode::NO_CONTENT)

@@ -124,6 +124,13 @@ pub(super) async fn drop(State(state): State<Shared>, Segment(id): Segment<Strin
         let backend = state.gateway.backends.get(&kept.backend).ok_or_else(away)?;
         let request = UpstreamRequest::new(Method::DELETE, &kept.physical, Some(&key));
         state.gateway.client.send(&backend, request, Bytes::new()).await.map_err(|_| away())?;
+        // Its bucket goes with the last that stands there: while there are others, it is refused.
+        let bucket = UpstreamRequest::new(Method::DELETE, &kept.physical, None);
+        if backend.capabilities().refuses_nonempty_delete
+            && let Err(error) = state.gateway.client.send(&backend, bucket, Bytes::new()).await
+        {
+            tracing::debug!(%error, "the bucket of what stands aside stays");
+        }
     }
     state.metadata.drop_stranded(&row.id).await?;
     let dirty = DirtyKey { bucket: row.bucket.clone(), key: row.key.clone() };
@@ -145,15 +152,15 @@ async fn find(state: &Shared, id: &str) -> Result<Stranded, Problem> {
 /// What stands aside, and its key there.
 fn kept_of(row: &Stranded) -> Result<(Kept, ObjectKey), Problem> {
     let nothing = || Problem::new(StatusCode::CONFLICT, "nothing of this key stands aside");
-    let StrandedState::Kept(kept) = &row.state else { return Err(nothing()) };
+    let kept = row.aside().ok_or_else(nothing)?;
     Ok((kept.clone(), ObjectKey::parse(&row.id).map_err(|_| nothing())?))
 }
 
 fn view(row: &Stranded) -> StrandedView {
-    let (state, kept) = match &row.state {
-        StrandedState::Open => ("open", None),
-        StrandedState::Overwritten => ("overwritten", None),
-        StrandedState::Kept(kept) => ("kept", Some(kept)),
+    let state = match &row.state {
+        StrandedState::Open => "open",
+        StrandedState::Overwritten => "overwritten",
+        StrandedState::Kept(_) => "kept",
     };
     StrandedView {
         id: row.id.clone(),
@@ -162,6 +169,10 @@ fn view(row: &Stranded) -> StrandedView {
         epoch: row.epoch,
         state,
         stranded_at: render_time(row.stranded_at),
-        kept: kept.map(|kept| KeptView { backend: kept.backend.to_string(), size: kept.size, etag: kept.etag.clone() }),
+        kept: row.aside().map(|kept| KeptView {
+            backend: kept.backend.to_string(),
+            size: kept.size,
+            etag: kept.etag.clone(),
+        }),
     }
 }

@@ -19,7 +19,7 @@ use s3gateway_s3::{
         Owner,
     },
 };
-use s3gateway_store::{Millis, TenantId};
+use s3gateway_store::{Deletion, Millis, TenantId};
 use std::time::{Duration, SystemTime};
 
 /// Buckets on one page of ListBuckets, at most (Amazon S3 API Reference, ListBuckets, `max-buckets`).
@@ -88,7 +88,13 @@ impl Gateway {
     pub(super) async fn delete_bucket(&self, admitted: &Admitted) -> Result<Answer, Refusal> {
         let routed = admitted.routed()?;
         let route = &routed.route;
-        let epoch = self.metadata.begin_delete_bucket(&route.bucket).await?;
+        let epoch = match self.metadata.begin_delete_bucket(&route.bucket).await? {
+            Deletion::Begun { epoch } => epoch,
+            Deletion::Stranded => {
+                let why = "Writes of this bucket are set aside until its operator has settled them.";
+                return Err(S3Code::BucketNotEmpty.because(why).into());
+            }
+        };
         self.routes.forget(&route.tenant, &route.name, std::time::Instant::now());
         let deleted = match epoch == route.epoch {
             true => self.delete_at_its_home(routed).await,

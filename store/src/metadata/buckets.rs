@@ -4,8 +4,8 @@ use super::db::{Columns, now, render_json, write};
 use super::routes::route_in;
 use super::{Metadata, bucket_migrations, feed, walks};
 use crate::{
-    Begun, BucketId, Change, DrainState, Millis, NewBucket, NewWalk, RetiringBucket, StoreError, TenantId, WalkId,
-    WalkKind, Writes, names, sql,
+    Begun, BucketId, Change, Deletion, DrainState, Millis, NewBucket, NewWalk, RetiringBucket, StoreError, TenantId,
+    WalkId, WalkKind, Writes, names, sql,
 };
 use s3gateway_config::{BackendId, Place, ResidencyPolicy};
 use s3gateway_s3::{LogicalBucket, PhysicalBucket, Versioning};
@@ -79,12 +79,11 @@ impl Metadata {
         })
     }
 
-    /// Hides a bucket from [`Self::route`] while its home is being deleted; one that is hidden stays so. Its epoch: only
-    /// the home of this one may be deleted.
+    /// Hides a bucket from [`Self::route`] while its home is being deleted; one that is hidden stays so.
     ///
     /// # Errors
     /// `NotFound` unless it is in service, `Busy` while another backend becomes its home, `Conflict` while it is migrated.
-    pub async fn begin_delete_bucket(&self, bucket: &BucketId) -> Result<i64, StoreError> {
+    pub async fn begin_delete_bucket(&self, bucket: &BucketId) -> Result<Deletion, StoreError> {
         write!(&self.db, tx => {
             feed::lock(tx).await?;
             let route = route_in(tx, bucket.as_str()).await?;
@@ -92,8 +91,11 @@ impl Metadata {
                 return Err(StoreError::Busy);
             }
             bucket_migrations::require_none(tx, bucket).await?;
+            if sqlx::query(sql::STRANDED_ANY).bind(bucket.as_str()).fetch_optional(&mut *tx).await?.is_some() {
+                return Ok(Deletion::Stranded);
+            }
             step(tx, bucket, &["active"], "deleting").await?;
-            Ok(route.epoch)
+            Ok(Deletion::Begun { epoch: route.epoch })
         })
     }
 

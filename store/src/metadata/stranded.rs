@@ -37,6 +37,25 @@ impl Metadata {
         self.db.read(query.fetch_all(self.db.pool())).await?.iter().map(parse).collect()
     }
 
+    /// Whether a key of a bucket waits for what an old home says of it, which must therefore not be made anew.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn is_awaited(&self, bucket: &BucketId, home: &BackendId) -> Result<bool, StoreError> {
+        let query = sqlx::query(sql::STRANDED_AT).bind(bucket.as_str()).bind(home.as_str());
+        Ok(self.db.read(query.fetch_optional(self.db.pool())).await?.is_some())
+    }
+
+    /// Other keys of which the old home was seen to hold a copy before it was replaced: a few, to be asked for there.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn verified_beside(&self, stranded: &Stranded, limit: u32) -> Result<Vec<ObjectKey>, StoreError> {
+        let query = sqlx::query(sql::COPIES_VERIFIED).bind(stranded.bucket.as_str()).bind(stranded.home.as_str());
+        let query = query.bind(stranded.stranded_at).bind(stranded.key.as_str().as_bytes()).bind(i64::from(limit));
+        self.db.read(query.fetch_all(self.db.pool())).await?.iter().map(Columns::key).collect()
+    }
+
     /// How many stranded keys of all buckets wait to be compared, and of how many something stands aside.
     ///
     /// # Errors
@@ -83,7 +102,20 @@ impl Metadata {
         })
     }
 
-    /// Notes where what has lost stands aside.
+    /// Notes what is set aside before anything takes its place, so that it is found whoever goes on from there.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn begin_keeping(&self, id: &str, kept: &Kept) -> Result<(), StoreError> {
+        write!(&self.db, tx => {
+            let query = sqlx::query(sql::STRANDED_BEGIN).bind(id).bind(kept.backend.as_str());
+            let query = query.bind(kept.physical.for_upstream()).bind(kept.etag.as_str()).bind(kept.size);
+            query.execute(tx).await?;
+            Ok(())
+        })
+    }
+
+    /// Settles a row of which something stands aside.
     ///
     /// # Errors
     /// `Unavailable`.
@@ -127,15 +159,19 @@ impl Metadata {
 }
 
 fn parse(row: &AnyRow) -> Result<Stranded, StoreError> {
-    let state = match row.text("state")?.as_str() {
-        "open" => StrandedState::Open,
-        "overwritten" => StrandedState::Overwritten,
-        "kept" => StrandedState::Kept(Kept {
+    let aside = match row.text("kept_on")?.is_empty() {
+        true => None,
+        false => Some(Kept {
             backend: row.parsed("kept_on", BackendId::parse)?,
             physical: row.parsed("kept_in", PhysicalBucket::parse)?,
             etag: row.text("etag")?,
             size: row.int("size")?,
         }),
+    };
+    let (state, begun) = match (row.text("state")?.as_str(), aside) {
+        ("open", begun) => (StrandedState::Open, begun),
+        ("overwritten", begun) => (StrandedState::Overwritten, begun),
+        ("kept", Some(kept)) => (StrandedState::Kept(kept), None),
         _ => return Err(StoreError::Corrupt("state")),
     };
     Ok(Stranded {
@@ -145,6 +181,7 @@ fn parse(row: &AnyRow) -> Result<Stranded, StoreError> {
         home: row.backend("home")?,
         epoch: row.int("epoch")?,
         state,
+        begun,
         stranded_at: row.int("stranded_at")?,
     })
 }

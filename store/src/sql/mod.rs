@@ -76,6 +76,7 @@ statements! {
     COPIES_PUT_POSTGRES = "copies_put.postgres.sql";
     COPIES_PUT_SQLITE = "copies_put.sqlite.sql";
     COPIES_UNEQUAL = "copies_unequal.sql";
+    COPIES_VERIFIED = "copies_verified.sql";
     COPY_NOTE_PENDING = "copy_note_pending.sql";
     COPY_SUSPECT = "copy_suspect.sql";
     COPY_TRUST = "copy_trust.sql";
@@ -192,6 +193,9 @@ statements! {
     ROUTE_BY_ID = "route_by_id.sql";
     ROUTE_BY_NAME = "route_by_name.sql";
     SCHEMA_VERSIONS = "schema_versions.sql";
+    STRANDED_ANY = "stranded_any.sql";
+    STRANDED_AT = "stranded_at.sql";
+    STRANDED_BEGIN = "stranded_begin.sql";
     STRANDED_COUNT = "stranded_count.sql";
     STRANDED_DROP = "stranded_drop.sql";
     STRANDED_INSERT = "stranded_insert.sql";

@@ -229,6 +229,12 @@ impl Converger {
         if now.is_none_or(|now| !now.placement.contains(id) && now.arriving.as_ref() != Some(id)) {
             return Err(ConvergeError::Changed);
         }
+        // A former home that has lost its bucket must not look like one of which all keys were deleted.
+        if self.metadata.is_awaited(&route.bucket, id).await? && !remote.has_bucket(bucket).await? {
+            return Err(ConvergeError::Unavailable(format!(
+                "{id} was the bucket's home and has come back without it; drop the keys that are stranded there"
+            )));
+        }
         match remote.create_bucket(bucket).await? {
             Created::Ours => {
                 self.known_buckets.insert(known(remote, bucket), ());

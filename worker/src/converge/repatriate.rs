@@ -1,6 +1,6 @@
 //! Brings home what stayed behind at a former home: compares a stranded key there with what the home holds now, has the newer
 //! one stand at the home, and sets the other aside, where an operator can download it.
-//! Invariant: what loses is set aside, verified, before anything takes its place; and no client writes the key meanwhile.
+//! Invariant: what loses is set aside, verified and noted, before anything takes its place; and no client writes the key meanwhile.
 use super::{ConvergeError, Converger, Scene, physical_on};
 use crate::backend::{Created, Remote};
 use crate::claim::Claim;
@@ -14,6 +14,8 @@ use tracing::info;
 
 /// How far a backend's clock may be behind the store's. Copies of the ended epoch are older by a claim's lease at least.
 const CLOCKS_APART: i64 = 2_000;
+/// Other keys that are asked for at a former home before its absence of one is believed.
+const WITNESSES: u32 = 5;
 
 /// What becomes of the two sides of a stranded key.
 #[derive(Debug, PartialEq, Eq)]
@@ -75,7 +77,8 @@ impl Converger {
         let verdict = decide(row, former.object.as_ref(), home.object.as_ref());
         info!(key = row.key.as_str(), former = %row.home, ?verdict, "stranded key compared");
         let kept = match verdict {
-            Verdict::Settled => None,
+            // Whoever has begun may have come this far.
+            Verdict::Settled => row.begun.clone(),
             Verdict::HomeWins => self.set_aside(row, &former, &home, claim).await?,
             Verdict::FormerWins => {
                 let kept = self.set_aside(row, &home, &home, claim).await?;
@@ -83,6 +86,7 @@ impl Converger {
                 kept
             }
             Verdict::FormerDeleted => {
+                self.require_that_former_holds(row, &former).await?;
                 let kept = self.set_aside(row, &home, &home, claim).await?;
                 confirm(claim).await?;
                 home.remote.delete(&home.bucket, row.key.as_str()).await?;
@@ -95,6 +99,19 @@ impl Converger {
             None => self.metadata.drop_stranded(&row.id).await?,
         }
         Ok(())
+    }
+
+    /// Passes a former home that still has something of what it had: one that was emptied has deleted nothing.
+    async fn require_that_former_holds(&self, row: &Stranded, former: &Side) -> Result<(), ConvergeError> {
+        for key in self.metadata.verified_beside(row, WITNESSES).await? {
+            if former.remote.head(&former.bucket, &key).await?.is_some() {
+                return Ok(());
+            }
+        }
+        Err(ConvergeError::Unavailable(format!(
+            "{} has neither this key nor others that it had when it was home; drop what is stranded there if it was emptied",
+            row.home
+        )))
     }
 
     async fn side(
@@ -154,7 +171,9 @@ impl Converger {
         let aside = home.remote.head(&physical, &target_key).await?.filter(is_kept);
         let aside = aside.ok_or_else(|| ConvergeError::Refused(format!("{id} does not have what was set aside")))?;
         let size = i64::try_from(aside.size).unwrap_or(i64::MAX);
-        Ok(Some(Kept { backend: id.clone(), physical, etag: aside.etag, size }))
+        let kept = Kept { backend: id.clone(), physical, etag: aside.etag, size };
+        self.metadata.begin_keeping(&row.id, &kept).await?;
+        Ok(Some(kept))
     }
 
     /// Copies what stands at the former home to the home.
@@ -204,14 +223,15 @@ fn decide(row: &Stranded, former: Option<&Object>, home: Option<&Object>) -> Ver
         (None, None) => Verdict::Settled,
         (None, Some(_)) if home_is_newer => Verdict::Settled,
         (None, Some(_)) => Verdict::FormerDeleted,
-        (Some(former), Some(home))
-            if plan::is_same_content(former, home, None) && home.headers.equal_home(&former.headers) =>
-        {
-            Verdict::Settled
-        }
+        (Some(former), Some(home)) if is_same(former, home) => Verdict::Settled,
         (Some(_), _) if home_is_newer => Verdict::HomeWins,
         (Some(_), _) => Verdict::FormerWins,
     }
+}
+
+/// Bytes, headers and tags.
+fn is_same(one: &Object, other: &Object) -> bool {
+    plan::is_same_content(one, other, None) && other.headers.equal_home(&one.headers) && one.tags == other.tags
 }
 
 #[cfg(test)]
@@ -230,6 +250,7 @@ mod tests {
             home: BackendId::parse("fi-hel").unwrap(),
             epoch: 1,
             state,
+            begun: None,
             stranded_at: PROMOTED,
         }
     }
@@ -243,6 +264,7 @@ mod tests {
         let (open, overwritten) = (row(StrandedState::Open), row(StrandedState::Overwritten));
         let (before, after) = (PROMOTED - 60_000, PROMOTED + 1);
         let (old, same) = (object("old", before), object("old", before));
+        let tagged = Object { tags: [("colour".to_owned(), "red".to_owned())].into(), ..old.clone() };
         let (copy, new) = (object("copy", before), object("new", after));
         for (row, former, home, want) in [
             (&open, None, None, Verdict::Settled),
@@ -252,6 +274,9 @@ mod tests {
             (&open, Some(&old), None, Verdict::FormerWins),
             (&overwritten, Some(&old), None, Verdict::HomeWins),
             (&open, Some(&old), Some(&same), Verdict::Settled),
+            (&open, Some(&tagged), Some(&tagged), Verdict::Settled),
+            (&open, Some(&tagged), Some(&same), Verdict::FormerWins),
+            (&overwritten, Some(&tagged), Some(&same), Verdict::HomeWins),
             (&open, Some(&old), Some(&copy), Verdict::FormerWins),
             (&open, Some(&old), Some(&new), Verdict::HomeWins),
             (&overwritten, Some(&old), Some(&copy), Verdict::HomeWins),

@@ -65,15 +65,28 @@ pub(super) async fn compare(route: &Route, home: &Remote, other: &Remote) -> Res
     Ok(Compared { is_whole: differing.len() < MOST, differing })
 }
 
-/// Whether the two hold one key alike.
-pub(super) async fn is_equal(
+/// How one key stands at the home and at the target.
+pub(super) enum Held {
+    /// The same at both, or nothing.
+    Alike,
+    /// Something else, or at the home alone.
+    Otherwise,
+    /// At the target alone.
+    AtTargetAlone,
+}
+
+/// How the two hold one key.
+pub(super) async fn held_at(
     route: &Route,
     home: &Remote,
-    other: &Remote,
+    target: &Remote,
     key: &ObjectKey,
-) -> Result<bool, BackendError> {
-    let (mine, theirs) = (held(route, home, key).await?, held(route, other, key).await?);
-    Ok(mine == theirs)
+) -> Result<Held, BackendError> {
+    Ok(match (held(route, home, key).await?, held(route, target, key).await?) {
+        (mine, theirs) if mine == theirs => Held::Alike,
+        (None, Some(_)) => Held::AtTargetAlone,
+        _ => Held::Otherwise,
+    })
 }
 
 /// ETag and size of a key on one backend.

@@ -1,7 +1,7 @@
 //! Before writes are stopped: whether the target may and can be home, and whether it holds all that the home holds.
 use super::{
     Halt, Promoter, STEP,
-    compare::{Compared, compare, is_equal},
+    compare::{Compared, Held, compare, held_at},
 };
 use crate::backend::{Created, Remote};
 use s3gateway_filters::residency;
@@ -48,6 +48,11 @@ impl Promoter {
         if promotion.forced && route.has_stranded {
             let why = "keys are stranded since the last promotion; they must be settled or dropped first";
             return Err(Halt::Refused(why.to_owned()));
+        }
+        if self.metadata.is_awaited(&promotion.bucket, &promotion.target).await? && !target.has_bucket(physical).await?
+        {
+            let why = format!("{} has come back without the bucket, and keys are stranded there", promotion.target);
+            return Err(Halt::Refused(why));
         }
         match target.create_bucket(physical).await? {
             Created::Ours => Ok(target),
@@ -109,7 +114,8 @@ impl Promoter {
     }
 
     /// Those that are clean and differ. Dirty keys differ rightly, and are looked at once they are clean; one that was
-    /// written and converged while it was listed is looked at again.
+    /// written and converged while it was listed is looked at again. One that the target alone has is not converged, which would
+    /// delete it: whether it was deleted, the home has lost it or it was never the gateway's, a walk tells.
     async fn clean_ones(
         &self,
         route: &Route,
@@ -119,13 +125,36 @@ impl Promoter {
     ) -> Result<Vec<ObjectKey>, Halt> {
         let mut clean = Vec::new();
         for key in keys {
-            let dirty = dirty(route, &key);
-            let is_marked = self.queue.is_marked(&dirty).await?;
-            if !is_marked && !is_equal(route, source, target, &key).await? && !self.queue.is_marked(&dirty).await? {
-                clean.push(key);
+            match self.look_at(route, source, target, &key).await? {
+                Held::Alike => {}
+                Held::Otherwise => clean.push(key),
+                // Its delete may have been converged between the two questions.
+                Held::AtTargetAlone => match self.look_at(route, source, target, &key).await? {
+                    Held::Alike => {}
+                    Held::Otherwise => clean.push(key),
+                    Held::AtTargetAlone => {
+                        let (id, key) = (&target.backend.id, key.as_str());
+                        let why =
+                            format!("{id} has {key} and the home has not; a reconcile tells what there is of these");
+                        return Err(Halt::Refused(why));
+                    }
+                },
             }
         }
         Ok(clean)
+    }
+
+    /// How a key stands at both. What is dirty counts as alike: it is converged anyway.
+    async fn look_at(&self, route: &Route, source: &Remote, target: &Remote, key: &ObjectKey) -> Result<Held, Halt> {
+        let dirty = dirty(route, key);
+        if self.queue.is_marked(&dirty).await? {
+            return Ok(Held::Alike);
+        }
+        match held_at(route, source, target, key).await? {
+            Held::Alike => Ok(Held::Alike),
+            _ if self.queue.is_marked(&dirty).await? => Ok(Held::Alike),
+            other => Ok(other),
+        }
     }
 
     async fn await_few_dirty(&self, promotion: &Promotion, until: Instant) -> Result<(), Halt> {

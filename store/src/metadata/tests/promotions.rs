@@ -1,6 +1,8 @@
 //! Promotions step by step, the views that they wait for, and stranded keys.
 use super::{Fixture, in_a_minute, object};
-use crate::{Change, Kept, ObjectCopy, PromotionState, Route, StoreError, StrandedCount, StrandedState, Writes};
+use crate::{
+    Change, Deletion, Kept, ObjectCopy, PromotionState, Route, StoreError, StrandedCount, StrandedState, Writes,
+};
 use s3gateway_config::BackendId;
 use s3gateway_s3::{PhysicalBucket, Versioning};
 use std::time::Duration;
@@ -120,8 +122,14 @@ pub(super) async fn stranded_keys_are_listed_until_they_are_settled(f: Fixture) 
     let before = m.change_head().await.unwrap();
     let physical = PhysicalBucket::parse("s3gw-0123-aside").unwrap();
     let kept = Kept { backend: near(&route), physical, etag: "e".into(), size: 7 };
+    m.begin_keeping(&all[1].id, &kept).await.unwrap();
+    let begun = m.stranded(&route.bucket, &b).await.unwrap().remove(0);
+    assert_eq!((&begun.state, begun.aside()), (&StrandedState::Overwritten, Some(&kept)), "not settled yet");
+    assert!(m.is_awaited(&route.bucket, &route.home).await.unwrap());
+    assert!(!m.is_awaited(&route.bucket, &near(&route)).await.unwrap());
     m.keep_stranded(&all[1].id, &kept).await.unwrap();
-    assert_eq!(m.stranded_by_id(&all[1].id).await.unwrap().state, StrandedState::Kept(kept));
+    let settled = m.stranded_by_id(&all[1].id).await.unwrap();
+    assert_eq!((settled.aside(), &settled.state), (Some(&kept), &StrandedState::Kept(kept.clone())));
     assert_eq!(state(&b).await, None, "compared");
     assert_eq!(m.count_stranded().await.unwrap(), StrandedCount { waiting: 1, kept: 1 });
     assert_eq!(m.change_head().await.unwrap(), before, "another is open");
@@ -130,6 +138,14 @@ pub(super) async fn stranded_keys_are_listed_until_they_are_settled(f: Fixture) 
     assert!(!read(&f, &route).await.has_stranded);
     assert_eq!(m.change_head().await.unwrap(), before + 1, "proxies need not ask any more");
     assert!(matches!(m.stranded_by_id(&all[0].id).await, Err(StoreError::NotFound)));
+    assert!(!m.is_awaited(&route.bucket, &route.home).await.unwrap());
+
+    // What stands aside is nowhere else, and its row goes with the bucket's.
+    m.fail_promotion(&promotion, "a test").await.unwrap();
+    assert_eq!(m.begin_delete_bucket(&route.bucket).await.unwrap(), Deletion::Stranded);
+    assert!(m.route(&tenant.id, &route.name).await.unwrap().is_some(), "in service");
+    m.drop_stranded(&all[1].id).await.unwrap();
+    assert_eq!(m.begin_delete_bucket(&route.bucket).await.unwrap(), Deletion::Begun { epoch: 1 });
 }
 
 pub(super) async fn what_a_replica_lacks_is_known_by_the_records(f: Fixture) {
