@@ -5,7 +5,7 @@ use crate::backend::{BackendError, Remote};
 use crate::claim::Standing;
 use crate::layout::{self, Digest16, Part, Probe};
 use crate::metrics::Metrics;
-use crate::multipart::{self, Upload, UploadIds};
+use crate::multipart::{self, Upload, Uploaders};
 use crate::object::Object;
 use crate::plan::Method;
 use crate::settings::WorkerSettings;
@@ -41,6 +41,8 @@ pub(crate) struct Copying<'a> {
     pub(crate) object: &'a Object,
     /// Its bytes, where they are at hand.
     pub(crate) opened: Option<&'a Source>,
+    /// Who else may have uploads of the key open at the target.
+    pub(crate) uploaders: Uploaders,
     pub(crate) settings: &'a WorkerSettings,
     pub(crate) metrics: &'a Metrics,
 }
@@ -224,7 +226,7 @@ impl Copying<'_> {
         let (mut others, mut hashes, mut is_again) = (others, hashes, false);
         let mut resume = seeks_etag;
         loop {
-            let (id, held) = self.open_upload(resume, &parts).await?;
+            let (id, held) = multipart::open(self, resume, &parts).await?;
             let upload = Upload { remote: self.target, bucket: self.target_bucket, key: self.target_key, id: &id };
             let uploaded = self.upload_parts(&upload, &parts, &held, hashes).await;
             let uploaded = self.keep_or_abort(&upload, uploaded).await?;
@@ -272,35 +274,6 @@ impl Copying<'_> {
             true => Ok(()),
             false => Err(BackendError::Changed),
         }
-    }
-
-    /// An upload id and the parts it holds: the newest open upload of this key where one may be resumed, else a new one.
-    /// Others are left-overs and are aborted.
-    async fn open_upload(
-        &self,
-        resume: bool,
-        parts: &[Part],
-    ) -> Result<(String, BTreeMap<i32, Digest16>), BackendError> {
-        let open = UploadIds::open(self.target, self.target_bucket, self.target_key.as_str()).await?;
-        let mut ids = open.of_key(self.target_key);
-        let newest = if resume { ids.pop() } else { None };
-        for id in ids {
-            Upload { remote: self.target, bucket: self.target_bucket, key: self.target_key, id: &id }.abort().await?;
-        }
-        if let Some(id) = newest {
-            let upload = Upload { remote: self.target, bucket: self.target_bucket, key: self.target_key, id: &id };
-            let held = upload.held_parts().await?;
-            let fits = |part: &Part| {
-                held.get(&part.number).filter(|h| h.length == part.length).map(|h| (part.number, h.digest))
-            };
-            let held: BTreeMap<i32, Digest16> = parts.iter().filter_map(fits).collect();
-            if !held.is_empty() {
-                return Ok((id, held));
-            }
-            upload.abort().await?;
-        }
-        let id = multipart::create(self.target, self.target_bucket, self.target_key, &self.object.headers).await?;
-        Ok((id, BTreeMap::new()))
     }
 
     /// Copies the parts that are not there yet, several at a time.
@@ -362,9 +335,10 @@ impl Copying<'_> {
     async fn keep_or_abort<T>(&self, upload: &Upload<'_>, result: Result<T, BackendError>) -> Result<T, BackendError> {
         let Err(error) = &result else { return result };
         let resumable = matches!(error, BackendError::Unavailable { .. } | BackendError::Throttled { .. })
+            && self.uploaders == Uploaders::Workers
             && self.target.backend.capabilities.list_uploads;
         if !resumable {
-            // The copy's own failure is what counts; a left-over is aborted by the next attempt.
+            // The copy's own failure is what counts; a left-over among workers' is aborted by the next attempt.
             let _ = upload.abort().await;
         }
         result

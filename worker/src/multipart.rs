@@ -42,6 +42,15 @@ impl UploadIds {
     }
 }
 
+/// Who opens uploads of a key at a target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Uploaders {
+    /// Workers alone: the newest may be gone on with, the others are left-overs.
+    Workers,
+    /// Clients, too, as at a home: none is touched but the copy's own.
+    Clients,
+}
+
 /// A part that an upload holds already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct HeldPart {
@@ -71,6 +80,37 @@ pub(crate) async fn create(
     let sent = with_headers!(create, headers).send().await;
     let answer = sent.map_err(|e| remote.classify("CreateMultipartUpload", &e))?;
     answer.upload_id.ok_or_else(|| remote.unreadable("CreateMultipartUpload"))
+}
+
+/// An upload id and the parts it holds: the newest open upload of the key where one may be resumed, else a new one.
+/// Others of workers are left-overs and are aborted.
+pub(crate) async fn open(
+    copying: &Copying<'_>,
+    resume: bool,
+    parts: &[Part],
+) -> Result<(String, BTreeMap<i32, Digest16>), BackendError> {
+    let Copying { target: remote, target_bucket: bucket, target_key: key, .. } = *copying;
+    let mut ids = match copying.uploaders {
+        Uploaders::Workers => UploadIds::open(remote, bucket, key.as_str()).await?.of_key(key),
+        Uploaders::Clients => Vec::new(),
+    };
+    let newest = if resume { ids.pop() } else { None };
+    for id in ids {
+        Upload { remote, bucket, key, id: &id }.abort().await?;
+    }
+    if let Some(id) = newest {
+        let upload = Upload { remote, bucket, key, id: &id };
+        let held = upload.held_parts().await?;
+        let fits =
+            |part: &Part| held.get(&part.number).filter(|h| h.length == part.length).map(|h| (part.number, h.digest));
+        let held: BTreeMap<i32, Digest16> = parts.iter().filter_map(fits).collect();
+        if !held.is_empty() {
+            return Ok((id, held));
+        }
+        upload.abort().await?;
+    }
+    let id = create(remote, bucket, key, &copying.object.headers).await?;
+    Ok((id, BTreeMap::new()))
 }
 
 impl Upload<'_> {

@@ -6,24 +6,47 @@
 mod sites;
 
 use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
 use s3gateway_s3::PhysicalBucket;
-use s3gateway_store::{Kept, Promotion, PromotionState, StrandedState};
-use sites::{Site, World, until};
+use s3gateway_store::{Kept, PromotionState, StrandedState};
+use sites::{Site, World, noise, until};
+
+const MIB: usize = 1 << 20;
 
 /// Has `key` stranded: the home alone, which is away now, has its last write, and the replica has become home.
-async fn strand(world: &mut World, key: &str) -> Promotion {
+async fn strand(world: &mut World, key: &str) {
     world.put(key, b"first".to_vec()).await;
     world.clean(key).await;
     world.near.stop().await;
     world.put(key, b"second".to_vec()).await;
     world.home.stop().await;
     world.near.start().await;
-    let (bucket, near) = (world.route.bucket.clone(), world.near.id.clone());
-    let begun = world.metadata.begin_promotion(&bucket, &near, world.route.epoch, true).await.unwrap();
-    let now = async || world.metadata.promotion(&begun.id).await.unwrap();
-    until("the replica is home", async || now().await.state == PromotionState::Done).await;
-    assert_eq!(world.metadata.stranded(&bucket, &world.dirty(key).key).await.unwrap().len(), 1);
-    now().await
+    promote_near(world).await;
+    assert_eq!(world.metadata.stranded(&world.route.bucket, &world.dirty(key).key).await.unwrap().len(), 1);
+}
+
+/// Has the replica take the place of a home that is away.
+async fn promote_near(world: &World) {
+    let (bucket, near) = (&world.route.bucket, &world.near.id);
+    let begun = world.metadata.begin_promotion(bucket, near, world.route.epoch, true).await.unwrap();
+    until("the replica is home", async || {
+        world.metadata.promotion(&begun.id).await.unwrap().state == PromotionState::Done
+    })
+    .await;
+}
+
+/// Begins an upload with these parts; answers its id and what completes it.
+async fn upload(world: &World, site: &Site, key: &str, parts: &[&[u8]]) -> (String, CompletedMultipartUpload) {
+    let (client, bucket) = (site.client(), world.bucket_on(site));
+    let created = client.create_multipart_upload().bucket(&bucket).key(key).send().await.unwrap();
+    let id = created.upload_id().unwrap().to_owned();
+    let mut done = CompletedMultipartUpload::builder();
+    for (number, part) in (1..).zip(parts) {
+        let put = client.upload_part().bucket(&bucket).key(key).upload_id(&id).part_number(number);
+        let sent = put.body(ByteStream::from(part.to_vec())).send().await.unwrap();
+        done = done.parts(CompletedPart::builder().part_number(number).e_tag(sent.e_tag().unwrap()).build());
+    }
+    (id, done.build())
 }
 
 async fn put_at(world: &World, site: &Site, key: &str, body: &'static [u8]) {
@@ -130,4 +153,39 @@ async fn a_planned_promotion_deletes_nothing_that_the_home_has_lost() {
     let ended = promote().await;
     assert!(ended.state == PromotionState::Failed && ended.detail.contains("de-fra has strange and"), "{ended:?}");
     assert!(world.read(&world.near, "strange").await.is_some());
+}
+
+/// What is brought home comes under a client's key to where clients upload.
+#[tokio::test(flavor = "multi_thread")]
+async fn bringing_an_object_home_leaves_the_uploads_of_clients_alone() {
+    let mut world = World::embedded().await;
+    world.put("k", b"first".to_vec()).await;
+    world.clean("k").await;
+    world.near.stop().await;
+    let (first, last) = (noise(5 * MIB, 3), noise(MIB, 4));
+    let (id, done) = upload(&world, &world.home, "k", &[&first, &last]).await;
+    let (client, at_home) = (world.home.client(), world.bucket_on(&world.home));
+    let complete = client.complete_multipart_upload().bucket(at_home).key("k").upload_id(id).multipart_upload(done);
+    world.write("k", complete.send()).await.unwrap();
+    world.home.stop().await;
+    world.near.start().await;
+    promote_near(&world).await;
+    // The newer one has the very part that the copy needs.
+    let (older, _) = upload(&world, &world.near, "k", &[&last]).await;
+    let (newer, _) = upload(&world, &world.near, "k", &[&first]).await;
+    world.home.start().await;
+    world.queue.mark(&world.dirty("k"), "req-2").await.unwrap();
+    world.clean("k").await;
+    let want = [first.as_slice(), last.as_slice()].concat();
+    for site in [&world.near, &world.home] {
+        assert!(world.read(site, "k").await.unwrap().0 == want, "{}", site.id);
+    }
+    let (client, at_near) = (world.near.client(), world.bucket_on(&world.near));
+    for (id, length) in [(older, MIB), (newer, 5 * MIB)] {
+        let held = client.list_parts().bucket(&at_near).key("k").upload_id(id).send().await.unwrap();
+        let lengths: Vec<Option<i64>> = held.parts().iter().map(|part| part.size()).collect();
+        assert_eq!(lengths, [i64::try_from(length).ok()]);
+    }
+    let open = client.list_multipart_uploads().bucket(&at_near).send().await.unwrap();
+    assert_eq!(open.uploads().len(), 2, "the copy's own is completed");
 }

@@ -3,6 +3,7 @@
 use super::{ConvergeError, Converger, Place, Scene, copy_record, known, physical_on};
 use crate::backend::{BackendError, Created, Remote};
 use crate::copy::{Acknowledged, Copying};
+use crate::multipart::Uploaders;
 use crate::object::Object;
 use crate::plan::{self, Action, PENDING, SUSPECT, Target, Wanted};
 use futures::future::join_all;
@@ -136,6 +137,8 @@ impl Converger {
     ) -> Result<ObjectCopy, ConvergeError> {
         let bucket = self.ensure_bucket(scene.route, remote).await?;
         scene.hold().await?;
+        // What stayed behind at a former home comes to the home by this, too.
+        let is_home = remote.backend.id == scene.route.home;
         let copying = Copying {
             source: &scene.home,
             source_bucket: &scene.home_bucket,
@@ -147,6 +150,7 @@ impl Converger {
             version: None,
             object,
             opened: scene.opened.as_ref(),
+            uploaders: if is_home { Uploaders::Clients } else { Uploaders::Workers },
             settings: &self.settings,
             metrics: &self.metrics,
         };

@@ -5,6 +5,7 @@ use super::{ConvergeError, Converger, Scene, physical_on};
 use crate::backend::{Created, Remote};
 use crate::claim::Claim;
 use crate::copy::Copying;
+use crate::multipart::Uploaders;
 use crate::object::Object;
 use crate::plan::{self, Home};
 use s3gateway_s3::{ObjectKey, PhysicalBucket};
@@ -160,6 +161,7 @@ impl Converger {
             version: None,
             object,
             opened: None,
+            uploaders: Uploaders::Workers,
             settings: &self.settings,
             metrics: &self.metrics,
         };

@@ -5,6 +5,7 @@ use super::{ConvergeError, Converger, Scene, copy_record, known, physical_on};
 use crate::backend::{BackendError, Remote};
 use crate::clock::millis;
 use crate::copy::Copying;
+use crate::multipart::Uploaders;
 use crate::object::Object;
 use crate::plan::{self, Wanted};
 use crate::version_plan::{Kept, VersionPlan, plan_versions};
@@ -235,6 +236,7 @@ impl VersionList<'_> {
             version: Some(&home.id),
             object: &object,
             opened: None,
+            uploaders: Uploaders::Workers,
             settings,
             metrics,
         };
