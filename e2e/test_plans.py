@@ -37,6 +37,7 @@ STATEMENTS = [
     ("queue_is_dirty.sql", ONE, "dirty_keys_pkey"),
     ("queue_bucket_is_dirty.sql", "'bucket-7'", "dirty_keys_pkey"),
     ("queue_dead_letters.sql", "1000", "dirty_keys_dead"),
+    ("queue_dead_page.sql", f"{NOW} - 1000, {ONE}, 1000", "dirty_keys_dead"),
     ("queue_lease_rival.sql", f"{ONE}, 'lease', {NOW}, 0", "dirty_leases_pkey"),
     ("copies.sql", ONE, "object_copies_pkey"),
     ("copies_of_all.postgres.sql", KEYS, "object_copies_pkey"),

@@ -2,7 +2,7 @@
 //! No default provider chain: nothing of the machine's AWS configuration can send data to another place.
 mod failure;
 
-pub(crate) use failure::BackendError;
+pub(crate) use failure::{BackendError, is_failure};
 
 use crate::headers::with_headers;
 use crate::object::{Object, ObjectHeaders, Tags};

@@ -1,6 +1,7 @@
 //! How a backend stands with this worker: one that errs, does not answer or answers slowly several times in a row is left alone for
 //! a while, longer each time, so that what needs it waits without a slot while everything else goes on.
 //! Fed by all requests that are sent to the backend; one trial at a time finds out whether it is back.
+use crate::backend::is_failure;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -108,7 +109,8 @@ impl Standing {
 fn judge(status: Option<u16>, was_slow: bool) -> Option<Seen> {
     match status {
         Some(429 | 503) => None,
-        None | Some(500 | 502 | 504) => Some(Seen::Failed),
+        None => Some(Seen::Failed),
+        Some(status) if is_failure(status) => Some(Seen::Failed),
         Some(_) if was_slow => Some(Seen::Failed),
         Some(_) => Some(Seen::Answered),
     }
@@ -161,6 +163,10 @@ mod tests {
             (Some(500), false, Some(Seen::Failed)),
             (Some(502), false, Some(Seen::Failed)),
             (Some(504), false, Some(Seen::Failed)),
+            (Some(408), false, Some(Seen::Failed)),
+            (Some(507), false, Some(Seen::Failed)),
+            (Some(529), false, Some(Seen::Failed)),
+            (Some(501), false, Some(Seen::Answered)),
             (Some(503), false, None),
             (Some(503), true, None),
             (Some(429), false, None),

@@ -5,6 +5,7 @@
 #[allow(dead_code)]
 mod sites;
 
+use s3gateway_store::DirtyKey;
 use sites::{World, create_bucket, noise, until};
 use std::time::{Duration, Instant};
 
@@ -102,5 +103,33 @@ async fn small_objects_do_not_wait_for_large_ones() {
     for n in 0..12 {
         world.clean(&format!("large-{n}")).await;
         assert!(world.read(&world.near, &format!("large-{n}")).await.unwrap().0 == noise(4 * MIB, n));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_absence_is_redriven_however_many_dead_letters_are_older() {
+    const OLDER: u64 = 1001;
+    let mut world = World::embedded().await;
+    world.stop_worker().await;
+    let keys: Vec<DirtyKey> = (0..OLDER).map(|n| world.dirty(&format!("hopeless-{n}"))).collect();
+    world.queue.mark_all(&keys, "req-1").await.unwrap();
+    bury_all(&world, "the target says no").await;
+    world.put("was-away", b"x".to_vec()).await;
+    bury_all(&world, "unavailable: it was away").await;
+    assert_eq!(world.queue.depth().await.unwrap().dead, OLDER + 1);
+    world.start_worker_with(|settings| settings.redrive_interval = Duration::from_millis(10)).await;
+    world.clean("was-away").await;
+    assert_eq!(world.queue.depth().await.unwrap().dead, OLDER);
+}
+
+async fn bury_all(world: &World, why: &str) {
+    loop {
+        let jobs = world.queue.claim("w", 100, Duration::from_secs(600)).await.unwrap();
+        if jobs.is_empty() {
+            return;
+        }
+        for job in jobs {
+            world.queue.bury(&job, why).await.unwrap();
+        }
     }
 }

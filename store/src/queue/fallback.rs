@@ -1,7 +1,7 @@
 //! Redis with the metadata store behind it: a mark always stands in at least one of the two, and Redis alone ends it.
 //! Invariant: a mark in SQL is cleared only after the key was marked in Redis. Else two workers could converge one key
 //! at once, one by each queue, and the slower could put an old copy over a new one after both marks are gone.
-use super::{Cleared, DeadLetter, Depth, DirtyKey, DirtyPage, Disturbance, Holder, Job, Lane, Mark, Queue};
+use super::{Cleared, DeadLetter, DeadPage, Depth, DirtyKey, DirtyPage, Disturbance, Holder, Job, Lane, Mark, Queue};
 use crate::{BucketId, StoreError};
 use async_trait::async_trait;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,7 +15,7 @@ const MOVED_AT_ONCE: usize = 64;
 /// Milliseconds between two looks into the fallback while the primary answers.
 const DRAIN_PAUSE: u64 = 100;
 
-/// Begin the places of a listing of dirty keys: which queue it is in.
+/// Begin the places of a listing: which queue it is in.
 const IN_FALLBACK: char = 'f';
 const IN_PRIMARY: char = 'p';
 
@@ -187,18 +187,14 @@ impl<P: Queue, F: Queue> Queue for WithFallback<P, F> {
 
     /// The fallback is listed first: a mark on its way to the primary is then seen in one of the two.
     async fn dirty_keys(&self, bucket: &BucketId, from: Option<&str>) -> Result<DirtyPage, StoreError> {
-        let place = |queue: char, next: &str| format!("{queue}{next}");
-        match from.and_then(|from| from.strip_prefix(IN_PRIMARY)) {
-            None => {
-                let from = from.and_then(|from| from.strip_prefix(IN_FALLBACK));
+        match Place::parse(from) {
+            Place::InFallback(from) => {
                 let page = self.fallback.dirty_keys(bucket, from).await?;
-                let next = page.next.map_or_else(|| IN_PRIMARY.to_string(), |next| place(IN_FALLBACK, &next));
-                Ok(DirtyPage { next: Some(next), ..page })
+                Ok(DirtyPage { next: Some(Place::after_fallback(page.next)), ..page })
             }
-            Some(from) => {
-                let from = Some(from).filter(|from| !from.is_empty());
+            Place::InPrimary(from) => {
                 let page = self.primary(self.primary.dirty_keys(bucket, from)).await?;
-                Ok(DirtyPage { next: page.next.map(|next| place(IN_PRIMARY, &next)), ..page })
+                Ok(DirtyPage { next: page.next.map(Place::after_primary), ..page })
             }
         }
     }
@@ -300,6 +296,20 @@ impl<P: Queue, F: Queue> Queue for WithFallback<P, F> {
         Ok(letters)
     }
 
+    /// In the order of [`Queue::dirty_keys`].
+    async fn dead_page(&self, from: Option<&str>) -> Result<DeadPage, StoreError> {
+        match Place::parse(from) {
+            Place::InFallback(from) => {
+                let page = self.fallback.dead_page(from).await?;
+                Ok(DeadPage { next: Some(Place::after_fallback(page.next)), ..page })
+            }
+            Place::InPrimary(from) => {
+                let page = self.primary(self.primary.dead_page(from)).await?;
+                Ok(DeadPage { next: page.next.map(Place::after_primary), ..page })
+            }
+        }
+    }
+
     async fn redrive(&self, only: Option<&DirtyKey>) -> Result<u64, StoreError> {
         Ok(self.fallback.redrive(only).await? + self.primary(self.primary.redrive(only)).await?)
     }
@@ -307,6 +317,29 @@ impl<P: Queue, F: Queue> Queue for WithFallback<P, F> {
 
 fn held_by_fallback(job: Job) -> Job {
     Job { holder: Holder::Sql, ..job }
+}
+
+/// Where a listing of both queues goes on, in that queue's own words.
+enum Place<'a> {
+    InFallback(Option<&'a str>),
+    InPrimary(Option<&'a str>),
+}
+
+impl<'a> Place<'a> {
+    fn parse(from: Option<&'a str>) -> Self {
+        match from.and_then(|from| from.strip_prefix(IN_PRIMARY)) {
+            None => Self::InFallback(from.and_then(|from| from.strip_prefix(IN_FALLBACK))),
+            Some(from) => Self::InPrimary(Some(from).filter(|from| !from.is_empty())),
+        }
+    }
+
+    fn after_fallback(next: Option<String>) -> String {
+        next.map_or_else(|| IN_PRIMARY.to_string(), |next| format!("{IN_FALLBACK}{next}"))
+    }
+
+    fn after_primary(next: String) -> String {
+        format!("{IN_PRIMARY}{next}")
+    }
 }
 
 /// Keeps callers off a queue that just failed. Milliseconds since `started`; 0 while closed.

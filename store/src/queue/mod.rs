@@ -164,6 +164,15 @@ pub struct DeadLetter {
     pub since: i64,
 }
 
+/// Some dead letters.
+#[derive(Clone, Debug, Default)]
+pub struct DeadPage {
+    /// The letters.
+    pub letters: Vec<DeadLetter>,
+    /// Where to go on.
+    pub next: Option<String>,
+}
+
 /// The contract that Redis and SQL both keep. Every method is safe to repeat.
 #[async_trait]
 pub trait Queue: Send + Sync {
@@ -251,6 +260,21 @@ pub trait Queue: Send + Sync {
     async fn depth(&self) -> Result<Depth, StoreError>;
     /// Dead letters, oldest first.
     async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, StoreError>;
+    /// Some dead letters, and where to go on; none where these were the last. One that is dead from the first call to the last is
+    /// among them, perhaps more than once.
+    async fn dead_page(&self, from: Option<&str>) -> Result<DeadPage, StoreError>;
+    /// A dead letter of the bucket, if it has any.
+    async fn dead_letter_of(&self, bucket: &BucketId) -> Result<Option<DeadLetter>, StoreError> {
+        let mut from = None;
+        loop {
+            let DeadPage { letters, next } = self.dead_page(from.as_deref()).await?;
+            let found = letters.into_iter().find(|letter| letter.key.bucket == *bucket);
+            if found.is_some() || next.is_none() {
+                return Ok(found);
+            }
+            from = next;
+        }
+    }
     /// Queues dead letters again, all or one; how many.
     async fn redrive(&self, only: Option<&DirtyKey>) -> Result<u64, StoreError>;
 }

@@ -1,6 +1,7 @@
 //! The queue of dirty keys on Redis Streams.
 //! Invariant: a dirty key stands in exactly one place of its shard: in one of its streams, waiting for a lease, delayed, or dead.
 //! Invariant: whatever changes a key's record is one script over keys of one hash tag, so Redis Cluster can hold any shard anywhere.
+mod letters;
 mod members;
 mod sharing;
 mod tour;
@@ -8,12 +9,14 @@ mod trust;
 
 use super::connection::{Conducted, Connection};
 use super::scripts::{SCRIPTS, Script};
-use super::{ALONE, Cleared, DeadLetter, Depth, DirtyKey, DirtyPage, Disturbance, Holder, Job, Lane, Mark, Queue};
+use super::{
+    ALONE, Cleared, DeadLetter, DeadPage, Depth, DirtyKey, DirtyPage, Disturbance, Holder, Job, Lane, Mark, Queue,
+};
 use crate::{BucketId, Conductor, Metadata, StoreError};
 use ::redis::{FromRedisValue, Value};
 use async_trait::async_trait;
 use futures::{StreamExt, TryStreamExt, stream};
-use members::{BUCKETS, DIRTY, parse_dead_letter, parse_job, parse_member, render_lane, render_member, shard_keys};
+use members::{BUCKETS, DIRTY, parse_job, parse_member, render_lane, render_member, shard_keys};
 use sha2::{Digest, Sha256};
 use sharing::{Swept, Tours};
 use std::collections::BTreeMap;
@@ -28,9 +31,7 @@ use trust::Trust;
 const SHARDS_AT_ONCE: usize = 64;
 /// More would make each look into an idle queue cost more than the work it finds.
 const MOST_SHARDS: u32 = 4096;
-/// Dead letters queued again by one script, which blocks the server while it runs.
-const REDRIVEN_AT_ONCE: usize = 200;
-/// Dirty keys looked at by one scan, for the same reason.
+/// Members looked at by one scan, which blocks the server while it runs.
 const SCANNED_AT_ONCE: u32 = 1000;
 /// Keys marked by one script, for the same reason.
 const MARKED_AT_ONCE: usize = 200;
@@ -167,6 +168,12 @@ impl RedisQueue {
 
     fn shard_of(&self, member: &[u8]) -> &[String] {
         self.keys_of(self.shard_index(member))
+    }
+
+    /// Where a listing of all shards goes on; `at`: the cursor that the scan of this one has answered.
+    fn place_after(&self, shard: usize, at: &str) -> Option<String> {
+        let shard = if at == "0" { shard + 1 } else { shard };
+        (shard < self.shared.shards.len()).then(|| format!("{shard} {at}"))
     }
 
     async fn take_lease(
@@ -348,9 +355,7 @@ impl Queue for RedisQueue {
     /// Shard after shard, each by HSCAN, which shows every field that is there all the while.
     async fn dirty_keys(&self, bucket: &BucketId, from: Option<&str>) -> Result<DirtyPage, StoreError> {
         self.agree_on_shard_count().await?;
-        let place =
-            from.unwrap_or("0 0").split_once(' ').and_then(|(shard, at)| Some((shard.parse::<usize>().ok()?, at)));
-        let (shard, at) = place.ok_or_else(|| StoreError::Invalid("dirty keys: no such place to go on".into()))?;
+        let (shard, at) = parse_place(from)?;
         let Some(keys) = self.shared.shards.get(shard) else { return Ok(DirtyPage::default()) };
         let mut scan = ::redis::cmd("HSCAN");
         scan.arg(keys.first())
@@ -362,8 +367,7 @@ impl Queue for RedisQueue {
         let (at, fields): (String, Vec<Vec<u8>>) = self.shared.connection.send(&scan).await?;
         let members = fields.iter().step_by(2).filter_map(|member| parse_member(member));
         let keys = members.filter(|found| found.bucket == *bucket).map(|found| found.key).collect();
-        let (shard, at) = if at == "0" { (shard + 1, "0".to_owned()) } else { (shard, at) };
-        Ok(DirtyPage { keys, next: (shard < self.shared.shards.len()).then(|| format!("{shard} {at}")) })
+        Ok(DirtyPage { keys, next: self.place_after(shard, &at) })
     }
 
     /// Cancel: safe to drop; jobs claimed by a call whose answer was never seen are taken over after the lease.
@@ -440,33 +444,25 @@ impl Queue for RedisQueue {
     }
 
     async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, StoreError> {
-        if limit == 0 {
-            return Ok(Vec::new());
-        }
-        let limit_text = limit.to_string();
-        let shards: Vec<Vec<Value>> = self.run_everywhere(&SCRIPTS.dead, &[limit_text.as_bytes()]).await?;
-        let mut letters: Vec<DeadLetter> = shards.into_iter().flatten().filter_map(parse_dead_letter).collect();
-        letters.sort_by_key(|letter| letter.since);
-        letters.truncate(limit);
-        Ok(letters)
+        self.oldest_letters(limit).await
+    }
+
+    async fn dead_page(&self, from: Option<&str>) -> Result<DeadPage, StoreError> {
+        self.page_of_letters(from).await
     }
 
     async fn redrive(&self, only: Option<&DirtyKey>) -> Result<u64, StoreError> {
-        if let Some(key) = only {
-            return self.run_on_key(&SCRIPTS.redrive, key, &[b"1"]).await;
+        match only {
+            Some(key) => self.run_on_key(&SCRIPTS.redrive, key, &[b"1"]).await,
+            None => self.redrive_all().await,
         }
-        let at_once = REDRIVEN_AT_ONCE.to_string();
-        let mut sum = 0;
-        for keys in &self.shared.shards {
-            let mut left = self.run::<(u64, u64, u64, u64, i64)>(&SCRIPTS.depth, keys, &[]).await?.3;
-            while left > 0 {
-                let count: u64 = self.run(&SCRIPTS.redrive, keys, &[b"", at_once.as_bytes()]).await?;
-                sum += count;
-                left = if count == 0 { 0 } else { left.saturating_sub(count) };
-            }
-        }
-        Ok(sum)
     }
+}
+
+/// Shard and cursor from which a listing goes on.
+fn parse_place(from: Option<&str>) -> Result<(usize, &str), StoreError> {
+    let place = from.unwrap_or("0 0").split_once(' ').and_then(|(shard, at)| Some((shard.parse().ok()?, at)));
+    place.ok_or_else(|| StoreError::Invalid("no such place of a listing to go on".into()))
 }
 
 fn millis(duration: Duration) -> String {

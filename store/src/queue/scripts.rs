@@ -42,7 +42,8 @@ scripts! {
     retry = record claims retry;
     set_aside = record claims set_aside;
     bury = record leases claims endings bury;
-    dead = record dead;
+    dead = record letters dead;
+    dead_page = record letters dead_page;
     redrive = record redrive;
     depth = record depth;
     sweep = record sweep;

@@ -1,7 +1,9 @@
 //! The queue of dirty keys in the metadata database: for `dev`, and where Redis is away.
 //! One row a dirty key. Every change of a key begins by locking its row, so that mark, leases and claim are seen as
 //! they stay until the commit. Times are the database's, which all processes share.
-use super::{ALONE, Cleared, DeadLetter, Depth, DirtyKey, DirtyPage, Disturbance, Holder, Job, Lane, Mark, Queue};
+use super::{
+    ALONE, Cleared, DeadLetter, DeadPage, Depth, DirtyKey, DirtyPage, Disturbance, Holder, Job, Lane, Mark, Queue,
+};
 use crate::conductor::conducted;
 use crate::metadata::db::{Columns, Db, Kind, write};
 use crate::{BucketId, StoreError, sql};
@@ -249,16 +251,20 @@ impl Queue for SqlQueue {
     async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, StoreError> {
         let query = sqlx::query(sql::QUEUE_DEAD_LETTERS).bind(i64::try_from(limit).unwrap_or(i64::MAX));
         let rows = self.db.read(query.fetch_all(self.db.pool())).await?;
-        rows.iter()
-            .map(|row| {
-                Ok(DeadLetter {
-                    key: parse_key(row)?,
-                    reason: row.text("reason")?,
-                    attempts: row.u32("attempts")?,
-                    since: row.int("due_at")?,
-                })
-            })
-            .collect()
+        rows.iter().map(parse_letter).collect()
+    }
+
+    async fn dead_page(&self, from: Option<&str>) -> Result<DeadPage, StoreError> {
+        let (since, bucket, key) = parse_place(from)?;
+        let query = sqlx::query(sql::QUEUE_DEAD_PAGE).bind(since).bind(bucket).bind(key.as_bytes()).bind(PAGE);
+        let rows = self.db.read(query.fetch_all(self.db.pool())).await?;
+        let letters: Vec<DeadLetter> = rows.iter().map(parse_letter).collect::<Result<_, _>>()?;
+        let is_full = i64::try_from(letters.len()).is_ok_and(|count| count >= PAGE);
+        let next = letters.last().filter(|_| is_full).map(|last| {
+            let DirtyKey { bucket, key } = &last.key;
+            format!("{}/{}/{}", last.since, bucket.as_str(), key.as_str())
+        });
+        Ok(DeadPage { letters, next })
     }
 
     async fn redrive(&self, only: Option<&DirtyKey>) -> Result<u64, StoreError> {
@@ -278,6 +284,25 @@ type Query<'q> = sqlx::query::Query<'q, sqlx::Any, sqlx::any::AnyArguments>;
 /// A statement whose first parameters are bucket and key.
 fn of_key<'q>(text: &'static str, key: &'q DirtyKey) -> Query<'q> {
     sqlx::query(text).bind(key.bucket.as_str()).bind(key.key.as_str().as_bytes())
+}
+
+fn parse_letter(row: &AnyRow) -> Result<DeadLetter, StoreError> {
+    Ok(DeadLetter {
+        key: parse_key(row)?,
+        reason: row.text("reason")?,
+        attempts: row.u32("attempts")?,
+        since: row.int("due_at")?,
+    })
+}
+
+/// Where a listing of dead letters goes on: since when, bucket and key. A bucket id never holds a slash.
+fn parse_place(from: Option<&str>) -> Result<(i64, &str, &str), StoreError> {
+    let Some(from) = from else { return Ok((0, "", "")) };
+    let parts = from.split_once('/').and_then(|(since, rest)| {
+        let (bucket, key) = rest.split_once('/')?;
+        Some((since.parse().ok()?, bucket, key))
+    });
+    parts.ok_or_else(|| StoreError::Invalid("dead letters: no such place to go on".into()))
 }
 
 /// The database's clock, which all processes share.

@@ -1,5 +1,5 @@
 //! What every queue must do with many keys, many workers and large objects; the cases are listed in `suite`.
-use super::suite::{LONG, SHORT, assert_no_job, await_job, claim_one, key, write};
+use super::suite::{LONG, SHORT, assert_no_job, await_job, claim_one, key, key_in, write};
 use super::testing::until;
 use super::{Cleared, DirtyKey, Job, Lane, Queue};
 use std::collections::HashSet;
@@ -126,5 +126,45 @@ pub(crate) async fn workers_that_attend_share_all_jobs(queue: &dyn Queue) {
     .await;
     for worker in ["a", "b", "silent", "never seen"] {
         queue.leave(worker).await.unwrap();
+    }
+}
+
+pub(crate) async fn dead_letters_are_listed_to_the_last(queue: &dyn Queue) {
+    let mut keys: HashSet<DirtyKey> = (0..1100).map(|n| key(&format!("a/{n} ä"))).collect();
+    let last = key_in("last", "k");
+    assert!(queue.dead_letter_of(&last.bucket).await.unwrap().is_none());
+    queue.mark_all(&keys.iter().cloned().collect::<Vec<_>>(), "r").await.unwrap();
+    bury_all(queue, "the target says no").await;
+    queue.mark(&last, "r").await.unwrap();
+    bury_all(queue, "it is away").await;
+    let found = queue.dead_letter_of(&last.bucket).await.unwrap().unwrap();
+    assert_eq!((&found.key, found.reason.as_str(), found.attempts), (&last, "it is away", 1));
+    keys.insert(last);
+    let (mut seen, mut from) = (HashSet::new(), None);
+    loop {
+        let page = queue.dead_page(from.as_deref()).await.unwrap();
+        for letter in page.letters {
+            // What goes meanwhile hides no other.
+            queue.redrive(Some(&letter.key)).await.unwrap();
+            seen.insert(letter.key);
+        }
+        from = page.next;
+        if from.is_none() {
+            break;
+        }
+    }
+    assert_eq!(seen, keys);
+    assert_eq!(queue.depth().await.unwrap().dead, 0);
+}
+
+async fn bury_all(queue: &dyn Queue, why: &str) {
+    loop {
+        let jobs = queue.claim("w", 100, LONG).await.unwrap();
+        if jobs.is_empty() {
+            return;
+        }
+        for job in jobs {
+            queue.bury(&job, why).await.unwrap();
+        }
     }
 }

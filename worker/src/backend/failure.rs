@@ -44,6 +44,10 @@ impl Remote {
         BackendError::Unavailable { operation, backend: self.backend.id.to_string(), reason: reason.to_owned() }
     }
 
+    fn erred(&self, operation: &'static str, status: u16, code: &str) -> BackendError {
+        self.unavailable(operation, &format!("answered {status} {}", printable(code)))
+    }
+
     pub(crate) fn refused(&self, operation: &'static str, status: u16, code: &str) -> BackendError {
         BackendError::Refused { operation, backend: self.backend.id.to_string(), status, code: code.to_owned() }
     }
@@ -83,13 +87,18 @@ impl Remote {
             (_, "NoSuchBucket") => BackendError::NoSuchBucket,
             (404, _) => BackendError::NotFound { operation, code: code.to_owned() },
             (429 | 503, _) | (_, "SlowDown") => self.throttled(operation, None),
-            (500 | 502 | 504, _) | (_, "RequestTimeout" | "RequestTimeTooSkewed") => {
-                self.unavailable(operation, &format!("answered {status} {}", printable(code)))
-            }
+            (_, "RequestTimeout" | "RequestTimeTooSkewed") => self.erred(operation, status, code),
+            _ if is_failure(status) => self.erred(operation, status, code),
             (200..=299, _) => self.unreadable(operation),
             _ => self.refused(operation, status, &printable(code)),
         }
     }
+}
+
+/// Whether a status says that the backend, or what stands before it, is unwell: no word on the request itself. Gateways and
+/// networks of caches have 520 to 530 for what is behind them, and 507 is a disk that somebody will clear. 501 stays as it is.
+pub(crate) fn is_failure(status: u16) -> bool {
+    status == 408 || (status != 501 && (500..=599).contains(&status))
 }
 
 /// An error code from a backend goes into logs and the job history: letters and digits only, and not many.
@@ -124,6 +133,15 @@ mod tests {
             (429, "", "throttled"),
             (500, "InternalError", "unavailable"),
             (501, "NotImplemented", "refused"),
+            (408, "", "unavailable"),
+            (502, "", "unavailable"),
+            (504, "", "unavailable"),
+            (507, "", "unavailable"),
+            (507, "InsufficientStorage", "unavailable"),
+            (520, "", "unavailable"),
+            (529, "", "unavailable"),
+            (530, "", "unavailable"),
+            (404, "NoSuchUpload", "not found"),
             (503, "SlowDown", "throttled"),
             (503, "", "throttled"),
             (400, "SlowDown", "throttled"),

@@ -31,8 +31,6 @@ const LATER: Duration = Duration::from_secs(5);
 
 /// Dirty keys on the queue's first page up to which a promotion may begin; it waits for the rest itself.
 const FEW: usize = 100;
-/// Dead letters looked at for one of the bucket.
-const DEAD_AT_ONCE: usize = 1000;
 /// Before another cut over after one for which writes were stopped in vain.
 const AFTER_STOP: Duration = Duration::from_secs(300);
 /// How long a cancelled migration waits for workers that may still copy, in milliseconds; one that comes later finds no bucket.
@@ -140,8 +138,7 @@ impl Migrator {
             return Err(Halt::Waits("keys are still being copied".to_owned()));
         }
         // One that was given up stays dirty, and the promotion would stop writes for nothing.
-        let letters = self.queue.dead_letters(DEAD_AT_ONCE).await?;
-        if let Some(dead) = letters.iter().find(|letter| letter.key.bucket == migration.bucket) {
+        if let Some(dead) = self.queue.dead_letter_of(&migration.bucket).await? {
             return Err(Halt::Waits(format!("{} was given up: {}", dead.key.key.as_str(), dead.reason)));
         }
         let promotion = self.metadata.promote_migration(migration).await?;

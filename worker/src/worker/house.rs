@@ -12,8 +12,8 @@ const DEPTH_INTERVAL: Duration = Duration::from_secs(5);
 const PRUNE_INTERVAL: Duration = Duration::from_secs(600);
 /// How long changes stay readable; a proxy that was away for longer drops all that it has cached.
 const FEED_KEPT: Duration = Duration::from_secs(24 * 3600);
-/// Dead letters looked at in one redrive.
-const REDRIVE_PAGE: usize = 1000;
+/// Dead letters looked at between two readings of the figures.
+const LETTERS_AT_ONCE: usize = 5000;
 /// How often promotions and stranded keys are counted.
 const COUNT_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -21,7 +21,7 @@ impl Shared {
     /// Goes on until `stop`.
     pub(super) async fn keep_house(&self, stop: &CancellationToken) {
         let (mut pruned, mut counted): (Option<Instant>, Option<Instant>) = (None, None);
-        let mut redriven = Instant::now();
+        let (mut redriven, mut redriving) = (Instant::now(), None);
         while !stop.is_cancelled() {
             match self.queue.depth().await {
                 Ok(depth) => self.metrics.depth(&depth, self.now()),
@@ -52,11 +52,12 @@ impl Shared {
                     warn!(error = %failed, "the change feed cannot be pruned");
                 }
             }
-            if redriven.elapsed() >= self.settings.redrive_interval {
+            if redriving.is_some() || redriven.elapsed() >= self.settings.redrive_interval {
                 redriven = Instant::now();
-                if let Err(failed) = self.redrive_absences().await {
+                redriving = self.redrive_absences(redriving).await.unwrap_or_else(|failed| {
                     warn!(error = %failed, "dead letters cannot be redriven");
-                }
+                    None
+                });
             }
             let _ = tokio::time::timeout(DEPTH_INTERVAL, stop.cancelled()).await;
         }
@@ -69,12 +70,19 @@ impl Shared {
         Ok(())
     }
 
-    async fn redrive_absences(&self) -> Result<(), StoreError> {
-        for letter in self.queue.dead_letters(REDRIVE_PAGE).await? {
-            if letter.reason.starts_with(AWAY) {
+    /// Looks at some of the dead letters, however old; where to go on.
+    async fn redrive_absences(&self, mut from: Option<String>) -> Result<Option<String>, StoreError> {
+        let mut count = 0;
+        loop {
+            let page = self.queue.dead_page(from.as_deref()).await?;
+            for letter in page.letters.iter().filter(|letter| letter.reason.starts_with(AWAY)) {
                 self.queue.redrive(Some(&letter.key)).await?;
             }
+            count += page.letters.len();
+            from = page.next;
+            if from.is_none() || count >= LETTERS_AT_ONCE {
+                return Ok(from);
+            }
         }
-        Ok(())
     }
 }

@@ -2,7 +2,7 @@
 use super::seat::{self, away};
 use super::world::{Flaw, World};
 use async_trait::async_trait;
-use s3gateway_store::queue::{Cleared, DeadLetter, Depth, DirtyPage, Disturbance, Job, Lane, Mark, SqlQueue};
+use s3gateway_store::queue::{Cleared, DeadLetter, DeadPage, Depth, DirtyPage, Disturbance, Job, Lane, Mark, SqlQueue};
 use s3gateway_store::{BucketId, DirtyKey, Metadata, Queue, StoreError};
 use std::sync::Arc;
 use std::time::Duration;
@@ -208,6 +208,10 @@ impl Queue for Watched {
 
     async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, StoreError> {
         self.inner.dead_letters(limit).await
+    }
+
+    async fn dead_page(&self, from: Option<&str>) -> Result<DeadPage, StoreError> {
+        self.inner.dead_page(from).await
     }
 
     async fn redrive(&self, only: Option<&DirtyKey>) -> Result<u64, StoreError> {
