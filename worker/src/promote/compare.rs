@@ -1,5 +1,7 @@
 //! Compares what two backends list of a bucket: keys, sizes and ETags, as clients would see them.
-use crate::backend::{BackendError, Remote};
+use super::Halt;
+use super::patience::Patience;
+use crate::backend::Remote;
 use crate::object::unquote;
 use s3gateway_s3::{ObjectKey, PhysicalBucket};
 use s3gateway_store::Route;
@@ -21,6 +23,7 @@ struct Entry {
 
 /// A listing, a page at a time.
 struct Listing<'a> {
+    patience: Patience<'a>,
     remote: &'a Remote,
     bucket: &'a PhysicalBucket,
     page: VecDeque<Entry>,
@@ -38,10 +41,14 @@ pub(super) struct Compared {
 }
 
 /// Compares the two key by key.
-pub(super) async fn compare(route: &Route, home: &Remote, other: &Remote) -> Result<Compared, BackendError> {
-    let physical = |remote: &Remote| route.physical_on(&remote.backend.id).ok_or(BackendError::NoSuchBucket).cloned();
-    let (at_home, at_other) = (physical(home)?, physical(other)?);
-    let (mut left, mut right) = (Listing::of(home, &at_home), Listing::of(other, &at_other));
+pub(super) async fn compare(
+    patience: Patience<'_>,
+    route: &Route,
+    home: &Remote,
+    other: &Remote,
+) -> Result<Compared, Halt> {
+    let (at_home, at_other) = (physical(route, home)?, physical(route, other)?);
+    let (mut left, mut right) = (Listing::of(patience, home, at_home), Listing::of(patience, other, at_other));
     let (mut mine, mut theirs) = (left.next().await?, right.next().await?);
     let mut differing = Vec::new();
     while differing.len() < MOST {
@@ -77,12 +84,13 @@ pub(super) enum Held {
 
 /// How the two hold one key.
 pub(super) async fn held_at(
+    patience: Patience<'_>,
     route: &Route,
     home: &Remote,
     target: &Remote,
     key: &ObjectKey,
-) -> Result<Held, BackendError> {
-    Ok(match (held(route, home, key).await?, held(route, target, key).await?) {
+) -> Result<Held, Halt> {
+    Ok(match (held(patience, route, home, key).await?, held(patience, route, target, key).await?) {
         (mine, theirs) if mine == theirs => Held::Alike,
         (None, Some(_)) => Held::AtTargetAlone,
         _ => Held::Otherwise,
@@ -90,23 +98,36 @@ pub(super) async fn held_at(
 }
 
 /// ETag and size of a key on one backend.
-async fn held(route: &Route, remote: &Remote, key: &ObjectKey) -> Result<Option<(String, u64)>, BackendError> {
-    let physical = route.physical_on(&remote.backend.id).ok_or(BackendError::NoSuchBucket)?;
-    Ok(remote.head(physical, key).await?.map(|object| (object.etag, object.size)))
+async fn held(
+    patience: Patience<'_>,
+    route: &Route,
+    remote: &Remote,
+    key: &ObjectKey,
+) -> Result<Option<(String, u64)>, Halt> {
+    let bucket = physical(route, remote)?;
+    Ok(patience.ask(|| remote.head(bucket, key)).await?.map(|object| (object.etag, object.size)))
+}
+
+fn physical<'r>(route: &'r Route, remote: &Remote) -> Result<&'r PhysicalBucket, Halt> {
+    let id = &remote.backend.id;
+    route.physical_on(id).ok_or_else(|| Halt::Refused(format!("the bucket has no name on {id}")))
 }
 
 impl<'a> Listing<'a> {
-    fn of(remote: &'a Remote, bucket: &'a PhysicalBucket) -> Self {
-        Self { remote, bucket, page: VecDeque::new(), after: String::new(), is_over: false }
+    fn of(patience: Patience<'a>, remote: &'a Remote, bucket: &'a PhysicalBucket) -> Self {
+        Self { patience, remote, bucket, page: VecDeque::new(), after: String::new(), is_over: false }
     }
 
-    async fn next(&mut self) -> Result<Option<Entry>, BackendError> {
+    async fn next(&mut self) -> Result<Option<Entry>, Halt> {
         while self.page.is_empty() && !self.is_over {
-            let (objects, more) = self.remote.page_of_objects(self.bucket, &self.after, PAGE).await?;
-            match objects.last() {
-                Some(last) => self.after.clone_from(&last.key),
-                None if more => return Err(self.remote.unreadable("ListObjectsV2")),
-                None => {}
+            let (remote, bucket, after) = (self.remote, self.bucket, self.after.as_str());
+            let page = || async move {
+                let (objects, more) = remote.page_of_objects(bucket, after, PAGE).await?;
+                if more && objects.is_empty() { Err(remote.unreadable("ListObjectsV2")) } else { Ok((objects, more)) }
+            };
+            let (objects, more) = self.patience.ask(page).await?;
+            if let Some(last) = objects.last() {
+                self.after.clone_from(&last.key);
             }
             self.page.extend(objects.into_iter().map(|object| Entry {
                 etag: unquote(&object.etag).to_owned(),

@@ -2,10 +2,10 @@
 //! home moves, writes go on. Any worker may take over at any step: what has been done stands in the promotion's row.
 mod compare;
 mod fence;
+mod patience;
 mod prepare;
 mod watch;
 
-use crate::backend::BackendError;
 use crate::backends::Backends;
 use crate::clock::millis;
 use crate::turns::take_turns;
@@ -49,12 +49,6 @@ enum Halt {
     /// A store could not be asked; it goes on when it can.
     #[error(transparent)]
     Store(#[from] StoreError),
-}
-
-impl From<BackendError> for Halt {
-    fn from(error: BackendError) -> Self {
-        Self::Refused(error.to_string())
-    }
 }
 
 impl Promoter {

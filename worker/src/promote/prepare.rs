@@ -2,6 +2,7 @@
 use super::{
     Halt, Promoter, STEP,
     compare::{Compared, Held, compare, held_at},
+    patience::Patience,
 };
 use crate::backend::{Created, Remote};
 use s3gateway_filters::residency;
@@ -23,7 +24,12 @@ impl Promoter {
         let route = self.metadata.route_by_id(&promotion.bucket).await?;
         let route = route.ok_or_else(|| Halt::Refused("the bucket is not in service".to_owned()))?;
         let until = Instant::now() + PREPARING_AT_MOST;
-        let target = self.require_able(promotion, &route).await?;
+        // Before the two are compared nothing is lost by giving up, and whoever asked for it hears at once that a backend is away.
+        let patience = match is_compared {
+            true => Patience::of(self, &promotion.id),
+            false => Patience::none(self, &promotion.id),
+        };
+        let target = self.require_able(promotion, &route, patience).await?;
         if promotion.forced {
             return Ok(());
         }
@@ -32,13 +38,18 @@ impl Promoter {
         require_counted(promotion, &route)?;
         let source = self.known(&promotion.source).await?;
         if !is_compared {
-            self.bring_up_to_date(&route, &source, &target, until).await?;
+            self.bring_up_to_date(promotion, &route, &source, &target, until).await?;
         }
         self.await_few_dirty(promotion, until).await
     }
 
     /// Passes a target that policy allows and that answers; its bucket is made where it is missing.
-    async fn require_able(&self, promotion: &Promotion, route: &Route) -> Result<Arc<Remote>, Halt> {
+    async fn require_able(
+        &self,
+        promotion: &Promotion,
+        route: &Route,
+        patience: Patience<'_>,
+    ) -> Result<Arc<Remote>, Halt> {
         let target = self.known(&promotion.target).await?;
         residency::decide(&route.tenant_policy, &route.bucket_policy, &target.backend.place)
             .map_err(|denied| Halt::Refused(denied.message()))?;
@@ -49,12 +60,13 @@ impl Promoter {
             let why = "keys are stranded since the last promotion; they must be settled or dropped first";
             return Err(Halt::Refused(why.to_owned()));
         }
-        if self.metadata.is_awaited(&promotion.bucket, &promotion.target).await? && !target.has_bucket(physical).await?
+        if self.metadata.is_awaited(&promotion.bucket, &promotion.target).await?
+            && !patience.ask(|| target.has_bucket(physical)).await?
         {
             let why = format!("{} has come back without the bucket, and keys are stranded there", promotion.target);
             return Err(Halt::Refused(why));
         }
-        match target.create_bucket(physical).await? {
+        match patience.ask(|| target.create_bucket(physical)).await? {
             Created::Ours => Ok(target),
             Created::Strangers => {
                 Err(Halt::Refused(format!("a stranger holds the bucket's name on {}", promotion.target)))
@@ -69,18 +81,19 @@ impl Promoter {
     /// Marks what differs though it should not, and waits until it has been converged.
     async fn bring_up_to_date(
         &self,
+        promotion: &Promotion,
         route: &Route,
         source: &Remote,
         target: &Remote,
         until: Instant,
     ) -> Result<(), Halt> {
-        let mut comparison = 1;
+        let (patience, mut comparison) = (Patience::of(self, &promotion.id), 1);
         loop {
             if Instant::now() > until {
                 return Err(Halt::Refused("too many keys of the bucket stay dirty or differ".to_owned()));
             }
-            let Compared { differing, is_whole } = compare(route, source, target).await?;
-            let differing = self.clean_ones(route, source, target, differing).await?;
+            let Compared { differing, is_whole } = compare(patience, route, source, target).await?;
+            let differing = self.clean_ones(patience, route, source, target, differing).await?;
             let Some(example) = differing.first() else {
                 if is_whole {
                     return Ok(());
@@ -118,6 +131,7 @@ impl Promoter {
     /// delete it: whether it was deleted, the home has lost it or it was never the gateway's, a walk tells.
     async fn clean_ones(
         &self,
+        patience: Patience<'_>,
         route: &Route,
         source: &Remote,
         target: &Remote,
@@ -125,11 +139,11 @@ impl Promoter {
     ) -> Result<Vec<ObjectKey>, Halt> {
         let mut clean = Vec::new();
         for key in keys {
-            match self.look_at(route, source, target, &key).await? {
+            match self.look_at(patience, route, source, target, &key).await? {
                 Held::Alike => {}
                 Held::Otherwise => clean.push(key),
                 // Its delete may have been converged between the two questions.
-                Held::AtTargetAlone => match self.look_at(route, source, target, &key).await? {
+                Held::AtTargetAlone => match self.look_at(patience, route, source, target, &key).await? {
                     Held::Alike => {}
                     Held::Otherwise => clean.push(key),
                     Held::AtTargetAlone => {
@@ -145,12 +159,19 @@ impl Promoter {
     }
 
     /// How a key stands at both. What is dirty counts as alike: it is converged anyway.
-    async fn look_at(&self, route: &Route, source: &Remote, target: &Remote, key: &ObjectKey) -> Result<Held, Halt> {
+    async fn look_at(
+        &self,
+        patience: Patience<'_>,
+        route: &Route,
+        source: &Remote,
+        target: &Remote,
+        key: &ObjectKey,
+    ) -> Result<Held, Halt> {
         let dirty = dirty(route, key);
         if self.queue.is_marked(&dirty).await? {
             return Ok(Held::Alike);
         }
-        match held_at(route, source, target, key).await? {
+        match held_at(patience, route, source, target, key).await? {
             Held::Alike => Ok(Held::Alike),
             _ if self.queue.is_marked(&dirty).await? => Ok(Held::Alike),
             other => Ok(other),

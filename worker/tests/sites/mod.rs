@@ -1,10 +1,10 @@
 //! Real S3 servers in this process, and a worker with its stores, each owned by a value and gone with it.
+mod wire;
+
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region, RequestChecksumCalculation};
 use aws_sdk_s3::primitives::ByteStream;
-use http::{Request, Response};
-use hyper::body::Incoming;
-use hyper::service::{Service, service_fn};
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
 use s3gateway_config::{BackendId, Capabilities, KeyRule, Place, ResidencyPolicy, Secret};
@@ -13,16 +13,15 @@ use s3gateway_store::{Backend, Begun, DirtyKey, LocalKey, Metadata, NewBucket, O
 use s3gateway_worker::{Worker, WorkerParts, WorkerSettings};
 use s3s::auth::SimpleAuth;
 use s3s::service::{S3Service, S3ServiceBuilder};
-use s3s::{Body, HttpError};
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
+use wire::Wire;
 
 /// Longest wait for anything in these tests.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -40,34 +39,6 @@ pub struct Site {
     keeps_versions: bool,
     serving: Option<(CancellationToken, JoinHandle<()>)>,
     pub wire: Arc<Wire>,
-}
-
-/// What comes to a site of ours, and whether it is let in.
-#[derive(Default)]
-pub struct Wire {
-    seen: Mutex<Vec<String>>,
-    throttles: AtomicBool,
-}
-
-impl Wire {
-    /// Methods and paths since the last call.
-    pub fn take_seen(&self) -> Vec<String> {
-        std::mem::take(&mut *self.seen.lock().unwrap())
-    }
-
-    /// Whether every request is answered SlowDown from now on.
-    pub fn throttle(&self, throttles: bool) {
-        self.throttles.store(throttles, Ordering::SeqCst);
-    }
-
-    async fn pass(&self, service: &S3Service, request: Request<Incoming>) -> Result<Response<Body>, HttpError> {
-        self.seen.lock().unwrap().push(format!("{} {}", request.method(), request.uri()));
-        if self.throttles.load(Ordering::SeqCst) {
-            let code = "<Error><Code>SlowDown</Code><Message>slow down</Message></Error>".to_owned();
-            return Ok(Response::builder().status(503).body(Body::from(code)).unwrap());
-        }
-        Service::call(service, request).await
-    }
 }
 
 impl Site {

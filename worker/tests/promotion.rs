@@ -1,0 +1,35 @@
+//! Promotions whose backends err for a moment, against real S3 servers.
+// Helpers of tests fail as tests do.
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+// Each test binary uses its own part of the helpers.
+#[allow(dead_code)]
+mod sites;
+
+use s3gateway_store::PromotionState;
+use sites::{World, until};
+
+/// A comparison of millions of keys is made of as many answers.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_listing_that_fails_for_a_moment_does_not_end_a_promotion() {
+    let world = World::embedded().await;
+    for n in 0..3 {
+        world.put(&format!("k{n}"), vec![n; 10]).await;
+        world.clean(&format!("k{n}")).await;
+    }
+    for status in [500, 503] {
+        let place = if status == 500 { &world.near } else { &world.home };
+        place.wire.refuse(status, "list-type=2");
+        let route = world.metadata.route_by_id(&world.route.bucket).await.unwrap().unwrap();
+        let other = if route.home == world.home.id { &world.near.id } else { &world.home.id };
+        let begun = world.metadata.begin_promotion(&route.bucket, other, route.epoch, false).await.unwrap();
+        let now = async || world.metadata.promotion(&begun.id).await.unwrap();
+        until("it says what it waits for", async || {
+            let now = now().await;
+            assert_ne!(now.state, PromotionState::Failed, "{}", now.detail);
+            now.detail.contains("ListObjectsV2")
+        })
+        .await;
+        place.wire.let_in();
+        until("the home has moved", async || now().await.state == PromotionState::Done).await;
+    }
+}
