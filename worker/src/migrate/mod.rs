@@ -53,6 +53,9 @@ enum Halt {
     /// It waits for what the operator reads.
     #[error("{0}")]
     Waits(String),
+    /// It goes on from where it was.
+    #[error("a step took longer than a turn, and is gone on with")]
+    CutOff,
     /// A backend is away or says no.
     #[error(transparent)]
     Backend(#[from] BackendError),
@@ -72,43 +75,66 @@ impl Migrator {
         take_turns(self.look_interval, stop, list, |migration: &Migration| &migration.id, take).await;
     }
 
-    /// Works on a migration for less than the turn lasts. Cancel: the turn runs out by itself.
+    /// Takes a step. Cancel: the turn runs out by itself.
     async fn take_turn(self: Arc<Self>, seen: Migration) {
         let until = millis(SystemTime::now() + self.lease);
         let id = seen.id.clone();
         if !matches!(self.metadata.claim_migration(&id, seen.turn, until).await, Ok(true)) {
             return;
         }
-        let migration = Migration { turn: until, ..seen };
+        let mut migration = Migration { turn: until, ..seen };
         let budget = Instant::now() + self.lease / 2;
-        // What a step that is cut off has done stands; the next turn goes on behind the last note.
-        let pause = match tokio::time::timeout(self.lease * 3 / 4, self.advance(&migration, budget)).await {
-            Ok(Ok(pause)) => pause,
-            Ok(Err(halt)) => {
+        let pause = match self.advance(&mut migration, budget).await {
+            Ok(pause) => pause,
+            Err(halt) => {
                 debug!(migration = id, error = %halt, "migration waits");
                 if let Err(error) = self.metadata.note_migration(&migration, &halt.to_string()).await {
                     debug!(%error, "why a migration waits could not be written down");
                 }
                 if matches!(halt, Halt::Waits(_)) { SOON } else { LATER }
             }
-            Err(_) => LATER,
         };
         let next = millis(SystemTime::now() + pause);
-        if let Err(error) = self.metadata.claim_migration(&id, until, next).await {
+        if let Err(error) = self.metadata.claim_migration(&id, migration.turn, next).await {
             debug!(%error, "the turn at a migration was not given back");
         }
     }
 
     /// One step; when to take the next.
-    async fn advance(&self, migration: &Migration, until: Instant) -> Result<Duration, Halt> {
+    async fn advance(&self, migration: &mut Migration, until: Instant) -> Result<Duration, Halt> {
         let Some(route) = self.metadata.route_by_id(&migration.bucket).await? else { return Ok(LATER) };
         match migration.state {
-            MigrationState::Filling => self.fill(migration, &route).await,
-            MigrationState::Moving => self.await_cut_over(migration).await,
+            MigrationState::Filling => self.within_turn(self.fill(migration, &route)).await,
+            MigrationState::Moving => self.within_turn(self.await_cut_over(migration)).await,
             MigrationState::Verifying => self.verify(migration, &route, until).await,
-            MigrationState::Dropping => self.drop_old(migration, until).await,
-            MigrationState::Cancelling => self.clear_target(migration).await,
+            MigrationState::Dropping => self.within_turn(self.drop_old(migration, until)).await,
+            MigrationState::Cancelling => self.within_turn(self.clear_target(migration)).await,
             MigrationState::Done | MigrationState::Cancelled => Ok(LATER),
+        }
+    }
+
+    /// Has a step end before the turn does. What one that is cut off has done stands; the next turn goes on behind it.
+    async fn within_turn(&self, step: impl Future<Output = Result<Duration, Halt>>) -> Result<Duration, Halt> {
+        tokio::time::timeout(self.lease * 3 / 4, step).await.unwrap_or(Err(Halt::CutOff))
+    }
+
+    /// What a piece of work comes to that may take longer than a turn, which is prolonged meanwhile. The work itself must not
+    /// go by the turn.
+    async fn keep_turn<T>(&self, migration: &mut Migration, work: impl Future<Output = T>) -> Result<T, Halt> {
+        tokio::pin!(work);
+        let mut confirmed = Instant::now();
+        loop {
+            tokio::select! {
+                done = &mut work => return Ok(done),
+                () = tokio::time::sleep(self.lease / 3) => {}
+            }
+            let until = millis(SystemTime::now() + self.lease);
+            match self.metadata.claim_migration(&migration.id, migration.turn, until).await {
+                Ok(true) => (migration.turn, confirmed) = (until, Instant::now()),
+                Ok(false) => return Err(StoreError::Conflict("another worker's turn at this migration").into()),
+                Err(error) if confirmed.elapsed() >= self.lease => return Err(error.into()),
+                Err(error) => debug!(%error, "the turn at a migration could not be prolonged"),
+            }
         }
     }
 

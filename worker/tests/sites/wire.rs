@@ -5,17 +5,20 @@ use hyper::service::Service;
 use s3s::service::S3Service;
 use s3s::{Body, HttpError};
 use std::sync::Mutex;
+use tokio::sync::Notify;
 
 /// What comes to a site of ours, and whether it is let in.
 #[derive(Default)]
 pub struct Wire {
     seen: Mutex<Vec<String>>,
-    refused: Mutex<Option<Refused>>,
+    hindered: Mutex<Option<Hindered>>,
+    let_in: Notify,
 }
 
-/// Requests that are answered without the site.
-struct Refused {
-    status: u16,
+/// Requests that do not come to the site.
+struct Hindered {
+    /// What they are answered; `None`: nothing, until they are let in.
+    status: Option<u16>,
     /// Those whose method and path hold this.
     what: String,
 }
@@ -33,17 +36,28 @@ impl Wire {
 
     /// Answers with the status from now on what has this in its method and path.
     pub fn refuse(&self, status: u16, what: &str) {
-        *self.refused.lock().unwrap() = Some(Refused { status, what: what.to_owned() });
+        self.hinder(Some(status), what);
+    }
+
+    /// Answers nothing from now on to what has this in its method and path, until it is let in.
+    pub fn hold(&self, what: &str) {
+        self.hinder(None, what);
+    }
+
+    fn hinder(&self, status: Option<u16>, what: &str) {
+        *self.hindered.lock().unwrap() = Some(Hindered { status, what: what.to_owned() });
     }
 
     /// Lets everything in again.
     pub fn let_in(&self) {
-        *self.refused.lock().unwrap() = None;
+        *self.hindered.lock().unwrap() = None;
+        self.let_in.notify_waiters();
     }
 
-    fn status_of(&self, line: &str) -> Option<u16> {
-        let refused = self.refused.lock().unwrap();
-        refused.as_ref().filter(|refused| line.contains(&refused.what)).map(|refused| refused.status)
+    /// What a request is answered; `None`: nothing for now.
+    fn answer_to(&self, line: &str) -> Option<Option<u16>> {
+        let hindered = self.hindered.lock().unwrap();
+        hindered.as_ref().filter(|hindered| line.contains(&hindered.what)).map(|hindered| hindered.status)
     }
 
     pub(super) async fn pass(
@@ -52,9 +66,15 @@ impl Wire {
         request: Request<Incoming>,
     ) -> Result<Response<Body>, HttpError> {
         let line = format!("{} {}", request.method(), request.uri());
-        let status = self.status_of(&line);
-        self.seen.lock().unwrap().push(line);
-        if let Some(status) = status {
+        self.seen.lock().unwrap().push(line.clone());
+        loop {
+            // Registered before the look, so that being let in is not missed.
+            let let_in = self.let_in.notified();
+            let Some(status) = self.answer_to(&line) else { break };
+            let Some(status) = status else {
+                let_in.await;
+                continue;
+            };
             let code = if status == 503 { "SlowDown" } else { "InternalError" };
             let text = format!("<Error><Code>{code}</Code><Message>refused</Message></Error>");
             return Ok(Response::builder().status(status).body(Body::from(text)).unwrap());
