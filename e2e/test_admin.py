@@ -99,7 +99,8 @@ def test_a_tenants_life(gateway):
     explained = gateway.admin("explain", name)
     assert DENIED in explained and REPLICA in explained
     # A policy that is lifted reaches every proxy by the change feed.
-    gateway.admin("tenant", "policy", name)
+    assert "countries=US" in gateway.admin("tenant", "policy", name), "asking changes nothing"
+    gateway.admin("tenant", "policy", name, "--allow-all")
 
     def allowed():
         made = f"allowed-{uuid.uuid4().hex[:8]}"
@@ -111,6 +112,20 @@ def test_a_tenants_life(gateway):
     conflict = gateway.admin("tenant", "delete", name, check=False)
     assert name in gateway.admin("tenant", "list"), conflict
     s3.delete_bucket(Bucket=bucket)
+
+
+def test_a_policy_with_a_slip_of_the_pen_denies_nothing_silently(gateway):
+    name = f"t-{uuid.uuid4().hex[:8]}"
+    gateway.admin("tenant", "create", name, "--placement", HOME)
+    shown = gateway.admin("tenant", "policy", name, "--deny-countries", "US, CN", check=False)
+    assert "countries=US,CN" in shown and "warning: deny.countries: 'CN'" in shown and "'US'" not in shown, shown
+    places = {p["backend"]: p["allowed"] for p in json.loads(gateway.admin("--json", "explain", name))["places"]}
+    assert places[HOME] and not places[DENIED], places
+    for wrong in ("USA", "", "U S"):
+        refused = gateway.admin("tenant", "policy", name, "--deny-countries", f"DE,{wrong}", check=False)
+        assert "deny.countries" in refused and "two letters" in refused and "(422)" in refused, refused
+    kept = json.loads(gateway.admin("--json", "tenant", "policy", name))
+    assert kept["deny"]["countries"] == ["US", "CN"], kept
 
 
 def test_jobs_as_an_operator_sees_them(gateway):

@@ -1,4 +1,5 @@
 //! Where a backend is: zone inside region inside country inside jurisdiction, and who runs it.
+use crate::attribute::{Attribute, AttributeError};
 use serde::{Deserialize, Serialize};
 use std::{fmt, sync::Arc};
 
@@ -105,11 +106,51 @@ impl Place {
             .iter()
             .any(|part| part.eq_ignore_ascii_case(location))
     }
+
+    /// Checks a place that an operator describes anew.
+    ///
+    /// # Errors
+    /// The first attribute that a policy could not name.
+    pub fn check(&self) -> Result<(), AttributeError> {
+        for (field, value) in [
+            ("zone", &self.zone),
+            ("region", &self.region),
+            ("jurisdiction", &self.jurisdiction),
+            ("provider", &self.provider),
+        ] {
+            Attribute::Name.check_all(field, [value])?;
+        }
+        Attribute::Country.check_all("country", [&self.country])?;
+        Attribute::Certification.check_all("certifications", &self.certifications)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_place_is_described_in_words_that_a_policy_can_name() {
+        let good = Place {
+            zone: "fi-hel-1".into(),
+            region: "fi-hel".into(),
+            country: "FI".into(),
+            jurisdiction: "EU".into(),
+            provider: "upcloud".into(),
+            certifications: vec!["c5".into(), "iso27001:2022".into()],
+        };
+        assert_eq!(good.check(), Ok(()));
+        for (bad, field) in [
+            (Place { zone: String::new(), ..good.clone() }, "zone"),
+            (Place { region: "fi,hel".into(), ..good.clone() }, "region"),
+            (Place { country: "FIN".into(), ..good.clone() }, "country"),
+            (Place { jurisdiction: " EU".into(), ..good.clone() }, "jurisdiction"),
+            (Place { provider: "up cloud".into(), ..good.clone() }, "provider"),
+            (Place { certifications: vec!["c5".into(), String::new()], ..good.clone() }, "certifications"),
+        ] {
+            assert_eq!(bad.check().unwrap_err().field, field);
+        }
+    }
 
     #[test]
     fn a_twin_is_the_same_backend_under_an_id_that_nobody_can_give() {

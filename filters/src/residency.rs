@@ -98,6 +98,13 @@ pub fn explain(tenant: &ResidencyPolicy, bucket: &ResidencyPolicy, place: &Place
         .collect()
 }
 
+/// What a policy lists and none of the places is or holds: a country that no backend is in, or a slip of the pen.
+pub fn unmatched<'p>(policy: &'p ResidencyPolicy, places: &[Place]) -> Vec<(RuleId, &'p str)> {
+    let lists = denied(policy).into_iter().chain(allowed(policy));
+    let values = lists.flat_map(|(rule, listed)| listed.iter().map(move |value| (rule, value.as_str())));
+    values.filter(|(rule, value)| !places.iter().any(|place| holds(rule.found(place), value))).collect()
+}
+
 impl Denied {
     /// Why, for the client and the audit log; holds no name of a backend.
     pub fn message(&self) -> String {
@@ -136,6 +143,23 @@ impl fmt::Display for RuleId {
     }
 }
 
+impl RuleId {
+    /// What of a place the rule is about.
+    fn found(self, place: &Place) -> &[String] {
+        match self {
+            Self::DenyJurisdiction | Self::AllowJurisdiction => from_ref(&place.jurisdiction),
+            Self::DenyCountry | Self::AllowCountry => from_ref(&place.country),
+            Self::DenyProvider | Self::AllowProvider => from_ref(&place.provider),
+            Self::DenyCertification | Self::AllowCertification => &place.certifications,
+        }
+    }
+}
+
+/// In any case. White space around a listed value is none of it: else a value that was stored with some would deny nothing.
+fn holds(found: &[String], listed: &str) -> bool {
+    found.iter().any(|found| found.eq_ignore_ascii_case(listed.trim()))
+}
+
 /// One non-empty list of a policy beside what it is compared with.
 struct Rule<'p> {
     id: RuleId,
@@ -146,7 +170,7 @@ struct Rule<'p> {
 
 impl Rule<'_> {
     fn passes(&self) -> bool {
-        let held = |listed: &String| self.found.iter().any(|found| found.eq_ignore_ascii_case(listed));
+        let held = |listed: &String| holds(self.found, listed);
         match self.id {
             RuleId::DenyJurisdiction | RuleId::DenyCountry | RuleId::DenyProvider | RuleId::DenyCertification => {
                 !self.listed.iter().any(held)
@@ -164,31 +188,35 @@ fn rules<'p>(
     place: &'p Place,
 ) -> impl Iterator<Item = Rule<'p>> {
     let scopes = [(Scope::Tenant, tenant), (Scope::Bucket, bucket)];
-    let deny = scopes.into_iter().flat_map(|(scope, policy)| {
-        [
-            (scope, RuleId::DenyJurisdiction, &policy.deny.jurisdictions),
-            (scope, RuleId::DenyCountry, &policy.deny.countries),
-            (scope, RuleId::DenyProvider, &policy.deny.providers),
-            (scope, RuleId::DenyCertification, &policy.deny.certifications),
-        ]
-    });
-    let allow = scopes.into_iter().flat_map(|(scope, policy)| {
-        [
-            (scope, RuleId::AllowJurisdiction, &policy.allow.jurisdictions),
-            (scope, RuleId::AllowCountry, &policy.allow.countries),
-            (scope, RuleId::AllowProvider, &policy.allow.providers),
-            (scope, RuleId::AllowCertification, &policy.allow.certifications),
-        ]
-    });
-    deny.chain(allow).filter(|(_, _, listed)| !listed.is_empty()).map(move |(scope, id, listed)| {
-        let found = match id {
-            RuleId::DenyJurisdiction | RuleId::AllowJurisdiction => from_ref(&place.jurisdiction),
-            RuleId::DenyCountry | RuleId::AllowCountry => from_ref(&place.country),
-            RuleId::DenyProvider | RuleId::AllowProvider => from_ref(&place.provider),
-            RuleId::DenyCertification | RuleId::AllowCertification => &place.certifications,
-        };
-        Rule { id, scope, listed, found }
+    let scoped = move |lists: fn(&'p ResidencyPolicy) -> Lists<'p>| {
+        scopes.into_iter().flat_map(move |(scope, policy)| lists(policy).map(|(id, listed)| (scope, id, listed)))
+    };
+    scoped(denied).chain(scoped(allowed)).filter(|(_, _, listed)| !listed.is_empty()).map(|(scope, id, listed)| Rule {
+        id,
+        scope,
+        listed,
+        found: id.found(place),
     })
+}
+
+type Lists<'p> = [(RuleId, &'p [String]); 4];
+
+fn denied(policy: &ResidencyPolicy) -> Lists<'_> {
+    [
+        (RuleId::DenyJurisdiction, &policy.deny.jurisdictions),
+        (RuleId::DenyCountry, &policy.deny.countries),
+        (RuleId::DenyProvider, &policy.deny.providers),
+        (RuleId::DenyCertification, &policy.deny.certifications),
+    ]
+}
+
+fn allowed(policy: &ResidencyPolicy) -> Lists<'_> {
+    [
+        (RuleId::AllowJurisdiction, &policy.allow.jurisdictions),
+        (RuleId::AllowCountry, &policy.allow.countries),
+        (RuleId::AllowProvider, &policy.allow.providers),
+        (RuleId::AllowCertification, &policy.allow.certifications),
+    ]
 }
 
 #[cfg(test)]
@@ -244,12 +272,31 @@ mod tests {
             (&allow(certified(&["c5", "iso27001"])), &none, &helsinki, None),
             (&allow(certified(&["c5", "hds"])), &none, &helsinki, Some((RuleId::AllowCertification, Scope::Tenant))),
             (&deny(certified(&["c5"])), &none, &helsinki, Some((RuleId::DenyCertification, Scope::Tenant))),
+            (&deny(countries(&["CN", " US"])), &none, &virginia, Some((RuleId::DenyCountry, Scope::Tenant))),
         ] {
             let got = decide(tenant, bucket, place);
             let explained = explain(tenant, bucket, place);
             assert_eq!(got.is_ok(), explained.iter().all(|f| f.passes), "{tenant:?} {bucket:?}");
             assert_eq!(got.err().map(|d| (d.rule, d.scope)), want, "{tenant:?} {bucket:?} {place:?}");
         }
+    }
+
+    #[test]
+    fn what_no_place_is_or_holds_is_named() {
+        let places = [place("fi-hel", "FI", "EU", "upcloud", &["C5"]), place("us-iad", "US", "US", "aws", &[])];
+        let policy = ResidencyPolicy {
+            allow: PlaceRule {
+                certifications: list(&["c5", "hds"]),
+                providers: list(&["AWS"]),
+                ..PlaceRule::default()
+            },
+            deny: PlaceRule { countries: list(&["us", "UK"]), jurisdictions: list(&["CN"]), ..PlaceRule::default() },
+            ..ResidencyPolicy::default()
+        };
+        let want = [(RuleId::DenyJurisdiction, "CN"), (RuleId::DenyCountry, "UK"), (RuleId::AllowCertification, "hds")];
+        assert_eq!(unmatched(&policy, &places), want);
+        assert_eq!(unmatched(&policy, &[]).len(), 6);
+        assert_eq!(unmatched(&ResidencyPolicy::default(), &places), []);
     }
 
     #[test]

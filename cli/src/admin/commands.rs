@@ -91,12 +91,12 @@ pub enum Tenant {
         /// Its name
         name: String,
     },
-    /// Replace the residency policy; without options everything is allowed
+    /// Show the residency policy, or replace it whole by what is given: what is not given again is no longer in it
     Policy {
         /// Its name
         name: String,
         #[command(flatten)]
-        policy: PolicyOptions,
+        change: PolicyChange,
     },
     /// Replace the defaults for new buckets
     Defaults {
@@ -133,39 +133,54 @@ pub enum Switch {
     Off,
 }
 
+/// What is to become of a policy; nothing where nothing is given.
+#[derive(Debug, Args)]
+pub struct PolicyChange {
+    #[command(flatten)]
+    pub policy: PolicyOptions,
+    /// Drop the policy: every place is allowed from now on
+    #[arg(long)]
+    pub allow_all: bool,
+}
+
 /// A residency policy on the command line; lists are comma-separated.
-#[derive(Debug, Default, Args)]
+#[derive(Debug, Default, PartialEq, Eq, Args)]
 pub struct PolicyOptions {
     /// A JSON file with the whole policy, instead of the options below
     #[arg(long, value_name = "FILE", conflicts_with_all = ["allow_jurisdictions", "allow_countries", "allow_providers", "allow_certifications", "deny_jurisdictions", "deny_countries", "deny_providers", "deny_certifications", "no_transit_outside"])]
     pub policy_file: Option<PathBuf>,
     /// Only these, such as EU
-    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = trimmed)]
     pub allow_jurisdictions: Vec<String>,
     /// Only these, such as FI,DE
-    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = trimmed)]
     pub allow_countries: Vec<String>,
     /// Only these
-    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = trimmed)]
     pub allow_providers: Vec<String>,
     /// Only places that hold all of these
-    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = trimmed)]
     pub allow_certifications: Vec<String>,
     /// None of these
-    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = trimmed)]
     pub deny_jurisdictions: Vec<String>,
     /// None of these
-    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = trimmed)]
     pub deny_countries: Vec<String>,
     /// None of these
-    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = trimmed)]
     pub deny_providers: Vec<String>,
     /// No place that holds any of these
-    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = trimmed)]
     pub deny_certifications: Vec<String>,
     /// Bytes may not even pass through a gateway outside
     #[arg(long)]
     pub no_transit_outside: bool,
+}
+
+/// What stands between two commas.
+fn trimmed(text: &str) -> Result<String, std::convert::Infallible> {
+    Ok(text.trim().to_owned())
 }
 
 /// `admin key …`
@@ -272,7 +287,7 @@ pub struct NewBackend {
     #[arg(long)]
     pub provider: String,
     /// Such as iso27001,c5
-    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = trimmed)]
     pub certifications: Vec<String>,
     /// Region that its requests are signed for
     #[arg(long, default_value = "us-east-1")]

@@ -45,7 +45,9 @@ pub fn run(command: AdminCommand) -> Result<(), Failure> {
         return runtime::start()?.block_on(client.save(&request.target, file));
     }
     let answer = runtime::start()?.block_on(client.send(&request.method, &request.target, request.body.as_ref()))?;
-    let text = if command.json { render::render_json(&answer) } else { render::render(request.shape, &answer) };
+    let text =
+        if command.json { render::render_json(request.shape, &answer) } else { render::render(request.shape, &answer) };
+    eprint!("{}", render::render_warnings(&answer));
     // `| head` closes the pipe early; that is no fault of ours.
     let _ = std::io::Write::write_all(&mut std::io::stdout(), text.as_bytes());
     Ok(())

@@ -11,6 +11,8 @@ pub enum Shape {
     Tenant,
     /// `tenants`
     Tenants,
+    /// The `policy` of a tenant or bucket.
+    Policy,
     /// A key with its secret.
     NewKey,
     /// `keys`
@@ -61,12 +63,25 @@ pub enum Shape {
     Walks,
 }
 
+/// Shown apart from the answer, on standard error.
+const WARNINGS: &str = "warnings";
+
 /// A column: its title and where its value is (dotted).
 type Column = (&'static str, &'static str);
 
-/// The answer as JSON.
-pub fn render_json(answer: &Value) -> String {
+/// The answer as JSON; a policy as `--policy-file` takes it.
+pub fn render_json(shape: Shape, answer: &Value) -> String {
+    let answer = if matches!(shape, Shape::Policy) { policy_of(answer) } else { answer };
     if answer.is_null() { String::new() } else { format!("{answer:#}\n") }
+}
+
+/// What the answer warns of, a line each.
+pub fn render_warnings(answer: &Value) -> String {
+    let warnings = answer.get(WARNINGS).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    warnings.iter().fold(String::new(), |mut text, warning| {
+        let _ = writeln!(text, "warning: {}", show(warning));
+        text
+    })
 }
 
 /// The answer for a person.
@@ -75,6 +90,7 @@ pub fn render(shape: Shape, answer: &Value) -> String {
         Shape::Done => "done\n".into(),
         Shape::Tenant | Shape::NewKey | Shape::Backend | Shape::Depth | Shape::Redriven => fields(answer),
         Shape::Promotion | Shape::Migration | Shape::Stranded => fields(answer),
+        Shape::Policy => fields(policy_of(answer)),
         Shape::Promotions => table(
             answer.get("promotions"),
             &[
@@ -163,7 +179,7 @@ pub fn render(shape: Shape, answer: &Value) -> String {
         }
         Shape::Bucket => {
             let mapping = table(answer.get("mapping"), MAPPING);
-            format!("{}\n{mapping}", fields_without(answer, &["mapping"]))
+            format!("{}\n{mapping}", fields_without(answer, &["mapping", WARNINGS]))
         }
         Shape::Buckets => {
             let text = table(
@@ -317,7 +333,11 @@ fn more(answer: &Value, mut text: String) -> String {
 }
 
 fn fields(answer: &Value) -> String {
-    fields_without(answer, &[])
+    fields_without(answer, &[WARNINGS])
+}
+
+fn policy_of(answer: &Value) -> &Value {
+    answer.get("policy").unwrap_or(&Value::Null)
 }
 
 fn fields_without(answer: &Value, hidden: &[&str]) -> String {
@@ -397,5 +417,22 @@ mod tests {
         assert!(render(Shape::Copies, &versions).ends_with("de-fra   7\n"), "{}", render(Shape::Copies, &versions));
         assert_eq!(render(Shape::Keys, &json!({"keys": []})), "none\n");
         assert_eq!(render(Shape::Keys, &Value::Null), "none\n");
+    }
+
+    #[test]
+    fn warnings_stand_apart_and_a_policy_alone() {
+        let policy = json!({"allow": {"countries": []}, "deny": {"countries": ["UK"]}, "transit_outside": true});
+        let answer = json!({"name": "acme", "policy": policy, "warnings": ["deny.countries: 'UK'\u{1b}[2J"]});
+        assert_eq!(render_warnings(&answer), "warning: deny.countries: 'UK'\\u{1b}[2J\n");
+        assert_eq!(render_warnings(&json!({"name": "acme"})), "");
+        for shape in [Shape::Tenant, Shape::Bucket] {
+            assert!(!render(shape, &answer).contains("warning"), "{shape:?}");
+        }
+        assert_eq!(
+            render(Shape::Policy, &answer),
+            "allow            -\ndeny             countries=UK\ntransit_outside  yes\n"
+        );
+        let shown: Value = serde_json::from_str(&render_json(Shape::Policy, &answer)).unwrap();
+        assert_eq!(shown, policy);
     }
 }

@@ -1,7 +1,7 @@
 //! The request that each admin command stands for.
 use super::commands::{
-    Backend, Bucket, Jobs, Key, MigrateAction, NewBackend, Noun, Object, PolicyOptions, Stranded, Switch, Tenant, Walk,
-    WalkKind,
+    Backend, Bucket, Jobs, Key, MigrateAction, NewBackend, Noun, Object, PolicyChange, PolicyOptions, Stranded, Switch,
+    Tenant, Walk, WalkKind,
 };
 use super::render::Shape;
 use crate::failure::Failure;
@@ -75,9 +75,7 @@ impl Tenant {
             }
             Self::List => get(&["tenants"], &[], Shape::Tenants),
             Self::Show { name } => get(&["tenants", &name], &[], Shape::Tenant),
-            Self::Policy { name, policy } => {
-                with_body(Method::PUT, &["tenants", &name, "policy"], policy.into_json()?, Shape::Tenant)
-            }
+            Self::Policy { name, change } => change.into_request(&["tenants", &name], Shape::Tenant)?,
             Self::Defaults { name, placement, replica_count } => {
                 let body = json!({"placement": placement, "replica_count": replica_count});
                 with_body(Method::PUT, &["tenants", &name, "defaults"], body, Shape::Tenant)
@@ -88,6 +86,18 @@ impl Tenant {
             }
             Self::Delete { name } => bare(Method::DELETE, &["tenants", &name], Shape::Done),
         })
+    }
+}
+
+impl PolicyChange {
+    /// For the policy of what is at `owner`, which is shown as `shape` once it is changed.
+    fn into_request(self, owner: &[&str], shape: Shape) -> Result<ApiRequest, Failure> {
+        let is_given = self.policy != PolicyOptions::default();
+        match (is_given, self.allow_all) {
+            (true, true) => Err(Failure::of_input("--allow-all drops the policy: give no other option with it")),
+            (false, false) => Ok(get(owner, &[], Shape::Policy)),
+            _ => Ok(with_body(Method::PUT, &[owner, &["policy"]].concat(), self.policy.into_json()?, shape)),
+        }
     }
 }
 
@@ -208,12 +218,9 @@ impl Bucket {
                 query.extend(after.map(|after| ("after", after)));
                 get(&["homes-to-leave"], &query, Shape::Homes)
             }
-            Self::Policy { tenant, bucket, policy } => with_body(
-                Method::PUT,
-                &["tenants", &tenant, "buckets", &bucket, "policy"],
-                policy.into_json()?,
-                Shape::Bucket,
-            ),
+            Self::Policy { tenant, bucket, change } => {
+                change.into_request(&["tenants", &tenant, "buckets", &bucket], Shape::Bucket)?
+            }
             Self::Promote { tenant, bucket, to, force } => {
                 let body = json!({"to": to, "force": force});
                 with_body(Method::POST, &["tenants", &tenant, "buckets", &bucket, "promote"], body, Shape::Promotion)

@@ -7,7 +7,7 @@ use super::{
     environment::environment_fault,
     reader::{Found, Reader, Section},
 };
-use crate::{Place, Secret};
+use crate::{Place, Secret, attribute::Attribute};
 use ipnet::IpNet;
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -143,27 +143,31 @@ fn place(section: Section<'_, '_>) -> Option<Place> {
     if !section.exists() {
         return None;
     }
-    let part = |key: &'static str, example: &str| {
-        let found = section.string(key);
-        match found {
-            Some(found) if !found.value.is_empty() => found.value,
-            Some(found) => {
-                section.fault(&found.span, key, "is empty", format!("write it, such as {example:?}"));
-                String::new()
-            }
-            None => {
-                section.missing(key, format!("write it, such as {example:?}, or remove the whole place"));
-                String::new()
-            }
+    let check = |attribute: Attribute, key: &'static str, found: &Found<String>, example: &str| {
+        if let Err(rule) = attribute.check(&found.value) {
+            let remedy = format!("write it, such as {example:?}");
+            section.fault(&found.span, key, format!("{:?} is not valid: it {rule}", found.value), remedy);
         }
     };
+    let part = |attribute: Attribute, key: &'static str, example: &str| {
+        let Some(found) = section.string(key) else {
+            section.missing(key, format!("write it, such as {example:?}, or remove the whole place"));
+            return String::new();
+        };
+        check(attribute, key, &found, example);
+        found.value
+    };
     let place = Place {
-        zone: part("zone", "fi-hel-1"),
-        region: part("region", "fi-hel"),
-        country: part("country", "FI"),
-        jurisdiction: part("jurisdiction", "EU"),
-        provider: part("provider", "upcloud"),
-        certifications: section.strings("certifications").unwrap_or_default().into_iter().map(|f| f.value).collect(),
+        zone: part(Attribute::Name, "zone", "fi-hel-1"),
+        region: part(Attribute::Name, "region", "fi-hel"),
+        country: part(Attribute::Country, "country", "FI"),
+        jurisdiction: part(Attribute::Name, "jurisdiction", "EU"),
+        provider: part(Attribute::Name, "provider", "upcloud"),
+        certifications: {
+            let held = section.strings("certifications").unwrap_or_default();
+            held.iter().for_each(|found| check(Attribute::Certification, "certifications", found, "iso27001"));
+            held.into_iter().map(|found| found.value).collect()
+        },
     };
     section.finish();
     Some(place)

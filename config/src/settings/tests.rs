@@ -172,6 +172,19 @@ fn networks_for_backends_come_from_one_place() {
 }
 
 #[test]
+fn a_place_holds_what_a_policy_can_name() {
+    let text = "[metadata]\nurl = \"sqlite:x.db\"\n[proxy.place]\nzone = \"z\"\nregion = \"\"\ncountry = \"FIN\"\n\
+                jurisdiction = \"EU\"\nprovider = \"p q\"\ncertifications = [\"c5\", \"iso 27001\"]\n";
+    let want = [
+        (Some(5), "proxy.place.region", "fi-hel"),
+        (Some(6), "proxy.place.country", "two letters"),
+        (Some(8), "proxy.place.provider", "letters, digits"),
+        (Some(9), "proxy.place.certifications", "iso 27001"),
+    ];
+    check(text, &secrets(), &want);
+}
+
+#[test]
 fn files_that_are_named_must_be_there() {
     let folder = tempfile::tempdir().unwrap();
     let token = folder.path().join("token");

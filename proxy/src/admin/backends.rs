@@ -111,6 +111,7 @@ pub(super) async fn add(
     if find_backend(&state, &new.id).await?.is_some() {
         return Err(Problem::new(StatusCode::CONFLICT, "a backend of that id exists already; PUT replaces it"));
     }
+    check_place(&new.place)?;
     let is_measured = new.capabilities.is_none();
     let backend = check(&state, new).await?;
     let (id, probe) = match is_measured {
@@ -136,7 +137,9 @@ pub(super) async fn replace(
     if new.id != id {
         return Err(Problem::field("id", "must be the id in the path"));
     }
+    // One that stands as it is must not keep new credentials out.
     if new.place != before.place {
+        check_place(&new.place)?;
         let routes = state.metadata.all_buckets(None).await?;
         if routes.iter().any(|route| route.physical_on(&before.id).is_some()) {
             return Err(Problem::field("place", "cannot change while buckets are there: add a backend of another id"));
@@ -186,7 +189,6 @@ async fn switch(state: &Shared, id: &str, on: bool) -> Result<Json<BackendView>,
 async fn check(state: &Shared, new: NewBackend) -> Result<Backend, Problem> {
     let id = BackendId::parse(&new.id).map_err(|error| Problem::field("id", error.to_string()))?;
     let endpoint = check_endpoint(&new.endpoint, &state.allow_networks).await?;
-    check_place(&new.place)?;
     check_word("access_key", &new.access_key, 128)?;
     check_word("secret_key", &new.secret_key, 256)?;
     let region = new.region.unwrap_or_else(|| "us-east-1".into());
@@ -210,21 +212,7 @@ async fn put(state: &Shared, backend: Backend) -> Result<BackendId, Problem> {
 }
 
 fn check_place(place: &Place) -> Result<(), Problem> {
-    let parts = [
-        ("place.zone", &place.zone),
-        ("place.region", &place.region),
-        ("place.country", &place.country),
-        ("place.jurisdiction", &place.jurisdiction),
-        ("place.provider", &place.provider),
-    ];
-    for (field, value) in parts {
-        // A comma would split it in a LocationConstraint.
-        let is_name = (1..=63).contains(&value.len()) && value.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-        if !is_name {
-            return Err(Problem::field(field, "must be 1 to 63 letters, digits and '-'"));
-        }
-    }
-    Ok(())
+    place.check().map_err(|error| Problem::field(format!("place.{}", error.field), error.to_string()))
 }
 
 /// Credentials and regions go into headers: visible ASCII only.

@@ -1,6 +1,7 @@
 //! Buckets as operators see them: with the mapping that no client is ever told.
 use super::{
     input::{Body, Params, Segment, Shared, last_of_full, page, render_time, resolve_bucket, resolve_tenant},
+    policies,
     problem::Problem,
     tenants::REPLICAS_MOST,
 };
@@ -51,6 +52,9 @@ pub(super) struct BucketView {
     promote_first: Option<&'static str>,
     mapping: Vec<Mapping>,
     created_at: String,
+    /// Of the policy, where it was given just now.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -166,9 +170,12 @@ pub(super) async fn set_policy(
     Body(policy): Body<ResidencyPolicy>,
 ) -> Result<Json<BucketView>, Problem> {
     let (_, route) = resolve_bucket(&state, &tenant, &bucket).await?;
+    let policy = policies::taken(policy, "")?;
+    let warnings = policies::doubts(&state, &policy).await?;
     state.metadata.set_bucket_policy(&route.bucket, &policy).await?;
     tracing::info!(tenant, bucket, ?policy, "bucket's policy set");
-    show_bucket(&state, &tenant, &bucket).await
+    let Json(view) = show_bucket(&state, &tenant, &bucket).await?;
+    Ok(Json(BucketView { warnings, ..view }))
 }
 
 fn view(state: &Shared, tenant: &str, route: &Route, retirements: &[Retirement]) -> BucketView {
@@ -205,5 +212,6 @@ fn view(state: &Shared, tenant: &str, route: &Route, retirements: &[Retirement])
         },
         mapping: mapping.collect(),
         created_at: render_time(route.created_at),
+        warnings: Vec::new(),
     }
 }

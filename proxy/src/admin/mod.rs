@@ -13,6 +13,7 @@ mod jobs;
 mod keys;
 mod migration;
 mod placement;
+mod policies;
 mod probe;
 mod problem;
 mod promotion;

@@ -1,6 +1,7 @@
 //! Tenants: who stores, where by default, and where never.
 use super::{
     input::{Body, Segment, Shared, is_tenant_name, render_time, resolve_placement, resolve_tenant},
+    policies,
     problem::Problem,
 };
 use axum::{Json, extract::State, http::StatusCode};
@@ -49,6 +50,9 @@ pub(super) struct TenantView {
     default_replica_count: u32,
     signature_v2: bool,
     created_at: String,
+    /// Of the policy, where it was given just now.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -66,6 +70,7 @@ impl From<Tenant> for TenantView {
             default_replica_count: tenant.default_replica_count,
             signature_v2: tenant.signature_v2,
             created_at: render_time(tenant.created_at),
+            warnings: Vec::new(),
         }
     }
 }
@@ -86,14 +91,16 @@ pub(super) async fn create(
         resolve_placement(&state, &new.default_placement, "default_placement").await?;
     }
     check_replica_count(new.default_replica_count, "default_replica_count")?;
+    let policy = policies::taken(new.policy, "policy.")?;
+    let warnings = policies::doubts(&state, &policy).await?;
     let created =
-        state.metadata.create_tenant(&new.name, &new.policy, &new.default_placement, new.default_replica_count).await;
+        state.metadata.create_tenant(&new.name, &policy, &new.default_placement, new.default_replica_count).await;
     let tenant = created.map_err(|error| match error {
         StoreError::Conflict(_) => Problem::new(StatusCode::CONFLICT, "a tenant of that name exists already"),
         other => other.into(),
     })?;
     tracing::info!(tenant = %tenant.name, "tenant created");
-    Ok((StatusCode::CREATED, Json(tenant.into())))
+    Ok((StatusCode::CREATED, Json(TenantView { warnings, ..tenant.into() })))
 }
 
 pub(super) async fn show(
@@ -109,9 +116,11 @@ pub(super) async fn set_policy(
     Body(policy): Body<ResidencyPolicy>,
 ) -> Result<Json<TenantView>, Problem> {
     let tenant = resolve_tenant(&state, &name).await?;
+    let policy = policies::taken(policy, "")?;
+    let warnings = policies::doubts(&state, &policy).await?;
     state.metadata.set_tenant_policy(&tenant.id, &policy).await?;
     tracing::info!(tenant = %name, ?policy, "tenant's policy set");
-    Ok(Json(resolve_tenant(&state, &name).await?.into()))
+    Ok(Json(TenantView { warnings, ..resolve_tenant(&state, &name).await?.into() }))
 }
 
 pub(super) async fn set_defaults(

@@ -1,5 +1,5 @@
 //! The commands about buckets: the buckets themselves, their objects, and what keeps these at their places.
-use super::PolicyOptions;
+use super::PolicyChange;
 use clap::{Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -90,14 +90,14 @@ pub enum Bucket {
         #[arg(long, default_value_t = 100)]
         limit: u32,
     },
-    /// Replace the bucket's own policy, which can only tighten the tenant's
+    /// Show the bucket's own policy, which can only tighten the tenant's, or replace it whole by what is given
     Policy {
         /// Whose
         tenant: String,
         /// The client's name for it
         bucket: String,
         #[command(flatten)]
-        policy: PolicyOptions,
+        change: PolicyChange,
     },
     /// Make a replica the bucket's home; writes stop for a moment, nothing is lost
     Promote {

@@ -120,6 +120,30 @@ fn commands_are_the_documented_requests() {
 }
 
 #[test]
+fn a_policy_is_shown_unless_told_otherwise() {
+    for (line, owner) in
+        [("tenant policy acme", "/v1/tenants/acme"), ("bucket policy acme photos", "/v1/tenants/acme/buckets/photos")]
+    {
+        let shown = request(line);
+        assert_eq!((shown.method.as_str(), shown.target.as_str(), shown.body), ("GET", owner, None));
+        let dropped = request(&format!("{line} --allow-all"));
+        assert_eq!((dropped.method.as_str(), dropped.target), ("PUT", format!("{owner}/policy")));
+        let dropped: s3gateway_config::ResidencyPolicy = serde_json::from_value(dropped.body.unwrap()).unwrap();
+        assert_eq!(dropped, s3gateway_config::ResidencyPolicy::default());
+        let both = parse(&format!("{line} --allow-all --deny-countries US")).unwrap();
+        assert_eq!(both.into_request().unwrap_err().code, 2);
+    }
+}
+
+#[test]
+fn white_space_around_commas_is_none_of_a_value() {
+    let line = ["admin", "tenant", "policy", "acme", "--deny-countries", "US, CN ", "--allow-providers", " p"];
+    let request = Line::try_parse_from(line).unwrap().noun.into_request().unwrap();
+    let body = request.body.unwrap();
+    assert_eq!((&body["deny"]["countries"], &body["allow"]["providers"]), (&json!(["US", "CN"]), &json!(["p"])));
+}
+
+#[test]
 fn half_a_key_is_refused() {
     for line in [
         "jobs redrive",
