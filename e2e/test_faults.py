@@ -131,10 +131,19 @@ def test_a_store_is_killed_and_restarted(gateway, server):
         store.kill()
         for s3 in proxies:
             assert read(s3, ledger.bucket, ledger.key("before")) == b"before"
+        assert lacks(gateway) == {"redis": {"queue"}, "postgres": {"metadata"}}[server]
         wait_for_writes(ledger, 40, 60)
         store.start()
         wait_for_writes(ledger, 40, 60)
+        until(lambda: not lacks(gateway), "the store is seen again", 30)
     ledger.check(deadline=90)
+
+
+def lacks(gateway) -> set[str]:
+    """What a proxy lacks that is ready nevertheless, as a load balancer hears it."""
+    status, body = gateway.api("GET", "/readyz")
+    assert status == 200 and body["ready"], body
+    return {check["name"] for check in body["checks"] if not check["ok"]} - {"feed"}
 
 
 def write_and_have_it_forgotten(gateway, write):
@@ -230,6 +239,7 @@ def test_redis_and_postgres_are_both_away(gateway):
             assert fails(s3.put_object, Bucket=ledger.bucket, Key=ledger.key("known"), Body=b"unmarked")[0] == 503
             assert fails(s3.delete_object, Bucket=ledger.bucket, Key=ledger.key("known"))[0] == 503
             assert read(s3, ledger.bucket, ledger.key("known")) == b"before"
+        assert lacks(gateway) == {"queue", "metadata"}
         home = ledger.states(HOME)
         assert home[ledger.key("known")][0] == sha256(b"before"), "a write without a mark reached the backend"
     finally:

@@ -12,8 +12,8 @@ use serde_json::json;
 use std::{sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 
-/// A dependency that has not answered by then counts as away.
-const PING_TIMEOUT: Duration = Duration::from_secs(2);
+/// A store that has not answered by then counts as away; short of the second that probes commonly wait.
+const PING_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// What the routes look at.
 #[derive(Clone)]
@@ -39,11 +39,11 @@ pub fn router(ops: Ops) -> Router {
 
 async fn readyz(State(ops): State<Ops>) -> Response {
     let metadata = tokio::time::timeout(PING_TIMEOUT, ops.metadata.ping());
-    let queue = tokio::time::timeout(PING_TIMEOUT, ops.queue.depth());
+    let queue = tokio::time::timeout(PING_TIMEOUT, ops.queue.ping());
     let (metadata, queue) = tokio::join!(metadata, queue);
     let checks = [
         ("metadata", matches!(metadata, Ok(Ok(()))), "does not answer"),
-        ("queue", matches!(queue, Ok(Ok(_))), "does not answer"),
+        ("queue", matches!(queue, Ok(Ok(()))), "does not answer"),
         ("draining", !ops.draining.is_cancelled(), "the process is stopping"),
     ];
     let ready = checks.iter().all(|(_, ok, _)| *ok);

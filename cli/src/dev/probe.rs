@@ -17,7 +17,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 /// # Errors
 /// After 30 s, with the part that did not.
 pub async fn until_all_answer(ready: &ReadyFile, backends: &[(String, String)]) -> Result<(), Failure> {
-    // An unsigned request is refused by whoever speaks S3; readiness includes metadata, queue and change feed.
+    // An unsigned request is refused by whoever speaks S3.
     let mut parts = vec![
         ("the gateway".to_owned(), ready.endpoint.clone(), "/", 403),
         ("the admin API".to_owned(), ready.admin_endpoint.clone(), "/readyz", 200),

@@ -7,32 +7,56 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use prometheus::{Registry, TextEncoder, proto::MetricFamily};
+use s3gateway_store::StoreError;
 use serde::Serialize;
 use std::{
     collections::{BTreeMap, btree_map::Entry},
     time::Duration,
 };
 
-/// A dependency that has not answered by then counts as away.
-const PING_TIMEOUT: Duration = Duration::from_secs(2);
+/// A store that has not answered by then counts as away. Short of the second that probes commonly wait, so that a store that
+/// hangs does not make the answer too late.
+const PING_TIMEOUT: Duration = Duration::from_millis(500);
 
-#[derive(Serialize)]
-struct Ready {
+#[derive(Debug, Serialize)]
+struct Readiness {
     ready: bool,
     checks: Vec<Check>,
 }
 
-#[derive(Serialize)]
+#[derive(Debug, Serialize)]
 struct Check {
     name: &'static str,
     ok: bool,
+    /// Whether the process gets no traffic while this is not ok.
+    decides: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
 }
 
-impl Check {
-    fn of(name: &'static str, reason: Option<String>) -> Self {
-        Self { name, ok: reason.is_none(), reason }
+/// What is wrong, where something is.
+#[derive(Default)]
+struct Faults {
+    metadata: Option<String>,
+    queue: Option<String>,
+    feed: Option<String>,
+    stopping: Option<String>,
+}
+
+impl Readiness {
+    /// A process is ready from its start, before which it has loaded its backends, until it is told to stop. A store that is
+    /// away is away for every proxy, and each still does what it can without: taking them all out would only end that too.
+    fn of(faults: Faults) -> Self {
+        let checks: Vec<_> = [
+            ("draining", true, faults.stopping),
+            ("metadata", false, faults.metadata),
+            ("queue", false, faults.queue),
+            ("feed", false, faults.feed),
+        ]
+        .into_iter()
+        .map(|(name, decides, reason)| Check { name, ok: reason.is_none(), decides, reason })
+        .collect();
+        Self { ready: checks.iter().all(|check| check.ok || !check.decides), checks }
     }
 }
 
@@ -41,30 +65,28 @@ pub(super) async fn healthz() -> &'static str {
     "ok\n"
 }
 
-/// Ready while metadata, queue and change feed answer and no stop signal came. The reasons hold no host and no secret.
+/// Whether the process should get traffic, and what it lacks. The reasons hold no host and no secret.
 pub(super) async fn readyz(State(state): State<Shared>) -> Response {
     let metadata = tokio::time::timeout(PING_TIMEOUT, state.metadata.ping());
-    let queue = tokio::time::timeout(PING_TIMEOUT, state.queue.depth());
+    let queue = tokio::time::timeout(PING_TIMEOUT, state.queue.ping());
     let (metadata, queue) = tokio::join!(metadata, queue);
     let view = &state.gateway.view;
-    let stale = (!view.is_fresh())
-        .then(|| format!("the change feed was last read {} s ago; writes are refused", view.age().as_secs()));
-    let checks = vec![
-        Check::of("metadata", reason(metadata.map(|answer| answer.is_ok()))),
-        Check::of("queue", reason(queue.map(|answer| answer.is_ok()))),
-        Check::of("feed", stale),
-        Check::of("draining", state.draining.is_cancelled().then(|| "the process is stopping".to_owned())),
-    ];
-    let ready = checks.iter().all(|check| check.ok);
-    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(Ready { ready, checks })).into_response()
+    let readiness = Readiness::of(Faults {
+        metadata: reason(metadata),
+        queue: reason(queue),
+        feed: (!view.is_fresh())
+            .then(|| format!("the change feed was last read {} s ago; writes are refused", view.age().as_secs())),
+        stopping: state.draining.is_cancelled().then(|| "the process is stopping".to_owned()),
+    });
+    let status = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(readiness)).into_response()
 }
 
-fn reason(answered: Result<bool, tokio::time::error::Elapsed>) -> Option<String> {
+fn reason(answered: Result<Result<(), StoreError>, tokio::time::error::Elapsed>) -> Option<String> {
     match answered {
-        Ok(true) => None,
-        Ok(false) => Some("does not answer as it should".into()),
-        Err(_) => Some(format!("did not answer within {} s", PING_TIMEOUT.as_secs())),
+        Ok(Ok(())) => None,
+        Ok(Err(_)) => Some("does not answer as it should".into()),
+        Err(_) => Some(format!("did not answer within {} ms", PING_TIMEOUT.as_millis())),
     }
 }
 
@@ -85,4 +107,30 @@ fn gather(registries: &[Registry]) -> Vec<MetricFamily> {
         }
     }
     families.into_values().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_stop_takes_a_process_out() {
+        let away = || Some("does not answer".to_owned());
+        for (faults, ready, lacking) in [
+            (Faults::default(), true, &[][..]),
+            (Faults { metadata: away(), ..Faults::default() }, true, &["metadata"]),
+            (Faults { queue: away(), ..Faults::default() }, true, &["queue"]),
+            (
+                Faults { metadata: away(), queue: away(), feed: away(), stopping: None },
+                true,
+                &["metadata", "queue", "feed"],
+            ),
+            (Faults { stopping: away(), ..Faults::default() }, false, &["draining"]),
+        ] {
+            let readiness = Readiness::of(faults);
+            let seen: Vec<_> = readiness.checks.iter().filter(|check| !check.ok).map(|check| check.name).collect();
+            assert_eq!((readiness.ready, seen.as_slice()), (ready, lacking), "{readiness:?}");
+            assert!(readiness.checks.iter().all(|check| check.ok == check.reason.is_none()));
+        }
+    }
 }

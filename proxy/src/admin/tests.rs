@@ -531,6 +531,17 @@ async fn readiness_gives_its_reasons() {
     assert_eq!(api.get("/healthz").await.status, 200);
     let ready = api.get("/readyz").await;
     assert_eq!((ready.status, &ready.json()["ready"]), (200, &json!(true)), "{}", ready.body);
+    assert!(ready.json()["checks"].as_array().unwrap().iter().all(|c| c["ok"] == true), "{}", ready.body);
+    let nobody = ["redis://127.0.0.1:1".to_owned()];
+    let away = s3gateway_store::queue::RedisQueue::connect(&nobody, None, "s3gw", 1, None).await.unwrap();
+    let without = Arc::new(AdminState { queue: Arc::new(away), ..api.state.clone() });
+    let ready = health::readyz(axum::extract::State(without)).await;
+    assert_eq!(ready.status(), 200, "a store that is away for all must not take all out");
+    let body = axum::body::to_bytes(ready.into_body(), 10_000).await.unwrap();
+    let checks = serde_json::from_slice::<Value>(&body).unwrap()["checks"].clone();
+    let lacking: Vec<_> = checks.as_array().unwrap().iter().filter(|check| check["ok"] == false).collect();
+    assert_eq!(lacking.len(), 1, "{checks}");
+    assert_eq!((&lacking[0]["name"], &lacking[0]["decides"]), (&json!("queue"), &json!(false)));
     api.state.draining.cancel();
     let ready = api.get("/readyz").await;
     assert_eq!(ready.status, 503);

@@ -277,6 +277,11 @@ impl<P: Queue, F: Queue> Queue for WithFallback<P, F> {
         }
     }
 
+    /// The primary: whether the fallback answers is the metadata store's to say.
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.primary(self.primary.ping()).await
+    }
+
     async fn depth(&self) -> Result<Depth, StoreError> {
         let (one, other) = (self.fallback.depth().await?, self.primary(self.primary.depth()).await?);
         Ok(Depth {

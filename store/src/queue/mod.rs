@@ -256,6 +256,8 @@ pub trait Queue: Send + Sync {
     async fn set_aside(&self, job: &Job) -> Result<(), StoreError>;
     /// Makes it a dead letter.
     async fn bury(&self, job: &Job, reason: &str) -> Result<(), StoreError>;
+    /// Whether the queue answers, and can be used as it is configured; costs no more than that.
+    async fn ping(&self) -> Result<(), StoreError>;
     /// Figures.
     async fn depth(&self) -> Result<Depth, StoreError>;
     /// Dead letters, oldest first.

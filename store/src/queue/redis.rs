@@ -432,6 +432,11 @@ impl Queue for RedisQueue {
         self.run_on_key::<bool>(&SCRIPTS.bury, &job.key, &args).await.map(drop)
     }
 
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.agree_on_shard_count().await?;
+        self.shared.connection.send::<Value>(&::redis::cmd("PING")).await.map(drop)
+    }
+
     async fn depth(&self) -> Result<Depth, StoreError> {
         let shards: Vec<(u64, u64, u64, u64, i64)> = self.run_everywhere(&SCRIPTS.depth, &[]).await?;
         Ok(shards.into_iter().fold(Depth::default(), |sum, (dirty, claimed, delayed, dead, oldest)| Depth {

@@ -69,9 +69,10 @@ async fn killed_server_is_told_fast_and_comes_back_with_everything() {
     assert!(is_unavailable(&queue.is_clean(&done).await));
     assert!(is_unavailable(&queue.claim("w1", 10, LONG).await));
     assert!(is_unavailable(&queue.depth().await));
+    assert!(is_unavailable(&queue.ping().await));
     assert!(start.elapsed() < Duration::from_secs(8), "{:?}", start.elapsed());
     server.start_again();
-    until("the queue is connected again", || async { queue.is_clean(&done).await.ok() }).await;
+    until("the queue is connected again", || async { queue.ping().await.ok() }).await;
     assert!(!queue.is_clean(&open).await.unwrap());
     queue.commit(&open, &mark, "r2").await.unwrap();
     assert_eq!(queue.clear(&job).await.unwrap(), Cleared::Clean);
@@ -179,6 +180,7 @@ async fn cluster_holds_the_shards() {
         write(&queue, k, "r").await;
     }
     assert!(cluster.key_counts().iter().all(|count| count != ":0"), "{:?}", cluster.key_counts());
+    queue.ping().await.unwrap();
     assert_eq!(queue.depth().await.unwrap().dirty, 60);
     let (mut buried, mut cleared) = (HashSet::new(), HashSet::new());
     for job in queue.claim("w1", 20, LONG).await.unwrap() {
@@ -273,6 +275,7 @@ async fn mark_goes_to_the_fallback_and_is_moved_back() {
     // Its commit will not reach Redis, where the lease has to run out by itself.
     let mark_before = queue.intent(&before, "r1", Duration::from_secs(3)).await.unwrap();
     assert_eq!(mark_before.holder, Holder::Redis);
+    queue.ping().await.unwrap();
     primary.kill9();
     let start = Instant::now();
     let mark = queue.intent(&meanwhile, "r2", LONG).await.unwrap();
@@ -286,6 +289,7 @@ async fn mark_goes_to_the_fallback_and_is_moved_back() {
     assert!(!queue.is_clean(&meanwhile).await.unwrap());
     assert!(is_unavailable(&queue.is_clean(&key_in("b", "never written")).await), "no answer is no proof");
     assert!(is_unavailable(&queue.is_bucket_clean(&key_in("c", "k").bucket).await));
+    assert!(is_unavailable(&queue.ping().await), "the fallback is no answer of the queue's");
     // Worked on while Redis is away, but not cleared without it.
     let jobs = queue.claim("w1", 10, Duration::from_millis(500)).await.unwrap();
     assert_eq!(jobs.iter().map(|job| job.holder).collect::<Vec<_>>(), [Holder::Sql, Holder::Sql]);

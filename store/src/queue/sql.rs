@@ -237,6 +237,10 @@ impl Queue for SqlQueue {
         })
     }
 
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.db.ping().await
+    }
+
     async fn depth(&self) -> Result<Depth, StoreError> {
         let row = self.db.read(sqlx::query(sql::QUEUE_DEPTH).fetch_one(self.db.pool())).await?;
         Ok(Depth {

@@ -202,6 +202,10 @@ impl Queue for Watched {
         self.heard(())
     }
 
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.inner.ping().await
+    }
+
     async fn depth(&self) -> Result<Depth, StoreError> {
         self.inner.depth().await
     }

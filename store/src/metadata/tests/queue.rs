@@ -29,6 +29,7 @@ async fn claim_one(queue: &SqlQueue) -> Job {
 
 pub(super) async fn a_write_dirties_until_converged(f: Fixture) {
     let (queue, key) = (f.metadata.sql_queue(), dirty("a\u{0}ä//"));
+    queue.ping().await.unwrap();
     assert!(queue.is_clean(&key).await.unwrap() && queue.is_bucket_clean(&key.bucket).await.unwrap());
     let mark = queue.intent(&key, "r1", LONG).await.unwrap();
     assert!(!queue.is_clean(&key).await.unwrap() && !queue.is_bucket_clean(&key.bucket).await.unwrap());
