@@ -365,6 +365,7 @@ write_timeout = "10s"
 
 [proxy.limits]
 idle = "8s"
+drain_delay = "0s"
 grace = "5s"
 
 [admin]

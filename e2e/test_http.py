@@ -37,6 +37,7 @@ failures = 1000
 [proxy.limits]
 idle = "2s"
 keepalive = "1s"
+drain_delay = "0s"
 """
 
 

@@ -230,6 +230,7 @@ fn proxy_settings(settings: &Settings) -> s3gateway_proxy::ProxySettings {
         downstream_keepalive: from.limits.keepalive,
         downstream_idle: from.limits.idle,
         downstream_progress: from.limits.progress,
+        drain_delay: from.limits.drain_delay,
         grace: from.limits.grace,
         threads: from.limits.threads.map_or(defaults.threads, count),
     }

@@ -112,7 +112,7 @@ impl Gateway {
         Ok(gateway)
     }
 
-    /// From here on each connection is closed after its answer, so that requests in flight come to an end.
+    /// From here on each HTTP/1.1 connection is closed after its answer, so that clients come back elsewhere.
     pub fn begin_stop(&self) {
         self.stopping.store(true, Ordering::Relaxed);
     }

@@ -26,7 +26,7 @@ pub struct Listeners {
     pub tls: Vec<(SocketAddr, PathBuf, PathBuf)>,
 }
 
-/// Serves until `stop`, then lets requests in flight finish within the grace. Blocks; call it outside of any runtime.
+/// Serves until `stop` and for the drain's delay after it, then lets requests in flight finish within the grace. Blocks; call it outside of any runtime.
 ///
 /// # Errors
 /// A text where a TLS certificate or key cannot be used.
@@ -59,7 +59,8 @@ pub fn serve(gateway: Arc<Gateway>, listeners: Listeners, stop: CancellationToke
         service.add_tls_with_settings(&address.to_string(), None, tls);
     }
     server.add_service(service);
-    server.run(RunArgs { shutdown_signal: Box::new(Drained { gateway, stop, stopping, grace: settings.grace }) });
+    let (delay, grace) = (settings.drain_delay, settings.grace);
+    server.run(RunArgs { shutdown_signal: Box::new(Drained { gateway, stop, stopping, delay, grace }) });
     Ok(())
 }
 
@@ -74,12 +75,14 @@ fn check_certificate(certificate: &str, key: &str) -> Result<(), String> {
     config.map(|_| ()).map_err(|error| unusable(&error.to_string()))
 }
 
-/// Tells Pingora to stop once the stop is asked for and requests in flight are done, or the grace is over.
+/// Tells Pingora to stop once the stop is asked for, the delay is over, and requests in flight are done or the grace is over.
+/// During the delay everything is served, on new connections too: whoever spreads requests sees first that readiness says no.
 struct Drained {
     gateway: Arc<Gateway>,
     stop: CancellationToken,
     /// Has HTTP/2 clients told that their connections take no more requests.
     stopping: watch::Sender<bool>,
+    delay: Duration,
     grace: Duration,
 }
 
@@ -88,6 +91,7 @@ impl ShutdownSignalWatch for Drained {
     async fn recv(&self) -> ShutdownSignal {
         self.stop.cancelled().await;
         self.gateway.begin_stop();
+        tokio::time::sleep(self.delay).await;
         self.stopping.send_replace(true);
         let deadline = Instant::now() + self.grace;
         let mut tick = tokio::time::interval(Duration::from_millis(20));

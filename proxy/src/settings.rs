@@ -28,7 +28,9 @@ pub struct ProxySettings {
     pub downstream_idle: Duration,
     /// After how long a copy or completion begins its answer, and how often it then shows that it goes on.
     pub downstream_progress: Duration,
-    /// How long in-flight requests get after a stop signal.
+    /// After a stop signal, how long everything is still served while readiness says no, so that a load balancer sees it.
+    pub drain_delay: Duration,
+    /// How long in-flight requests get after that.
     pub grace: Duration,
     /// Threads that serve connections.
     pub threads: usize,
@@ -86,6 +88,7 @@ impl Default for ProxySettings {
             downstream_keepalive: Duration::from_secs(75),
             downstream_idle: Duration::from_secs(60),
             downstream_progress: Duration::from_secs(5),
+            drain_delay: Duration::from_secs(5),
             grace: Duration::from_secs(30),
             threads: std::thread::available_parallelism().map_or(2, usize::from),
         }

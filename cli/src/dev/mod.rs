@@ -105,6 +105,8 @@ async fn start(options: &DevOptions, folder: &Folder) -> Result<Running, Failure
     let gateway = Gateway::start(ProxyParts {
         settings: ProxySettings {
             signing_regions: places::signing_regions(),
+            // No load balancer stands before it.
+            drain_delay: Duration::ZERO,
             grace: GRACE,
             upstream: UpstreamSettings {
                 read_timeout: ANSWER_TIMEOUT,

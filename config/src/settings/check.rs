@@ -222,6 +222,7 @@ fn limits(section: Section<'_, '_>) -> LimitSettings {
         keepalive: section.duration("keepalive", 75 * SECOND, SECOND, HOUR),
         idle: section.duration("idle", 60 * SECOND, SECOND, HOUR),
         progress: section.duration("progress", 5 * SECOND, SECOND, HOUR),
+        drain_delay: section.duration("drain_delay", 5 * SECOND, Duration::ZERO, HOUR),
         grace: section.duration("grace", 30 * SECOND, Duration::ZERO, HOUR),
         threads: NonZeroU32::new(threads),
     };

@@ -159,7 +159,9 @@ pub struct LimitSettings {
     pub idle: Duration,
     /// After how long a copy or completion begins its answer, and how often it then shows that it goes on. Default 5s.
     pub progress: Duration,
-    /// How long in-flight requests get after a stop signal. Default 30s.
+    /// After a stop signal, how long everything is still served while `/readyz` says no already. Default 5s.
+    pub drain_delay: Duration,
+    /// How long in-flight requests get after that. Default 30s.
     pub grace: Duration,
     /// Threads that serve connections. Default: one a core.
     pub threads: Option<NonZeroU32>,
