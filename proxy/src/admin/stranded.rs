@@ -17,6 +17,9 @@ use s3gateway_store::{DirtyKey, Kept, Stranded, StrandedState};
 use serde::{Deserialize, Serialize};
 use std::time::SystemTime;
 
+/// Whose mark it is, in the job history.
+const DROP: &str = "stranded-drop";
+
 /// Pieces of a download that wait for the operator's connection.
 const AHEAD: usize = 4;
 
@@ -117,26 +120,41 @@ pub(super) async fn download(State(state): State<Shared>, Segment(id): Segment<S
 }
 
 /// Gives up what a row stands for: what stands aside, or the write that stayed behind. The key's copies are converged anew.
+///
+/// The key is marked first, as for a write: whatever is cut off from there on, a worker looks at the key after the row is gone.
+/// Cancel: the key stays dirty until its lease has run out.
 pub(super) async fn drop(State(state): State<Shared>, Segment(id): Segment<String>) -> Result<StatusCode, Problem> {
     let row = find(&state, &id).await?;
-    if let Ok((kept, key)) = kept_of(&row) {
-        let away = || Problem::new(StatusCode::BAD_GATEWAY, format!("backend {} does not delete it now", kept.backend));
-        let backend = state.gateway.backends.get(&kept.backend).ok_or_else(away)?;
-        let request = UpstreamRequest::new(Method::DELETE, &kept.physical, Some(&key));
-        state.gateway.client.send(&backend, request, Bytes::new()).await.map_err(|_| away())?;
-        // Its bucket goes with the last that stands there: while there are others, it is refused.
-        let bucket = UpstreamRequest::new(Method::DELETE, &kept.physical, None);
-        if backend.capabilities().refuses_nonempty_delete
-            && let Err(error) = state.gateway.client.send(&backend, bucket, Bytes::new()).await
-        {
-            tracing::debug!(%error, "the bucket of what stands aside stays");
-        }
+    let dirty = DirtyKey { bucket: row.bucket.clone(), key: row.key.clone() };
+    let mark = state.queue.intent(&dirty, DROP, state.gateway.lease()).await?;
+    if let Ok((kept, key)) = kept_of(&row)
+        && let Err(problem) = delete_kept(&state, &kept, &key).await
+    {
+        state.gateway.release(&dirty, &mark).await;
+        return Err(problem);
     }
     state.metadata.drop_stranded(&row.id).await?;
-    let dirty = DirtyKey { bucket: row.bucket.clone(), key: row.key.clone() };
-    state.queue.mark(&dirty, "stranded-drop").await?;
+    if let Err(error) = state.queue.commit(&dirty, &mark, DROP).await {
+        tracing::warn!(%error, "a stranded key that was given up is converged once its lease has run out");
+    }
     tracing::warn!(id = row.id, bucket = row.bucket.as_str(), key = row.key.as_str(), "stranded key given up");
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Deletes what stands aside.
+async fn delete_kept(state: &Shared, kept: &Kept, key: &ObjectKey) -> Result<(), Problem> {
+    let away = || Problem::new(StatusCode::BAD_GATEWAY, format!("backend {} does not delete it now", kept.backend));
+    let backend = state.gateway.backends.get(&kept.backend).ok_or_else(away)?;
+    let request = UpstreamRequest::new(Method::DELETE, &kept.physical, Some(key));
+    state.gateway.client.send(&backend, request, Bytes::new()).await.map_err(|_| away())?;
+    // Its bucket goes with the last that stands there: while there are others, it is refused.
+    let bucket = UpstreamRequest::new(Method::DELETE, &kept.physical, None);
+    if backend.capabilities().refuses_nonempty_delete
+        && let Err(error) = state.gateway.client.send(&backend, bucket, Bytes::new()).await
+    {
+        tracing::debug!(%error, "the bucket of what stands aside stays");
+    }
+    Ok(())
 }
 
 async fn find(state: &Shared, id: &str) -> Result<Stranded, Problem> {

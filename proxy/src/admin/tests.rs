@@ -1,10 +1,11 @@
 //! The admin API over a real socket and a real SQLite store: rows AD-01, 04, 05, 06, 07, 08 and 12, and its own tour.
 mod policies;
+mod stranded;
 
 use super::*;
 use crate::{ProxyParts, ProxySettings};
 use s3gateway_store::{
-    DirtyKey, Metadata,
+    BucketId, DirtyKey, Metadata,
     secrets::{KeyProvider, LocalKey},
 };
 use serde_json::{Value, json};
@@ -106,6 +107,22 @@ impl Api {
     async fn add_backend(&self, id: &str, country: &str, jurisdiction: &str) {
         let answer = self.call("POST", "/v1/backends", &backend(id, country, jurisdiction)).await;
         assert_eq!(answer.status, 201, "{}", answer.body);
+    }
+    /// Makes the bucket `photos` of the tenant `acme`, the way a gateway does.
+    async fn make_bucket(&self, places: &[&str]) -> BucketId {
+        let new = s3gateway_store::NewBucket {
+            tenant: self.state.metadata.tenant_by_name("acme").await.unwrap().id,
+            name: s3gateway_s3::LogicalBucket::parse("photos").unwrap(),
+            placement: places.iter().map(|id| BackendId::parse(id).unwrap()).collect(),
+            replica_count: places.len().try_into().unwrap(),
+            location: "eu".into(),
+        };
+        self.state.metadata.begin_create_bucket(&new).await.unwrap();
+        // Buckets that are not active yet are shown nowhere else.
+        let unfinished = self.state.metadata.unfinished_buckets(i64::MAX, 10).await.unwrap();
+        let bucket = unfinished.first().unwrap().route.bucket.clone();
+        self.state.metadata.activate_bucket(&bucket).await.unwrap();
+        bucket
     }
 }
 
@@ -414,26 +431,7 @@ async fn an_operators_tour() {
     assert_eq!((&names["exists"], names["names"].as_array().unwrap().len()), (&json!(false), 2));
     let proposed = names["names"][0]["physical_bucket"].clone();
 
-    let tenant_id = api.state.metadata.tenant_by_name("acme").await.unwrap().id;
-    let new = s3gateway_store::NewBucket {
-        tenant: tenant_id.clone(),
-        name: s3gateway_s3::LogicalBucket::parse("photos").unwrap(),
-        placement: vec![BackendId::parse("fi-hel").unwrap(), BackendId::parse("de-fra").unwrap()],
-        replica_count: 2,
-        location: "eu".into(),
-    };
-    api.state.metadata.begin_create_bucket(&new).await.unwrap();
-    let route = api.state.metadata.all_buckets(None).await.unwrap();
-    let bucket = match route.first() {
-        Some(route) => route.bucket.clone(),
-        None => {
-            // Not active yet: `all_buckets` shows active ones only.
-            let unfinished = api.state.metadata.unfinished_buckets(i64::MAX, 10).await.unwrap();
-            unfinished.first().unwrap().route.bucket.clone()
-        }
-    };
-    let _ = api.state.metadata.activate_bucket(&bucket).await;
-
+    let bucket = api.make_bucket(&["fi-hel", "de-fra"]).await;
     let shown = api.get("/v1/tenants/acme/buckets/photos").await.json();
     assert_eq!((&shown["home"], &shown["mapping"][0]["physical_bucket"]), (&json!("fi-hel"), &proposed), "{shown}");
     let listed = api.get("/v1/tenants/acme/buckets?limit=1").await.json();

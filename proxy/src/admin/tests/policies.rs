@@ -4,16 +4,7 @@ use super::*;
 async fn with_bucket(api: &Api) {
     api.add_backend("fi-hel", "FI", "EU").await;
     assert_eq!(api.call("POST", "/v1/tenants", &json!({"name": "acme"})).await.status, 201);
-    let new = s3gateway_store::NewBucket {
-        tenant: api.state.metadata.tenant_by_name("acme").await.unwrap().id,
-        name: s3gateway_s3::LogicalBucket::parse("photos").unwrap(),
-        placement: vec![BackendId::parse("fi-hel").unwrap()],
-        replica_count: 1,
-        location: "eu".into(),
-    };
-    api.state.metadata.begin_create_bucket(&new).await.unwrap();
-    let unfinished = api.state.metadata.unfinished_buckets(i64::MAX, 10).await.unwrap();
-    api.state.metadata.activate_bucket(&unfinished[0].route.bucket).await.unwrap();
+    api.make_bucket(&["fi-hel"]).await;
 }
 
 #[tokio::test]
