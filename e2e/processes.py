@@ -128,7 +128,7 @@ def clean_environment() -> dict[str, str]:
 
 def run(argv: Sequence[str], env: dict[str, str] | None = None, deadline: float = 60, check: bool = True, stdin: bytes | None = None) -> subprocess.CompletedProcess:
     """Runs a client to its end; on failure its output is the message."""
-    done = subprocess.run([str(a) for a in argv], env={**clean_environment(), **(env or {})}, capture_output=True, timeout=deadline, input=stdin)
+    done = subprocess.run([str(a) for a in argv], env={**clean_environment(), **(env or {})}, capture_output=True, timeout=deadline, input=stdin, stdin=subprocess.DEVNULL if stdin is None else None)
     if check and done.returncode != 0:
         raise AssertionError(f"{' '.join(map(str, argv))[:400]} ended with {done.returncode}:\n{done.stdout.decode(errors='replace')[-2000:]}\n{done.stderr.decode(errors='replace')[-4000:]}")
     return done

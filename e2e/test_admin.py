@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
+import subprocess
 import urllib.request
 import uuid
 
@@ -10,7 +13,7 @@ import pytest
 
 from clients import create_bucket, fails
 from gateway import BINARY, DENIED, HOME, REPLICA
-from processes import run, until
+from processes import clean_environment, run, until
 from raw import exchange
 
 PATHS = [
@@ -112,6 +115,44 @@ def test_a_tenants_life(gateway):
     conflict = gateway.admin("tenant", "delete", name, check=False)
     assert name in gateway.admin("tenant", "list"), conflict
     s3.delete_bucket(Bucket=bucket)
+
+
+def test_a_secret_that_cannot_be_written_is_no_success(gateway):
+    name = f"t-{uuid.uuid4().hex[:8]}"
+    gateway.admin("tenant", "create", name, "--placement", HOME)
+    env = {**clean_environment(), "S3GATEWAY_ADMIN_ENDPOINT": gateway.admin_endpoint, "S3GATEWAY_ADMIN_TOKEN": gateway.admin_token}
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([BINARY, "admin", "key", "create", name], env=env, stdin=subprocess.DEVNULL, stdout=full, stderr=subprocess.PIPE, timeout=60)
+    (key,) = json.loads(gateway.admin("--json", "key", "list", name))["keys"]
+    assert done.returncode == 1 and f"key delete {key['access_key']}" in done.stderr.decode(), done
+
+
+def test_a_person_is_asked_before_what_cannot_be_taken_back(gateway):
+    """At a terminal; a script, which has none, is not."""
+    name = f"t-{uuid.uuid4().hex[:8]}"
+    env = {**clean_environment(), "S3GATEWAY_ADMIN_ENDPOINT": gateway.admin_endpoint, "S3GATEWAY_ADMIN_TOKEN": gateway.admin_token}
+    gateway.admin("tenant", "create", name, "--placement", HOME)
+
+    def delete(typed: bytes, *options: str) -> tuple[int, str]:
+        person, terminal = pty.openpty()
+        try:
+            os.write(person, typed)
+            done = subprocess.run([BINARY, "admin", *options, "tenant", "delete", name], env=env, stdin=terminal, capture_output=True, timeout=60)
+            return done.returncode, done.stderr.decode()
+        finally:
+            os.close(person)
+            os.close(terminal)
+
+    code, said = delete(b"n\n")
+    assert code == 2 and f"Delete tenant {name}" in said and "nothing was done" in said, said
+    assert name in gateway.admin("tenant", "list")
+    code, said = delete(b"y\n")
+    assert code == 0 and name not in gateway.admin("tenant", "list"), said
+    gateway.admin("tenant", "create", name, "--placement", HOME)
+    assert delete(b"", "--yes") == (0, "")
+    gateway.admin("tenant", "create", name, "--placement", HOME)
+    gateway.admin("tenant", "delete", name)
+    assert name not in gateway.admin("tenant", "list")
 
 
 def test_a_policy_with_a_slip_of_the_pen_denies_nothing_silently(gateway):

@@ -23,8 +23,9 @@ def of(gateway, bucket: str) -> str:
 
 
 def promote(gateway, bucket: str, to: str, *options: str, deadline: float = 120) -> dict:
-    """Asks as an operator does and waits for the end."""
-    begun = json.loads(gateway.admin("--json", "bucket", "promote", "acme", bucket, "--to", to, *options))
+    """Asks as an operator does and waits for the end, whatever it is."""
+    shown = gateway.admin("--json", "bucket", "promote", "acme", bucket, "--to", to, *options, check=False)
+    begun, _ = json.JSONDecoder().raw_decode(shown)
     return ended(gateway, bucket, begun["id"], deadline)
 
 
@@ -97,6 +98,8 @@ def test_what_cannot_be_promoted_is_refused_with_the_reason(gateway):
     gateway.call("PUT", of(gateway, ledger.bucket) + "/replica-count", {"replica_count": 1})
     failed = promote(gateway, ledger.bucket, REPLICA)
     assert failed["state"] == "failed" and "replica count" in failed["detail"], failed
+    with pytest.raises(AssertionError, match="(?s)ended with 1.*the promotion has failed: .*replica count"):
+        gateway.admin("bucket", "promote", "acme", ledger.bucket, "--to", REPLICA)
     gateway.call("PUT", of(gateway, ledger.bucket) + "/replica-count", {"replica_count": 2})
     ledger.s3.put_object(Bucket=ledger.bucket, Key=ledger.key("once"), Body=b"x", Tagging="replica-count=1")
     until(lambda: gateway.idle(ledger.bucket), "the queue is empty", 60)

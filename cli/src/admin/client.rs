@@ -9,7 +9,10 @@ use hyper::{body::Incoming, client::conn::http1};
 use hyper_util::rt::TokioIo;
 use s3gateway_config::Secret;
 use serde_json::Value;
-use std::{path::Path, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 use tokio::{io::AsyncWriteExt, net::TcpStream, time::timeout};
 use tokio_rustls::{TlsConnector, client::TlsStream, rustls::pki_types::ServerName};
 use tokio_util::either::Either;
@@ -66,27 +69,52 @@ impl Client {
         if status.is_success() { Ok(document) } else { Err(refused(status, &document)) }
     }
 
-    /// Saves an answer as it comes in a file that is not there yet.
+    /// Saves an answer in a file that is not there yet, which appears only once it is whole.
     ///
     /// # Errors
     /// As [`Client::send`]; where the file is there or cannot be written, or the answer is cut short.
     pub async fn save(&self, target: &str, path: &Path) -> Result<(), Failure> {
+        require_absent(path)?;
         let save = async |response: Response<Incoming>| {
-            let (status, mut body) = (response.status(), response.into_body());
+            let (status, body) = (response.status(), response.into_body());
             if !status.is_success() {
                 let document =
                     Limited::new(body, ANSWER_LIMIT).collect().await.map_or_else(|_| Bytes::new(), |b| b.to_bytes());
                 return Err(refused(status, &serde_json::from_slice(&document).unwrap_or(Value::Null)));
             }
-            let name = path.display().to_string();
-            let mut file = tokio::fs::File::create_new(path).await.during(&name)?;
-            while let Some(frame) = body.frame().await {
-                let frame = frame.during("reading the answer")?;
-                file.write_all(frame.data_ref().map_or(&[][..], |piece| piece)).await.during(&name)?;
+            let mut partial = path.as_os_str().to_owned();
+            partial.push(format!(".{:016x}.part", rand::random::<u64>()));
+            let partial = PathBuf::from(partial);
+            let saved = match write_out(body, &partial).await {
+                Ok(()) => require_absent(path)
+                    .and_then(|()| std::fs::rename(&partial, path).during(&path.display().to_string())),
+                failed => failed,
+            };
+            if saved.is_err() {
+                let _ = std::fs::remove_file(&partial);
             }
-            file.sync_all().await.during(&name)
+            saved
         };
         self.exchange(&Method::GET, target, None, save).await
+    }
+}
+
+async fn write_out(mut body: Incoming, path: &Path) -> Result<(), Failure> {
+    let name = path.display().to_string();
+    let mut file = tokio::fs::File::create_new(path).await.during(&name)?;
+    while let Some(frame) = body.frame().await {
+        let frame = frame.during("reading the answer")?;
+        file.write_all(frame.data_ref().map_or(&[][..], |piece| piece)).await.during(&name)?;
+    }
+    file.sync_all().await.during(&name)
+}
+
+/// A download takes nothing's place.
+fn require_absent(path: &Path) -> Result<(), Failure> {
+    match path.symlink_metadata() {
+        Ok(_) => Err(Failure::of_input(format!("{} is there already", path.display()))),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error).during(&path.display().to_string()),
     }
 }
 

@@ -3,6 +3,7 @@ mod client;
 mod commands;
 mod render;
 mod requests;
+mod terminal;
 mod trust;
 
 use crate::{admin_file::AdminFile, failure::Failure, runtime};
@@ -10,7 +11,10 @@ use clap::Args;
 pub use client::Client;
 use commands::Noun;
 use s3gateway_config::Secret;
-use std::path::{Path, PathBuf};
+use std::{
+    io::{IsTerminal, stderr, stdin, stdout},
+    path::{Path, PathBuf},
+};
 
 /// Where `dev` keeps its state unless told otherwise.
 const DEV_STATE: &str = ".s3gateway";
@@ -33,6 +37,9 @@ pub struct AdminCommand {
     /// Print the answer as JSON
     #[arg(long, global = true)]
     json: bool,
+    /// Do not ask before what cannot be taken back; where there is no terminal to ask at, nothing is asked
+    #[arg(long, global = true)]
+    yes: bool,
     #[command(subcommand)]
     noun: Noun,
 }
@@ -41,16 +48,16 @@ pub struct AdminCommand {
 pub fn run(command: AdminCommand) -> Result<(), Failure> {
     let client = find(&command)?;
     let request = command.noun.into_request()?;
+    if let Some(question) = request.question.as_ref().filter(|_| !command.yes && stdin().is_terminal()) {
+        terminal::confirm(question, &mut stdin().lock(), &mut stderr())?;
+    }
     if let Some(file) = &request.output {
         return runtime::start()?.block_on(client.save(&request.target, file));
     }
     let answer = runtime::start()?.block_on(client.send(&request.method, &request.target, request.body.as_ref()))?;
-    let text =
-        if command.json { render::render_json(request.shape, &answer) } else { render::render(request.shape, &answer) };
     eprint!("{}", render::render_warnings(&answer));
-    // `| head` closes the pipe early; that is no fault of ours.
-    let _ = std::io::Write::write_all(&mut std::io::stdout(), text.as_bytes());
-    Ok(())
+    terminal::show(request.shape, &answer, command.json, &mut stdout().lock())?;
+    terminal::judge(request.shape, &answer)
 }
 
 /// An explicit state folder first, then an endpoint, then the `dev` of this folder.

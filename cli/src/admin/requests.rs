@@ -23,6 +23,14 @@ pub struct ApiRequest {
     pub shape: Shape,
     /// The file that the answer goes to as it is.
     pub output: Option<PathBuf>,
+    /// What a person is asked first, as it cannot be taken back.
+    pub question: Option<String>,
+}
+
+impl ApiRequest {
+    fn asking(self, question: String) -> Self {
+        Self { question: Some(question), ..self }
+    }
 }
 
 impl Noun {
@@ -84,7 +92,10 @@ impl Tenant {
                 let body = json!({"accepted": accepted == Switch::On});
                 with_body(Method::PUT, &["tenants", &name, "signature-v2"], body, Shape::Tenant)
             }
-            Self::Delete { name } => bare(Method::DELETE, &["tenants", &name], Shape::Done),
+            Self::Delete { name } => {
+                let question = format!("Delete tenant {name} with its keys?");
+                bare(Method::DELETE, &["tenants", &name], Shape::Done).asking(question)
+            }
         })
     }
 }
@@ -130,7 +141,11 @@ impl Key {
             }
             Self::Disable { access_key } => bare(Method::POST, &["keys", &access_key, "disable"], Shape::Done),
             Self::Enable { access_key } => bare(Method::POST, &["keys", &access_key, "enable"], Shape::Done),
-            Self::Delete { access_key } => bare(Method::DELETE, &["keys", &access_key], Shape::Done),
+            Self::Delete { access_key } => {
+                let question =
+                    format!("Delete key {access_key}? Its secret cannot be had again; `key disable` can be undone.");
+                bare(Method::DELETE, &["keys", &access_key], Shape::Done).asking(question)
+            }
         }
     }
 }
@@ -141,8 +156,14 @@ impl Backend {
             Self::Add(new) => return new.into_request(),
             Self::List => get(&["backends"], &[], Shape::Backends),
             Self::Show { id } => get(&["backends", &id], &[], Shape::Backend),
-            Self::Remove { id } => bare(Method::DELETE, &["backends", &id], Shape::Done),
-            Self::Retire { id } => bare(Method::POST, &["backends", &id, "retire"], Shape::Backend),
+            Self::Remove { id } => {
+                let question = format!("Remove backend {id} with its credentials?");
+                bare(Method::DELETE, &["backends", &id], Shape::Done).asking(question)
+            }
+            Self::Retire { id } => {
+                let question = format!("Retire backend {id}? No new bucket uses it, and its replicas are drained.");
+                bare(Method::POST, &["backends", &id, "retire"], Shape::Backend).asking(question)
+            }
             Self::Unretire { id } => bare(Method::POST, &["backends", &id, "unretire"], Shape::Backend),
             Self::Stop { id } => bare(Method::POST, &["backends", &id, "stop"], Shape::Backend),
             Self::Start { id } => bare(Method::POST, &["backends", &id, "start"], Shape::Backend),
@@ -211,7 +232,9 @@ impl Bucket {
                 with_body(Method::POST, &["tenants", &tenant, "buckets", &bucket, "adopt"], body, Shape::Bucket)
             }
             Self::Release { tenant, bucket } => {
-                bare(Method::POST, &["tenants", &tenant, "buckets", &bucket, "release"], Shape::Done)
+                let question = format!("Take bucket {bucket} of {tenant} out of service and drop its replicas?");
+                let path = ["tenants", &tenant, "buckets", &bucket, "release"];
+                bare(Method::POST, &path, Shape::Done).asking(question)
             }
             Self::ToPromote { after, limit } => {
                 let mut query = vec![("limit", limit.to_string())];
@@ -223,7 +246,11 @@ impl Bucket {
             }
             Self::Promote { tenant, bucket, to, force } => {
                 let body = json!({"to": to, "force": force});
-                with_body(Method::POST, &["tenants", &tenant, "buckets", &bucket, "promote"], body, Shape::Promotion)
+                let path = ["tenants", &tenant, "buckets", &bucket, "promote"];
+                let request = with_body(Method::POST, &path, body, Shape::Promotion);
+                let question =
+                    || format!("Promote {to} without the home? Keys whose last write is there alone are stranded.");
+                if force { request.asking(question()) } else { request }
             }
             Self::PromoteAfter { tenant, bucket, seconds } => {
                 let body = json!({"seconds": seconds});
@@ -232,12 +259,11 @@ impl Bucket {
             Self::Migrate { tenant, bucket, action, to, drop_old, deep } => match action {
                 MigrateAction::Start => {
                     let body = json!({"to": to, "drop_old": drop_old, "deep": deep});
-                    with_body(
-                        Method::POST,
-                        &["tenants", &tenant, "buckets", &bucket, "migrate"],
-                        body,
-                        Shape::Migration,
-                    )
+                    let path = ["tenants", &tenant, "buckets", &bucket, "migrate"];
+                    let request = with_body(Method::POST, &path, body, Shape::Migration);
+                    let question =
+                        || format!("Delete what is in the old home of {bucket} of {tenant} once it is verified?");
+                    if drop_old { request.asking(question()) } else { request }
                 }
                 MigrateAction::Status => {
                     get(&["tenants", &tenant, "buckets", &bucket, "migrations"], &[], Shape::Migrations)
@@ -266,7 +292,11 @@ impl Stranded {
             Self::Download { id, output } => {
                 ApiRequest { output: Some(output), ..get(&["stranded", &id, "object"], &[], Shape::Done) }
             }
-            Self::Drop { id } => bare(Method::DELETE, &["stranded", &id], Shape::Done),
+            Self::Drop { id } => {
+                let question =
+                    format!("Give up stranded key {id}? What stands aside, or the old home's write, is lost.");
+                bare(Method::DELETE, &["stranded", &id], Shape::Done).asking(question)
+            }
         }
     }
 }
@@ -326,15 +356,15 @@ fn get(segments: &[&str], query: &[(&str, String)], shape: Shape) -> ApiRequest 
         target.push('?');
         target.push_str(&pairs);
     }
-    ApiRequest { method: Method::GET, target, body: None, shape, output: None }
+    ApiRequest { method: Method::GET, target, body: None, shape, output: None, question: None }
 }
 
 fn bare(method: Method, segments: &[&str], shape: Shape) -> ApiRequest {
-    ApiRequest { method, target: path(segments), body: None, shape, output: None }
+    ApiRequest { method, target: path(segments), body: None, shape, output: None, question: None }
 }
 
 fn with_body(method: Method, segments: &[&str], body: Value, shape: Shape) -> ApiRequest {
-    ApiRequest { method, target: path(segments), body: Some(body), shape, output: None }
+    ApiRequest { method, target: path(segments), body: Some(body), shape, output: None, question: None }
 }
 
 /// Each segment encoded whole, so that what an operator types can never reach another endpoint.

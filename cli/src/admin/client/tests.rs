@@ -105,6 +105,45 @@ async fn http_stays_http() {
     assert!(heard.await.unwrap().contains(TOKEN));
 }
 
+/// Answers one request after the other, each on a connection of its own, with the bytes given.
+async fn serve(answers: &'static [&'static str]) -> (String, tokio::task::JoinHandle<()>) {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    let served = tokio::spawn(async move {
+        for answer in answers {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut heard = Vec::new();
+            while !heard.ends_with(b"\r\n\r\n") && stream.read_buf(&mut heard).await.unwrap() > 0 {}
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        }
+    });
+    (endpoint, served)
+}
+
+#[tokio::test]
+async fn a_download_is_there_whole_or_not_at_all() {
+    let (endpoint, served) = serve(&[
+        "HTTP/1.1 200 OK\r\ncontent-length: 11\r\n\r\nhalf",
+        "HTTP/1.1 404 Not Found\r\ncontent-length: 20\r\n\r\n{\"detail\": \"is not\"}",
+        "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nwhole",
+    ])
+    .await;
+    let (client, folder) = (client(&endpoint, None).unwrap(), tempfile::tempdir().unwrap());
+    let file = folder.path().join("kept");
+    let left = || std::fs::read_dir(folder.path()).unwrap().count();
+    client.save("/v1/stranded/1/object", &file).await.unwrap_err();
+    assert_eq!(left(), 0, "nothing of what was cut short is in the way of another try");
+    let refused = client.save("/v1/stranded/1/object", &file).await.unwrap_err();
+    assert!(refused.message.contains("is not (404)"), "{refused}");
+    assert_eq!(left(), 0);
+    client.save("/v1/stranded/1/object", &file).await.unwrap();
+    assert_eq!((std::fs::read_to_string(&file).unwrap().as_str(), left()), ("whole", 1));
+    served.await.unwrap();
+    let taken = client.save("/v1/stranded/1/object", &file).await.unwrap_err();
+    assert!(taken.message.contains("is there already"), "nobody is asked: {taken}");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "whole");
+}
+
 #[test]
 fn an_endpoint_is_scheme_host_and_port_and_is_never_repeated() {
     for endpoint in [

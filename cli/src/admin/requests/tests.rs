@@ -136,6 +136,31 @@ fn a_policy_is_shown_unless_told_otherwise() {
 }
 
 #[test]
+fn a_person_is_asked_before_what_cannot_be_taken_back() {
+    for (line, asks) in [
+        ("tenant delete acme", Some("acme")),
+        ("key delete AK", Some("AK")),
+        ("key disable AK", None),
+        ("backend remove fi-hel", Some("fi-hel")),
+        ("backend retire fi-hel", Some("fi-hel")),
+        ("backend unretire fi-hel", None),
+        ("bucket release acme photos", Some("photos of acme")),
+        ("bucket promote acme photos --to de-fra", None),
+        ("bucket promote acme photos --to de-fra --force", Some("de-fra without the home")),
+        ("bucket migrate acme photos", None),
+        ("bucket migrate acme photos --drop-old", Some("photos of acme")),
+        ("bucket migrate acme photos cancel", None),
+        ("stranded drop 1-a", Some("1-a")),
+        ("stranded show 1-a", None),
+        ("tenant list", None),
+    ] {
+        let question = request(line).question;
+        assert_eq!(question.is_some(), asks.is_some(), "{line}");
+        assert!(question.unwrap_or_default().contains(asks.unwrap_or_default()), "{line}");
+    }
+}
+
+#[test]
 fn white_space_around_commas_is_none_of_a_value() {
     let line = ["admin", "tenant", "policy", "acme", "--deny-countries", "US, CN ", "--allow-providers", " p"];
     let request = Line::try_parse_from(line).unwrap().noun.into_request().unwrap();
