@@ -1,4 +1,4 @@
-//! Promotions whose backends err for a moment, against real S3 servers.
+//! Promotions whose backends err, for a moment or for one bucket, against real S3 servers.
 // Helpers of tests fail as tests do.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 // Each test binary uses its own part of the helpers.
@@ -6,7 +6,8 @@
 mod sites;
 
 use s3gateway_store::PromotionState;
-use sites::{World, until};
+use sites::{World, create_bucket, until};
+use std::time::Duration;
 
 /// A comparison of millions of keys is made of as many answers.
 #[tokio::test(flavor = "multi_thread")]
@@ -32,4 +33,22 @@ async fn a_listing_that_fails_for_a_moment_does_not_end_a_promotion() {
         place.wire.let_in();
         until("the home has moved", async || now().await.state == PromotionState::Done).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_home_that_errs_for_one_bucket_is_not_replaced_for_another() {
+    let world = World::embedded().await;
+    let well = create_bucket(&world.metadata, &world.tenant, "well", &[&world.home, &world.near]).await;
+    for bucket in [&world.route.bucket, &well.bucket] {
+        world.metadata.set_promote_after(bucket, Some(Duration::from_millis(100))).await.unwrap();
+    }
+    world.home.wire.refuse(500, &world.bucket_on(&world.home));
+    until("the replica is home", async || {
+        let promotions = world.metadata.promotions_of(&world.route.bucket, 1).await.unwrap();
+        promotions.first().is_some_and(|promotion| promotion.state == PromotionState::Done)
+    })
+    .await;
+    let now = world.metadata.route_by_id(&world.route.bucket).await.unwrap().unwrap();
+    assert_eq!(now.home, world.near.id);
+    assert_eq!(world.metadata.promotions_of(&well.bucket, 1).await.unwrap(), []);
 }

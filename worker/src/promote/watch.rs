@@ -1,11 +1,13 @@
 //! Promotes by itself where the operator allows it: once a bucket's home has been away for the set time, as this worker sees it,
 //! the first replica of its placement that answers takes its place.
+//! Invariant: a bucket is judged by what its home says of it; of what its home says of others only where that says nothing at all.
 use super::Promoter;
 use crate::backend::{BackendError, Remote};
+use futures::{StreamExt, TryStreamExt, future, stream};
 use s3gateway_config::BackendId;
 use s3gateway_filters::residency;
 use s3gateway_store::{BucketId, Route, StoreError};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
@@ -13,49 +15,90 @@ use tracing::{debug, info, warn};
 
 /// Between two looks at the homes.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// After so long without a look nobody knows whether a home has been back meanwhile.
+const MOST_GAP: Duration = Duration::from_secs(10);
+/// Buckets that a home is asked for in one look, each time others: where all of them go without an answer it is away for all.
+const SAMPLE: usize = 16;
 
 /// Since when homes do not answer.
 pub(crate) struct Watch {
     promoter: Arc<Promoter>,
-    away_since: HashMap<BackendId, Instant>,
+    away_since: HashMap<BucketId, Instant>,
+    /// When the last look ended that has seen all.
+    looked: Option<Instant>,
+    looks: usize,
+}
+
+/// A bucket whose replicas may be promoted once its home is away for so long.
+struct Watched {
+    route: Route,
+    after: Duration,
 }
 
 impl Watch {
     pub(crate) fn new(promoter: Arc<Promoter>) -> Self {
-        Self { promoter, away_since: HashMap::new() }
+        Self { promoter, away_since: HashMap::new(), looked: None, looks: 0 }
     }
 
     /// Looks until stopped.
     pub(crate) async fn follow(mut self, stop: &CancellationToken) {
         while !stop.is_cancelled() {
-            if let Err(error) = self.look().await {
-                debug!(%error, "homes are not watched");
+            match self.look().await {
+                Ok(()) => self.looked = Some(Instant::now()),
+                Err(error) => debug!(%error, "homes are not watched"),
             }
             let _ = tokio::time::timeout(LOOK_EVERY, stop.cancelled()).await;
         }
     }
 
     async fn look(&mut self) -> Result<(), StoreError> {
-        let mut seen: HashMap<BackendId, bool> = HashMap::new();
+        self.looks = self.looks.wrapping_add(1);
+        if is_gap(self.looked, Instant::now()) {
+            self.away_since.clear();
+        }
+        let mut homes: BTreeMap<BackendId, Vec<Watched>> = BTreeMap::new();
         for (bucket, after) in self.promoter.metadata.self_promoting_buckets().await? {
             let Some(route) = self.promoter.metadata.route_by_id(&bucket).await? else { continue };
-            let answers = match seen.get(&route.home) {
-                Some(answers) => *answers,
-                None => self.answers(&route, &route.home).await?,
-            };
-            seen.insert(route.home.clone(), answers);
-            if answers {
-                self.away_since.remove(&route.home);
-                continue;
-            }
-            let since = *self.away_since.entry(route.home.clone()).or_insert_with(Instant::now);
-            if since.elapsed() >= after {
-                self.promote(&bucket, &route).await?;
+            homes.entry(route.home.clone()).or_default().push(Watched { route, after });
+        }
+        let asked: Vec<_> = homes.values().map(|watched| self.find_away(watched)).collect();
+        let away: Vec<&Watched> = future::try_join_all(asked).await?.into_iter().flatten().collect();
+        let now = Instant::now();
+        // What is not away now, or not watched, may come and go unseen.
+        let since = |bucket: &BucketId| self.away_since.get(bucket).copied().unwrap_or(now);
+        let away_since = away.iter().map(|watched| (watched.route.bucket.clone(), since(&watched.route.bucket)));
+        self.away_since = away_since.collect();
+        for Watched { route, after } in away {
+            if self.away_since.get(&route.bucket).is_some_and(|since| since.elapsed() >= *after) {
+                self.promote(&route.bucket, route).await?;
             }
         }
-        // A home that no bucket asks about is not watched, so it may have come and gone.
-        self.away_since.retain(|home, _| seen.contains_key(home));
         Ok(())
+    }
+
+    /// Those of one home's buckets that it says nothing of. Each is asked for that did not answer last time. Others are as long
+    /// as it answers for some; else it is away for them as well, and not asked for each.
+    async fn find_away<'w>(&self, watched: &'w [Watched]) -> Result<Vec<&'w Watched>, StoreError> {
+        let chosen = choose(watched.len(), self.looks);
+        let sample: Vec<&Watched> =
+            watched.iter().zip(&chosen).filter(|(_, chosen)| **chosen).map(|(w, _)| w).collect();
+        let mut away = self.ask(&sample).await?;
+        if away.len() == sample.len() {
+            return Ok(watched.iter().collect());
+        }
+        let is_suspect = |watched: &Watched| self.away_since.contains_key(&watched.route.bucket);
+        let rest = watched.iter().zip(&chosen).filter(|(watched, chosen)| !**chosen && is_suspect(watched));
+        let rest: Vec<&Watched> = rest.map(|(watched, _)| watched).collect();
+        away.extend(self.ask(&rest).await?);
+        Ok(away)
+    }
+
+    /// Those of which their home says nothing.
+    async fn ask<'w>(&self, watched: &[&'w Watched]) -> Result<Vec<&'w Watched>, StoreError> {
+        let questions: Vec<_> =
+            watched.iter().map(|watched| self.answers(&watched.route, &watched.route.home)).collect();
+        let answers: Vec<bool> = stream::iter(questions).buffered(SAMPLE).try_collect().await?;
+        Ok(watched.iter().zip(answers).filter(|(_, answers)| !answers).map(|(watched, _)| *watched).collect())
     }
 
     /// Whether a backend says anything about the bucket; what it says is no matter here.
@@ -90,4 +133,50 @@ impl Watch {
 
 fn is_allowed(route: &Route, remote: &Remote) -> bool {
     residency::decide(&route.tenant_policy, &route.bucket_policy, &remote.backend.place).is_ok()
+}
+
+/// Whether what was away at the last look may have been back since.
+fn is_gap(looked: Option<Instant>, now: Instant) -> bool {
+    looked.is_none_or(|looked| now.saturating_duration_since(looked) > MOST_GAP)
+}
+
+/// Which of a home's buckets it is asked for in a look: each look others, so that a few that are ill together do not pass for all.
+fn choose(count: usize, look: usize) -> Vec<bool> {
+    let first = if count > SAMPLE { look.wrapping_mul(SAMPLE) % count } else { 0 };
+    (0..count).map(|at| (at + count - first) % count < SAMPLE).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_absences_with_time_unseen_between_them_are_not_one() {
+        let begin = Instant::now();
+        for (looked, now, want) in [
+            (None, begin, true),
+            (Some(begin), begin + LOOK_EVERY, false),
+            (Some(begin), begin + MOST_GAP, false),
+            (Some(begin), begin + MOST_GAP + Duration::from_millis(1), true),
+            (Some(begin + LOOK_EVERY), begin, false),
+        ] {
+            assert_eq!(is_gap(looked, now), want, "{looked:?} {now:?}");
+        }
+    }
+
+    #[test]
+    fn a_home_is_asked_for_some_buckets_at_a_time_and_in_the_end_for_all() {
+        for (count, look, want) in [
+            (0, 5, vec![]),
+            (3, 7, vec![0, 1, 2]),
+            (SAMPLE, 2, (0..SAMPLE).collect()),
+            (40, 0, (0..16).collect()),
+            (40, 1, (16..32).collect()),
+            (40, 2, (0..8).chain(32..40).collect()),
+        ] {
+            let chosen = choose(count, look);
+            let chosen: Vec<usize> = (0..count).filter(|at| chosen[*at]).collect();
+            assert_eq!(chosen, want, "{count} {look}");
+        }
+    }
 }
