@@ -21,6 +21,7 @@ BUCKETS = 200
 DAY = 86_400_000
 NOW = int(time.time() * 1000)
 ONE = "'bucket-7', 'photos/0000001207'::bytea"
+PAGE = "'bucket-7', 'photos/0000001000'::bytea, 'photos/0000009000'::bytea"
 KEYS = '\'[{"bucket": "bucket-7", "object_key": "70686f746f732f30303030303031323037"}, {"bucket": "bucket-8", "object_key": "70686f746f732f30303030303031323038"}]\''
 COPIES = '\'[{"bucket": "bucket-7", "object_key": "70686f746f732f30303030303031323037", "backend": "fi-hel", "etag": "e", "home_etag": "e", "size": 1, "verified_how": "etag", "verified_at": 1}]\''
 # Statement, its parameters, and the index that must be in its plan.
@@ -63,6 +64,16 @@ STATEMENTS = [
     ("unlisted_page.sql", f"{ONE}, 1000", "unlisted_writes_pkey"),
     ("unlisted_renote.sql", f"{ONE}, 'bucket-7', 'photos/0000009000'::bytea, {NOW}", "unlisted_writes_pkey"),
     ("unlisted_prune.postgres.sql", f"{NOW - 1000}, 1000", "unlisted_writes_noted"),
+    ("sweep_end.sql", "'bucket-7', 'photos/0000001000'::bytea, 1000", "object_copies_pkey"),
+    ("tags_sweep.sql", PAGE, "object_tags_pkey"),
+    ("unlisted_sweep.sql", PAGE, "unlisted_writes_pkey"),
+    ("stranded_sweep.sql", PAGE, "stranded_keys_bucket_object_key_epoch_key"),
+    ("copies_sweep.sql", PAGE, "object_copies_pkey"),
+    ("copies_sweep_on.sql", f"{PAGE}, 'fi-hel'", "object_copies_pkey"),
+    ("version_copies_sweep_on.sql", f"{PAGE}, 'fi-hel'", "version_copies_in_order"),
+    ("uploads_sweep.sql", "'bucket-7', 1000", "uploads_pkey"),
+    ("upload_parts_sweep.sql", "'bucket-7', 1000", "upload_parts_pkey"),
+    ("mappings_retiring.sql", "100", "bucket_backends_pkey"),
     ("jobs.sql", "100", "_pkey"),
     ("jobs_of_bucket.sql", "'bucket-7', 100", "_bucket_finished_at_id_idx"),
 ]

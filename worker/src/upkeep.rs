@@ -1,5 +1,5 @@
 //! What a worker does beside its jobs, again and again: it ends what gateways left half done, drops what deleted buckets left
-//! behind, has placements follow policies and backends, and drains what has left them.
+//! behind, has placements follow policies and backends, drains what has left them, and removes rows that are of no use any more.
 use crate::backends::Backends;
 use crate::drain::Drainer;
 use crate::metrics::Metrics;
@@ -7,7 +7,7 @@ use crate::recover::Recoverer;
 use crate::retire::Retirer;
 use crate::review::Reviewer;
 use crate::settings::WorkerSettings;
-use s3gateway_store::{Metadata, Queue};
+use s3gateway_store::{Metadata, Queue, StoreError};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio_util::sync::CancellationToken;
@@ -15,6 +15,8 @@ use tracing::warn;
 
 /// Adopted buckets looked at in one round.
 const ADOPTED_AT_ONCE: u32 = 100;
+/// Sweeps of which a page is taken in turn.
+const SWEEPS_AT_ONCE: u32 = 100;
 
 /// The work on buckets, as opposed to keys.
 pub(crate) struct Upkeep {
@@ -45,7 +47,7 @@ impl Upkeep {
 
     /// Goes on until `stop`.
     pub(crate) async fn run(&self, stop: &CancellationToken) {
-        tokio::join!(self.keep_buckets(stop), self.keep_placements(stop));
+        tokio::join!(self.keep_buckets(stop), self.keep_placements(stop), self.keep_rows(stop));
     }
 
     async fn keep_buckets(&self, stop: &CancellationToken) {
@@ -76,6 +78,36 @@ impl Upkeep {
                 () = stop.cancelled() => return,
             }
             let _ = tokio::time::timeout(self.interval, stop.cancelled()).await;
+        }
+    }
+
+    async fn keep_rows(&self, stop: &CancellationToken) {
+        while !stop.is_cancelled() {
+            tokio::select! {
+                swept = self.sweep() => {
+                    if let Err(error) = swept {
+                        warn!(%error, "rows that are of no use any more stay for now");
+                    }
+                }
+                () = stop.cancelled() => return,
+            }
+            let _ = tokio::time::timeout(self.interval, stop.cancelled()).await;
+        }
+    }
+
+    /// Removes rows until none are left to be removed. Cancel: the page that was being removed is removed by the next round.
+    async fn sweep(&self) -> Result<(), StoreError> {
+        loop {
+            let sweeps = self.metadata.sweeps(SWEEPS_AT_ONCE).await?;
+            if sweeps.is_empty() {
+                return Ok(());
+            }
+            // One that fails keeps none of the others from its page.
+            let mut outcome = Ok(());
+            for sweep in &sweeps {
+                outcome = outcome.and(self.metadata.sweep_page(sweep).await);
+            }
+            outcome?;
         }
     }
 }

@@ -5,8 +5,8 @@
 #[allow(dead_code)]
 mod sites;
 
-use s3gateway_store::DirtyKey;
-use sites::{World, create_bucket, noise, until};
+use s3gateway_store::{DirtyKey, ObjectCopy};
+use sites::{Site, World, create_bucket, noise, until};
 use std::time::{Duration, Instant};
 
 const MIB: usize = 1 << 20;
@@ -132,4 +132,31 @@ async fn bury_all(world: &World, why: &str) {
             world.queue.bury(&job, why).await.unwrap();
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deleted_bucket_with_many_records_goes_to_its_last_row() {
+    let mut world = World::new().await;
+    world.stop_worker().await;
+    let copy = |site: &Site| ObjectCopy {
+        backend: site.id.clone(),
+        etag: "e".to_owned(),
+        home_etag: "e".to_owned(),
+        size: 1,
+        verified_how: "etag".to_owned(),
+        verified_at: 1,
+    };
+    let both = || vec![copy(&world.home), copy(&world.near)];
+    let copies: Vec<_> = (0..3000).map(|n| (world.dirty(&format!("k{n}")), both())).collect();
+    world.metadata.put_all_copies(&copies).await.unwrap();
+    let (bucket, physical) = (world.route.bucket.clone(), world.bucket_on(&world.home));
+    world.metadata.begin_delete_bucket(&bucket).await.unwrap();
+    world.home.client().delete_bucket().bucket(physical).send().await.unwrap();
+    world.metadata.finish_delete_bucket(&bucket).await.unwrap();
+    assert!(world.metadata.route_by_id(&bucket).await.unwrap().is_none());
+    assert_eq!(world.copies("k999").await.len(), 2, "the last key is on a later page");
+    world.start_worker().await;
+    let is_gone = async || world.metadata.delete_tenant(&world.tenant.id).await.is_ok();
+    until("the bucket's row is gone", is_gone).await;
+    assert!(world.copies("k999").await.is_empty() && world.metadata.sweeps(10).await.unwrap().is_empty());
 }

@@ -4,6 +4,7 @@
 use super::buckets::{begin_backfill_walk, find, free_name};
 use super::db::{Columns, now, render_json, write};
 use super::routes::route_in;
+use super::sweeps::{self, Useless};
 use super::{Metadata, feed, promotions};
 use crate::{
     BucketId, Change, Migration, MigrationState, Millis, NewMigration, OldLook, Promotion, Route, StoreError, WalkId,
@@ -62,7 +63,7 @@ impl Metadata {
             };
             let (physical, n) = free_name(tx, &route.tenant, &route.name, &new.to, 0).await?;
             // Nothing that was recorded there before has anything to do with this one.
-            sqlx::query(sql::COPIES_DELETE_ON).bind(bucket).bind(target.as_str()).execute(&mut *tx).await?;
+            sweeps::begin(tx, &route.bucket, Useless::Copies(target.clone())).await?;
             let query = sqlx::query(sql::MIGRATION_INSERT).bind(id.as_str()).bind(bucket).bind(now_there.home.as_str());
             let query = query.bind(source.for_upstream()).bind(target.as_str()).bind(physical.for_upstream());
             let query = query.bind(i64::from(n)).bind(former.as_str()).bind(i64::from(new.drop_old));
@@ -156,10 +157,11 @@ impl Metadata {
     /// Has every key copied to the new home, whose physical bucket is there, and each that is written from now on.
     ///
     /// # Errors
-    /// `Conflict` where it is another worker's turn.
+    /// `Conflict` where it is another worker's turn, or what was recorded there before is still being removed.
     pub async fn fill_migration(&self, seen: &Migration) -> Result<(), StoreError> {
         write!(&self.db, tx => {
             feed::lock(tx).await?;
+            sweeps::require_none(tx, &seen.bucket, &seen.target).await?;
             let walk = begin_backfill_walk(tx, &seen.bucket, "the bucket is migrated".to_owned()).await?;
             let next = Migration { walk: Some(walk), detail: String::new(), ..seen.clone() };
             step(tx, seen, &next).await?;
@@ -229,7 +231,7 @@ impl Metadata {
         })
     }
 
-    /// Ends a migration: nothing is known any more of the home that it was not to have.
+    /// Ends a migration: what is known of the home that it was not to have goes in pages, the first one here.
     ///
     /// # Errors
     /// `Conflict` where it is another worker's turn.
@@ -347,8 +349,7 @@ async fn step(tx: &mut AnyConnection, seen: &Migration, next: &Migration) -> Res
 async fn end(tx: &mut AnyConnection, seen: &Migration, next: &Migration) -> Result<(), StoreError> {
     step(tx, seen, next).await?;
     let gone = if seen.moved_at > 0 { &seen.former } else { &seen.target };
-    sqlx::query(sql::COPIES_DELETE_ON).bind(seen.bucket.as_str()).bind(gone.as_str()).execute(tx).await?;
-    Ok(())
+    sweeps::begin(tx, &seen.bucket, Useless::Copies(gone.clone())).await
 }
 
 /// Has proxies drop the bucket's route.

@@ -2,6 +2,7 @@
 //! Invariant: a physical name in `bucket_backends` belongs to one bucket of one tenant until its drop was confirmed.
 use super::db::{Columns, now, render_json, write};
 use super::routes::route_in;
+use super::sweeps::{self, Useless};
 use super::{Metadata, bucket_migrations, feed, walks};
 use crate::{
     Begun, BucketId, Change, Deletion, DrainState, Millis, NewBucket, NewWalk, RetiringBucket, StoreError, TenantId,
@@ -108,7 +109,8 @@ impl Metadata {
     }
 
     /// Ends a deletion once the home's physical bucket is gone: the logical name is free, and what stands on replicas
-    /// waits in [`Self::retiring_buckets`] under names that no other bucket gets. Nothing to do for one that has ended.
+    /// waits in [`Self::retiring_buckets`] under names that no other bucket gets. What was kept for its objects goes in
+    /// pages, the first one here and the others by [`Self::sweep_page`]. Nothing to do for one that has ended.
     ///
     /// # Errors
     /// `Conflict` where the bucket is in service.
@@ -124,19 +126,17 @@ impl Metadata {
                 "retired" => return Ok(()),
                 _ => return Err(StoreError::Conflict("a bucket in service")),
             }
-            let (id, home) = (bucket.as_str(), found.home.as_str());
-            sqlx::query(sql::MAPPING_DELETE).bind(id).bind(home).execute(&mut *tx).await?;
+            let id = bucket.as_str();
+            sqlx::query(sql::MAPPING_DELETE).bind(id).bind(found.home.as_str()).execute(&mut *tx).await?;
             sqlx::query(sql::MAPPING_RELEASE).bind(id).execute(&mut *tx).await?;
             sqlx::query(sql::MAPPING_RETIRE).bind(id).execute(&mut *tx).await?;
             sqlx::query(sql::BUCKET_SET_STATE).bind(id).bind("retired").bind(now()).execute(&mut *tx).await?;
-            sqlx::query(sql::TAGS_DELETE_ALL).bind(id).execute(&mut *tx).await?;
-            sqlx::query(sql::CHECKSUMS_DELETE_ALL).bind(id).execute(&mut *tx).await?;
-            sqlx::query(sql::OBJECT_PARTS_DELETE_ALL).bind(id).execute(&mut *tx).await?;
-            sqlx::query(sql::UPLOAD_CHECKSUMS_DELETE_ALL).bind(id).execute(&mut *tx).await?;
-            sqlx::query(sql::UPLOAD_PARTS_DELETE_ALL).bind(id).execute(&mut *tx).await?;
-            sqlx::query(sql::UPLOADS_DELETE_ALL).bind(id).execute(&mut *tx).await?;
-            sqlx::query(sql::COPIES_DELETE_ON).bind(id).bind(home).execute(&mut *tx).await?;
-            sqlx::query(sql::BUCKET_DELETE_IF_UNMAPPED).bind(id).execute(&mut *tx).await?;
+            if is_mapped(tx, bucket).await? {
+                sweeps::begin(tx, bucket, Useless::Lent).await?;
+                sweeps::begin(tx, bucket, Useless::Copies(found.home)).await?;
+            } else {
+                sweeps::begin(tx, bucket, Useless::Bucket).await?;
+            }
             feed::append(tx, &Change::Bucket(found.tenant, found.name)).await
         })
     }
@@ -176,8 +176,8 @@ impl Metadata {
         })
     }
 
-    /// Forgets a retiring physical bucket that is gone from its backend, and the bucket with the last of them.
-    /// A mapping in use is left alone.
+    /// Forgets a retiring physical bucket that is gone from its backend, and the deleted bucket with the last of them; the
+    /// rows go in pages, the first one here and the others by [`Self::sweep_page`]. A mapping in use is left alone.
     ///
     /// # Errors
     /// `Unavailable`.
@@ -188,16 +188,16 @@ impl Metadata {
                 Err(StoreError::NotFound) => return Ok(()),
                 other => other?,
             };
-            let (id, backend) = (bucket.as_str(), backend.as_str());
-            let query = sqlx::query(sql::MAPPING_DROP_RETIRING).bind(id).bind(backend);
+            let id = bucket.as_str();
+            let query = sqlx::query(sql::MAPPING_DROP_RETIRING).bind(id).bind(backend.as_str());
             if query.execute(&mut *tx).await?.rows_affected() == 0 {
                 return Ok(());
             }
-            sqlx::query(sql::COPIES_DELETE_ON).bind(id).bind(backend).execute(&mut *tx).await?;
-            sqlx::query(sql::VERSION_COPIES_DELETE_ON).bind(id).bind(backend).execute(&mut *tx).await?;
-            let query = sqlx::query(sql::DRAIN_END).bind(id).bind(backend);
+            let query = sqlx::query(sql::DRAIN_END).bind(id).bind(backend.as_str());
             query.bind(DrainState::Gone.as_str()).bind(now()).execute(&mut *tx).await?;
-            sqlx::query(sql::BUCKET_DELETE_IF_UNMAPPED).bind(id).execute(&mut *tx).await?;
+            let is_gone = found.state == "retired" && !is_mapped(tx, bucket).await?;
+            let useless = if is_gone { Useless::Bucket } else { Useless::Copies(backend.clone()) };
+            sweeps::begin(tx, bucket, useless).await?;
             feed::append(tx, &Change::Bucket(found.tenant, found.name)).await
         })
     }
@@ -421,6 +421,11 @@ pub(super) async fn begin_backfill_walk(
     reason: String,
 ) -> Result<WalkId, StoreError> {
     walks::begin(tx, &NewWalk { bucket: bucket.clone(), kind: WalkKind::Backfill, rate: 0, reason }).await
+}
+
+/// Whether a physical bucket is left, in whatever state.
+async fn is_mapped(tx: &mut AnyConnection, bucket: &BucketId) -> Result<bool, StoreError> {
+    Ok(sqlx::query(sql::MAPPINGS).bind(bucket.as_str()).fetch_optional(tx).await?.is_some())
 }
 
 async fn step(tx: &mut AnyConnection, bucket: &BucketId, from: &[&str], to: &str) -> Result<(), StoreError> {

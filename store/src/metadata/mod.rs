@@ -18,6 +18,7 @@ mod quorum;
 mod retirements;
 mod routes;
 mod stranded;
+mod sweeps;
 mod tenants;
 #[cfg(test)]
 mod tests;
@@ -33,6 +34,7 @@ use crate::secrets::KeyProvider;
 use crate::{Millis, StoreError};
 use db::Db;
 use std::sync::Arc;
+pub use sweeps::Sweep;
 
 /// The metadata store. Cheap to clone; clones share one pool.
 ///

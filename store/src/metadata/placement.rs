@@ -4,7 +4,7 @@
 use super::buckets::{begin_backfill, find, free_name};
 use super::db::{Columns, now, write};
 use super::routes::route_in;
-use super::{Metadata, bucket_migrations, feed};
+use super::{Metadata, bucket_migrations, feed, sweeps};
 use crate::{
     BucketId, Change, DrainLook, DrainState, HomeToLeave, Mapping, MappingState, Millis, PlacementChange, Route,
     StoreError, sql,
@@ -23,7 +23,7 @@ impl Metadata {
     /// walked over.
     ///
     /// # Errors
-    /// `Conflict` where the bucket is no longer what the decision was made on, or a new replica is still being emptied;
+    /// `Conflict` where the bucket is no longer what the decision was made on, or a new replica is still being emptied or forgotten;
     /// `Invalid` where the home would move, the count is more than the placement gives, or a backend is unknown or retired.
     pub async fn change_placement(&self, change: &PlacementChange<'_>) -> Result<(), StoreError> {
         verify_change(change)?;
@@ -176,6 +176,7 @@ async fn enter(
             if sqlx::query(sql::RETIREMENT_OF).bind(backend.as_str()).fetch_optional(&mut *tx).await?.is_some() {
                 return Err(StoreError::Invalid(format!("placement: backend {backend} is being retired")));
             }
+            sweeps::require_none(tx, &route.bucket, backend).await?;
             let (physical, n) = free_name(tx, &route.tenant, &route.name, backend, 0).await?;
             let query = sqlx::query(sql::MAPPING_INSERT).bind(id).bind(backend.as_str());
             let query = query.bind(physical.for_upstream()).bind(i64::from(n)).bind(position);

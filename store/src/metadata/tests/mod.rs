@@ -11,6 +11,7 @@ mod placement;
 mod promotions;
 mod queue;
 mod server;
+mod sweeps;
 mod tls;
 mod unlisted;
 mod versions;
@@ -213,6 +214,10 @@ suite! {
     promotions::views_hold_a_change_up_until_they_know_it_or_run_out,
     promotions::stranded_keys_are_listed_until_they_are_settled,
     promotions::what_a_replica_lacks_is_known_by_the_records,
+    sweeps::a_deleted_bucket_goes_page_by_page,
+    sweeps::a_deleted_bucket_without_replicas_is_there_until_its_last_page,
+    sweeps::a_replica_comes_back_once_its_old_records_are_gone,
+    sweeps::a_migration_ends_at_once_and_the_next_waits_for_its_records,
     versions::versions_are_mapped_in_their_order,
     versions::changes_of_tags_are_noted_until_they_are_old,
     versions::mapped_versions_go_with_their_replica,
