@@ -1,5 +1,6 @@
 //! A worker's hold on one job while it works, under the epoch in which it looked at the bucket.
-//! Invariant: what is copied by a claim that was not confirmed within its lease ends short of its last bytes.
+//! Invariant: by a claim that was not confirmed within its lease no change is sent to a backend, and what is being copied ends
+//! short of its last bytes.
 use s3gateway_store::queue::{Job, Lane};
 use s3gateway_store::{Metadata, Queue, StoreError};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -34,6 +35,16 @@ pub(crate) enum Lost {
     Epoch,
 }
 
+tokio::task_local! {
+    /// The claim that a running job sends its requests by.
+    static SENT_BY: Option<Standing>;
+}
+
+/// Another worker may be at the key by now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the claim was not confirmed in time")]
+pub(crate) struct ClaimRanOut;
+
 /// When a claim was confirmed last; shared with the bodies that are copied by it.
 #[derive(Clone, Debug)]
 pub(crate) struct Standing(Arc<Confirmed>);
@@ -53,6 +64,21 @@ impl Standing {
     pub(crate) fn since(asked: Instant, lease: Duration) -> Self {
         let (millis, epoch) = (AtomicU64::new(0), AtomicI64::new(0));
         Self(Arc::new(Confirmed { began: asked, lease, millis, epoch }))
+    }
+
+    /// Runs a job by this claim: nothing of what it sends to change a backend leaves after the claim has run out.
+    pub(crate) async fn run<F: Future>(&self, job: F) -> F::Output {
+        SENT_BY.scope(Some(self.clone()), job).await
+    }
+
+    /// Sends what may be sent without any claim.
+    pub(crate) async fn unbound<F: Future>(sends: F) -> F::Output {
+        SENT_BY.scope(None, sends).await
+    }
+
+    /// The claim that the current task sends a request by, if it is a job.
+    pub(crate) fn of_request() -> Option<Self> {
+        SENT_BY.try_with(Clone::clone).ok().flatten()
     }
 
     /// Whether it was confirmed within its lease.

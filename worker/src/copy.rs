@@ -339,7 +339,11 @@ impl Copying<'_> {
             && self.target.backend.capabilities.list_uploads;
         if !resumable {
             // The copy's own failure is what counts; a left-over among workers' is aborted by the next attempt.
-            let _ = upload.abort().await;
+            let _ = match self.uploaders {
+                Uploaders::Workers => upload.abort().await,
+                // Nobody else knows of it.
+                Uploaders::Clients => Standing::unbound(upload.abort()).await,
+            };
         }
         result
     }

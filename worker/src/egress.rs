@@ -9,7 +9,7 @@ use aws_smithy_runtime_api::client::http::{
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use ipnet::IpNet;
 use s3gateway_config::egress::{REMEDY, is_allowed};
-use std::{error::Error, net::IpAddr};
+use std::net::IpAddr;
 use tracing::warn;
 use url::{Host, Url};
 
@@ -17,14 +17,6 @@ use url::{Host, Url};
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("leads to {0}, which is no public address; {REMEDY}")]
 pub(crate) struct NotAllowed(IpAddr);
-
-impl NotAllowed {
-    /// Whether this is what an error comes from.
-    pub(crate) fn find<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e Self> {
-        let mut causes = std::iter::successors(Some(error), |&error| error.source());
-        causes.find_map(|cause| cause.downcast_ref())
-    }
-}
 
 /// For requests to `endpoint` only: public addresses, and others in the networks of `allow`.
 pub(crate) fn http_client(endpoint: &str, allow: &[IpNet]) -> SharedHttpClient {

@@ -1,7 +1,7 @@
 //! Passes a body on at both backends' pace, hashing it where that is asked for, and fails it where it is shorter or longer than
 //! promised, or where its last bytes come after the claim that it is copied by: then the target has nothing to store.
 //! Invariant: holds one frame at most; a digest exists only once every byte has passed.
-use crate::claim::Standing;
+use crate::claim::{ClaimRanOut, Standing};
 use crate::layout::Digest16;
 use crate::metrics::Metrics;
 use crate::pace::Pace;
@@ -34,11 +34,6 @@ pub(crate) struct Tally {
     /// Until the bytes that have gone over are within the bandwidth.
     rest: Option<Pin<Box<Sleep>>>,
 }
-
-/// Another worker may be at the key by now.
-#[derive(Debug, thiserror::Error)]
-#[error("the claim was not confirmed in time")]
-struct ClaimRanOut;
 
 impl Tally {
     /// Wraps a body of exactly `length` bytes. A core hashes some 700 MB a second, about as much as all else that a copy takes.

@@ -256,7 +256,7 @@ impl Shared {
             let result = tokio::select! {
                 // In an order that a simulation can repeat.
                 biased;
-                result = self.converger.converge(&job.key, &claim) => result,
+                result = claim.standing.run(self.converger.converge(&job.key, &claim)) => result,
                 lost = claim.keep() => Err(lost.into()),
             };
             let verdict = self.decide_verdict(&job, result);

@@ -1,7 +1,9 @@
 //! What a backend call came to when it did not do what it was asked for, cut by what the worker can do about it.
 use super::{HttpResponse, Remote};
+use crate::claim::ClaimRanOut;
 use crate::egress::NotAllowed;
 use crate::pace::Throttled;
+use crate::paced::find_cause;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use std::time::Duration;
 
@@ -59,9 +61,14 @@ impl Remote {
         error: &SdkError<E, HttpResponse>,
     ) -> BackendError {
         if let SdkError::DispatchFailure(failure) = error
-            && let Some(throttled) = failure.as_connector_error().and_then(|error| Throttled::find(error))
+            && let Some(error) = failure.as_connector_error()
         {
-            return self.throttled(operation, Some(throttled.after));
+            if let Some(throttled) = find_cause::<Throttled>(error) {
+                return self.throttled(operation, Some(throttled.after));
+            }
+            if let Some(ran_out) = find_cause::<ClaimRanOut>(error) {
+                return self.unavailable(operation, &ran_out.to_string());
+            }
         }
         match error {
             SdkError::ServiceError(answer) => {
@@ -73,7 +80,7 @@ impl Remote {
                 self.unavailable(operation, "no answer in time")
             }
             SdkError::DispatchFailure(failure) if failure.is_io() => {
-                let refused = failure.as_connector_error().and_then(|error| NotAllowed::find(error));
+                let refused = failure.as_connector_error().and_then(|error| find_cause::<NotAllowed>(error));
                 self.unavailable(operation, &refused.map_or_else(|| "no connection".to_owned(), ToString::to_string))
             }
             SdkError::ConstructionFailure(_) => self.refused(operation, 0, "cannot be expressed as a request"),
