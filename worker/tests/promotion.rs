@@ -5,9 +5,9 @@
 #[allow(dead_code)]
 mod sites;
 
-use s3gateway_store::PromotionState;
+use s3gateway_store::{ObjectCopy, PromotionState};
 use sites::{World, create_bucket, until};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A comparison of millions of keys is made of as many answers.
 #[tokio::test(flavor = "multi_thread")]
@@ -51,4 +51,46 @@ async fn a_home_that_errs_for_one_bucket_is_not_replaced_for_another() {
     let now = world.metadata.route_by_id(&world.route.bucket).await.unwrap().unwrap();
     assert_eq!(now.home, world.near.id);
     assert_eq!(world.metadata.promotions_of(&well.bucket, 1).await.unwrap(), []);
+}
+
+/// Who begins a promotion and who verifies copies have clocks of their own.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_that_a_slow_clock_has_verified_is_looked_at_before_the_home_moves() {
+    let world = World::embedded().await;
+    world.put("k", b"x".to_vec()).await;
+    world.clean("k").await;
+    let minutes_ago = world.metadata.now() - 10 * 60 * 1000;
+    let told = |copy: ObjectCopy| {
+        let etag = if copy.backend == world.near.id { "another".to_owned() } else { copy.etag };
+        ObjectCopy { etag, verified_at: minutes_ago, ..copy }
+    };
+    let copies: Vec<ObjectCopy> = world.copies("k").await.into_iter().map(told).collect();
+    world.metadata.record_copies(&world.route.bucket, &world.dirty("k").key, &copies).await.unwrap();
+    let (route, near) = (&world.route, &world.near.id);
+    let begun = world.metadata.begin_promotion(&route.bucket, near, route.epoch, false).await.unwrap();
+    let now = async || world.metadata.promotion(&begun.id).await.unwrap();
+    let has_ended = async || matches!(now().await.state, PromotionState::Done | PromotionState::Failed);
+    until("it has ended", has_ended).await;
+    let ended = now().await;
+    assert_eq!(ended.state, PromotionState::Failed, "{ended:?}");
+    assert!(ended.detail.contains("k is not at de-fra"), "{}", ended.detail);
+}
+
+/// By the clock of whoever has stopped the writes all claims may be over while they are not.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_forced_promotion_that_is_taken_over_waits_for_claims_by_its_own_count() {
+    const LEASE: Duration = Duration::from_millis(1500);
+    let mut world = World::embedded().await;
+    world.stop_worker().await;
+    let (route, near) = (&world.route, &world.near.id);
+    let begun = world.metadata.begin_promotion(&route.bucket, near, route.epoch, true).await.unwrap();
+    let fenced = world.metadata.fence_bucket(&begun).await.unwrap();
+    let lease = i64::try_from(LEASE.as_millis()).unwrap();
+    let is_over = async || world.metadata.now() > fenced.fenced_at + lease;
+    until("a lease is over since then by the clock", is_over).await;
+    let began = Instant::now();
+    world.start_worker_with(|settings| settings.lease = LEASE).await;
+    let state = async || world.metadata.promotion(&begun.id).await.unwrap().state;
+    until("the replica is home", async || state().await == PromotionState::Done).await;
+    assert!(began.elapsed() >= LEASE, "{:?}", began.elapsed());
 }

@@ -2,20 +2,24 @@
 use super::{Halt, Promoter, STEP};
 use crate::clock::millis;
 use s3gateway_s3::ObjectKey;
-use s3gateway_store::{DirtyKey, Promotion, StoreError};
+use s3gateway_store::{DirtyKey, Millis, Promotion, StoreError};
 use std::time::{Duration, Instant, SystemTime};
 
 /// How long writes may be stopped for a planned promotion before they go on where they were.
 const STOPPED_AT_MOST: Duration = Duration::from_secs(8);
+/// Milliseconds by which the clocks of two processes may differ: one that is a quarter of an hour off signs no request that a
+/// backend takes, and two may err in opposite ways.
+const CLOCKS_APART: Millis = 2 * 15 * 60 * 1000;
 /// Keys listed as stranded by one transaction.
 const STRANDED_AT_ONCE: u32 = 500;
 
 impl Promoter {
-    /// Passes a promotion whose bucket has no write in flight or on its way to a replica, or has them all listed.
-    pub(super) async fn settle_writes(&self, promotion: &Promotion) -> Result<(), Halt> {
+    /// Passes a promotion whose bucket has no write in flight or on its way to a replica, or has them all listed. `fenced`: when
+    /// this worker saw the writes stopped.
+    pub(super) async fn settle_writes(&self, promotion: &Promotion, fenced: Instant) -> Result<(), Halt> {
         if promotion.forced {
             self.await_views(promotion, None).await?;
-            self.await_claims(promotion).await;
+            self.await_claims(fenced).await;
             return Ok(self.strand(promotion).await?);
         }
         let left = left_of(promotion.fenced_at, STOPPED_AT_MOST);
@@ -28,7 +32,8 @@ impl Promoter {
             tokio::time::sleep(STEP).await;
         }
         // What was written since the comparison may have asked for fewer copies, or have an ETag that the target cannot keep.
-        let (bucket, since) = (&promotion.bucket, promotion.begun_at);
+        // By the clock of whoever began it, which is none of those by which copies were verified.
+        let (bucket, since) = (&promotion.bucket, promotion.begun_at.saturating_sub(CLOCKS_APART));
         let unequal = self.metadata.keys_unequal(bucket, &promotion.source, &promotion.target, since, 1).await?;
         match unequal.first() {
             Some(key) => {
@@ -59,9 +64,10 @@ impl Promoter {
         }
     }
 
-    /// A worker begins nothing in a fenced bucket, and what it had begun ends with its claim.
-    async fn await_claims(&self, promotion: &Promotion) {
-        tokio::time::sleep(left_of(promotion.fenced_at, self.lease)).await;
+    /// A worker begins nothing in a fenced bucket, and what it had begun ends with its claim: a lease by this worker's own count,
+    /// as another's clock may be ahead.
+    async fn await_claims(&self, fenced: Instant) {
+        tokio::time::sleep(self.lease.saturating_sub(fenced.elapsed())).await;
     }
 
     /// Lists every key whose last write the target may not have, and has it compared as soon as the old home is back.

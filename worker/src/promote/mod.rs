@@ -108,7 +108,7 @@ impl Promoter {
 
     /// Step by step to its end.
     async fn carry_out(&self, mut promotion: Promotion) -> Result<(), StoreError> {
-        let (mut fences, mut is_compared) = (0, false);
+        let (mut fences, mut is_compared, mut fenced) = (0, false, Instant::now());
         loop {
             let step = match promotion.state {
                 PromotionState::Preparing => {
@@ -121,7 +121,7 @@ impl Promoter {
                         Err(halt) => Err(halt),
                     }
                 }
-                PromotionState::Fencing => match self.settle_writes(&promotion).await {
+                PromotionState::Fencing => match self.settle_writes(&promotion, fenced).await {
                     Ok(()) => self.metadata.move_home(&promotion).await.map_err(Halt::from),
                     Err(halt) => Err(halt),
                 },
@@ -140,7 +140,12 @@ impl Promoter {
                 }
             };
             promotion = match step {
-                Ok(next) => next,
+                Ok(next) => {
+                    if next.state == PromotionState::Fencing {
+                        fenced = Instant::now();
+                    }
+                    next
+                }
                 Err(Halt::TooLong(why)) if fences < FENCES => {
                     fences += 1;
                     let lifted = self.metadata.lift_fence(&promotion, &why).await?;
