@@ -49,6 +49,7 @@ pub(crate) struct Metrics {
     promotions: IntGauge,
     stranded: IntGaugeVec,
     pub(crate) walking: IntGauge,
+    oldest_reconcile: Gauge,
     walked: IntCounter,
     walk_marked: IntCounter,
     walk_found: IntCounterVec,
@@ -121,6 +122,10 @@ impl Metrics {
                 &["state"],
             )?,
             walking: IntGauge::new("s3gateway_walk_running_shards", "Shards of walks being walked now.")?,
+            oldest_reconcile: Gauge::new(
+                "s3gateway_reconcile_oldest_seconds",
+                "Since when no reconcile was asked for of the bucket that has waited longest for one.",
+            )?,
             walked: IntCounter::new("s3gateway_walk_keys_total", "Keys of homes that walks have looked at.")?,
             walk_marked: IntCounter::new("s3gateway_walk_marked_keys_total", "Keys that walks have marked.")?,
             walk_found: IntCounterVec::new(
@@ -128,7 +133,7 @@ impl Metrics {
                 &["kind"],
             )?,
         };
-        let all: [Box<dyn Collector>; 19] = [
+        let all: [Box<dyn Collector>; 20] = [
             Box::new(metrics.shards.clone()),
             Box::new(metrics.concurrency.clone()),
             Box::new(metrics.bandwidth.clone()),
@@ -145,6 +150,7 @@ impl Metrics {
             Box::new(metrics.promotions.clone()),
             Box::new(metrics.stranded.clone()),
             Box::new(metrics.walking.clone()),
+            Box::new(metrics.oldest_reconcile.clone()),
             Box::new(metrics.walked.clone()),
             Box::new(metrics.walk_marked.clone()),
             Box::new(metrics.walk_found.clone()),
@@ -200,6 +206,11 @@ impl Metrics {
         self.stranded.with_label_values(&["kept"]).set(stranded.kept);
     }
 
+    /// Shows for how long the bucket has waited that has waited longest for a reconcile; all workers show the same.
+    pub(crate) fn oldest_reconcile(&self, oldest: Option<i64>, now: i64) {
+        self.oldest_reconcile.set(oldest.map_or(0.0, |oldest| seconds(now - oldest)));
+    }
+
     /// Shows the queue's figures.
     pub(crate) fn depth(&self, depth: &Depth, now: i64) {
         for (state, keys) in
@@ -227,6 +238,7 @@ mod tests {
         assert!(Metrics::register(&registry).is_err());
         metrics.depth(&Depth { dirty: 3, oldest: Some(1_000), ..Default::default() }, 4_500);
         metrics.moves(1, StrandedCount { waiting: 7, kept: 2 });
+        metrics.oldest_reconcile(Some(2_000), 4_000);
         metrics.action(&Action::Delete);
         metrics.attempt(Outcome::Converged, Duration::from_millis(3));
         let text = prometheus::TextEncoder::new().encode_to_string(&registry.gather()).unwrap();
@@ -234,6 +246,7 @@ mod tests {
             "s3gateway_replication_lag_seconds 3.5",
             "s3gateway_queue_keys{state=\"dirty\"} 3",
             "s3gateway_promotions_running 1",
+            "s3gateway_reconcile_oldest_seconds 2",
             "s3gateway_stranded_keys{state=\"kept\"} 2",
             "s3gateway_stranded_keys{state=\"waiting\"} 7",
             "s3gateway_converge_actions_total{action=\"delete\"} 1",

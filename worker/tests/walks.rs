@@ -9,8 +9,8 @@ use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{BucketVersioningStatus, VersioningConfiguration};
 use s3gateway_config::{PlaceRule, ResidencyPolicy};
 use s3gateway_s3::Versioning;
-use s3gateway_store::{DeleteGuard, FindingKind, NewWalk, Walk, WalkKind, WalkState};
-use sites::{Site, World, until};
+use s3gateway_store::{BucketId, DeleteGuard, FindingKind, NewWalk, Walk, WalkKind, WalkState};
+use sites::{Site, World, create_bucket, until};
 use std::time::Duration;
 
 /// Past the gateway: nothing is marked.
@@ -332,4 +332,32 @@ async fn versions_are_walked_too() {
     // A backfill of a bucket with versions marks what only delete markers are left of.
     let backfill = walk(&world, WalkKind::Backfill).await;
     assert_eq!((backfill.done, backfill.marked), (3, 3));
+}
+
+/// A pass over many small buckets must not last as many minutes.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_reconcile_after_the_other_goes_through_many_small_buckets() {
+    const BUCKETS: usize = 24;
+    let mut world = World::embedded().await;
+    let mut buckets = Vec::new();
+    for n in 0..BUCKETS {
+        let name = format!("small-{n}");
+        let route = create_bucket(&world.metadata, &world.tenant, &name, &[&world.home, &world.near]).await;
+        buckets.push(route.bucket);
+    }
+    world.stop_worker().await;
+    world.start_worker_with(|settings| settings.reconcile_interval = Duration::from_millis(1)).await;
+    let is_reconciled = async |bucket: &BucketId| {
+        let walks = world.metadata.walks_of(bucket, 10).await.unwrap();
+        walks.iter().any(|walk| walk.kind == WalkKind::Reconcile && walk.state == WalkState::Done)
+    };
+    until("every bucket was reconciled", async || {
+        for bucket in &buckets {
+            if !is_reconciled(bucket).await {
+                return false;
+            }
+        }
+        true
+    })
+    .await;
 }

@@ -24,6 +24,7 @@ const POSTGRES: &Files = &[
     (15, "queue_servers", include_str!("../../../migrations/postgres/0015_queue_servers.sql")),
     (16, "unlisted_writes", include_str!("../../../migrations/postgres/0016_unlisted_writes.sql")),
     (17, "stranded_by_bucket", include_str!("../../../migrations/postgres/0017_stranded_by_bucket.sql")),
+    (18, "reconciled_at", include_str!("../../../migrations/postgres/0018_reconciled_at.sql")),
     (19, "pages", include_str!("../../../migrations/postgres/0019_pages.sql")),
 ];
 const SQLITE: &Files = &[
@@ -43,6 +44,7 @@ const SQLITE: &Files = &[
     (15, "queue_servers", include_str!("../../../migrations/sqlite/0015_queue_servers.sql")),
     (16, "unlisted_writes", include_str!("../../../migrations/sqlite/0016_unlisted_writes.sql")),
     (17, "stranded_by_bucket", include_str!("../../../migrations/sqlite/0017_stranded_by_bucket.sql")),
+    (18, "reconciled_at", include_str!("../../../migrations/sqlite/0018_reconciled_at.sql")),
     (19, "pages", include_str!("../../../migrations/sqlite/0019_pages.sql")),
 ];
 

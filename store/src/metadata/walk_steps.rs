@@ -245,17 +245,23 @@ impl Metadata {
         })
     }
 
-    /// Begins reconciles of buckets that nothing has walked since `before`, as long as fewer than `most` are under way.
-    /// Those that have waited longest come first; how many were begun.
+    /// Begins reconciles of buckets that nothing has walked since `before`, as long as fewer than `most` are under way, and no
+    /// more than `most_stuck` wait for a backend. Those that have waited longest come first; how many were begun.
     ///
     /// # Errors
     /// `Unavailable`.
-    pub async fn begin_periodic(&self, before: Millis, most: u32, rate: u32) -> Result<u32, StoreError> {
+    pub async fn begin_periodic(
+        &self,
+        before: Millis,
+        most: u32,
+        most_stuck: u32,
+        rate: u32,
+    ) -> Result<u32, StoreError> {
         let kind = WalkKind::Reconcile;
         let query = sqlx::query(sql::WALKS_UNDER_WAY).bind(kind.as_str());
-        let under_way = self.db.read(query.fetch_one(self.db.pool())).await?.u32("n")?;
-        let room = most.saturating_sub(under_way);
-        if room == 0 {
+        let walks = self.db.read(query.fetch_one(self.db.pool())).await?;
+        let room = most.saturating_sub(walks.u32("n")?);
+        if room == 0 || walks.u32("stuck")? > most_stuck {
             return Ok(0);
         }
         let query = sqlx::query(sql::BUCKETS_TO_RECONCILE).bind(before).bind(i64::from(room));
@@ -265,6 +271,16 @@ impl Metadata {
             self.begin_walk(NewWalk { bucket, kind, rate, reason: "it is time".to_owned() }).await?;
         }
         Ok(u32::try_from(rows.len()).unwrap_or(u32::MAX))
+    }
+
+    /// When the bucket in service was last to be reconciled for which that is longest ago; when it was made, if it never was.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn oldest_reconcile(&self) -> Result<Option<Millis>, StoreError> {
+        let query = sqlx::query(sql::BUCKET_RECONCILE_OLDEST);
+        let row = self.db.read(query.fetch_optional(self.db.pool())).await?;
+        row.map(|row| row.int("reconciled_at")).transpose()
     }
 }
 

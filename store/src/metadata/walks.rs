@@ -127,10 +127,15 @@ impl Metadata {
 /// As [`Metadata::begin_walk`], in the caller's transaction: where it changes what the walk is to see, nobody can see
 /// the one without the other.
 pub(super) async fn begin(tx: &mut AnyConnection, new: &NewWalk) -> Result<WalkId, StoreError> {
+    let asked = now();
+    if matches!(new.kind, WalkKind::Reconcile | WalkKind::Deep) {
+        let query = sqlx::query(sql::BUCKET_SET_RECONCILED).bind(new.bucket.as_str()).bind(asked);
+        query.execute(&mut *tx).await?;
+    }
     for _ in 0..BEGINNINGS {
         let id = Uuid::now_v7().to_string();
         let query = sqlx::query(sql::WALK_INSERT).bind(id.as_str()).bind(new.bucket.as_str()).bind(new.kind.as_str());
-        let query = query.bind(new.reason.as_str()).bind(i64::from(new.rate)).bind(now());
+        let query = query.bind(new.reason.as_str()).bind(i64::from(new.rate)).bind(asked);
         if query.execute(&mut *tx).await?.rows_affected() > 0 {
             return Ok(WalkId::new(&id));
         }

@@ -40,11 +40,13 @@ statements! {
     BUCKET_LOCATIONS = "bucket_locations.sql";
     BUCKET_MOVE_HOME = "bucket_move_home.sql";
     BUCKET_PROMOTE_AFTER = "bucket_promote_after.sql";
+    BUCKET_RECONCILE_OLDEST = "bucket_reconcile_oldest.sql";
     BUCKET_REVIEWED = "bucket_reviewed.sql";
     BUCKET_SET_LOCATIONS = "bucket_set_locations.sql";
     BUCKET_SET_PLACEMENT = "bucket_set_placement.sql";
     BUCKET_SET_POLICY = "bucket_set_policy.sql";
     BUCKET_SET_PROMOTE_AFTER = "bucket_set_promote_after.sql";
+    BUCKET_SET_RECONCILED = "bucket_set_reconciled.sql";
     BUCKET_SET_REPLICA_COUNT = "bucket_set_replica_count.sql";
     BUCKET_SET_STATE = "bucket_set_state.sql";
     BUCKET_SET_TAGS = "bucket_set_tags.sql";

@@ -35,8 +35,10 @@ const CLAIM: Duration = Duration::from_secs(15);
 const WALKS_AT_ONCE: u32 = 100;
 /// Periodic walks under way at the same time, in all workers together.
 const PERIODIC_AT_ONCE: u32 = 4;
-/// Pause between two looks for buckets that nothing has walked for long.
-const PERIODIC_INTERVAL: Duration = Duration::from_secs(60);
+/// Periodic walks that wait for a backend, up to which the next is begun as soon as one has ended;
+const FEW_STUCK: u32 = 64;
+/// with more, some are begun each time this has passed: buckets of a backend that is away only add to those that wait.
+const SLOW_INTERVAL: Duration = Duration::from_secs(60);
 /// Preparing a walk reads the keys that metadata knows once: longer than one step takes.
 const PREPARING: u32 = 10;
 
@@ -77,18 +79,10 @@ impl Walker {
     /// Prepares and walks whatever there is to be walked, until stopped.
     pub(crate) async fn run(self: Arc<Self>, stop: &CancellationToken) {
         let mut shards = JoinSet::new();
-        let mut periodic: Option<Instant> = None;
+        let mut slow = Instant::now();
         while !stop.is_cancelled() {
-            if let Err(error) = self.round(&mut shards, stop).await {
+            if let Err(error) = self.round(&mut shards, &mut slow, stop).await {
                 debug!(%error, "walks cannot be read");
-            }
-            if !self.settings.reconcile_interval.is_zero()
-                && periodic.is_none_or(|at| at.elapsed() >= PERIODIC_INTERVAL)
-            {
-                periodic = Some(Instant::now());
-                if let Err(error) = self.begin_periodic().await {
-                    warn!(%error, "no periodic walk can be begun");
-                }
             }
             // A shard that has come to its end makes room for the next one at once.
             tokio::select! {
@@ -102,9 +96,23 @@ impl Walker {
         }
     }
 
-    async fn round(self: &Arc<Self>, shards: &mut JoinSet<()>, stop: &CancellationToken) -> Result<(), StoreError> {
+    /// `slow`: when periodic walks were last begun whatever others wait for.
+    async fn round(
+        self: &Arc<Self>,
+        shards: &mut JoinSet<()>,
+        slow: &mut Instant,
+        stop: &CancellationToken,
+    ) -> Result<(), StoreError> {
         let now = self.metadata.now();
         self.metadata.finish_walks().await?;
+        // What has ended makes room for the next, so that many small buckets are done as fast as they end.
+        let most_stuck = if slow.elapsed() < SLOW_INTERVAL { FEW_STUCK } else { u32::MAX };
+        if most_stuck == u32::MAX {
+            *slow = Instant::now();
+        }
+        if let Err(error) = self.begin_periodic(most_stuck).await {
+            warn!(%error, "no periodic walk can be begun");
+        }
         for walk in self.metadata.walks_due(now, WALKS_AT_ONCE).await? {
             match walk.begun_at {
                 0 => self.prepare(&walk).await?,
@@ -222,12 +230,16 @@ impl Walker {
         self.metadata.restart_walk(&shard.walk, shard.epoch, route.epoch, &bounds, total).await.map(drop)
     }
 
-    async fn begin_periodic(&self) -> Result<(), StoreError> {
+    async fn begin_periodic(&self, most_stuck: u32) -> Result<(), StoreError> {
         let interval = self.settings.reconcile_interval;
+        if interval.is_zero() {
+            return Ok(());
+        }
         let before = self.metadata.now().saturating_sub(Millis::try_from(interval.as_millis()).unwrap_or(Millis::MAX));
-        let begun = self.metadata.begin_periodic(before, PERIODIC_AT_ONCE, self.settings.reconcile_rate).await?;
+        let rate = self.settings.reconcile_rate;
+        let begun = self.metadata.begin_periodic(before, PERIODIC_AT_ONCE, most_stuck, rate).await?;
         if begun > 0 {
-            info!(begun, "periodic walks asked for");
+            debug!(begun, "periodic walks asked for");
         }
         Ok(())
     }

@@ -14,7 +14,7 @@ const PRUNE_INTERVAL: Duration = Duration::from_secs(600);
 const FEED_KEPT: Duration = Duration::from_secs(24 * 3600);
 /// Dead letters looked at between two readings of the figures.
 const LETTERS_AT_ONCE: usize = 5000;
-/// How often promotions and stranded keys are counted.
+/// How often promotions and stranded keys are counted, and the oldest reconcile is looked for.
 const COUNT_INTERVAL: Duration = Duration::from_secs(10);
 
 impl Shared {
@@ -30,7 +30,7 @@ impl Shared {
             if counted.is_none_or(|at| at.elapsed() >= COUNT_INTERVAL) {
                 counted = Some(Instant::now());
                 if let Err(failed) = self.count_moves().await {
-                    debug!(error = %failed, "promotions and stranded keys cannot be counted");
+                    debug!(error = %failed, "promotions, stranded keys and reconciles cannot be looked at");
                 }
             }
             for remote in self.converger.backends.known() {
@@ -67,6 +67,9 @@ impl Shared {
         let metadata = &self.converger.metadata;
         let (running, stranded) = (metadata.count_running_promotions().await?, metadata.count_stranded().await?);
         self.metrics.moves(running, stranded);
+        if !self.settings.reconcile_interval.is_zero() {
+            self.metrics.oldest_reconcile(metadata.oldest_reconcile().await?, self.now());
+        }
         Ok(())
     }
 

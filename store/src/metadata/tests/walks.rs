@@ -1,5 +1,5 @@
 //! Walks: begun, shared, cut, guarded, paced and ended.
-use super::{Fixture, in_a_minute, now, object};
+use super::{Fixture, in_a_minute, now, object, until};
 use crate::{
     Admission, BucketId, DeleteGuard, FindingKind, Metadata, NewWalk, ObjectCopy, Route, Step, StoreError, Walk,
     WalkFinding, WalkKind, WalkShard, WalkState,
@@ -206,14 +206,26 @@ pub(super) async fn buckets_take_their_turn_at_being_reconciled(f: Fixture) {
     for name in ["one", "two", "three"] {
         buckets.push(f.bucket(&tenant, name).await.bucket);
     }
-    assert_eq!(m.begin_periodic(now() - 60_000, 5, 0).await.unwrap(), 0, "none is old enough");
-    assert_eq!(m.begin_periodic(in_a_minute(), 2, 7).await.unwrap(), 2);
-    assert_eq!(m.begin_periodic(in_a_minute(), 2, 7).await.unwrap(), 0, "two at a time");
+    assert_eq!(m.begin_periodic(now() - 60_000, 5, 9, 0).await.unwrap(), 0, "none is old enough");
+    assert_eq!(m.begin_periodic(in_a_minute(), 2, 9, 7).await.unwrap(), 2);
+    assert_eq!(m.begin_periodic(in_a_minute(), 2, 9, 7).await.unwrap(), 0, "two at a time");
     let walks = m.walks(10).await.unwrap();
     assert!(walks.iter().all(|w| w.rate == 7 && w.kind == WalkKind::Reconcile && w.bucket != buckets[2]), "{walks:?}");
     m.cancel_walk(&walks[0].id).await.unwrap();
-    assert_eq!(m.begin_periodic(in_a_minute(), 2, 7).await.unwrap(), 1);
+    assert_eq!(m.begin_periodic(in_a_minute(), 2, 9, 7).await.unwrap(), 1);
     assert_eq!(m.walks(1).await.unwrap()[0].bucket, buckets[2], "whoever has waited longest");
+
+    let fourth = f.bucket(&tenant, "four").await.bucket;
+    let made = now();
+    assert!(m.oldest_reconcile().await.unwrap().is_some_and(|oldest| oldest <= made));
+    until("the clock has gone on", || async { now() > made }).await;
+    m.begin_walk(new(&fourth, WalkKind::Deep, 0)).await.unwrap();
+    assert_eq!(m.begin_periodic(made + 1, 10, 9, 7).await.unwrap(), 3, "a deep walk is a reconcile, too");
+    assert!(m.oldest_reconcile().await.unwrap().is_some_and(|oldest| oldest > made), "each was asked for anew");
+    let stuck = m.walks_of(&buckets[2], 1).await.unwrap().remove(0);
+    m.suspend_walk(&stuck.id, "the home is away", now()).await.unwrap();
+    assert_eq!(m.begin_periodic(in_a_minute(), 10, 0, 7).await.unwrap(), 0, "more would get stuck as well");
+    assert_eq!(m.begin_periodic(in_a_minute(), 10, 1, 7).await.unwrap(), 4);
 }
 
 pub(super) async fn a_bucket_is_suspect_until_it_was_walked_over(f: Fixture) {
