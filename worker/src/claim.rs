@@ -1,6 +1,6 @@
 //! A worker's hold on one job while it works, under the epoch in which it looked at the bucket.
-//! Invariant: by a claim that was not confirmed within its lease no change is sent to a backend, and what is being copied ends
-//! short of its last bytes.
+//! Invariant: by a claim that was not confirmed within its lease no change is sent to a backend, and what is being
+//! copied ends short of its last bytes.
 use s3gateway_store::queue::{Job, Lane};
 use s3gateway_store::{Metadata, Queue, StoreError};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};

@@ -44,8 +44,8 @@ struct Paced {
     slow_after: Option<Duration>,
 }
 
-/// Sends a request as long as the claim stands, by the clock and not by what is woken first: connecting takes its time, and a
-/// process may stand still at any point.
+/// Sends a request as long as the claim stands, by the clock and not by what is woken first: connecting takes its time,
+/// and a process may stand still at any point.
 async fn by_claim(
     claim: &claim::Standing,
     sent: HttpConnectorFuture,

@@ -245,8 +245,9 @@ impl Metadata {
         })
     }
 
-    /// Begins reconciles of buckets that nothing has walked since `before`, as long as fewer than `most` are under way, and no
-    /// more than `most_stuck` wait for a backend. Those that have waited longest come first; how many were begun.
+    /// Begins reconciles of buckets that nothing has walked since `before`, as long as fewer than `most` are under way,
+    /// and no more than `most_stuck` wait for a backend. Those that have waited longest come first; how many were
+    /// begun.
     ///
     /// # Errors
     /// `Unavailable`.
@@ -273,7 +274,8 @@ impl Metadata {
         Ok(u32::try_from(rows.len()).unwrap_or(u32::MAX))
     }
 
-    /// When the bucket in service was last to be reconciled for which that is longest ago; when it was made, if it never was.
+    /// When the bucket in service was last to be reconciled for which that is longest ago; when it was made, if it
+    /// never was.
     ///
     /// # Errors
     /// `Unavailable`.

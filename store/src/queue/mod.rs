@@ -262,8 +262,8 @@ pub trait Queue: Send + Sync {
     async fn depth(&self) -> Result<Depth, StoreError>;
     /// Dead letters, oldest first.
     async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, StoreError>;
-    /// Some dead letters, and where to go on; none where these were the last. One that is dead from the first call to the last is
-    /// among them, perhaps more than once.
+    /// Some dead letters, and where to go on; none where these were the last. One that is dead from the first call to
+    /// the last is among them, perhaps more than once.
     async fn dead_page(&self, from: Option<&str>) -> Result<DeadPage, StoreError>;
     /// A dead letter of the bucket, if it has any.
     async fn dead_letter_of(&self, bucket: &BucketId) -> Result<Option<DeadLetter>, StoreError> {

@@ -102,8 +102,9 @@ impl Remote {
     }
 }
 
-/// Whether a status says that the backend, or what stands before it, is unwell: no word on the request itself. Gateways and
-/// networks of caches have 520 to 530 for what is behind them, and 507 is a disk that somebody will clear. 501 stays as it is.
+/// Whether a status says that the backend, or what stands before it, is unwell: no word on the request itself. Gateways
+/// and networks of caches have 520 to 530 for what is behind them, and 507 is a disk that somebody will clear. 501
+/// stays as it is.
 pub(crate) fn is_failure(status: u16) -> bool {
     status == 408 || (status != 501 && (500..=599).contains(&status))
 }

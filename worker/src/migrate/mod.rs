@@ -118,8 +118,8 @@ impl Migrator {
         tokio::time::timeout(self.lease * 3 / 4, step).await.unwrap_or(Err(Halt::CutOff))
     }
 
-    /// What a piece of work comes to that may take longer than a turn, which is prolonged meanwhile. The work itself must not
-    /// go by the turn.
+    /// What a piece of work comes to that may take longer than a turn, which is prolonged meanwhile. The work itself
+    /// must not go by the turn.
     async fn keep_turn<T>(&self, migration: &mut Migration, work: impl Future<Output = T>) -> Result<T, Halt> {
         tokio::pin!(work);
         let mut confirmed = Instant::now();

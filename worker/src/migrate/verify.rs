@@ -20,8 +20,8 @@ const PAGE: i32 = 1000;
 const DEEP_PAGE: i32 = 20;
 /// Objects looked at alone, or read, at the same time; where they are read, so many between two notes.
 const ASKED_AT_ONCE: usize = 4;
-/// Pages of the new home's listing read for one of the old home's. Clients may have written any number of keys in between:
-/// what lies behind these pages is asked for alone.
+/// Pages of the new home's listing read for one of the old home's. Clients may have written any number of keys in
+/// between: what lies behind these pages is asked for alone.
 const PAGES_AT_HOME: usize = 16;
 /// Looks at a key whose two objects differ, and the pause between two: a client's write of it may be on its way.
 const LOOKS: u32 = 20;

@@ -7,15 +7,15 @@ use std::time::{Duration, Instant, SystemTime};
 
 /// How long writes may be stopped for a planned promotion before they go on where they were.
 const STOPPED_AT_MOST: Duration = Duration::from_secs(8);
-/// Milliseconds by which the clocks of two processes may differ: one that is a quarter of an hour off signs no request that a
-/// backend takes, and two may err in opposite ways.
+/// Milliseconds by which the clocks of two processes may differ: one that is a quarter of an hour off signs no request
+/// that a backend takes, and two may err in opposite ways.
 const CLOCKS_APART: Millis = 2 * 15 * 60 * 1000;
 /// Keys listed as stranded by one transaction.
 const STRANDED_AT_ONCE: u32 = 500;
 
 impl Promoter {
-    /// Passes a promotion whose bucket has no write in flight or on its way to a replica, or has them all listed. `fenced`: when
-    /// this worker saw the writes stopped.
+    /// Passes a promotion whose bucket has no write in flight or on its way to a replica, or has them all listed.
+    /// `fenced`: when this worker saw the writes stopped.
     pub(super) async fn settle_writes(&self, promotion: &Promotion, fenced: Instant) -> Result<(), Halt> {
         if promotion.forced {
             self.await_views(promotion, None).await?;
@@ -64,8 +64,8 @@ impl Promoter {
         }
     }
 
-    /// A worker begins nothing in a fenced bucket, and what it had begun ends with its claim: a lease by this worker's own count,
-    /// as another's clock may be ahead.
+    /// A worker begins nothing in a fenced bucket, and what it had begun ends with its claim: a lease by this worker's
+    /// own count, as another's clock may be ahead.
     async fn await_claims(&self, fenced: Instant) {
         tokio::time::sleep(self.lease.saturating_sub(fenced.elapsed())).await;
     }

@@ -1,5 +1,5 @@
-//! How a promotion asks a backend: what is away, or throttles, for a moment is asked again, since a comparison of millions of keys
-//! is made of as many answers, and one that fails must not have it begun anew.
+//! How a promotion asks a backend: what is away, or throttles, for a moment is asked again, since a comparison of
+//! millions of keys is made of as many answers, and one that fails must not have it begun anew.
 use super::{Halt, Promoter};
 use crate::backend::BackendError;
 use std::time::Duration;

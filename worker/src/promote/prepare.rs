@@ -24,7 +24,8 @@ impl Promoter {
         let route = self.metadata.route_by_id(&promotion.bucket).await?;
         let route = route.ok_or_else(|| Halt::Refused("the bucket is not in service".to_owned()))?;
         let until = Instant::now() + PREPARING_AT_MOST;
-        // Before the two are compared nothing is lost by giving up, and whoever asked for it hears at once that a backend is away.
+        // Before the two are compared nothing is lost by giving up, and whoever asked for it hears at once that a
+        // backend is away.
         let patience = match is_compared {
             true => Patience::of(self, &promotion.id),
             false => Patience::none(self, &promotion.id),

@@ -1,6 +1,7 @@
 //! Promotes by itself where the operator allows it: once a bucket's home has been away for the set time, as this worker sees it,
 //! the first replica of its placement that answers takes its place.
-//! Invariant: a bucket is judged by what its home says of it; of what its home says of others only where that says nothing at all.
+//! Invariant: a bucket is judged by what its home says of it; of what its home says of others only where that says
+//! nothing at all.
 use super::Promoter;
 use crate::backend::{BackendError, Remote};
 use futures::{StreamExt, TryStreamExt, future, stream};
@@ -17,7 +18,8 @@ use tracing::{debug, info, warn};
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// After so long without a look nobody knows whether a home has been back meanwhile.
 const MOST_GAP: Duration = Duration::from_secs(10);
-/// Buckets that a home is asked for in one look, each time others: where all of them go without an answer it is away for all.
+/// Buckets that a home is asked for in one look, each time others: where all of them go without an answer it is away
+/// for all.
 const SAMPLE: usize = 16;
 
 /// Since when homes do not answer.
@@ -76,8 +78,8 @@ impl Watch {
         Ok(())
     }
 
-    /// Those of one home's buckets that it says nothing of. Each is asked for that did not answer last time. Others are as long
-    /// as it answers for some; else it is away for them as well, and not asked for each.
+    /// Those of one home's buckets that it says nothing of. Each is asked for that did not answer last time. Others are
+    /// as long as it answers for some; else it is away for them as well, and not asked for each.
     async fn find_away<'w>(&self, watched: &'w [Watched]) -> Result<Vec<&'w Watched>, StoreError> {
         let chosen = choose(watched.len(), self.looks);
         let sample: Vec<&Watched> =
@@ -140,7 +142,8 @@ fn is_gap(looked: Option<Instant>, now: Instant) -> bool {
     looked.is_none_or(|looked| now.saturating_duration_since(looked) > MOST_GAP)
 }
 
-/// Which of a home's buckets it is asked for in a look: each look others, so that a few that are ill together do not pass for all.
+/// Which of a home's buckets it is asked for in a look: each look others, so that a few that are ill together do not
+/// pass for all.
 fn choose(count: usize, look: usize) -> Vec<bool> {
     let first = if count > SAMPLE { look.wrapping_mul(SAMPLE) % count } else { 0 };
     (0..count).map(|at| (at + count - first) % count < SAMPLE).collect()
