@@ -1,13 +1,18 @@
-"""What each server at hand really does, measured by the gateway, against the table of what is known of it."""
+"""What each server at hand really does, measured by the gateway, against the table of what is known of it; and what a probe leaves behind."""
 
 from __future__ import annotations
 
 import json
+import threading
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from gateway import HOME, PLACES
+from gateway import HOME, PLACES, Backend, Solo
+from hostile import ACCESS_KEY, READ, SECRET_KEY, Hostile, ok
+from processes import until
+from raw import Connection
 
 KNOWN = json.loads(Path(__file__).with_name("capabilities.json").read_text())
 
@@ -56,3 +61,51 @@ def test_a_backend_that_is_away_cannot_be_probed(gateway):
     gateway.stop_backend(HOME)
     status, problem = gateway.api("POST", f"/v1/backends/{HOME}/probe")
     assert status == 502 and "scratch bucket" in problem["detail"], problem
+
+
+@pytest.fixture
+def scripted():
+    """A gateway and a backend that does as it is told."""
+    home, gateway = Hostile(), Solo("\n[proxy.upstream]\nprobe_interval = \"1h\"\n")
+    try:
+        gateway.start()
+        gateway.add_backend(Backend(HOME, home.endpoint, ACCESS_KEY, SECRET_KEY), HOME)
+        yield gateway, home
+    finally:
+        gateway.close()
+        home.close()
+
+
+def made(home: Hostile) -> set[str]:
+    return {s.bucket for s in home.seen if s.method == "PUT" and not s.key}
+
+
+def dropped(home: Hostile) -> set[str]:
+    return {s.bucket for s in home.seen if s.method == "DELETE" and not s.key}
+
+
+def test_a_probe_goes_on_when_nobody_waits_for_it(scripted):
+    """It is measured and kept, and what was made for it is dropped."""
+    gateway, home = scripted
+    go, path = threading.Event(), f"/v1/backends/{HOME}/probe"
+    home.answers["PUT", ""] = [READ, lambda _: (go.wait(30), ok())[1]]
+    assert gateway.api("GET", path)[0] == 404, "not measured yet"
+    with Connection(gateway.admin_endpoint) as operator:
+        operator.send(f"POST {path} HTTP/1.1\r\nHost: admin\r\nAuthorization: Bearer {gateway.admin_token}\r\nContent-Length: 0\r\n\r\n".encode())
+        until(lambda: made(home), "the scratch bucket is asked for")
+    assert gateway.api("GET", "/healthz")[0] == 200
+    go.set()
+    until(lambda: gateway.api("GET", path)[0] == 200, "the findings are kept", 60)
+    assert made(home) and made(home) <= dropped(home)
+
+
+def test_scratch_buckets_of_dead_probes_are_dropped(scripted):
+    gateway, home = scripted
+    old, young, foreign = (f"s3gw-probe-{rest}" for rest in ("0" * 16, "1" * 16, "of-somebody-else"))
+    dates = {old: "2020-01-01T00:00:00.000Z", young: datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z"), foreign: "2020-01-01T00:00:00.000Z"}
+    listed = "".join(f"<Bucket><Name>{name}</Name><CreationDate>{date}</CreationDate></Bucket>" for name, date in dates.items())
+    buckets = f"<ListAllMyBucketsResult><Owner><ID>o</ID></Owner><Buckets>{listed}</Buckets></ListAllMyBucketsResult>".encode()
+    objects = b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>"
+    home.answers["GET", ""] = [lambda request: ok(buckets if request.target == "/" else objects)]
+    gateway.call("POST", f"/v1/backends/{HOME}/probe")
+    assert old in dropped(home) and not {young, foreign} & dropped(home), dropped(home)

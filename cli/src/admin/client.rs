@@ -20,7 +20,10 @@ use url::Url;
 
 /// TCP and TLS establishment together.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+/// Longer than the API takes for any request but the ones below.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+/// Longer than it takes for one that measures a backend.
+pub const PATIENCE_WITH_PROBES: Duration = Duration::from_secs(360);
 /// A thousand buckets with policies are about one MiB.
 const ANSWER_LIMIT: usize = 64 * 1024 * 1024;
 
@@ -56,14 +59,20 @@ impl Client {
         Ok(Self { url, token, tls })
     }
 
-    /// Sends one request and gives the answer's document back; `Null` where there is none.
+    /// Sends one request and gives the answer's document back within `patience`; `Null` where there is none.
     ///
     /// # Errors
     /// Where nothing answers, or with the API's own words where it refuses.
-    pub async fn send(&self, method: &Method, target: &str, body: Option<&Value>) -> Result<Value, Failure> {
-        let (status, bytes) = timeout(ANSWER_TIMEOUT, self.exchange(method, target, body, whole))
-            .await
-            .map_err(|_| Failure::new(format!("{} did not answer within a minute", self.url)))??;
+    pub async fn send(
+        &self,
+        method: &Method,
+        target: &str,
+        body: Option<&Value>,
+        patience: Duration,
+    ) -> Result<Value, Failure> {
+        let late = || Failure::new(format!("{} did not answer within {} s", self.url, patience.as_secs()));
+        let answered = timeout(patience, self.exchange(method, target, body, whole)).await;
+        let (status, bytes) = answered.map_err(|_| late())??;
         let document =
             if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).unwrap_or(Value::Null) };
         if status.is_success() { Ok(document) } else { Err(refused(status, &document)) }

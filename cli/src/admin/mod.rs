@@ -8,7 +8,7 @@ mod trust;
 
 use crate::{admin_file::AdminFile, failure::Failure, runtime};
 use clap::Args;
-pub use client::Client;
+pub use client::{Client, PATIENCE};
 use commands::Noun;
 use s3gateway_config::Secret;
 use std::{
@@ -54,7 +54,8 @@ pub fn run(command: AdminCommand) -> Result<(), Failure> {
     if let Some(file) = &request.output {
         return runtime::start()?.block_on(client.save(&request.target, file));
     }
-    let answer = runtime::start()?.block_on(client.send(&request.method, &request.target, request.body.as_ref()))?;
+    let sent = client.send(&request.method, &request.target, request.body.as_ref(), request.patience());
+    let answer = runtime::start()?.block_on(sent)?;
     eprint!("{}", render::render_warnings(&answer));
     terminal::show(request.shape, &answer, command.json, &mut stdout().lock())?;
     terminal::judge(request.shape, &answer)

@@ -1,4 +1,5 @@
 //! The request that each admin command stands for.
+use super::client::{PATIENCE, PATIENCE_WITH_PROBES};
 use super::commands::{
     Backend, Bucket, Jobs, Key, MigrateAction, NewBackend, Noun, Object, PolicyChange, PolicyOptions, Stranded, Switch,
     Tenant, Walk, WalkKind,
@@ -7,7 +8,7 @@ use super::render::Shape;
 use crate::failure::Failure;
 use http::Method;
 use serde_json::{Map, Value, json};
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 use url::form_urlencoded;
 
 /// What a command sends, and how its answer is shown.
@@ -28,6 +29,14 @@ pub struct ApiRequest {
 }
 
 impl ApiRequest {
+    /// How long its answer may take.
+    pub fn patience(&self) -> Duration {
+        match (&self.method, self.shape) {
+            (&Method::POST, Shape::Probe | Shape::Backend) => PATIENCE_WITH_PROBES,
+            _ => PATIENCE,
+        }
+    }
+
     fn asking(self, question: String) -> Self {
         Self { question: Some(question), ..self }
     }

@@ -1,7 +1,7 @@
 //! What the admin API says of the deployment: how much is still to be converged, and where the bucket's copies may be.
 use super::options::BackendKey;
 use crate::{
-    admin::Client as Admin,
+    admin::{Client as Admin, PATIENCE},
     failure::{During, Failure},
 };
 use http::Method;
@@ -143,7 +143,7 @@ impl Deployment {
     }
 
     async fn get<T: DeserializeOwned>(&self, target: &str) -> Result<T, Failure> {
-        let answer = self.admin.send(&Method::GET, target, None).await?;
+        let answer = self.admin.send(&Method::GET, target, None, PATIENCE).await?;
         serde_json::from_value(answer).during("reading the admin API's answer")
     }
 }

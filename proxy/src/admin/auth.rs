@@ -1,8 +1,9 @@
 //! Who may ask: one bearer token, compared in constant time, before anything about the request is looked at.
 use super::{BODY_LIMIT, problem::Problem};
+use crate::probe;
 use axum::{
     extract::{ConnectInfo, Request, State},
-    http::{StatusCode, header},
+    http::{Method, StatusCode, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -25,6 +26,15 @@ const WINDOW: Duration = Duration::from_secs(60);
 const ADDRESSES: usize = 1024;
 /// A request, its body included, takes at most this long.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// One that measures a backend takes longer.
+fn time_for(method: &Method, path: &str) -> Duration {
+    let is_probe = || path.strip_prefix("/v1/backends/").is_some_and(|rest| rest.ends_with("/probe"));
+    match *method == Method::POST && (path == "/v1/backends" || is_probe()) {
+        true => REQUEST_TIMEOUT + probe::AT_MOST,
+        false => REQUEST_TIMEOUT,
+    }
+}
 
 /// Holds what the token is compared with and who was wrong lately.
 pub(super) struct Guard {
@@ -86,7 +96,8 @@ pub(super) async fn authenticate(State(guard): State<Arc<Guard>>, request: Reque
     if announced.is_some_and(|length| length > BODY_LIMIT) {
         return Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "a body here has at most 1 MiB").into_response();
     }
-    match tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).await {
+    let time = time_for(request.method(), request.uri().path());
+    match tokio::time::timeout(time, next.run(request)).await {
         Ok(response) => response,
         Err(_) => Problem::new(StatusCode::REQUEST_TIMEOUT, "the request took too long").into_response(),
     }
@@ -127,6 +138,20 @@ mod tests {
         }
         let empty = Guard::new(&Secret::new(String::new()));
         assert!(!empty.is_right(None) && !empty.is_right(Some(b"Basic x")), "an absent token is never right");
+    }
+
+    #[test]
+    fn what_measures_a_backend_gets_the_time_for_it() {
+        for (method, path, measures) in [
+            (Method::POST, "/v1/backends", true),
+            (Method::POST, "/v1/backends/fi-hel/probe", true),
+            (Method::GET, "/v1/backends", false),
+            (Method::GET, "/v1/backends/fi-hel/probe", false),
+            (Method::POST, "/v1/backends/fi-hel/retire", false),
+            (Method::POST, "/v1/tenants", false),
+        ] {
+            assert_eq!(time_for(&method, path) > probe::AT_MOST, measures, "{method} {path}");
+        }
     }
 
     #[test]

@@ -108,23 +108,39 @@ pub(super) async fn add(
     State(state): State<Shared>,
     Body(new): Body<NewBackend>,
 ) -> Result<(StatusCode, Json<BackendView>), Problem> {
+    // Not after minutes of measuring; the store has the last word.
     if find_backend(&state, &new.id).await?.is_some() {
-        return Err(Problem::new(StatusCode::CONFLICT, "a backend of that id exists already; PUT replaces it"));
+        return Err(taken_id());
     }
     check_place(&new.place)?;
     let is_measured = new.capabilities.is_none();
     let backend = check(&state, new).await?;
-    let (id, probe) = match is_measured {
-        true => {
+    let id = backend.id.clone();
+    if is_measured {
+        let state = state.clone();
+        probe::to_its_end(&state.gateway.clone(), async move {
             let (backend, probe) = probe::try_out(&state, backend).await?;
-            (put(&state, backend).await?, Some(probe))
-        }
-        false => (put(&state, backend).await?, None),
-    };
-    if let Some(probe) = probe {
-        state.metadata.put_probe(&id, &probe).await?;
+            store(&state, &backend).await?;
+            Ok(state.metadata.put_probe(&backend.id, &backend.endpoint, &probe).await?)
+        })
+        .await?;
+    } else {
+        store(&state, &backend).await?;
     }
     Ok((StatusCode::CREATED, show_backend(&state, id.as_str()).await?))
+}
+
+fn taken_id() -> Problem {
+    Problem::new(StatusCode::CONFLICT, "a backend of that id exists already; PUT replaces it")
+}
+
+async fn store(state: &Shared, backend: &Backend) -> Result<(), Problem> {
+    state.metadata.add_backend(backend).await.map_err(|error| match error {
+        StoreError::Conflict(_) => taken_id(),
+        other => other.into(),
+    })?;
+    tracing::info!(backend = %backend.id, endpoint = %backend.endpoint, place = ?backend.place, "backend added");
+    Ok(())
 }
 
 /// New credentials, endpoint or capabilities for a backend that exists. Its place cannot change while it holds data.
@@ -140,13 +156,17 @@ pub(super) async fn replace(
     // One that stands as it is must not keep new credentials out.
     if new.place != before.place {
         check_place(&new.place)?;
-        let routes = state.metadata.all_buckets(None).await?;
-        if routes.iter().any(|route| route.physical_on(&before.id).is_some()) {
-            return Err(Problem::field("place", "cannot change while buckets are there: add a backend of another id"));
-        }
     }
-    let new = NewBackend { capabilities: new.capabilities.or(Some(before.capabilities)), ..new };
-    put(&state, check(&state, new).await?).await?;
+    let keeps_capabilities = new.capabilities.is_none();
+    let backend = check(&state, new).await?;
+    state.metadata.replace_backend(&backend, keeps_capabilities).await.map_err(|error| match error {
+        StoreError::Conflict(_) => {
+            Problem::field("place", "cannot change while buckets are there: add a backend of another id")
+        }
+        StoreError::NotFound => Problem::missing("backend"),
+        other => other.into(),
+    })?;
+    tracing::info!(backend = %id, endpoint = %backend.endpoint, place = ?backend.place, "backend replaced");
     show_backend(&state, &id).await
 }
 
@@ -203,12 +223,6 @@ async fn check(state: &Shared, new: NewBackend) -> Result<Backend, Problem> {
         capabilities: new.capabilities.unwrap_or_default(),
         position: 0,
     })
-}
-
-async fn put(state: &Shared, backend: Backend) -> Result<BackendId, Problem> {
-    state.metadata.put_backend(&backend).await?;
-    tracing::info!(backend = %backend.id, endpoint = %backend.endpoint, place = ?backend.place, "backend stored");
-    Ok(backend.id)
 }
 
 fn check_place(place: &Place) -> Result<(), Problem> {

@@ -1,4 +1,5 @@
 //! The admin API over a real socket and a real SQLite store: rows AD-01, 04, 05, 06, 07, 08 and 12, and its own tour.
+mod backends;
 mod policies;
 mod stranded;
 

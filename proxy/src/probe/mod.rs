@@ -4,51 +4,51 @@
 mod checks;
 mod observations;
 mod scratch;
+mod sweep;
 
 use crate::{
     gateway::Gateway,
     upstream::{UpstreamBackend, UpstreamError},
 };
-use s3gateway_config::{BackendId, Capabilities, KeyRule};
+use s3gateway_config::{Capabilities, KeyRule};
 use s3gateway_store::{Backend, Finding};
 use scratch::Scratch;
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
+use tokio::time::timeout;
+
+/// There are some sixty requests; one that takes longer than four seconds each is no backend to be used.
+const MEASURED_WITHIN: Duration = Duration::from_secs(240);
+/// The longest that a probe takes.
+pub(crate) const AT_MOST: Duration = MEASURED_WITHIN.saturating_add(sweep::AT_MOST);
 
 /// Why a backend could not be probed at all.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ProbeError {
-    /// This process knows no backend of that id.
-    #[error("this gateway has not heard of that backend yet; try again in a second")]
-    Unknown,
     /// No scratch bucket can be made there.
     #[error("no scratch bucket could be made: {0}")]
     NoBucket(UpstreamError),
+    /// Its answers come too late to go by.
+    #[error("it was not measured within {} s", MEASURED_WITHIN.as_secs())]
+    TooSlow,
 }
 
 impl Gateway {
-    /// Measures every capability of a backend that is in use, as [`Gateway::probe_backend`] does.
+    /// Measures every capability of a backend, be it in use or not. Takes some fifty small requests; the scratch buckets'
+    /// names begin with `s3gw-probe-`.
+    ///
+    /// Cancel: a scratch bucket may stay; a later probe drops it.
     ///
     /// # Errors
     /// [`ProbeError`] where nothing could be measured.
-    pub(crate) async fn probe(&self, id: &BackendId) -> Result<Vec<Finding>, ProbeError> {
-        let backend = self.backends.get(id).ok_or(ProbeError::Unknown)?;
-        self.probe_backend(&backend).await
-    }
-
-    /// Measures a backend before it is in use.
-    ///
-    /// # Errors
-    /// [`ProbeError`] where nothing could be measured.
-    pub(crate) async fn try_out(&self, record: Backend) -> Result<Vec<Finding>, ProbeError> {
+    pub(crate) async fn probe(&self, record: Backend) -> Result<Vec<Finding>, ProbeError> {
         let unusable = ProbeError::NoBucket(UpstreamError::Malformed("the endpoint is no usable URL"));
         let backend = self.backends.try_out(record).await.ok_or(unusable)?;
-        self.probe_backend(&backend).await
+        let findings = timeout(MEASURED_WITHIN, self.measure(&backend)).await.unwrap_or(Err(ProbeError::TooSlow))?;
+        sweep::sweep(self, &backend).await;
+        Ok(findings)
     }
 
-    /// Takes some fifty small requests; the scratch bucket's name begins with `s3gw-probe-`.
-    ///
-    /// Cancel: the scratch bucket may stay.
-    async fn probe_backend(&self, backend: &Arc<UpstreamBackend>) -> Result<Vec<Finding>, ProbeError> {
+    async fn measure(&self, backend: &Arc<UpstreamBackend>) -> Result<Vec<Finding>, ProbeError> {
         let mut scratch = Scratch::make(self, backend).await?;
         let mut findings = vec![
             checks::tagging(&scratch).await,
@@ -93,7 +93,7 @@ impl Gateway {
                 finding
             }
             Err(ProbeError::NoBucket(error)) => observations::object_lock(Err(&error)).await,
-            Err(ProbeError::Unknown) => observations::object_lock(Err(&UpstreamError::OutOfService)).await,
+            Err(ProbeError::TooSlow) => observations::object_lock(Err(&UpstreamError::OutOfService)).await,
         }
     }
 }

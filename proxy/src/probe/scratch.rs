@@ -14,13 +14,16 @@ use s3gateway_s3::{
     etag::unquoted,
     xml::{
         self, CompleteMultipartUpload, CompleteMultipartUploadResult, CompletedPart, InitiateMultipartUploadResult,
-        ListBucketResult, ListVersion,
+        ListBucketResult, ListVersion, ListVersionsResult,
     },
 };
 use std::{
     sync::Arc,
     time::{Instant, SystemTime},
 };
+
+/// What every scratch bucket's name begins with; sixteen hexadecimal digits follow.
+pub(super) const PREFIX: &str = "s3gw-probe-";
 
 /// Pages of leftovers deleted before a scratch bucket is left as it is: far more than the checks make.
 const MOST_PAGES: usize = 20;
@@ -74,7 +77,7 @@ impl<'g> Scratch<'g> {
         backend: &Arc<UpstreamBackend>,
         headers: &[(&str, &str)],
     ) -> Result<Self, ProbeError> {
-        let name = format!("s3gw-probe-{:016x}", rand::random::<u64>());
+        let name = format!("{PREFIX}{:016x}", rand::random::<u64>());
         let bucket = PhysicalBucket::parse(&name)
             .map_err(|_| ProbeError::NoBucket(UpstreamError::Malformed("a name for the bucket")))?;
         let request = UpstreamRequest::new(Method::PUT, &bucket, None);
@@ -84,6 +87,11 @@ impl<'g> Scratch<'g> {
             Ok(Made::Taken) => Err(ProbeError::NoBucket(UpstreamError::Malformed("its random name is taken"))),
             Err(error) => Err(ProbeError::NoBucket(error)),
         }
+    }
+
+    /// One that an earlier probe has left behind.
+    pub(super) fn found(gateway: &'g Gateway, backend: &Arc<UpstreamBackend>, bucket: PhysicalBucket) -> Self {
+        Self { gateway, backend: backend.clone(), bucket, stands: true }
     }
 
     pub(super) fn name(&self) -> &str {
@@ -203,9 +211,25 @@ impl<'g> Scratch<'g> {
                 self.ask(Ask::of(Method::DELETE, &object.key)).await?;
             }
             if page.contents.is_empty() {
-                return self.ask(Ask::of_bucket(Method::DELETE, &[])).await.map(|_| ());
+                let dropped = self.ask(Ask::of_bucket(Method::DELETE, &[])).await.map(|_| ());
+                let keeps = dropped.as_ref().is_err_and(|error| error.refused_code() == Some("BucketNotEmpty"));
+                if !keeps || !self.delete_versions().await? {
+                    return dropped;
+                }
             }
         }
         Ok(())
+    }
+
+    /// What a bucket that keeps versions still holds when it lists no object; whether there was anything.
+    async fn delete_versions(&self) -> Result<bool, UpstreamError> {
+        let answer = self.ask(Ask::of_bucket(Method::GET, &[("versions", "")])).await?;
+        let page = ListVersionsResult::parse(&answer.body)
+            .map_err(|_| UpstreamError::Malformed("no such document was asked for"))?;
+        for entry in &page.entries {
+            let query = [("versionId", entry.version_id.as_str())];
+            self.ask(Ask { query: &query, ..Ask::of(Method::DELETE, &entry.object.key) }).await?;
+        }
+        Ok(!page.entries.is_empty())
     }
 }

@@ -32,13 +32,15 @@ const EMPTY: HeaderValue = HeaderValue::from_static("e3b0c44298fc1c149afbf4c8996
 impl UpstreamRequest {
     /// A request on a bucket or, with `key`, on an object; path-style.
     pub fn new(method: Method, bucket: &PhysicalBucket, key: Option<&ObjectKey>) -> Self {
-        let mut path = String::with_capacity(bucket.for_upstream().len() + key.map_or(0, |k| k.as_str().len()) + 2);
-        path.push('/');
-        path.push_str(bucket.for_upstream());
-        if let Some(key) = key {
-            path.push('/');
-            uri::push_encoded_path(&mut path, key.as_str());
-        }
+        Self::at(method, path_of(bucket, key))
+    }
+
+    /// A request on all that the credentials show.
+    pub fn of_service(method: Method) -> Self {
+        Self::at(method, "/".to_owned())
+    }
+
+    fn at(method: Method, path: String) -> Self {
         let headers = Vec::with_capacity(8);
         Self { method, path, query: Vec::new(), headers, content_length: None, trailing: false, unsendable: false }
     }
@@ -179,6 +181,17 @@ impl UpstreamRequest {
         }
         text
     }
+}
+
+fn path_of(bucket: &PhysicalBucket, key: Option<&ObjectKey>) -> String {
+    let mut path = String::with_capacity(bucket.for_upstream().len() + key.map_or(0, |k| k.as_str().len()) + 2);
+    path.push('/');
+    path.push_str(bucket.for_upstream());
+    if let Some(key) = key {
+        path.push('/');
+        uri::push_encoded_path(&mut path, key.as_str());
+    }
+    path
 }
 
 fn value(bytes: &[u8]) -> Result<HeaderValue, String> {

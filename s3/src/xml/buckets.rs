@@ -1,6 +1,7 @@
 //! Documents about buckets: creating one, where it is, and which there are.
 use super::{
     Owner, Writer, XmlError,
+    listing::present,
     reader::{Document, check_size, malformed, set_once},
     render_timestamp,
 };
@@ -79,12 +80,45 @@ impl LocationConstraint {
 /// A bucket in the answer of ListBuckets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BucketEntry {
-    /// The logical name.
+    /// The logical name, or a backend's own.
     pub name: String,
     /// When it was created.
     pub creation_date: SystemTime,
     /// Where it is, for clients that filter by it.
     pub region: Option<String>,
+}
+
+impl BucketEntry {
+    /// Parses a backend's answer to ListBuckets, of which nothing but the buckets is read.
+    ///
+    /// # Errors
+    /// [`XmlError`] where it is none.
+    pub fn parse_all(xml: &[u8]) -> Result<Vec<Self>, XmlError> {
+        let mut all = Vec::new();
+        Document::enter_as(xml, "ListAllMyBucketsResult")?.root_children(|name, document| match name {
+            "Buckets" => document.children(|name, document| match name {
+                "Bucket" => Self::read(document).map(|bucket| all.push(bucket)),
+                _ => document.skip(),
+            }),
+            _ => document.skip(),
+        })?;
+        Ok(all)
+    }
+
+    fn read(document: &mut Document<'_>) -> Result<Self, XmlError> {
+        let (mut name, mut creation_date, mut region) = (String::new(), None, None);
+        document.children(|element, document| {
+            match element {
+                "Name" => name = document.text()?,
+                "CreationDate" => creation_date = Some(document.timestamp()?),
+                "BucketRegion" => region = present(document.text()?),
+                _ => document.skip()?,
+            }
+            Ok::<_, XmlError>(())
+        })?;
+        let creation_date = creation_date.filter(|_| !name.is_empty()).ok_or(XmlError::Schema)?;
+        Ok(Self { name, creation_date, region })
+    }
 }
 
 /// The answer of ListBuckets.

@@ -271,6 +271,16 @@ fn documents_that_only_go_out() {
     assert!(InitiateMultipartUploadResult::parse(b"<InitiateMultipartUploadResult/>").is_err());
     let empty = b"<LocationConstraint xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"/>";
     assert_eq!(LocationConstraint::parse(empty), Ok(LocationConstraint::default()));
+    assert_eq!(BucketEntry::parse_all(b"<ListAllMyBucketsResult><Buckets/></ListAllMyBucketsResult>"), Ok(vec![]));
+    for bucket in [
+        "<Name>b</Name>",
+        "<CreationDate>2026-01-01T00:00:00Z</CreationDate>",
+        "<Name>b</Name><CreationDate>soon</CreationDate>",
+    ] {
+        let xml =
+            format!("<ListAllMyBucketsResult><Buckets><Bucket>{bucket}</Bucket></Buckets></ListAllMyBucketsResult>");
+        assert_eq!(BucketEntry::parse_all(xml.as_bytes()), Err(XmlError::Schema), "{bucket}");
+    }
 }
 
 #[test]
@@ -351,6 +361,10 @@ proptest! {
         let checksums = vec![(Algorithm::Crc64Nvme, value.clone())];
         let location = LocationConstraint(value.clone());
         prop_assert_eq!(LocationConstraint::parse(location.render().as_bytes()).unwrap(), location);
+        let bucket = BucketEntry { name: value.clone(), creation_date: at(ms), region: (n > 1).then(|| text("fi-hel")) };
+        let owner = Owner { id: value.clone(), display_name: value.clone() };
+        let listed = ListAllMyBucketsResult { owner, buckets: vec![bucket.clone(), bucket], prefix: None, continuation_token: None };
+        prop_assert_eq!(BucketEntry::parse_all(listed.render().as_bytes()).unwrap(), listed.buckets);
         let create = CreateBucketConfiguration { location_constraint: Some(value.clone()) };
         prop_assert_eq!(CreateBucketConfiguration::parse(create.render().as_bytes()).unwrap(), create);
         let complete = CompleteMultipartUpload { parts: vec![CompletedPart { part_number: n, etag: value.clone(), checksums: checksums.clone() }] };
@@ -371,7 +385,7 @@ proptest! {
             let _ = codes(bytes);
             let _ = (ListBucketResult::parse(ListVersion::V1, bytes), ListMultipartUploadsResult::parse(bytes), ListPartsResult::parse(bytes));
             let _ = (InitiateMultipartUploadResult::parse(bytes), CompleteMultipartUploadResult::parse(bytes), CopyObjectResult::parse(bytes));
-            let _ = (DeleteResult::parse(bytes), Tagging::parse(bytes), ErrorDocument::parse(bytes), LocationConstraint::parse(bytes));
+            let _ = (DeleteResult::parse(bytes), Tagging::parse(bytes), ErrorDocument::parse(bytes), LocationConstraint::parse(bytes), BucketEntry::parse_all(bytes));
         }
     }
 

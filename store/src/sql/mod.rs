@@ -19,9 +19,12 @@ statements! {
     ACCESS_KEY_SET_ENABLED = "access_key_set_enabled.sql";
     BACKENDS = "backends.sql";
     BACKEND_DELETE = "backend_delete.sql";
+    BACKEND_INSERT = "backend_insert.sql";
     BACKEND_IS_MAPPED = "backend_is_mapped.sql";
     BACKEND_PLACE = "backend_place.sql";
     BACKEND_PROBE = "backend_probe.sql";
+    BACKEND_REPLACE = "backend_replace.sql";
+    BACKEND_SET_CAPABILITIES = "backend_set_capabilities.sql";
     BACKEND_SET_PROBE = "backend_set_probe.sql";
     BACKEND_UPSERT = "backend_upsert.sql";
     BUCKETS_LISTED = "buckets_listed.sql";

@@ -71,7 +71,7 @@ fn client(endpoint: &str, ca: Option<&Path>) -> Result<Client, Failure> {
 async fn https_with_a_private_ca() {
     let server = Server::start().await;
     let client = client(&server.url("localhost"), Some(&server.ca())).unwrap();
-    let document = client.send(&Method::GET, "/v1/tenants?x=1", None).await.unwrap();
+    let document = client.send(&Method::GET, "/v1/tenants?x=1", None, PATIENCE).await.unwrap();
     assert_eq!(document, serde_json::json!({"ok": true}));
     let heard = server.heard.await.unwrap();
     assert!(heard.starts_with("GET /v1/tenants?x=1 HTTP/1.1\r\n"), "{heard}");
@@ -89,7 +89,7 @@ async fn https_of_a_stranger_never_hears_the_token() {
         let server = Server::start().await;
         let ca = if own_ca { Some(server.ca()) } else { other_ca.then(|| other.ca()) };
         let client = client(&server.url(host), ca.as_deref()).unwrap();
-        let failure = client.send(&Method::GET, "/v1/tenants", None).await.unwrap_err().message;
+        let failure = client.send(&Method::GET, "/v1/tenants", None, PATIENCE).await.unwrap_err().message;
         assert!(failure.contains("cannot be trusted") && failure.contains("certificate"), "{failure}");
         assert!(!failure.contains(TOKEN), "{failure}");
         assert_eq!(server.heard.await.unwrap(), "", "{host}");
@@ -101,7 +101,7 @@ async fn http_stays_http() {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
     let heard = tokio::spawn(async move { answer(listener.accept().await.unwrap().0).await });
-    client(&endpoint, None).unwrap().send(&Method::GET, "/v1/tenants", None).await.unwrap();
+    client(&endpoint, None).unwrap().send(&Method::GET, "/v1/tenants", None, PATIENCE).await.unwrap();
     assert!(heard.await.unwrap().contains(TOKEN));
 }
 

@@ -1,9 +1,10 @@
 //! Tenants, access keys, backends, schema and change feed.
 use super::{Fixture, backend, key, new_bucket, object};
 use crate::metadata::db::Kind;
-use crate::{Change, Metadata, StoreError, TenantId, sql};
-use s3gateway_config::{BackendId, PlaceRule, ResidencyPolicy, Transit};
+use crate::{BackendProbe, Change, Metadata, StoreError, TenantId, sql};
+use s3gateway_config::{BackendId, Capabilities, PlaceRule, ResidencyPolicy, Secret, Transit};
 use sqlx::{Executor, SqlSafeStr};
+use std::sync::Arc;
 
 pub(super) async fn tenants_are_kept_as_given(f: Fixture) {
     let policy = ResidencyPolicy {
@@ -156,6 +157,53 @@ pub(super) async fn backends_keep_their_order(f: Fixture) {
     f.metadata.abandon_bucket(&route.bucket).await.unwrap();
     f.metadata.delete_backend(&aa).await.unwrap();
     assert!(matches!(f.metadata.delete_backend(&aa).await, Err(StoreError::NotFound)));
+}
+
+pub(super) async fn a_backend_is_added_once_and_changed_in_part(f: Fixture) {
+    let (m, added) = (&f.metadata, backend("fi-hel"));
+    m.add_backend(&added).await.unwrap();
+    let mut other = backend("fi-hel");
+    other.endpoint = "https://example.org".into();
+    assert!(matches!(m.add_backend(&other).await, Err(StoreError::Conflict(_))));
+    assert_eq!(m.backends().await.unwrap()[0].endpoint, added.endpoint, "it stands as it was added");
+    assert!(matches!(m.replace_backend(&backend("nobody"), true).await, Err(StoreError::NotFound)));
+    assert_eq!(m.backends().await.unwrap().len(), 1);
+
+    // Measured, while its credentials are rotated.
+    let measured = Capabilities { tagging: false, ..Capabilities::default() };
+    let mut rotated = backend("fi-hel");
+    (rotated.access_key, rotated.secret_key) = ("rotated".into(), Arc::new(Secret::new("anew".into())));
+    let head = m.change_head().await.unwrap();
+    m.replace_backend(&rotated, true).await.unwrap();
+    m.set_capabilities(&added.id, &added.endpoint, &measured).await.unwrap();
+    let probe = BackendProbe { probed_at: 1, findings: vec![] };
+    m.put_probe(&added.id, &added.endpoint, &probe).await.unwrap();
+    let read = m.backends().await.unwrap().remove(0);
+    assert_eq!((read.access_key.as_str(), read.secret_key.expose().as_str()), ("rotated", "anew"));
+    assert_eq!(read.capabilities, measured);
+    m.replace_backend(&rotated, true).await.unwrap();
+    assert_eq!(m.backends().await.unwrap()[0].capabilities, measured, "kept, as was asked");
+    assert_eq!(m.probe(&added.id).await.unwrap(), Some(probe.clone()));
+    m.replace_backend(&rotated, false).await.unwrap();
+    assert_eq!(m.backends().await.unwrap()[0].capabilities, Capabilities::default());
+    assert_eq!(m.change_head().await.unwrap(), head + 4, "each is told");
+
+    // Measured, while it moves to another endpoint.
+    m.replace_backend(&other, true).await.unwrap();
+    let late = m.set_capabilities(&added.id, &added.endpoint, &measured).await;
+    assert!(matches!(late, Err(StoreError::NotFound)), "{late:?}");
+    let late = m.put_probe(&added.id, &added.endpoint, &probe).await;
+    assert!(matches!(late, Err(StoreError::NotFound)), "{late:?}");
+    assert_eq!((m.backends().await.unwrap()[0].capabilities.tagging, m.probe(&added.id).await.unwrap()), (true, None));
+
+    let mut moved = other.clone();
+    moved.place.country = "SE".into();
+    m.replace_backend(&moved, true).await.unwrap();
+    let tenant = f.tenant("acme").await;
+    let new = new_bucket(&tenant, "photos", std::slice::from_ref(&added.id));
+    m.begin_create_bucket(&new).await.unwrap();
+    assert!(matches!(m.replace_backend(&other, true).await, Err(StoreError::Conflict(_))), "its data is in SE");
+    m.replace_backend(&moved, true).await.unwrap();
 }
 
 pub(super) async fn migrating_again_changes_nothing(f: Fixture) {

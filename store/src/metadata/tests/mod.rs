@@ -180,6 +180,7 @@ suite! {
     control::access_keys_open_only_with_the_right_master_key,
     control::a_secret_moved_to_another_row_is_corrupt,
     control::backends_keep_their_order,
+    control::a_backend_is_added_once_and_changed_in_part,
     control::migrating_again_changes_nothing,
     control::every_statement_prepares,
     control::every_mutation_is_in_the_feed,
