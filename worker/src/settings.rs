@@ -9,7 +9,7 @@ const GIB: u64 = 1 << 30;
 /// A worker's limits and deadlines.
 #[derive(Clone, Debug)]
 pub struct WorkerSettings {
-    /// Keys converged at the same time. Default 32.
+    /// Keys converged at the same time. Default 128.
     pub concurrency: usize,
     /// Of these, such whose objects are large. Default 8.
     pub large_concurrency: usize,

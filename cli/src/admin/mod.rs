@@ -87,7 +87,18 @@ fn of_state(state: &Path) -> Result<Client, Failure> {
     Client::new(&file.endpoint, Secret::new(file.token), None)
 }
 
-/// Out of sight of `Debug` from the first moment on.
+/// Out of sight of `Debug` from the first moment on. White space around it, such as the end of a line, is none of it.
 fn secret(text: &str) -> Result<Secret<String>, std::convert::Infallible> {
-    Ok(Secret::new(text.to_owned()))
+    Ok(Secret::new(text.trim().to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_line_is_no_part_of_a_secret() {
+        let Ok(secret) = secret("sesame\n");
+        assert_eq!(secret.expose(), "sesame");
+    }
 }

@@ -241,14 +241,13 @@ fn admin(
     let listen = address(&section, "listen").unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 9001)));
     let file = section.path("token_file");
     let token = match (environment.get("S3GATEWAY_ADMIN_TOKEN"), file) {
-        (Some(token), _) if token.len() >= TOKEN_LEAST => Some(token.to_owned()),
-        (Some(_), _) => {
-            reader.push(environment_fault(
-                "S3GATEWAY_ADMIN_TOKEN",
-                "is too short",
-                "give at least 32 characters (openssl rand -hex 32)",
-            ));
-            None
+        (Some(text), _) => {
+            let token = parse_token(text);
+            if token.is_none() {
+                let problem = "is no token of 32 or more visible characters";
+                reader.push(environment_fault("S3GATEWAY_ADMIN_TOKEN", problem, "make one: openssl rand -hex 32"));
+            }
+            token
         }
         (None, Some(found)) => token_of_file(&section, &found),
         (None, None) => {
@@ -261,12 +260,16 @@ fn admin(
     Ok(Some(AdminSettings { listen, token }))
 }
 
+/// White space around it, such as the end of a line, cannot be sent and is none of it.
+fn parse_token(text: &str) -> Option<String> {
+    let token = text.trim();
+    (token.len() >= TOKEN_LEAST && token.bytes().all(|b| b.is_ascii_graphic())).then(|| token.to_owned())
+}
+
 fn token_of_file(section: &Section<'_, '_>, file: &Found<std::path::PathBuf>) -> Option<String> {
-    match std::fs::read_to_string(&file.value) {
-        Ok(text) if text.trim().len() >= TOKEN_LEAST && text.trim().bytes().all(|b| b.is_ascii_graphic()) => {
-            Some(text.trim().to_owned())
-        }
-        Ok(_) => {
+    match std::fs::read_to_string(&file.value).map(|text| parse_token(&text)) {
+        Ok(Some(token)) => Some(token),
+        Ok(None) => {
             let problem = format!("{} holds no token of 32 or more visible characters", file.value.display());
             section.fault(&file.span, "token_file", problem, "make one: openssl rand -hex 32 > FILE; chmod 600 FILE");
             None

@@ -181,7 +181,7 @@ pub struct AdminSettings {
 pub struct WorkerSettings {
     /// Where `/healthz`, `/readyz` and `/metrics` are served. Default `127.0.0.1:9102`.
     pub listen: SocketAddr,
-    /// Keys converged at a time. Default 32.
+    /// Keys converged at a time. Default 128.
     pub concurrency: NonZeroU32,
     /// Of these, such whose objects are large. Default 8.
     pub large_concurrency: NonZeroU32,

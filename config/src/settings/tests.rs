@@ -211,6 +211,18 @@ fn files_that_are_named_must_be_there() {
 }
 
 #[test]
+fn a_token_is_what_a_client_can_send() {
+    let text = "[metadata]\nurl = \"sqlite:x.db\"\n[admin]\n";
+    let with = |token: &str| environment(&[("S3GATEWAY_MASTER_KEY", KEY), ("S3GATEWAY_ADMIN_TOKEN", token)]);
+    let settings = Settings::parse("f", text, &with(&format!(" {KEY}\r\n"))).unwrap();
+    assert_eq!(settings.admin.unwrap().token.expose(), KEY);
+    let short = format!("{}{}", &KEY[..31], " ".repeat(9));
+    for token in [short.as_str(), &format!("{KEY} {KEY}"), &format!("{KEY}\u{e4}")] {
+        check(text, &with(token), &[(None, "S3GATEWAY_ADMIN_TOKEN", "visible characters")]);
+    }
+}
+
+#[test]
 fn wrong_shapes_are_faults_not_panics() {
     for text in [
         "metadata = 3",
