@@ -155,7 +155,8 @@ impl RuleId {
     }
 }
 
-/// In any case. White space around a listed value is none of it: else a value that was stored with some would deny nothing.
+/// In any case. White space around a listed value is none of it: else a value that was stored with some would deny
+/// nothing.
 fn holds(found: &[String], listed: &str) -> bool {
     found.iter().any(|found| found.eq_ignore_ascii_case(listed.trim()))
 }

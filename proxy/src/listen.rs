@@ -26,7 +26,8 @@ pub struct Listeners {
     pub tls: Vec<(SocketAddr, PathBuf, PathBuf)>,
 }
 
-/// Serves until `stop` and for the drain's delay after it, then lets requests in flight finish within the grace. Blocks; call it outside of any runtime.
+/// Serves until `stop` and for the drain's delay after it, then lets requests in flight finish within the grace. Blocks;
+/// call it outside of any runtime.
 ///
 /// # Errors
 /// A text where a TLS certificate or key cannot be used.
@@ -75,8 +76,9 @@ fn check_certificate(certificate: &str, key: &str) -> Result<(), String> {
     config.map(|_| ()).map_err(|error| unusable(&error.to_string()))
 }
 
-/// Tells Pingora to stop once the stop is asked for, the delay is over, and requests in flight are done or the grace is over.
-/// During the delay everything is served, on new connections too: whoever spreads requests sees first that readiness says no.
+/// Tells Pingora to stop once the stop is asked for, the delay is over, and requests in flight are done or the grace is
+/// over. During the delay everything is served, on new connections too: whoever spreads requests sees first that
+/// readiness says no.
 struct Drained {
     gateway: Arc<Gateway>,
     stop: CancellationToken,

@@ -28,7 +28,7 @@ pub struct ProxySettings {
     pub downstream_idle: Duration,
     /// After how long a copy or completion begins its answer, and how often it then shows that it goes on.
     pub downstream_progress: Duration,
-    /// After a stop signal, how long everything is still served while readiness says no, so that a load balancer sees it.
+    /// After a stop signal, how long everything is still served while readiness says no, for load balancers to see it.
     pub drain_delay: Duration,
     /// How long in-flight requests get after that.
     pub grace: Duration,

@@ -1,4 +1,5 @@
-//! What passes between an admin command and whoever typed it: a question before it, its answer, and what of that is a failure.
+//! What passes between an admin command and whoever typed it: a question before it, its answer, and what of that is a
+//! failure.
 use super::render::{self, Shape};
 use crate::failure::Failure;
 use serde_json::Value;

@@ -14,8 +14,8 @@ use std::{
     time::Duration,
 };
 
-/// A store that has not answered by then counts as away. Short of the second that probes commonly wait, so that a store that
-/// hangs does not make the answer too late.
+/// A store that has not answered by then counts as away. Short of the second that probes commonly wait, so that a store
+/// that hangs does not make the answer too late.
 const PING_TIMEOUT: Duration = Duration::from_millis(500);
 
 #[derive(Debug, Serialize)]
@@ -44,8 +44,8 @@ struct Faults {
 }
 
 impl Readiness {
-    /// A process is ready from its start, before which it has loaded its backends, until it is told to stop. A store that is
-    /// away is away for every proxy, and each still does what it can without: taking them all out would only end that too.
+    /// A process is ready from its start, before which it has loaded its backends, until it is told to stop. A store that
+    /// is away is away for every proxy, and each still does what it can without: taking them all out would only end that.
     fn of(faults: Faults) -> Self {
         let checks: Vec<_> = [
             ("draining", true, faults.stopping),

@@ -1,4 +1,5 @@
-//! Residency policies as operators give them: refused where they could hold back nothing, questioned where they name no place.
+//! Residency policies as operators give them: refused where they could hold back nothing, questioned where they name
+//! no place.
 use super::{input::Shared, problem::Problem};
 use s3gateway_config::ResidencyPolicy;
 use s3gateway_filters::residency;

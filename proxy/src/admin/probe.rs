@@ -71,7 +71,8 @@ pub(super) async fn try_out(state: &Shared, backend: Backend) -> Result<(Backend
     Ok((Backend { capabilities, ..backend }, dated(findings)))
 }
 
-/// Carries work out whether or not somebody still waits for it: a probe that is cut off leaves its scratch bucket behind.
+/// Carries work out whether or not somebody still waits for it: a probe that is cut off leaves its scratch bucket
+/// behind.
 ///
 /// # Errors
 /// The work's own; 503 where the process stops first.

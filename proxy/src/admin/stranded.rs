@@ -121,7 +121,8 @@ pub(super) async fn download(State(state): State<Shared>, Segment(id): Segment<S
 
 /// Gives up what a row stands for: what stands aside, or the write that stayed behind. The key's copies are converged anew.
 ///
-/// The key is marked first, as for a write: whatever is cut off from there on, a worker looks at the key after the row is gone.
+/// The key is marked first, as for a write: whatever is cut off from there on, a worker looks at the key after the row
+/// is gone.
 /// Cancel: the key stays dirty until its lease has run out.
 pub(super) async fn drop(State(state): State<Shared>, Segment(id): Segment<String>) -> Result<StatusCode, Problem> {
     let row = find(&state, &id).await?;

@@ -33,8 +33,8 @@ pub(crate) enum ProbeError {
 }
 
 impl Gateway {
-    /// Measures every capability of a backend, be it in use or not. Takes some fifty small requests; the scratch buckets'
-    /// names begin with `s3gw-probe-`.
+    /// Measures every capability of a backend, be it in use or not. Takes some fifty small requests; the names of its
+    /// scratch buckets begin with `s3gw-probe-`.
     ///
     /// Cancel: a scratch bucket may stay; a later probe drops it.
     ///

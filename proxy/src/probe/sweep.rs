@@ -33,7 +33,7 @@ async fn drop_left(gateway: &Gateway, backend: &Arc<UpstreamBackend>) -> Result<
     let now = SystemTime::now();
     for entry in all.iter().filter(|entry| is_left(&entry.name, entry.creation_date, now)) {
         if let Ok(bucket) = PhysicalBucket::parse(&entry.name) {
-            tracing::info!(backend = %backend.id(), bucket = entry.name, "dropping the scratch bucket of an earlier probe");
+            tracing::info!(backend = %backend.id(), bucket = entry.name, "dropping an earlier probe's scratch bucket");
             Scratch::found(gateway, backend, bucket).leave().await;
         }
     }
