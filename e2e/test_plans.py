@@ -74,6 +74,10 @@ STATEMENTS = [
     ("uploads_sweep.sql", "'bucket-7', 1000", "uploads_pkey"),
     ("upload_parts_sweep.sql", "'bucket-7', 1000", "upload_parts_pkey"),
     ("mappings_retiring.sql", "100", "bucket_backends_pkey"),
+    ("review_page_of_tenant.sql", "'tenant-7', 'name-1000', 500", "buckets_by_name"),
+    ("review_tenant.sql", f"'tenant-7', 'name-1000', 'name-1500', {NOW}", "buckets_by_name"),
+    ("review_page_on_backend.sql", "'de-fra', 'bucket-1000', 500", "bucket_backends_by_backend"),
+    ("review_backend.sql", f"'de-fra', 'bucket-10000', 'bucket-10010', {NOW}", "buckets_pkey"),
     ("jobs.sql", "100", "_pkey"),
     ("jobs_of_bucket.sql", "'bucket-7', 100", "_bucket_finished_at_id_idx"),
 ]
@@ -101,11 +105,17 @@ insert into dirty_keys (bucket, object_key, sequence, request_id, dirty_since, a
     select 'bucket-' || n % {BUCKETS}, {key}, n, 'request', {NOW} - n, 0,
         case when n % 1000 = 0 then 'dead' when n % 100 = 0 then 'claimed' when n % 10 = 0 then 'delayed' else 'ready' end, {NOW} - n, '', '', '', (n % 50 = 1)::int
     from generate_series(1, {ROWS}) n;
+alter table buckets drop constraint buckets_tenant_fkey, drop constraint buckets_home_fkey;
+insert into buckets (id, tenant, name, state, state_since, home, epoch, replica_count, location, policy, created_at)
+    select 'bucket-' || n, 'tenant-' || n % 10, 'name-' || n, 'active', 1, 'fi-hel', 1, 2, '', '', 1 from generate_series(1, {ROWS // 4}) n;
+alter table bucket_backends drop constraint bucket_backends_backend_fkey;
+insert into bucket_backends (bucket, backend, physical, n, position, state)
+    select 'bucket-' || n, b, 'name-' || n, 0, 0, 'active' from generate_series(1, {ROWS // 4}) n, (values ('de-fra'), ('fi-hel')) as backends(b);
 select keep_jobs({NOW} - 7::bigint * {DAY}, {NOW} + 3::bigint * {DAY});
 insert into jobs (id, bucket, object_key, outcome, detail, attempts, request_id, started_at, finished_at)
     select n::text, 'bucket-' || n % {BUCKETS}, {key}, 'converged', 'fi-hel home, de-fra copy', 1, 'request', at, at
     from (select n, {NOW} - (n::bigint * 7 * {DAY} / {ROWS}) as at from generate_series(1, {ROWS}) n) given;
-vacuum analyze object_copies; vacuum analyze object_tags; vacuum analyze stranded_keys; vacuum analyze unlisted_writes; vacuum analyze dirty_keys; analyze jobs;
+vacuum analyze object_copies; vacuum analyze object_tags; vacuum analyze stranded_keys; vacuum analyze unlisted_writes; vacuum analyze dirty_keys; vacuum analyze buckets; vacuum analyze bucket_backends; analyze jobs;
 """
 
 

@@ -10,3 +10,13 @@ create table sweeps (
     after blob not null,
     primary key (bucket, what, backend)
 );
+
+-- Tenants and backends that have changed, so that the buckets of the one or on the other are to be reviewed. after: the name (of a tenant's
+-- bucket) or id (of one on a backend) up to which the reviews have been made due.
+create table reviews_owed (
+    kind text not null check (kind in ('tenant', 'backend')),
+    subject text not null,
+    after text not null,
+    primary key (kind, subject)
+);
+create index bucket_backends_by_backend on bucket_backends (backend, bucket);

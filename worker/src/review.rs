@@ -31,6 +31,7 @@ impl Reviewer {
     }
 
     async fn review_all(&self, stop: &CancellationToken) -> Result<(), StoreError> {
+        while !stop.is_cancelled() && self.metadata.make_reviews_due().await? {}
         let due = self.metadata.buckets_to_review(BUCKETS_AT_ONCE).await?;
         if due.is_empty() {
             return Ok(());

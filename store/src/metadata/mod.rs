@@ -16,6 +16,7 @@ mod promotions;
 mod queue_servers;
 mod quorum;
 mod retirements;
+mod reviews;
 mod routes;
 mod stranded;
 mod sweeps;

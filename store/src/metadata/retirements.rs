@@ -1,5 +1,6 @@
 //! Backends that are being retired: no new placement uses them, and workers drain the replicas that are there.
 use super::db::{Columns, now, write};
+use super::reviews::{self, Changed};
 use super::tenants::found;
 use super::{Metadata, feed};
 use crate::{BackendUse, Change, Retirement, StoreError, sql};
@@ -14,7 +15,7 @@ impl Metadata {
         write!(&self.db, tx => {
             feed::lock(tx).await?;
             sqlx::query(sql::RETIREMENT_BEGIN).bind(id.as_str()).bind(now()).execute(&mut *tx).await?;
-            sqlx::query(sql::REVIEW_BACKEND).bind(id.as_str()).bind(now()).execute(&mut *tx).await?;
+            reviews::owe(tx, Changed::Backend(id.clone())).await?;
             feed::append(tx, &Change::Backends).await
         })
     }
@@ -27,7 +28,7 @@ impl Metadata {
         write!(&self.db, tx => {
             feed::lock(tx).await?;
             found(sqlx::query(sql::RETIREMENT_END).bind(id.as_str()).execute(&mut *tx).await?.rows_affected())?;
-            sqlx::query(sql::REVIEW_BACKEND).bind(id.as_str()).bind(now()).execute(&mut *tx).await?;
+            reviews::owe(tx, Changed::Backend(id.clone())).await?;
             feed::append(tx, &Change::Backends).await
         })
     }

@@ -1,5 +1,6 @@
 //! Tenants and their access keys.
 use super::db::{Columns, now, render_json, write};
+use super::reviews::{self, Changed};
 use super::{Metadata, feed};
 use crate::secrets::{open_secret, random, seal_secret};
 use crate::{AccessKey, AccessKeyInfo, Change, StoreError, Tenant, TenantId, sql};
@@ -79,7 +80,7 @@ impl Metadata {
         parse_tenant(&self.db.read(query.fetch_one(self.db.pool())).await?)
     }
 
-    /// Replaces a tenant's residency policy.
+    /// Replaces a tenant's residency policy; the placements of its buckets are reviewed.
     ///
     /// # Errors
     /// `NotFound`.
@@ -89,7 +90,7 @@ impl Metadata {
             feed::lock(tx).await?;
             let query = sqlx::query(sql::TENANT_SET_POLICY).bind(id.as_str()).bind(policy.as_str());
             found(query.execute(&mut *tx).await?.rows_affected())?;
-            sqlx::query(sql::REVIEW_TENANT).bind(id.as_str()).bind(now()).execute(&mut *tx).await?;
+            reviews::owe(tx, Changed::Tenant(id.clone())).await?;
             feed::append(tx, &Change::Tenant(id.clone())).await
         })
     }

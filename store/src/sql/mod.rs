@@ -193,8 +193,15 @@ statements! {
     RETIREMENT_BEGIN = "retirement_begin.sql";
     RETIREMENT_END = "retirement_end.sql";
     RETIREMENT_OF = "retirement_of.sql";
+    REVIEWS_OWED = "reviews_owed.sql";
+    REVIEW_ADVANCE = "review_advance.sql";
     REVIEW_BACKEND = "review_backend.sql";
     REVIEW_BUCKET = "review_bucket.sql";
+    REVIEW_CLAIM = "review_claim.sql";
+    REVIEW_OWE = "review_owe.sql";
+    REVIEW_PAGE_OF_TENANT = "review_page_of_tenant.sql";
+    REVIEW_PAGE_ON_BACKEND = "review_page_on_backend.sql";
+    REVIEW_SETTLE = "review_settle.sql";
     REVIEW_TENANT = "review_tenant.sql";
     ROUTES = "routes.sql";
     ROUTES_UNFINISHED = "routes_unfinished.sql";

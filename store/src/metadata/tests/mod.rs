@@ -10,6 +10,7 @@ mod objects;
 mod placement;
 mod promotions;
 mod queue;
+mod reviews;
 mod server;
 mod sweeps;
 mod tls;
@@ -206,6 +207,8 @@ suite! {
     placement::bad_placements_are_refused,
     placement::reviews_come_due_and_end,
     placement::an_adopted_bucket_is_given_back_as_it_was,
+    reviews::a_retirement_makes_the_reviews_of_many_buckets_due,
+    reviews::a_tenants_policy_makes_the_reviews_of_its_many_buckets_due,
     bucket_migrations::a_bucket_gets_its_hashed_name_on_the_same_backend,
     bucket_migrations::a_bucket_moves_to_another_backend,
     bucket_migrations::a_migration_is_called_off,
