@@ -60,6 +60,7 @@ STATEMENTS = [
     ("stranded_at.sql", "'bucket-7', 'fi-hel'", "stranded_keys_open"),
     ("stranded_any.sql", "'bucket-7'", "stranded_keys_"),
     ("stranded_overwrite.sql", ONE, "stranded_keys_bucket_object_key_epoch_key"),
+    ("backend_keeps_stranded.sql", "'se-sto'", "stranded_keys_kept"),
     ("unlisted_note.sql", f"{ONE}, {NOW}", "unlisted_writes_pkey"),
     ("unlisted_page.sql", f"{ONE}, 1000", "unlisted_writes_pkey"),
     ("unlisted_renote.sql", f"{ONE}, 'bucket-7', 'photos/0000009000'::bytea, {NOW}", "unlisted_writes_pkey"),
@@ -93,7 +94,8 @@ alter table object_tags drop constraint object_tags_bucket_fkey;
 insert into object_tags (bucket, object_key, etag, tags) select 'bucket-' || n % {BUCKETS}, {key}, md5(n::text), '[]' from generate_series(1, {ROWS // 2}) n;
 alter table stranded_keys drop constraint stranded_keys_bucket_fkey;
 insert into stranded_keys (id, bucket, object_key, home, epoch, state, stranded_at, kept_on, kept_in, etag, size)
-    select lpad(n::text, 12, '0'), 'bucket-' || n % {BUCKETS}, {key}, 'fi-hel', 1, case when n % 3 = 0 then 'kept' else 'open' end, {NOW}, '', '', '', 0
+    select lpad(n::text, 12, '0'), 'bucket-' || n % {BUCKETS}, {key}, 'fi-hel', 1, case when n % 3 = 0 then 'kept' else 'open' end, {NOW},
+        case when n % 3 = 0 then case when n % 99 = 0 then 'se-sto' else 'fi-hel' end else '' end, '', '', 0
     from generate_series(1, {ROWS}) n;
 alter table unlisted_writes drop constraint unlisted_writes_bucket_fkey;
 insert into unlisted_writes (bucket, object_key, noted_at)

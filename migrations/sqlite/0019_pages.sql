@@ -20,3 +20,6 @@ create table reviews_owed (
     primary key (kind, subject)
 );
 create index bucket_backends_by_backend on bucket_backends (backend, bucket);
+
+-- A backend is in use as long as something of a stranded key stands aside there.
+create index stranded_keys_kept on stranded_keys (kept_on) where kept_on <> '';

@@ -147,8 +147,8 @@ pub struct Retirement {
     pub backend: BackendId,
     /// Since when.
     pub begun_at: Millis,
-    /// Whether a bucket is still there; without one it is retired and can be removed.
-    pub is_mapped: bool,
+    /// Whether a bucket, or something of a stranded key, is still there; else it is retired and can be removed.
+    pub is_used: bool,
 }
 
 /// How many buckets have a backend as what.
@@ -162,6 +162,8 @@ pub struct BackendUse {
     pub draining: u64,
     /// As something that is about to be dropped.
     pub retiring: u64,
+    /// For what has lost of stranded keys and is kept aside.
+    pub aside: u64,
 }
 
 /// A bucket that is on a backend already and is to become a tenant's.

@@ -40,7 +40,7 @@ pub(super) struct BackendView {
     health: &'static str,
     /// What its traffic says: `closed` lets requests pass, `open` stops them, `half-open` lets one try; else `unknown`.
     breaker: &'static str,
-    /// `active`; `retiring` while buckets are still there; `retired` once it can be removed.
+    /// `active`; `retiring` while buckets, or something of stranded keys, are still there; `retired` once it can be removed.
     state: &'static str,
     /// How many buckets are there, and as what.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -173,7 +173,7 @@ pub(super) async fn replace(
 pub(super) async fn remove(State(state): State<Shared>, Segment(id): Segment<String>) -> Result<StatusCode, Problem> {
     let backend = known_backend(&state, &id).await?;
     state.metadata.delete_backend(&backend.id).await.map_err(|error| match error {
-        StoreError::Conflict(_) => Problem::new(StatusCode::CONFLICT, "buckets are still on that backend"),
+        StoreError::Conflict(what) => Problem::new(StatusCode::CONFLICT, format!("there still is {what}")),
         other => other.into(),
     })?;
     tracing::info!(backend = %id, "backend removed");
@@ -264,7 +264,7 @@ fn view(state: &Shared, backend: Backend, retirements: &[Retirement]) -> Backend
         breaker,
         state: match retirement {
             None => "active",
-            Some(Retirement { is_mapped: true, .. }) => "retiring",
+            Some(Retirement { is_used: true, .. }) => "retiring",
             Some(_) => "retired",
         },
         buckets: None,

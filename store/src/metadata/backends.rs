@@ -143,12 +143,16 @@ impl Metadata {
     /// Removes a backend.
     ///
     /// # Errors
-    /// `NotFound`, `Conflict` while a bucket, even one that only waits to be emptied, maps to it.
+    /// `NotFound`, `Conflict` while a bucket, even one that only waits to be emptied, maps to it, or something of a stranded
+    /// key stands aside there.
     pub async fn delete_backend(&self, id: &BackendId) -> Result<(), StoreError> {
         write!(&self.db, tx => {
             feed::lock(tx).await?;
             if is_mapped(tx, id).await? {
                 return Err(StoreError::Conflict("a bucket on the backend"));
+            }
+            if sqlx::query(sql::BACKEND_KEEPS_STRANDED).bind(id.as_str()).fetch_optional(&mut *tx).await?.is_some() {
+                return Err(StoreError::Conflict("a stranded key whose other version is kept on the backend"));
             }
             found(sqlx::query(sql::BACKEND_DELETE).bind(id.as_str()).execute(&mut *tx).await?.rows_affected())?;
             feed::append(tx, &Change::Backends).await

@@ -44,13 +44,13 @@ impl Metadata {
                 Ok(Retirement {
                     backend: row.backend("backend")?,
                     begun_at: row.int("begun_at")?,
-                    is_mapped: row.int("mapped")? == 1,
+                    is_used: row.int("used")? == 1,
                 })
             })
             .collect()
     }
 
-    /// How many buckets have a backend as what.
+    /// How many buckets have a backend as what, and of how many something of stranded keys stands aside there.
     ///
     /// # Errors
     /// `Unavailable`.
@@ -64,6 +64,7 @@ impl Metadata {
                 "replica" => used.replica = buckets,
                 "draining" => used.draining = buckets,
                 "retiring" => used.retiring = buckets,
+                "aside" => used.aside = buckets,
                 _ => return Err(StoreError::Corrupt("state")),
             }
         }

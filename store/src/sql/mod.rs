@@ -21,6 +21,7 @@ statements! {
     BACKEND_DELETE = "backend_delete.sql";
     BACKEND_INSERT = "backend_insert.sql";
     BACKEND_IS_MAPPED = "backend_is_mapped.sql";
+    BACKEND_KEEPS_STRANDED = "backend_keeps_stranded.sql";
     BACKEND_PLACE = "backend_place.sql";
     BACKEND_PROBE = "backend_probe.sql";
     BACKEND_REPLACE = "backend_replace.sql";

@@ -1,8 +1,8 @@
 //! Placements that change, replicas that are drained, backends that are retired.
-use super::{Fixture, in_a_minute};
+use super::{Fixture, in_a_minute, object};
 use crate::{
-    Adoption, BackendUse, Change, DrainLook, DrainReason, DrainState, MappingState, PlacementChange, Retirement, Route,
-    StoreError,
+    Adoption, BackendUse, Change, DrainLook, DrainReason, DrainState, Kept, MappingState, PlacementChange, Retirement,
+    Route, StoreError,
 };
 use s3gateway_config::{BackendId, ResidencyPolicy};
 use s3gateway_s3::{LogicalBucket, PhysicalBucket, Versioning};
@@ -159,8 +159,8 @@ pub(super) async fn reviews_come_due_and_end(f: Fixture) {
     assert!(matches!(m.retire_backend(&BackendId::parse("mars").unwrap()).await, Err(StoreError::NotFound)));
     m.retire_backend(&near).await.unwrap();
     m.retire_backend(&near).await.unwrap();
-    let Retirement { backend, is_mapped, .. } = m.retirements().await.unwrap().remove(0);
-    assert_eq!((&backend, is_mapped), (&near, true));
+    let Retirement { backend, is_used, .. } = m.retirements().await.unwrap().remove(0);
+    assert_eq!((&backend, is_used), (&near, true));
     assert_eq!(m.backend_use(&near).await.unwrap(), BackendUse { replica: 1, ..BackendUse::default() });
     assert_eq!(m.backend_use(&home).await.unwrap(), BackendUse { home: 1, ..BackendUse::default() });
     let due = m.buckets_to_review(10).await.unwrap()[0].1;
@@ -171,12 +171,36 @@ pub(super) async fn reviews_come_due_and_end(f: Fixture) {
     m.prove_drain(&drain).await.unwrap();
     assert!(matches!(m.delete_backend(&near).await, Err(StoreError::Conflict(_))), "not before it was dropped");
     m.drop_physical(&route.bucket, &near).await.unwrap();
-    assert!(!m.retirements().await.unwrap()[0].is_mapped, "retired");
+    assert!(!m.retirements().await.unwrap()[0].is_used, "retired");
     m.unretire_backend(&near).await.unwrap();
     assert!(matches!(m.unretire_backend(&near).await, Err(StoreError::NotFound)));
     m.retire_backend(&near).await.unwrap();
     m.delete_backend(&near).await.unwrap();
     assert_eq!(m.retirements().await.unwrap(), []);
+}
+
+pub(super) async fn what_is_kept_of_a_stranded_key_keeps_its_backend(f: Fixture) {
+    let (m, tenant) = (&f.metadata, f.tenant("acme").await);
+    let (far, route) = (f.backend("us-iad").await, f.bucket(&tenant, "photos").await);
+    let promotion = m.begin_promotion(&route.bucket, &route.placement[1], 1, true).await.unwrap();
+    m.strand_keys(&promotion, &[object("a"), object("b")]).await.unwrap();
+    m.retire_backend(&far).await.unwrap();
+    assert!(!m.retirements().await.unwrap()[0].is_used);
+    let stranded = m.stranded_of(&route.bucket, None, 10).await.unwrap();
+    let physical = PhysicalBucket::parse("s3gw-0123-aside").unwrap();
+    let kept = Kept { backend: far.clone(), physical, etag: "e".into(), size: 7 };
+    for row in &stranded {
+        m.keep_stranded(&row.id, &kept).await.unwrap();
+    }
+    for row in &stranded {
+        assert!(m.retirements().await.unwrap()[0].is_used, "its retirement is not done");
+        assert_eq!(m.backend_use(&far).await.unwrap(), BackendUse { aside: 1, ..BackendUse::default() });
+        let refused = m.delete_backend(&far).await;
+        assert!(matches!(refused, Err(StoreError::Conflict(what)) if what.contains("stranded key")), "{refused:?}");
+        m.drop_stranded(&row.id).await.unwrap();
+    }
+    assert!(!m.retirements().await.unwrap()[0].is_used);
+    m.delete_backend(&far).await.unwrap();
 }
 
 pub(super) async fn an_adopted_bucket_is_given_back_as_it_was(f: Fixture) {
