@@ -9,7 +9,7 @@ use prometheus::Registry;
 use s3gateway_config::settings::{Environment, SecretsSettings, Settings};
 use s3gateway_proxy::{Gateway, Listeners, ProxyParts, admin};
 use s3gateway_store::{
-    DeleteGuard, Metadata, Queue,
+    DeleteGuard, Metadata, Queue, Schema,
     queue::{RedisQueue, WithFallback},
     secrets::{KeyProvider, LocalKey},
 };
@@ -160,14 +160,23 @@ fn load(from: &ConfigFile) -> Result<Settings, Failure> {
 async fn open(settings: &Settings) -> Result<Stores, Failure> {
     let provider = provider(settings)?;
     let metadata = connect(settings, provider.clone()).await?;
-    if !metadata.schema_is_current().await.during("reading the schema's version")? {
-        return Err(Failure::new("the metadata store's schema is not this version's: run `s3gateway migrate`"));
-    }
+    verify_schema(metadata.schema().await.during("reading the schema's version")?)?;
     let queue: Arc<dyn Queue> = match redis(settings, Some(metadata.clone())).await? {
         Some(redis) => Arc::new(WithFallback::new(redis, metadata.sql_queue())),
         None => Arc::new(metadata.sql_queue()),
     };
     Ok(Stores { metadata, queue, provider })
+}
+
+/// Refuses a schema that is not this version's, and says what to do.
+fn verify_schema(schema: Schema) -> Result<(), Failure> {
+    let what = match schema {
+        Schema::Current => return Ok(()),
+        Schema::Older => "older than this version: run `s3gateway migrate` of this version",
+        Schema::Newer => "newer than this version: start the version that has migrated it",
+        Schema::Foreign => "of another line of versions: start the one that has migrated it",
+    };
+    Err(Failure::new(format!("the metadata store's schema is {what}")))
 }
 
 /// The queue on Redis, if it is configured; connects at its first use.
@@ -266,6 +275,19 @@ fn count(number: std::num::NonZeroU32) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_process_says_what_to_do_about_a_schema_that_is_not_its_own() {
+        for (schema, want) in [
+            (Schema::Older, "run `s3gateway migrate`"),
+            (Schema::Newer, "start the version that has migrated it"),
+            (Schema::Foreign, "another line of versions"),
+        ] {
+            let said = verify_schema(schema).unwrap_err().message;
+            assert!(said.contains(want), "{schema:?}: {said}");
+        }
+        assert!(verify_schema(Schema::Current).is_ok());
+    }
 
     #[test]
     fn the_files_defaults_are_the_processes_own() {

@@ -16,7 +16,7 @@ mod walk;
 
 pub use conductor::{Clocks, Conductor};
 pub use error::StoreError;
-pub use metadata::{Metadata, Sweep};
+pub use metadata::{Metadata, Schema, Sweep};
 pub use migration::*;
 pub use model::*;
 pub use placement::*;

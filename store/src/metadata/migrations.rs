@@ -4,6 +4,19 @@ use crate::{StoreError, sql};
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::{AnyConnection, SqlSafeStr};
 
+/// How a database's schema stands to what this binary knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Schema {
+    /// It is the binary's.
+    Current,
+    /// It lacks migrations, or was never made.
+    Older,
+    /// A newer binary has migrated it.
+    Newer,
+    /// It lacks some and has others: no binary of the same line has migrated it.
+    Foreign,
+}
+
 /// Version, description, text. One row for each file in `migrations/`; the tests compare.
 type Files = [(i64, &'static str, &'static str)];
 
@@ -58,18 +71,32 @@ pub(super) async fn migrate(db: &Db) -> Result<(), StoreError> {
     run(&migrator, &mut connection).await
 }
 
-pub(super) async fn is_current(db: &Db) -> Result<bool, StoreError> {
+pub(super) async fn schema(db: &Db) -> Result<Schema, StoreError> {
     let applied = match db.read(sqlx::query(sql::SCHEMA_VERSIONS).fetch_all(db.pool())).await {
         Ok(rows) => rows,
-        Err(error) if is_missing_table(&error) => return Ok(false),
+        Err(error) if is_missing_table(&error) => return Ok(Schema::Older),
         Err(error) => return Err(error),
     };
-    let applied: Vec<(i64, Vec<u8>)> = applied
+    let applied: Vec<Step> = applied
         .iter()
         .map(|row| Ok((row.int("version")?, row.bytes("checksum")?)))
         .collect::<Result<_, StoreError>>()?;
-    let known = migrator(db.kind());
-    Ok(known.iter().map(|m| (m.version, m.checksum.as_ref())).eq(applied.iter().map(|(v, c)| (*v, c.as_slice()))))
+    let known: Vec<Step> = migrator(db.kind()).iter().map(|m| (m.version, m.checksum.to_vec())).collect();
+    Ok(compare(&known, &applied))
+}
+
+/// A migration's version and checksum.
+type Step = (i64, Vec<u8>);
+
+fn compare(known: &[Step], applied: &[Step]) -> Schema {
+    let is_lacking = known.iter().any(|step| !applied.contains(step));
+    let is_ahead = applied.iter().any(|step| !known.contains(step));
+    match (is_lacking, is_ahead) {
+        (false, false) => Schema::Current,
+        (true, false) => Schema::Older,
+        (false, true) => Schema::Newer,
+        (true, true) => Schema::Foreign,
+    }
 }
 
 fn migrator(kind: Kind) -> Migrator {
@@ -87,6 +114,9 @@ async fn run(migrator: &Migrator, connection: &mut AnyConnection) -> Result<(), 
     migrator.run_direct(None, connection, false).await.map_err(|error| match error {
         MigrateError::Execute(error) => StoreError::from(error),
         MigrateError::ExecuteMigration(..) => StoreError::Unavailable(Box::new(error)),
+        MigrateError::VersionMissing(version) => StoreError::Invalid(format!(
+            "this version is older than the schema, whose migration {version} it does not know"
+        )),
         other => StoreError::Invalid(other.to_string()),
     })
 }
@@ -101,6 +131,21 @@ fn is_missing_table(error: &StoreError) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_schema_is_older_newer_or_of_another_line() {
+        let steps = |versions: &[i64]| versions.iter().map(|version| (*version, vec![1])).collect::<Vec<Step>>();
+        for (known, applied, want) in [
+            (steps(&[1, 2]), steps(&[1, 2]), Schema::Current),
+            (steps(&[1, 2]), steps(&[]), Schema::Older),
+            (steps(&[1, 2, 3]), steps(&[1, 3]), Schema::Older),
+            (steps(&[1, 2]), steps(&[1, 2, 3]), Schema::Newer),
+            (steps(&[1, 3]), steps(&[1, 2]), Schema::Foreign),
+            (steps(&[1, 2]), vec![(1, vec![1]), (2, vec![2])], Schema::Foreign),
+        ] {
+            assert_eq!(compare(&known, &applied), want, "{known:?} {applied:?}");
+        }
+    }
 
     #[test]
     fn every_file_in_the_folders_is_run() {

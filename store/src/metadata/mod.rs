@@ -34,6 +34,7 @@ use crate::queue::SqlQueue;
 use crate::secrets::KeyProvider;
 use crate::{Millis, StoreError};
 use db::Db;
+pub use migrations::Schema;
 use std::sync::Arc;
 pub use sweeps::Sweep;
 
@@ -65,12 +66,12 @@ impl Metadata {
         migrations::migrate(&self.db).await
     }
 
-    /// Whether exactly the migrations that this binary knows have been applied.
+    /// How the migrations that have been applied stand to those that this binary knows.
     ///
     /// # Errors
     /// `Unavailable`.
-    pub async fn schema_is_current(&self) -> Result<bool, StoreError> {
-        migrations::is_current(&self.db).await
+    pub async fn schema(&self) -> Result<Schema, StoreError> {
+        migrations::schema(&self.db).await
     }
 
     /// Whether the database answers.

@@ -1,7 +1,7 @@
 //! Tenants, access keys, backends, schema and change feed.
 use super::{Fixture, backend, key, new_bucket, object};
 use crate::metadata::db::Kind;
-use crate::{BackendProbe, Change, Metadata, StoreError, TenantId, sql};
+use crate::{BackendProbe, Change, Metadata, Schema, StoreError, TenantId, sql};
 use s3gateway_config::{BackendId, Capabilities, PlaceRule, ResidencyPolicy, Secret, Transit};
 use sqlx::{Executor, SqlSafeStr};
 use std::sync::Arc;
@@ -209,11 +209,17 @@ pub(super) async fn a_backend_is_added_once_and_changed_in_part(f: Fixture) {
 pub(super) async fn migrating_again_changes_nothing(f: Fixture) {
     f.tenant("acme").await;
     f.metadata.migrate().await.unwrap();
-    assert!(f.metadata.schema_is_current().await.unwrap());
+    assert_eq!(f.metadata.schema().await.unwrap(), Schema::Current);
     assert_eq!(f.metadata.tenants().await.unwrap().len(), 1);
-    let newer = "update _sqlx_migrations set version = 99 where version = (select max(version) from _sqlx_migrations)";
+    let newer = "insert into _sqlx_migrations (version, description, success, checksum, execution_time) \
+        select 99, description, success, checksum, execution_time from _sqlx_migrations where version = 1";
     sqlx::query(newer).execute(f.metadata.db.pool()).await.unwrap();
-    assert!(!f.metadata.schema_is_current().await.unwrap(), "a schema from the future is not current");
+    assert_eq!(f.metadata.schema().await.unwrap(), Schema::Newer, "a schema from the future is not current");
+    let refused = f.metadata.migrate().await;
+    assert!(matches!(&refused, Err(StoreError::Invalid(why)) if why.contains("older than the schema")), "{refused:?}");
+    let other = "delete from _sqlx_migrations where version = 1";
+    sqlx::query(other).execute(f.metadata.db.pool()).await.unwrap();
+    assert_eq!(f.metadata.schema().await.unwrap(), Schema::Foreign);
     assert!(matches!(f.metadata.migrate().await, Err(StoreError::Invalid(_))));
 }
 

@@ -21,7 +21,7 @@ mod walks;
 use super::Metadata;
 use super::db::now;
 use crate::secrets::LocalKey;
-use crate::{Backend, Begun, Millis, NewBucket, Route, Tenant, sql};
+use crate::{Backend, Begun, Millis, NewBucket, Route, Schema, Tenant, sql};
 use s3gateway_config::{BackendId, Capabilities, Place, ResidencyPolicy, Secret};
 use s3gateway_s3::{LogicalBucket, ObjectKey};
 use server::{Durability, Server};
@@ -73,9 +73,9 @@ impl Fixture {
 
     async fn migrated(url: String, keep: Keep) -> Self {
         let metadata = Metadata::connect(&url, 8, key("a1")).await.unwrap();
-        assert!(!metadata.schema_is_current().await.unwrap());
+        assert_eq!(metadata.schema().await.unwrap(), Schema::Older);
         metadata.migrate().await.unwrap();
-        assert!(metadata.schema_is_current().await.unwrap());
+        assert_eq!(metadata.schema().await.unwrap(), Schema::Current);
         Self { metadata, url, _keep: keep }
     }
 
