@@ -177,7 +177,10 @@ impl Migrator {
         let physical = &migration.target_physical;
         let is_ours = target.create_bucket(physical).await? == Created::Ours;
         if is_ours && is_empty(target, physical).await? {
-            self.metadata.fill_migration(migration).await?;
+            match self.metadata.fill_migration(migration).await {
+                Err(StoreError::Conflict(what)) => return Err(Halt::Waits(format!("{what} is in the way"))),
+                filled => filled?,
+            }
             info!(migration = migration.id, target = %migration.target, "migration fills the new home");
         } else {
             self.metadata.rename_migration_target(migration).await?;
