@@ -1,6 +1,6 @@
 //! ListBuckets, HeadBucket, GetBucketLocation and DeleteBucket: what the gateway knows of buckets by itself.
 use super::{
-    home::{physical_on, unreadable},
+    home::{explain, physical_on, unreadable},
     parameters::{invalid, parse_number, parse_text},
 };
 use crate::{
@@ -118,8 +118,9 @@ impl Gateway {
         match is_empty {
             Ok(true) => {}
             Ok(false) => return Err(S3Code::BucketNotEmpty.into()),
-            Err(error) if is_gone(&error) => return Ok(()),
-            Err(error) => return Err(error.into()),
+            // Dropped by an earlier attempt, unless it is known to have held anything since.
+            Err(error) if is_gone(&error) => return self.require_nothing_lost(routed).await,
+            Err(error) => return Err(explain(error).into()),
         }
         self.abort_lent_uploads(routed).await?;
         // One that was there before the gateway stays.
@@ -128,9 +129,20 @@ impl Gateway {
         }
         let request = UpstreamRequest::new(Method::DELETE, physical, None);
         match self.client.send(&routed.home, request, Bytes::new()).await {
-            Err(error) if !is_gone(&error) => Err(error.into()),
+            Err(error) if !is_gone(&error) => Err(explain(error).into()),
             _ => Ok(()),
         }
+    }
+
+    /// Passes a bucket that its home does not know, where nothing is known that it held.
+    async fn require_nothing_lost(&self, routed: &Routed) -> Result<(), Refusal> {
+        let route = &routed.route;
+        // Of old versions nothing is recorded but at replicas. The queue first: a worker records what it has found at the
+        // home before the key is clean.
+        let may_be_lost = route.versioning.is_set()
+            || !self.queue.is_bucket_clean(&route.bucket).await?
+            || self.metadata.has_copies_on(&route.bucket, &route.home).await?;
+        if may_be_lost { Err(UpstreamError::LOST_BUCKET.into()) } else { Ok(()) }
     }
 
     /// Ends the uploads that a backend cannot list: once their bucket is gone no one would find their parts again.
@@ -173,9 +185,10 @@ impl Gateway {
     }
 }
 
-/// Whether the backend says that the physical bucket is not there.
+/// Whether the backend says that the physical bucket is not there. A 404 in other words may be that of whatever stands
+/// before it.
 fn is_gone(error: &UpstreamError) -> bool {
-    matches!(error, UpstreamError::Refused(refused) if refused.status == 404)
+    error.refused_code() == Some("NoSuchBucket")
 }
 
 fn parse_max_buckets(request: &S3Request) -> Result<u32, S3Error> {
@@ -221,9 +234,11 @@ mod tests {
     }
 
     #[test]
-    fn only_a_404_is_gone() {
+    fn only_a_bucket_that_is_missed_by_name_is_gone() {
         assert!(is_gone(&UpstreamError::from_answer(404, "NoSuchBucket")));
-        for (status, code) in [(403, "AccessDenied"), (409, "BucketNotEmpty"), (500, "InternalError")] {
+        for (status, code) in
+            [(404, ""), (404, "NoSuchKey"), (403, "AccessDenied"), (409, "BucketNotEmpty"), (500, "InternalError")]
+        {
             assert!(!is_gone(&UpstreamError::from_answer(status, code)), "{code}");
         }
     }

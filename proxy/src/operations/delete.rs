@@ -133,7 +133,7 @@ impl Gateway {
                 let is_marker = answer.header(DELETE_MARKER.as_str()) == "true";
                 Ok(Deleted { version: version.cloned().or(answered), is_marker })
             }
-            Err(UpstreamError::Refused(refused)) if refused.status == 404 => {
+            Err(error) if matches!(error.refused_code(), Some("NoSuchKey" | "NoSuchVersion")) => {
                 Ok(Deleted { version: version.cloned(), is_marker: false })
             }
             Err(error) => Err(error),

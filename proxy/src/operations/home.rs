@@ -49,8 +49,11 @@ impl Gateway {
         body: Bytes,
     ) -> Result<UpstreamAnswer, UpstreamError> {
         let is_head = request.method() == Method::HEAD;
-        let result = self.client.send(&routed.home, request, body).await.map_err(explain);
-        if is_head && matches!(&result, Err(UpstreamError::Refused(refused)) if refused.status == 404) {
+        let result = self.client.send(&routed.home, request, body).await;
+        if !is_head {
+            return result.map_err(explain);
+        }
+        if matches!(&result, Err(UpstreamError::Refused(refused)) if refused.status == 404) {
             self.require_bucket_at_home(routed).await?;
         }
         result
@@ -82,10 +85,14 @@ impl Gateway {
     }
 }
 
-/// Tells a bucket that the home has lost from one that the client has never made.
+/// Tells a bucket that the home has lost from one that the client has never made, and what the home misses from a 404 of
+/// something before it, which does not speak S3 and has asked nobody. Not for HEAD, whose answers have no code.
 pub(crate) fn explain(error: UpstreamError) -> UpstreamError {
     match error {
         UpstreamError::Refused(refused) if refused.code == "NoSuchBucket" => UpstreamError::LOST_BUCKET,
+        UpstreamError::Refused(refused) if refused.status == 404 && !refused.code.starts_with("NoSuch") => {
+            UpstreamError::Malformed("a 404 that is not S3's")
+        }
         other => other,
     }
 }
@@ -141,5 +148,15 @@ mod tests {
         let error = explain(UpstreamError::from_answer(404, "NoSuchBucket"));
         assert!(error.is_outage());
         assert!(!explain(UpstreamError::from_answer(404, "NoSuchKey")).is_outage());
+    }
+
+    #[test]
+    fn a_404_counts_only_in_the_words_of_s3() {
+        for (code, is_the_homes) in
+            [("NoSuchKey", true), ("NoSuchVersion", true), ("NoSuchUpload", true), ("", false), ("Not Found", false)]
+        {
+            let error = explain(UpstreamError::from_answer(404, code));
+            assert_eq!((error.is_definite(), error.is_outage()), (is_the_homes, !is_the_homes), "{code}");
+        }
     }
 }

@@ -208,8 +208,13 @@ impl Gateway {
         self.require_open(&routed.route, &upload).await?;
         let request = upload.request(Method::DELETE, &routed.route, key)?.query("uploadId", &upload.backend_upload_id);
         let result = self.client.send(&upload.home, request, Bytes::new()).await.map_err(explain);
-        if !matches!(&result, Err(error) if error.refused_code() != Some("NoSuchUpload")) {
+        let is_missed = matches!(&result, Err(UpstreamError::Refused(refused)) if refused.status == 404);
+        if is_missed || result.is_ok() {
             self.forget_upload(&routed.route, &upload).await?;
+        }
+        // Only the upload can be missing; some backends say that it is the key.
+        if is_missed {
+            return Err(S3Code::NoSuchUpload.into());
         }
         result?;
         Ok(Answer::empty(StatusCode::NO_CONTENT))

@@ -44,6 +44,16 @@ impl Metadata {
         rows.iter().map(|row| Ok((row.key()?, versions::parse(row)?))).collect()
     }
 
+    /// Whether a copy of any of the bucket's keys is known to be on a backend.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn has_copies_on(&self, bucket: &BucketId, backend: &BackendId) -> Result<bool, StoreError> {
+        let query = sqlx::query(sql::COPIES_COUNT).bind(bucket.as_str()).bind(backend.as_str());
+        let query = query.bind("".as_bytes()).bind(1_i64);
+        Ok(self.db.read(query.fetch_one(self.db.pool())).await?.u64("n")? > 0)
+    }
+
     /// Notes that a copy's bytes are not the home's, unless it has another ETag by now.
     ///
     /// # Errors

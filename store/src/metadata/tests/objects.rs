@@ -53,7 +53,10 @@ pub(super) async fn tags_uploads_and_copies_are_kept_by_bytes(f: Fixture) {
         verified_how: "etag".into(),
         verified_at: 7,
     };
+    assert!(!m.has_copies_on(&bucket, &route.placement[0]).await.unwrap());
     m.record_copies(&bucket, &object("ä"), &[copy(0), copy(1)]).await.unwrap();
+    assert!(m.has_copies_on(&bucket, &route.placement[0]).await.unwrap());
+    assert!(!m.has_copies_on(&bucket, &route.placement[0].twin()).await.unwrap());
     assert_eq!(m.copies(&bucket, &object("ä")).await.unwrap(), [copy(1), copy(0)], "by backend");
     assert!(m.copies(&bucket, &object("a\u{308}")).await.unwrap().is_empty(), "another key");
     let between = async |first: &str, last: &[u8], limit| {
