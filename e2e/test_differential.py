@@ -46,7 +46,7 @@ ALLOWED = [
     ("copy.*|part copy", "xml:.*/ETag", "RGW leaves out the quotes"),
     ("copy with a false condition", "status", "RGW ignores the conditions of a copy; the gateway decides them"),
     ("copy with a false condition", "xml:.*", "as above: an error in place of a result"),
-    ("location", "xml:LocationConstraint", "RGW knows its zone group, the gateway the asked location"),
+    ("location", "xml:LocationConstraint", "RGW knows its zone group, the gateway the region that clients sign for"),
     ("parts of a completed upload", "xml:Error/Code", "RGW says NoSuchKey, S3 NoSuchUpload"),
     ("a wrong checksum", "status|xml:.*|header:etag", "RGW ignores checksum headers, the gateway verifies them"),
     ("create again", "status|xml:.*", "RGW (as us-east-1) answers 200, every other region of S3 BucketAlreadyOwnedByYou"),

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
+import io
 import uuid
 from urllib.parse import quote
 
 import pytest
 from botocore.exceptions import ClientError
+from minio import Minio
 
 from clients import MIB, create_bucket, fails, md5, payload, read, sha256
 from gateway import DENIED, HOME, REPLICA
 from processes import until
+from raw import host_of
 
 
 @pytest.fixture
@@ -105,10 +109,40 @@ def test_default_placement(gateway, s3):
 def test_other_home(gateway, s3):
     bucket, key = name(), f"object-{uuid.uuid4().hex}"
     create_bucket(s3, bucket, f"{REPLICA},{HOME}")
-    assert s3.get_bucket_location(Bucket=bucket)["LocationConstraint"] == f"{REPLICA},{HOME}"
+    assert location(gateway, bucket) == f"{REPLICA},{HOME}"
     s3.put_object(Bucket=bucket, Key=key, Body=b"x")
     assert held(gateway, REPLICA, key)
     until(lambda: held(gateway, HOME, key), "the replica", 20)
+
+
+def location(gateway, bucket: str) -> str:
+    """The places that were asked for. GetBucketLocation does not tell them: clients sign for what it says."""
+    return gateway.call("GET", f"/v1/tenants/acme/buckets/{bucket}")["location"]
+
+
+@pytest.mark.parametrize("places", [HOME, f"{HOME},{REPLICA}", ""])
+def test_a_client_that_asks_for_the_region_signs_for_what_it_is_told(gateway, s3, places):
+    """minio-py does where it is given none, as does what is built on minio-go."""
+    target = gateway.target()
+    bucket = target.make_bucket("asked", places, s3=s3)
+    assert s3.get_bucket_location(Bucket=bucket)["LocationConstraint"] is None
+    client = Minio(host_of(target.endpoint), access_key=target.access_key, secret_key=target.secret_key, secure=False)
+    client.put_object(bucket, "k", io.BytesIO(b"x"), 1)
+    with client.get_object(bucket, "k") as got:
+        assert got.read() == b"x"
+    assert [o.object_name for o in client.list_objects(bucket)] == ["k"]
+    client.remove_object(bucket, "k")
+    client.remove_bucket(bucket)
+
+
+def test_a_head_that_is_signed_for_a_wrong_region_is_told_the_right_one(gateway, s3):
+    """boto3 asks again, signed for that: of an answer to HEAD it reads the header alone."""
+    target = gateway.target()
+    bucket = target.make_bucket("redirected", HOME, s3=s3)
+    s3.put_object(Bucket=bucket, Key="k", Body=b"x")
+    elsewhere = dataclasses.replace(target, region="eu-nowhere-1").s3()
+    assert elsewhere.head_object(Bucket=bucket, Key="k")["ContentLength"] == 1
+    assert elsewhere.head_bucket(Bucket=bucket)["BucketRegion"] == "us-east-1"
 
 
 def test_replica_count_tag(gateway, s3):
@@ -234,7 +268,7 @@ def test_RE_08_no_words_of_a_client_move_an_object(gateway, s3):
     s3.put_object(Bucket=bucket, Key=key, Body=b"y")
     until(lambda: gateway.idle(bucket), "all is converged", 20)
     assert held(gateway, HOME, key) and not held(gateway, DENIED, key)
-    assert s3.get_bucket_location(Bucket=bucket)["LocationConstraint"] == HOME
+    assert location(gateway, bucket) == HOME
 
 
 def outcome(call, **kwargs):

@@ -67,15 +67,16 @@ impl Answer {
             None => self,
         }
     }
-    /// S3's error document; without body for HEAD and 304.
+    /// S3's error document; without body for HEAD and 304. The region to sign for stands in a header as well, where a
+    /// client finds it that has sent a HEAD.
     pub fn error(error: &S3Error, resource: &str, request_id: RequestId, without_body: bool) -> Self {
         let status = StatusCode::from_u16(error.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        if without_body || status == StatusCode::NOT_MODIFIED {
-            return Self::empty(status);
-        }
-        let mut answer = Self::xml(error.render_xml(resource, &request_id.to_string()));
-        answer.status = status;
-        answer
+        let answer = match without_body || status == StatusCode::NOT_MODIFIED {
+            true => Self::empty(status),
+            false => Self { status, ..Self::xml(error.render_xml(resource, &request_id.to_string())) },
+        };
+        let region = error.extra.iter().find(|(element, _)| *element == "Region");
+        answer.with_some(BUCKET_REGION, region.map(|(_, region)| region))
     }
     /// The head as it goes down, with its framing. `is_head`: the request was HEAD, whose length is not the body's.
     pub fn render_head(&self, request_id: RequestId, is_head: bool) -> pingora_core::Result<ResponseHeader> {
@@ -102,6 +103,8 @@ pub fn response_head(status: StatusCode, headers: HeaderMap) -> http::response::
     head
 }
 
+/// The region that clients are to sign for (Amazon S3 API Reference, HeadBucket).
+pub const BUCKET_REGION: HeaderName = HeaderName::from_static("x-amz-bucket-region");
 const AMZ_ID_2: HeaderName = HeaderName::from_static("x-amz-id-2");
 const AMZ_REQUEST_ID: HeaderName = HeaderName::from_static("x-amz-request-id");
 

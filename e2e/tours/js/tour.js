@@ -46,7 +46,7 @@ const steps = {
     await refused(() => create(Bucket), sdk.BucketAlreadyOwnedByYou, 'BucketAlreadyOwnedByYou', 409);
     await s3.headBucket({ Bucket });
     assert.ok((await s3.listBuckets({})).Buckets.some((b) => b.Name === Bucket && b.CreationDate instanceof Date));
-    if (location) assert.equal((await s3.getBucketLocation({ Bucket })).LocationConstraint, location);
+    if (location) assert.ok(!(await s3.getBucketLocation({ Bucket })).LocationConstraint, 'us-east-1, which it signs for, has no name');
   },
 
   async objects() {

@@ -1,7 +1,7 @@
 //! What a request says about who signed it: parsed and bounded, with every check that needs no secret.
 //! Invariant: exactly one way of signing is in use; a request with two, or with one in two copies, is refused.
 //! Source: Amazon S3 API Reference, "Authenticating Requests: Using the Authorization Header" and "Using Query Parameters".
-use super::credential::Credential;
+use super::credential::{Credential, name_region};
 use super::declared::{PayloadMode, declared_payload, parse_payload_mode};
 use super::signed_headers;
 use super::timestamp::Timestamp;
@@ -75,7 +75,9 @@ const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 pub fn parse_claim<'r>(request: &'r S3Request, regions: &[String], now: SystemTime) -> Result<Claim<'r>, S3Error> {
     refuse_repeated(&request.headers)?;
     let claim = match decide_mechanism(request)? {
-        Mechanism::Header(value) => parse_header_claim(request, value, regions, now)?,
+        Mechanism::Header(value) => {
+            parse_header_claim(request, value, regions, now).map_err(|error| name_region(error, regions))?
+        }
         Mechanism::Query => parse_query_claim(request, regions, now)?,
         Mechanism::QueryV2 => return Err(signature_version_2()),
     };

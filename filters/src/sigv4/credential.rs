@@ -73,7 +73,7 @@ fn check_region(region: &str, code: S3Code, regions: &[String]) -> Result<(), S3
     if regions.iter().any(|r| r == region) {
         return Ok(());
     }
-    let expected = regions.first().map_or("us-east-1", String::as_str);
+    let expected = expected(regions);
     let printable =
         (1..=64).contains(&region.len()) && region.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
     let wrong = if printable { format!("the region '{region}' is wrong") } else { "the region is wrong".to_owned() };
@@ -82,4 +82,18 @@ fn check_region(region: &str, code: S3Code, regions: &[String]) -> Result<(), S3
         _ => "Error parsing the X-Amz-Credential parameter",
     };
     Err(code.because(format!("{subject}; {wrong}; expecting '{expected}'")).with("Region", expected))
+}
+
+/// The region that a client with a wrong one is told.
+fn expected(regions: &[String]) -> &str {
+    regions.first().map_or("us-east-1", String::as_str)
+}
+
+/// Tells the region with every malformed header: a wrong one may itself be what breaks its form, as by a comma.
+pub(super) fn name_region(error: S3Error, regions: &[String]) -> S3Error {
+    let is_named = error.extra.iter().any(|(element, _)| *element == "Region");
+    match error.code {
+        S3Code::AuthorizationHeaderMalformed if !is_named => error.with("Region", expected(regions)),
+        _ => error,
+    }
 }

@@ -5,13 +5,13 @@ use super::{
 };
 use crate::{
     admit::{Admitted, Routed},
-    answer::Answer,
+    answer::{Answer, BUCKET_REGION},
     gateway::Gateway,
     refusal::Refusal,
     upstream::{UpstreamError, UpstreamRequest},
 };
 use bytes::Bytes;
-use http::{HeaderName, Method, StatusCode};
+use http::{Method, StatusCode};
 use s3gateway_s3::{
     S3Code, S3Error, S3Request,
     xml::{
@@ -24,7 +24,6 @@ use std::time::{Duration, SystemTime};
 
 /// Buckets on one page of ListBuckets, at most (Amazon S3 API Reference, ListBuckets, `max-buckets`).
 const MAX_BUCKETS: u32 = 10_000;
-const BUCKET_REGION: HeaderName = HeaderName::from_static("x-amz-bucket-region");
 
 impl Gateway {
     pub(super) async fn list_buckets(&self, admitted: &Admitted) -> Result<Answer, Refusal> {
@@ -40,7 +39,7 @@ impl Gateway {
                     .with("ArgumentName", "continuation-token")
             })?),
         };
-        // All buckets are in the region that clients sign for; where their bytes are, GetBucketLocation says.
+        // All buckets are in the region that clients sign for; where their bytes are, the admin API says.
         let elsewhere = request.query.get("bucket-region").is_some_and(|asked| asked != self.region());
         let mut listed = match elsewhere {
             true => Vec::new(),
@@ -73,11 +72,16 @@ impl Gateway {
             .with(http::header::CONTENT_TYPE, "application/xml"))
     }
 
-    pub(super) fn bucket_location(admitted: &Admitted) -> Result<Answer, Refusal> {
-        Ok(Answer::xml(LocationConstraint(admitted.routed()?.route.location.clone()).render()))
+    /// Clients that know no region ask for it here, and sign with what they are told.
+    pub(super) fn bucket_location(&self, admitted: &Admitted) -> Result<Answer, Refusal> {
+        admitted.routed()?;
+        // By S3's oldest custom, this one has no name (Amazon S3 API Reference, GetBucketLocation).
+        let constraint = if self.region() == "us-east-1" { "" } else { self.region() };
+        Ok(Answer::xml(LocationConstraint(constraint.to_owned()).render()))
     }
 
-    /// The region that clients sign for. They sign by what HeadBucket and ListBuckets say, so it is no place's name.
+    /// The region that clients sign for. They sign by what HeadBucket, ListBuckets and GetBucketLocation say, so it is no
+    /// place's name.
     fn region(&self) -> &str {
         self.settings.signing_regions.first().map_or("us-east-1", String::as_str)
     }

@@ -52,7 +52,7 @@ impl Gateway {
             Operation::CreateBucket => self.create_bucket(admitted, &body).await,
             Operation::DeleteBucket => self.delete_bucket(admitted).await,
             Operation::HeadBucket => self.head_bucket(admitted),
-            Operation::GetBucketLocation => Self::bucket_location(admitted),
+            Operation::GetBucketLocation => self.bucket_location(admitted),
             Operation::GetBucketTagging => self.bucket_tagging(admitted).await,
             Operation::PutBucketTagging => self.put_bucket_tagging(admitted, &body).await,
             Operation::DeleteBucketTagging => self.delete_bucket_tagging(admitted).await,

@@ -77,6 +77,19 @@ fn sh_09_a_wrong_region_is_told_the_right_one() {
 }
 
 #[test]
+fn every_malformed_header_is_told_the_region() {
+    for draft in [
+        put().with(|d| d.region = "fi-hel,de-fra".into()),
+        put().with(|d| d.service = "ec2".into()),
+        put().with(|d| d.scope_date = "20251231".into()),
+    ] {
+        let error = draft.sign().authenticate().unwrap_err();
+        assert_eq!(error.code, AuthorizationHeaderMalformed, "{}", error.message);
+        assert_eq!(error.extra, [("Region", "us-east-1".to_owned())], "{}", error.message);
+    }
+}
+
+#[test]
 fn sh_12_to_sh_14_the_date() {
     check("SH-12", put().without("x-amz-date").sign(), AccessDenied);
     for date in [
