@@ -30,7 +30,7 @@ DISK = 3072
 """MiB that the embedded server has, where a file system of its own is permitted."""
 WEIGHTS = {"kill": 4, "stop": 2}
 """How often a kind comes, against 1 of the others."""
-LASTS = {"cut": (0, 0), "freeze": (15, 50)}
+LASTS = {"cut": (0, 0), "freeze": (15, 70)}
 """Seconds, against 0.5 to 8 of the others."""
 BUCKETS = {"rgw-first": (HOME, REPLICA), "embedded-first": (REPLICA, HOME), "quorum": (HOME, REPLICA)}
 """Homes and replicas; a write to the last counts once both have it."""

@@ -106,7 +106,7 @@ def test_gateway_is_killed_during_uploads(gateway):
         gateway.start_proxies()
         wait_for_writes(ledger, 20)
     assert ledger.refused, "the kill was not felt: the test proves nothing"
-    # A mark whose writer is dead lives until its lease runs out; `dev` keeps the default timeouts, so there it is over two minutes.
+    # A mark whose writer is dead lives until its lease runs out, about a minute; `dev` ends it as it starts.
     ledger.check(deadline=170)
 
 

@@ -14,7 +14,7 @@ impl Gateway {
     /// write lands after its lease.
     pub(crate) fn lease(&self) -> Duration {
         let upstream = &self.settings.upstream;
-        upstream.connect_timeout + upstream.write_timeout + upstream.read_timeout + LEASE_MARGIN
+        upstream.connect_timeout + upstream.write_timeout + upstream.head_timeout() + LEASE_MARGIN
     }
 
     /// Before the intent of a write that changes tags or headers alone: no listing shows it, so a queue that may forget its
@@ -56,27 +56,17 @@ impl Gateway {
     }
 
     /// Carries out a write that may take longer than a lease, such as the copy of a large object between backends: the
-    /// lease is renewed meanwhile, and a write that has lost it is broken off before it could land unmarked.
+    /// lease is renewed meanwhile, and a write that has lost it is broken off before it could land unmarked. `since`: no
+    /// later than the lease was taken. Gives what came of it, and since when the lease holds by then.
     pub(crate) async fn while_marked<T>(
         &self,
         dirty: &DirtyKey,
         mark: &Mark,
+        since: Instant,
         write: impl Future<Output = Result<T, UpstreamError>>,
-    ) -> Result<T, UpstreamError> {
-        let renewed = async {
-            let mut since = Instant::now();
-            while since.elapsed() < self.lease() / 2 {
-                tokio::time::sleep(self.lease() / 8).await;
-                match self.queue.renew(dirty, mark, self.lease()).await {
-                    Ok(()) => since = Instant::now(),
-                    Err(error) => tracing::warn!(%error, "the lease of a write cannot be renewed"),
-                }
-            }
-        };
-        tokio::select! {
-            result = write => result,
-            () = renewed => Err(UpstreamError::Broken("the write's lease could not be renewed".to_owned())),
-        }
+    ) -> (Result<T, UpstreamError>, Instant) {
+        let lease = self.lease();
+        while_renewed(lease, since, || self.queue.renew(dirty, mark, lease), write).await
     }
 
     /// Commits a write that the home has taken, and passes it only if that is still its home. `since`: no later than its
@@ -147,6 +137,41 @@ where
     }
 }
 
+/// Awaits `write` and renews its lease in time. See [`Gateway::while_marked`].
+async fn while_renewed<T, F>(
+    lease: Duration,
+    mut since: Instant,
+    mut renew: impl FnMut() -> F,
+    write: impl Future<Output = Result<T, UpstreamError>>,
+) -> (Result<T, UpstreamError>, Instant)
+where
+    F: Future<Output = Result<(), StoreError>>,
+{
+    let lost = async {
+        loop {
+            if since.elapsed() < lease / 8 {
+                tokio::time::sleep(lease / 8).await;
+            }
+            let asked = Instant::now();
+            match renew().await {
+                Ok(()) => since = asked,
+                Err(error) => {
+                    tracing::warn!(%error, "the lease of a write cannot be renewed");
+                    if since.elapsed() >= lease / 2 {
+                        return;
+                    }
+                    tokio::time::sleep(lease / 8).await;
+                }
+            }
+        }
+    };
+    let result = tokio::select! {
+        result = write => result,
+        () = lost => Err(UpstreamError::Broken("the write's lease could not be renewed".to_owned())),
+    };
+    (result, since)
+}
+
 /// Between two attempts at a lease that another write keeps away; most such writes take a few milliseconds.
 const FIRST_PAUSE: Duration = Duration::from_millis(4);
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
@@ -155,3 +180,67 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Age up to which a lease is used as it is, and more: an older one is renewed before the last bytes leave.
 const LEASE_MARGIN: Duration = Duration::from_secs(15);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+    use tokio::sync::Notify;
+
+    const LEASE: Duration = Duration::from_millis(80);
+
+    #[tokio::test]
+    async fn a_long_write_ends_with_the_lease_that_was_renewed_last() {
+        let (began, renewed, count) = (Instant::now(), Notify::new(), Cell::new(0));
+        let renew = || {
+            count.set(count.get() + 1);
+            if count.get() == 3 {
+                renewed.notify_one();
+            }
+            std::future::ready(Ok(()))
+        };
+        let write = async {
+            renewed.notified().await;
+            Ok(())
+        };
+        let (result, since) = while_renewed(LEASE, began, renew, write).await;
+        assert!(result.is_ok());
+        assert!(since >= began + LEASE / 8 * 2, "after two pauses at least: {:?}", since - began);
+    }
+
+    #[tokio::test]
+    async fn a_lease_that_is_old_already_is_renewed_at_once() {
+        let (renewed, now) = (Notify::new(), Instant::now());
+        let old = now.checked_sub(LEASE * 2).expect("a clock that has run for a while");
+        let renew = || {
+            renewed.notify_one();
+            std::future::ready(Ok(()))
+        };
+        let write = async {
+            renewed.notified().await;
+            Ok(())
+        };
+        let (result, since) = while_renewed(LEASE, old, renew, write).await;
+        assert!(result.is_ok() && since >= now);
+    }
+
+    #[tokio::test]
+    async fn a_write_that_has_lost_its_lease_is_broken_off() {
+        let began = Instant::now();
+        let renew = || std::future::ready(Err(StoreError::Busy));
+        let write = std::future::pending::<Result<(), UpstreamError>>();
+        let (result, since) = while_renewed(LEASE, began, renew, write).await;
+        assert!(matches!(result, Err(UpstreamError::Broken(_))), "{result:?}");
+        assert_eq!(since, began);
+        assert!(began.elapsed() >= LEASE / 2);
+    }
+
+    #[tokio::test]
+    async fn a_short_write_renews_nothing() {
+        let began = Instant::now();
+        let renew = || std::future::ready(Err(StoreError::Busy));
+        let (result, since) = while_renewed(Duration::from_secs(60), began, renew, std::future::ready(Ok(7))).await;
+        assert!(matches!(result, Ok(7)));
+        assert_eq!(since, began);
+    }
+}

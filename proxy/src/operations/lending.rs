@@ -97,7 +97,7 @@ impl Gateway {
         let dirty = DirtyKey { bucket: route.bucket.clone(), key: key.clone() };
         let since = Instant::now();
         let mark = self.intent_under(conditions, routed, &dirty, request_id).await?;
-        let result = self.while_marked(&dirty, &mark, write).await;
+        let (result, since) = self.while_marked(&dirty, &mark, since, write).await;
         if let Ok(value) = &result {
             self.store_lent_tags(route, key, etag(value), tags).await?;
         }
