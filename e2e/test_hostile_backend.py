@@ -110,6 +110,7 @@ def outcome(siege: Siege, method: str, pieces: list, **request) -> Answer:
 REFUSALS = [
     (404, "NoSuchKey", (404, "NoSuchKey")), (400, "InvalidArgument", (400, None)), (412, "PreconditionFailed", (412, "PreconditionFailed")),
     (416, "InvalidRange", (416, "InvalidRange")), (500, "InternalError", UNAVAILABLE), (502, "BadGateway", UNAVAILABLE), (503, "SlowDown", (503, None)), (418, "Teapot", (400, None)),
+    (400, "RequestTimeout", (400, "RequestTimeout")), (408, "RequestTimeout", (400, "RequestTimeout")),
 ]
 
 

@@ -188,6 +188,7 @@ fn known_code(code: &str) -> Option<S3Code> {
         OperationAborted,
         PreconditionFailed,
         InvalidObjectState,
+        RequestTimeout,
     ]
     .into_iter()
     .find(|known| known.name() == code)
@@ -199,6 +200,7 @@ pub fn by_status(status: u16) -> S3Code {
         304 => S3Code::NotModified,
         404 => S3Code::NoSuchKey,
         405 => S3Code::MethodNotAllowed,
+        408 => S3Code::RequestTimeout,
         409 => S3Code::OperationAborted,
         411 => S3Code::MissingContentLength,
         412 => S3Code::PreconditionFailed,
@@ -206,5 +208,23 @@ pub fn by_status(status: u16) -> S3Code {
         400..=499 => S3Code::InvalidRequest,
         501 => S3Code::NotImplemented,
         _ => S3Code::ServiceUnavailable,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_backend_that_ran_out_of_patience_is_asked_again() {
+        for (status, code, want) in [
+            (400, "RequestTimeout", S3Code::RequestTimeout),
+            (408, "RequestTimeout", S3Code::RequestTimeout),
+            (408, "", S3Code::RequestTimeout),
+            (400, "", S3Code::InvalidRequest),
+        ] {
+            let error = Refusal::from(UpstreamError::from_answer(status, code)).to_s3();
+            assert_eq!((error.code, error.status()), (want, 400), "{status} {code}");
+        }
     }
 }
