@@ -10,7 +10,7 @@ import pytest
 
 from clients import MIB, Target, payload
 from gateway import HOME, REPLICA, Backend, Solo
-from hostile import ACCESS_KEY, CLOSE, DRIP, EVIL_HEADERS, HANG, READ, SECRET_KEY, Hostile, answer, error, etag, ok
+from hostile import ACCESS_KEY, CLOSE, DRIP, EVIL_HEADERS, HANG, LAST_MODIFIED, READ, SECRET_KEY, Hostile, answer, error, etag, ok
 from processes import until
 from raw import Answer, exchange, host_of
 from sigv4 import Request, authorise
@@ -408,6 +408,14 @@ def test_BE_06_another_range_than_the_one_asked_for(siege, what):
     header, status, body = RANGES[what]
     got = outcome(siege, "GET", [ok(body, *([("Content-Range", header)] if header else []), status=status)], Range="bytes=0-9")
     assert (got.status, got.code) == UNAVAILABLE, f"{got.status} {got.get('content-range')} {len(got.body)} bytes"
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_BE_06_a_condition_that_the_backend_ignores(siege, method):
+    """The gateway decides it, and its 304 says what a cache has to know."""
+    got = outcome(siege, method, [ok(BODY, ("Cache-Control", "max-age=60"), length_only=method == "HEAD")], If_None_Match=etag(BODY))
+    assert (got.status, got.body, got.get("content-length"), got.complete) == (304, b"", None, True), str(got)
+    assert (got.get("etag"), got.get("last-modified"), got.get("cache-control")) == (etag(BODY), LAST_MODIFIED, "max-age=60")
 
 
 def test_BE_06_a_body_after_HEAD(siege):

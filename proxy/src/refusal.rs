@@ -40,6 +40,9 @@ pub enum Refusal {
     /// Fewer places hold a write than the bucket asks for.
     #[error(transparent)]
     Quorum(#[from] QuorumLack),
+    /// The client has the object as it is. With what the answer says of it.
+    #[error("not modified")]
+    NotModified(Vec<(HeaderName, String)>),
     /// The client's connection is gone or its framing is in doubt: there is no one to answer.
     #[error("the client is gone")]
     ClientGone,
@@ -126,22 +129,26 @@ impl Refusal {
             ),
             Self::DeleteMarker(marker) if marker.is_named => S3Code::MethodNotAllowed.error(),
             Self::DeleteMarker(_) => S3Code::NoSuchKey.error(),
+            Self::NotModified(_) => S3Code::NotModified.error(),
             Self::ViewExpired | Self::ClientGone => S3Code::ServiceUnavailable.error(),
         }
     }
 
     /// What the answer carries besides the error (Amazon S3 User Guide, "Working with delete markers").
     pub fn headers(&self) -> Vec<(HeaderName, String)> {
-        if matches!(self, Self::HomeChanges) {
-            return vec![(header::RETRY_AFTER, "1".to_owned())];
+        match self {
+            Self::HomeChanges => vec![(header::RETRY_AFTER, "1".to_owned())],
+            Self::NotModified(headers) => headers.clone(),
+            Self::DeleteMarker(marker) => {
+                let mut headers = vec![(DELETE_MARKER, "true".to_owned()), (VERSION_ID, marker.version.to_string())];
+                if marker.is_named {
+                    headers.push((header::ALLOW, "DELETE".to_owned()));
+                    headers.push((header::LAST_MODIFIED, httpdate::fmt_http_date(marker.modified)));
+                }
+                headers
+            }
+            _ => Vec::new(),
         }
-        let Self::DeleteMarker(marker) = self else { return Vec::new() };
-        let mut headers = vec![(DELETE_MARKER, "true".to_owned()), (VERSION_ID, marker.version.to_string())];
-        if marker.is_named {
-            headers.push((header::ALLOW, "DELETE".to_owned()));
-            headers.push((header::LAST_MODIFIED, httpdate::fmt_http_date(marker.modified)));
-        }
-        headers
     }
 }
 

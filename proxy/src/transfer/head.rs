@@ -150,7 +150,11 @@ pub(super) fn put_upload_headers(mut request: UpstreamRequest, client: &S3Reques
     Ok(request)
 }
 
-/// Judges the read conditions of a request on an answer that a backend gave in spite of them.
+/// What a 304 says of the object that the client has (RFC 9110 15.4.5).
+const OF_WHAT_STANDS: [HeaderName; 5] =
+    [header::CACHE_CONTROL, header::ETAG, header::EXPIRES, header::LAST_MODIFIED, VERSION_ID];
+
+/// Judges the read conditions of a request on an answer that a backend gave in spite of them. `head`: the client's.
 ///
 /// # Errors
 /// `NotModified` or `PreconditionFailed`.
@@ -158,6 +162,7 @@ pub(super) fn check_conditions(
     request: &S3Request,
     upstream: &ResponseHeader,
     copy: Option<&ObjectCopy>,
+    head: &Parts,
 ) -> Result<(), Refusal> {
     if !request.headers.keys().any(|name| name.as_str().starts_with("if-")) {
         return Ok(());
@@ -169,7 +174,13 @@ pub(super) fn check_conditions(
     let last_modified = text(upstream, header::LAST_MODIFIED).and_then(|date| httpdate::parse_http_date(date).ok());
     match conditions::decide_read(&request.headers, etag, last_modified) {
         conditions::Decision::Proceed => Ok(()),
-        conditions::Decision::NotModified => Err(S3Code::NotModified.into()),
+        conditions::Decision::NotModified => {
+            let stands = OF_WHAT_STANDS.into_iter().filter_map(|name| {
+                let value = head.headers.get(&name)?.to_str().ok()?.to_owned();
+                Some((name, value))
+            });
+            Err(Refusal::NotModified(stands.collect()))
+        }
         conditions::Decision::PreconditionFailed => Err(S3Code::PreconditionFailed.into()),
     }
 }
@@ -308,5 +319,31 @@ mod tests {
             let refusal = range(&get(sent)).unwrap_err();
             assert_eq!(refusal.to_s3().code, S3Code::InvalidRange, "{sent}");
         }
+    }
+
+    #[test]
+    fn a_304_that_is_decided_here_says_what_stands() {
+        let mut headers = HeaderMap::new();
+        headers.insert("host", HeaderValue::from_static("localhost"));
+        headers.insert("if-none-match", HeaderValue::from_static("\"a\""));
+        let request = S3Request::parse(&Method::GET, "/bucket/key", headers.clone(), &[]).unwrap();
+        let mut upstream = ResponseHeader::build(200, None).unwrap();
+        for (name, value) in [
+            ("etag", "\"a\""),
+            ("last-modified", "Fri, 02 Jan 2026 03:04:05 GMT"),
+            ("cache-control", "max-age=60"),
+            ("content-type", "text/plain"),
+            ("content-length", "7"),
+        ] {
+            upstream.insert_header(name, value).unwrap();
+        }
+        let version = VersionId::parse("7").unwrap();
+        let head = render_object_head(&request, &upstream, None, Some(&version)).unwrap();
+        let refusal = check_conditions(&request, &upstream, None, &head).unwrap_err();
+        assert_eq!(refusal.to_s3().code, S3Code::NotModified);
+        let told = refusal.headers();
+        let names: Vec<_> = told.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["cache-control", "etag", "last-modified", "x-amz-version-id"]);
+        assert!(told.contains(&(header::ETAG, "\"a\"".to_owned())), "{told:?}");
     }
 }

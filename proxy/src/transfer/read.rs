@@ -295,8 +295,8 @@ impl ObjectRead {
             return Err(UpstreamError::Malformed("an object that could be cut short unseen").into());
         }
         self.require_known_copy(upstream)?;
-        head::check_conditions(&self.admitted.request, upstream, self.served())?;
         let head = head::render_object_head(&self.admitted.request, upstream, self.served(), version)?;
+        head::check_conditions(&self.admitted.request, upstream, self.served(), &head)?;
         match &self.part {
             Some(part) => part.render(&self.admitted.request.method, head),
             None => Ok(head),
