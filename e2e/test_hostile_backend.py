@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pytest
 
 from clients import MIB, Target, payload
-from gateway import HOME, REPLICA, Backend, Solo
+from gateway import DENIED, HOME, REPLICA, Backend, Solo
 from hostile import ACCESS_KEY, CLOSE, DRIP, EVIL_HEADERS, HANG, LAST_MODIFIED, READ, SECRET_KEY, Hostile, answer, error, etag, ok
 from processes import until
 from raw import Answer, exchange, host_of
@@ -416,6 +416,21 @@ def test_BE_06_a_condition_that_the_backend_ignores(siege, method):
     got = outcome(siege, method, [ok(BODY, ("Cache-Control", "max-age=60"), length_only=method == "HEAD")], If_None_Match=etag(BODY))
     assert (got.status, got.body, got.get("content-length"), got.complete) == (304, b"", None, True), str(got)
     assert (got.get("etag"), got.get("last-modified"), got.get("cache-control")) == (etag(BODY), LAST_MODIFIED, "max-age=60")
+
+
+def test_BE_06_tags_that_no_client_could_have_set(siege):
+    """Limits are for what clients send. These were there before the gateway, or the backend counts otherwise."""
+    keeper = Hostile()
+    siege.gateway.add_backend(Backend(DENIED, keeper.endpoint, ACCESS_KEY, SECRET_KEY), DENIED)
+    bucket = until(lambda: siege.target.make_bucket("tags", DENIED), "a bucket is made at a backend that keeps tags", 20)
+    tags = "".join(f"<Tag><Key>key {n}</Key><Value>&lt;{n}&gt;</Value></Tag>" for n in range(12))
+    keeper.answers["GET", "k"] = [ok(f"<Tagging><TagSet>{tags}</TagSet></Tagging>".encode())]
+    try:
+        got = siege.ask("GET", "k", query="?tagging", bucket=bucket)
+        assert got.status == 200 and [t.text for t in got.xml().findall("TagSet/Tag/Value")] == [f"<{n}>" for n in range(12)], str(got)
+        assert siege.ask("PUT", "k", f"<Tagging><TagSet>{tags}</TagSet></Tagging>".encode(), query="?tagging", bucket=bucket).status == 400
+    finally:
+        keeper.close()
 
 
 def test_BE_06_a_body_after_HEAD(siege):

@@ -2,7 +2,7 @@
 //! Source: Amazon S3 User Guide, "Categorizing your objects using tags" and "Using cost allocation S3 bucket tags".
 use crate::{S3Code, S3Error, uri};
 
-/// Tags of one object or bucket that obey S3's rules, in the order given.
+/// Tags of one object or bucket, in the order given. Those that a client sends obey S3's rules.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TagSet(Vec<(String, String)>);
 
@@ -26,6 +26,11 @@ impl TagSet {
             return Err(S3Code::BadRequest.because("Object tags cannot be greater than 10"));
         }
         Self::check(tags)
+    }
+
+    /// An object's tags as they are kept: the limits are for what clients send, and what stands is told as it is.
+    pub fn kept(tags: Vec<(String, String)>) -> Self {
+        Self(tags)
     }
 
     /// Checks a bucket's tags against S3's limits.

@@ -46,7 +46,7 @@ impl Gateway {
     pub(super) async fn lent_tags(&self, route: &Route, key: &ObjectKey, etag: &str) -> Result<TagSet, Refusal> {
         let kept = self.metadata.tags(&route.bucket, key).await?;
         Ok(match kept {
-            Some((of, tags)) if of == unquoted(etag) => TagSet::validate(tags)?,
+            Some((of, tags)) if of == unquoted(etag) => TagSet::kept(tags),
             _ => TagSet::default(),
         })
     }
@@ -70,7 +70,7 @@ impl Gateway {
                     return Ok(TagSet::default());
                 }
                 let tagging = Tagging::parse(&answer.body).map_err(super::home::unreadable)?;
-                Ok(TagSet::validate(tagging.tags)?)
+                Ok(TagSet::kept(tagging.tags))
             }
             Err(error) if error.refused_code() == Some("NoSuchTagSet") => Ok(TagSet::default()),
             Err(error) => Err(of_version(error, version)),
