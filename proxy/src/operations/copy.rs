@@ -28,6 +28,9 @@ use s3gateway_s3::{
 };
 use std::time::SystemTime;
 
+/// How often a source that is written all the time is looked at anew.
+const MAX_JUDGED: usize = 3;
+
 /// What a copy has made.
 struct Copied {
     result: CopyObjectResult,
@@ -94,21 +97,39 @@ impl Gateway {
         })
     }
 
-    /// Lets the backend copy. The tags are set once more where more than a plain takeover is asked for: servers know the
-    /// tagging directive to various degrees.
+    /// Lets the backend copy what was judged; where the source is written meanwhile, what stands then is judged anew.
     async fn copy_inside(&self, mut plan: Plan<'_>) -> Result<Copied, Refusal> {
-        let head = self.head_source(&mut plan.source).await?;
-        let Plan { admitted, routed, key, source, .. } = &plan;
-        judge_source(&admitted.request, &head.headers, etag_of(&head))?;
-        let size = content_length(&head);
+        let mut refused: Option<(String, Refusal)> = None;
+        for _ in 0..MAX_JUDGED {
+            let head = self.head_source(&mut plan.source).await?;
+            judge_source(&plan.admitted.request, &head.headers, etag_of(&head))?;
+            match refused {
+                // It is not for the source's sake then, but for that of the conditions on what the copy replaces.
+                Some((etag, refusal)) if etag == etag_of(&head) => return Err(refusal),
+                _ => {}
+            }
+            match self.copy_judged(&plan, &head).await {
+                Err(refusal) if refusal.to_s3().code == S3Code::PreconditionFailed => {
+                    refused = Some((etag_of(&head).to_owned(), refusal));
+                }
+                outcome => return outcome,
+            }
+        }
+        Err(S3Code::SlowDown.into())
+    }
+
+    /// One attempt. `head`: the source's. The tags are set once more where more than a plain takeover is asked for: servers
+    /// know the tagging directive to various degrees.
+    async fn copy_judged(&self, plan: &Plan<'_>, head: &UpstreamAnswer) -> Result<Copied, Refusal> {
+        let Plan { admitted, routed, key, source, .. } = plan;
+        let size = content_length(head);
         check_size(size)?;
-        let tags = self.tags_for(&plan, etag_of(&head)).await?;
-        let carried = self.checksum_to_carry(source, &head.headers, etag_of(&head), size).await;
+        let tags = self.tags_for(plan, etag_of(head)).await?;
+        let carried = self.checksum_to_carry(source, &head.headers, etag_of(head), size).await;
         let carried = carried.filter(|carried| !routed.home.keeps_checksum(carried.algorithm));
         let keeps_tags = routed.home.capabilities().tagging;
         let request = routed.request(Method::PUT, Some(key))?.header("x-amz-copy-source", source.header()?);
-        let request =
-            plan.conditions.put_on(routed.home.capabilities(), pin_source(request, &admitted.request, etag_of(&head)));
+        let request = plan.conditions.put_on(routed.home.capabilities(), pin_source(request, etag_of(head)));
         let request = match plan.metadata {
             Directive::Copy => request.header("x-amz-metadata-directive", "COPY"),
             Directive::Replace => {
@@ -135,28 +156,19 @@ impl Gateway {
                 let set = self.ask_home(routed, request.version(version.as_ref()), document).await;
                 set.map_err(|_| UpstreamError::Malformed("the copy's tags could not be set"))?;
             }
-            if let Some(checksum) = &carried {
-                self.keep_checksum(&routed.route, key, &result.etag, size, checksum).await;
-            }
-            Ok((result, version))
+            let result = match carried {
+                Some(checksum) if self.is_copy_of(source, head, &result.etag).await => {
+                    self.keep_checksum(&routed.route, key, &result.etag, size, &checksum).await;
+                    copied(&result.etag, result.last_modified, Some(checksum))
+                }
+                _ => {
+                    let last_modified = or_now(result.last_modified);
+                    CopyObjectResult { etag: quoted(&result.etag), last_modified, ..result }
+                }
+            };
+            Ok(Copied { result, version, source_version: source.version.clone() })
         };
-        let (result, version) = self
-            .write_lending(
-                admitted,
-                key,
-                &plan.conditions,
-                write,
-                |(result, _): &(CopyObjectResult, Option<VersionId>)| &result.etag,
-                Some(&tags),
-            )
-            .await?;
-        let result = match carried {
-            Some(checksum) => copied(&result.etag, result.last_modified, Some(checksum)),
-            None => {
-                CopyObjectResult { etag: quoted(&result.etag), last_modified: or_now(result.last_modified), ..result }
-            }
-        };
-        Ok(Copied { result, version, source_version: source.version.clone() })
+        self.write_lending(admitted, key, &plan.conditions, write, |made: &Copied| &made.result.etag, Some(&tags)).await
     }
 
     /// Streams the object from its home to the destination's, holding one piece at a time.

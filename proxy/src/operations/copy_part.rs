@@ -2,7 +2,9 @@
 use super::{
     copy::or_now,
     home::{done, etag_of, explain},
-    source::{SOURCE_VERSION_ID, Source, check_size, content_length, header_once, judge_source, pin_source},
+    source::{
+        SOURCE_VERSION_ID, Source, check_size, content_length, header_once, is_conditional, judge_source, pin_source,
+    },
     upload_id::OpenedUpload,
 };
 use crate::{
@@ -101,7 +103,10 @@ impl Gateway {
         let head = self.head_source(source).await?;
         judge_source(client, &head.headers, etag_of(&head))?;
         let size = content_length(&head);
-        let mut part = pin_source(part.header("x-amz-copy-source", source.header()?), client, etag_of(&head));
+        let mut part = part.header("x-amz-copy-source", source.header()?);
+        if is_conditional(client) {
+            part = pin_source(part, etag_of(&head));
+        }
         match bounds {
             Some(bounds) => {
                 bounds.check(size)?;

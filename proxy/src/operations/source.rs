@@ -1,5 +1,8 @@
 //! What a copy reads: finding it, judging the conditions on it, and what is carried over from it.
-use super::{checksums::shown_checksum, home::physical_on};
+use super::{
+    checksums::shown_checksum,
+    home::{etag_of, physical_on},
+};
 use crate::{
     admit::{Admitted, Routed},
     gateway::Gateway,
@@ -17,7 +20,7 @@ use s3gateway_s3::{
     ObjectKey, S3Code, S3Error, S3Request, VersionId,
     checksum::{Algorithm, Checksum, ChecksumType},
     copy_source,
-    etag::quoted,
+    etag::{quoted, unquoted},
     uri,
 };
 use s3gateway_store::Route;
@@ -115,6 +118,21 @@ impl Gateway {
         of_version(error, source.version.as_ref())
     }
 
+    /// Whether a copy with that ETag is of the source as it was judged. Not every backend holds a copy to that, and some give
+    /// another ETag to the copy of an object that was made of parts: then the source tells, if it still stands.
+    pub(super) async fn is_copy_of(&self, source: &Source, judged: &UpstreamAnswer, etag: &str) -> bool {
+        let is_same = !etag.is_empty() && unquoted(etag) == etag_of(judged);
+        if is_same || source.version.as_ref().is_some_and(|version| !version.is_null()) {
+            return true;
+        }
+        let Ok(request) = source.request(Method::HEAD) else { return false };
+        let now = self.ask_home(&source.routed, request, Bytes::new()).await;
+        let modified = http::header::LAST_MODIFIED;
+        now.is_ok_and(|now| {
+            etag_of(&now) == etag_of(judged) && now.headers.get(&modified) == judged.headers.get(&modified)
+        })
+    }
+
     /// The checksum that the copy takes over: that of the source's bytes. A composite one is of parts, which a copy has not.
     pub(super) async fn checksum_to_carry(
         &self,
@@ -163,12 +181,14 @@ pub(super) fn judge_source(request: &S3Request, source: &HeaderMap, etag: &str) 
     }
 }
 
-/// Holds the backend to the source that was judged, where the copy is under conditions.
-pub(super) fn pin_source(request: UpstreamRequest, client: &S3Request, etag: &str) -> UpstreamRequest {
-    match SOURCE_CONDITIONS.iter().any(|name| client.headers.contains_key(*name)) && !etag.is_empty() {
-        true => request.header("x-amz-copy-source-if-match", quoted(etag)),
-        false => request,
-    }
+/// Whether a copy is under conditions on its source.
+pub(super) fn is_conditional(client: &S3Request) -> bool {
+    SOURCE_CONDITIONS.iter().any(|name| client.headers.contains_key(*name))
+}
+
+/// Holds the backend to the source that was judged.
+pub(super) fn pin_source(request: UpstreamRequest, etag: &str) -> UpstreamRequest {
+    if etag.is_empty() { request } else { request.header("x-amz-copy-source-if-match", quoted(etag)) }
 }
 
 fn parse_http_date(text: &str) -> Option<SystemTime> {

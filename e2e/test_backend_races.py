@@ -1,0 +1,72 @@
+"""Group BE, where something changes or breaks at a backend between two questions that belong together."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import itertools
+import zlib
+
+import pytest
+
+from hostile import READ, answer, etag
+from test_hostile_backend import siege  # noqa: F401 - a fixture
+
+NUMBERS = itertools.count()
+
+
+def shown_checksum(siege, key: str) -> str | None:
+    got = siege.ask("HEAD", key, x_amz_checksum_mode="ENABLED")
+    assert got.status == 200, str(got)
+    return got.get("x-amz-checksum-crc32")
+
+
+@pytest.mark.parametrize("holds", [True, False], ids=["holds conditions on the source", "holds none"])
+def test_BE_06_a_source_that_is_overwritten_while_it_is_copied(siege, holds):
+    """The copy never shows the checksum of what stood before, of equal size."""
+    number, old, new = next(NUMBERS), b"old bytes", b"new bytes"
+    source, copy = f"source-{number}", f"copy-{number}"
+    checksum = base64.b64encode(zlib.crc32(old).to_bytes(4, "big")).decode()
+    assert siege.ask("PUT", source, old, x_amz_checksum_crc32=checksum).status == 200
+    assert shown_checksum(siege, source) == checksum
+    asked = []
+
+    def copying(request):
+        asked.append(request)
+        objects, where = siege.home.objects, (request.bucket, source)
+        if len(asked) == 1:
+            objects[where] = dataclasses.replace(objects[where], body=new)
+        found = objects[where]
+        if holds and request.headers.get("x-amz-copy-source-if-match", etag(found.body)) != etag(found.body):
+            return answer(412, body=b"<Error><Code>PreconditionFailed</Code></Error>")
+        objects[request.bucket, copy] = found
+        return answer(200, body=f"<CopyObjectResult><LastModified>2026-07-01T10:00:00.000Z</LastModified><ETag>{etag(found.body)}</ETag></CopyObjectResult>".encode())
+
+    siege.home.answers["PUT", copy] = [READ, copying]
+    try:
+        got = siege.ask("PUT", copy, x_amz_copy_source=f"/{siege.bucket}/{source}")
+    finally:
+        del siege.home.answers["PUT", copy]
+    assert got.status == 200 and len(asked) == (2 if holds else 1), str(got)
+    assert siege.ask("GET", copy).body == new
+    assert shown_checksum(siege, copy) is None
+
+
+def test_BE_06_a_source_that_never_stands_still(siege):
+    number = next(NUMBERS)
+    source, copy = f"source-{number}", f"copy-{number}"
+    assert siege.ask("PUT", source, b"0").status == 200
+    asked = []
+
+    def refusing(request):
+        asked.append(request)
+        where = request.bucket, source
+        siege.home.objects[where] = dataclasses.replace(siege.home.objects[where], body=str(len(asked)).encode())
+        return answer(412, body=b"<Error><Code>PreconditionFailed</Code></Error>")
+
+    siege.home.answers["PUT", copy] = [READ, refusing]
+    try:
+        got = siege.ask("PUT", copy, x_amz_copy_source=f"/{siege.bucket}/{source}")
+    finally:
+        del siege.home.answers["PUT", copy]
+    assert (got.status, got.code, len(asked)) == (503, "SlowDown", 3), str(got)
