@@ -9,7 +9,9 @@ import zlib
 
 import pytest
 
-from hostile import READ, answer, etag
+from hostile import CLOSE, READ, answer, error, etag
+from raw import exchange, host_of
+from sigv4 import Request, authorise
 from test_hostile_backend import siege  # noqa: F401 - a fixture
 
 NUMBERS = itertools.count()
@@ -70,3 +72,25 @@ def test_BE_06_a_source_that_never_stands_still(siege):
     finally:
         del siege.home.answers["PUT", copy]
     assert (got.status, got.code, len(asked)) == (503, "SlowDown", 3), str(got)
+
+
+def test_BE_05_a_refusal_of_a_second_attempt_leaves_the_first_in_flight(siege):
+    """The first was sent whole, on a connection that had been kept, and may yet land: so no write under a condition comes between."""
+    number = next(NUMBERS)
+    key = f"twice-{number}"
+    assert siege.ask("PUT", f"kept-{number}", b"x").status == 200
+
+    def refuse_the_next(_) -> bytes:
+        siege.home.answers["PUT", key] = [READ, error(400, "InvalidArgument")]
+        return b""
+
+    siege.home.answers["PUT", key] = [READ, refuse_the_next, CLOSE]
+    try:
+        got = siege.ask("PUT", key, b"x")
+    finally:
+        del siege.home.answers["PUT", key]
+    assert got.status == 400 and len(siege.home.asked("PUT", key)) == 2, str(got)
+    conditional = Request("PUT", f"/{siege.bucket}/{key}", [("If-None-Match", "*")], b"y")
+    authorise(conditional, siege.target.signer(), host_of(siege.target.endpoint))
+    got = exchange(siege.target.endpoint, conditional, timeout=30)
+    assert (got.status, got.code) == (409, "ConditionalRequestConflict"), str(got)

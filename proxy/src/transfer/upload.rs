@@ -34,8 +34,8 @@ pub(super) struct Upload {
     marking: Marking,
     /// The payload has proven true and its last bytes have left, in this attempt.
     released: bool,
-    /// The same in any attempt.
-    ever_released: bool,
+    /// The same in an earlier attempt, of which nothing is known: it may yet land.
+    released_before: bool,
     /// What the client has declared, proven true.
     checksum: Option<Checksum>,
     /// Of a part, by the algorithm of its upload.
@@ -86,7 +86,7 @@ impl Upload {
             part,
             dirty: DirtyKey { bucket: routed.route.bucket.clone(), key: admitted.key()?.clone() },
             released: false,
-            ever_released: false,
+            released_before: false,
             checksum: None,
             computed: None,
             conditions,
@@ -106,7 +106,7 @@ impl Upload {
 
     /// Whether a backend may have the whole object, from this attempt or an earlier one.
     pub(super) fn was_released(&self) -> bool {
-        self.ever_released
+        self.released || self.released_before
     }
 
     /// Whether this attempt has the whole body, so that it is the backend's turn.
@@ -142,7 +142,7 @@ impl Upload {
     /// Begins an attempt: the request as the backend gets it, and a fresh proof of the body.
     pub(super) fn start(&mut self, admitted: &Admitted, backend: &UpstreamBackend) -> Result<UpstreamRequest, Refusal> {
         self.verifier = Some(BodyVerifier::new(&self.plan, &admitted.verified));
-        self.released = false;
+        self.released_before |= std::mem::take(&mut self.released);
         let (request, length) = (self.request(admitted, backend)?, self.plan.decoded_length);
         let trailing = self.trailing_for(backend);
         self.encoder = trailing.map(|_| ChunkedEncoder::new(length));
@@ -313,7 +313,7 @@ impl Upload {
             },
             Marking::NotNeeded | Marking::Settled => return,
         };
-        if certain && !self.may_land_elsewhere() {
+        if certain && !self.released_before && !self.may_land_elsewhere() {
             gateway.release(&self.dirty, &mark).await;
         }
     }

@@ -91,13 +91,17 @@ impl Client {
         request: UpstreamRequest,
         body: Bytes,
     ) -> Result<UpstreamAnswer, UpstreamError> {
-        let repeatable = request.is_repeatable();
+        let (repeatable, method) = (request.is_repeatable(), request.method().clone());
         let (result, reused) = self.attempt(backend, request.clone(), body.clone()).await;
         match result {
             Err(first) if reused && repeatable && first.may_be_stale() => {
                 match self.attempt(backend, request, body).await.0 {
                     // Not sent again: what became of the first attempt is still not known.
                     Err(UpstreamError::OutOfService | UpstreamError::Unreachable(_)) => Err(first),
+                    // Nor is it by a refusal, which may even be because of it; but what a delete does not find is gone.
+                    Err(second) if second.is_definite() && !(method.is_safe() || is_done(&method, &second)) => {
+                        Err(first)
+                    }
                     other => other,
                 }
             }
@@ -291,6 +295,11 @@ impl Download {
         }
         Ok(piece)
     }
+}
+
+/// Whether a refusal says that what was to be deleted is not there.
+fn is_done(method: &Method, error: &UpstreamError) -> bool {
+    *method == Method::DELETE && matches!(error, UpstreamError::Refused(refused) if refused.status == 404)
 }
 
 pub(super) fn sign(

@@ -64,7 +64,7 @@ impl Upload {
                 ready?;
             }
         }
-        (self.released, self.ever_released) = (true, true);
+        self.released = true;
         Ok(())
     }
 

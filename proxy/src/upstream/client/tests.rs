@@ -98,3 +98,34 @@ async fn a_bucket_is_asked_for_once_in_a_while_and_a_lost_one_each_time() {
         assert_eq!(count.load(Ordering::Relaxed), asked, "{status}");
     }
 }
+
+#[tokio::test]
+async fn a_refusal_of_a_second_attempt_says_nothing_of_the_first() {
+    for (method, status, is_told) in [
+        (Method::GET, 404, true),
+        (Method::HEAD, 400, true),
+        (Method::PUT, 400, false),
+        (Method::PUT, 404, false),
+        (Method::DELETE, 409, false),
+        (Method::DELETE, 404, true),
+    ] {
+        let count = Arc::new(AtomicUsize::new(0));
+        let seen = count.clone();
+        let (client, backend) = served(move |mut stream| {
+            let is_first = seen.fetch_add(1, Ordering::Relaxed) == 0;
+            async move {
+                let status = if is_first { 200 } else { status };
+                let answer = format!("HTTP/1.1 {status} Status\r\ncontent-length: 0\r\n\r\n");
+                let _ = stream.write_all(answer.as_bytes()).await;
+                // The next request is taken, and the connection closed without an answer.
+                let _ = stream.read(&mut [0; 4096]).await;
+            }
+        })
+        .await;
+        let request = |method: &Method| UpstreamRequest::new(method.clone(), &bucket(), None);
+        client.send(&backend, request(&Method::GET), Bytes::new()).await.expect("a connection to keep");
+        let error = client.send(&backend, request(&method), Bytes::new()).await.map(|_| ()).expect_err("a refusal");
+        assert_eq!(count.load(Ordering::Relaxed), 2, "{method} was sent again, on another connection");
+        assert_eq!(error.is_definite(), is_told, "{method} {status}: {error:?}");
+    }
+}
