@@ -47,11 +47,11 @@ def test_BE_01_an_upload_that_is_missed_is_no_key(siege):
     assert len(siege.home.asked("DELETE", key)) == 1
 
 
-def begin_upload(siege) -> tuple[str, str]:
+def begin_upload(siege, **headers: str) -> tuple[str, str]:
     """Its key, and the query that names it."""
     key = f"upload-{next(NUMBERS)}"
     siege.home.answers["POST", key] = [READ, ok(f"<InitiateMultipartUploadResult><UploadId>{key}</UploadId></InitiateMultipartUploadResult>".encode())]
-    begun = siege.ask("POST", key, query="?uploads")
+    begun = siege.ask("POST", key, query="?uploads", **headers)
     del siege.home.answers["POST", key]
     assert begun.status == 200, str(begun)
     return key, f"?uploadId={quote(begun.xml().findtext('UploadId'), safe='')}"

@@ -9,10 +9,11 @@ import zlib
 
 import pytest
 
-from hostile import CLOSE, READ, answer, error, etag
+from hostile import CLOSE, READ, answer, error, etag, ok
 from raw import exchange, host_of
 from sigv4 import Request, authorise
-from test_hostile_backend import siege  # noqa: F401 - a fixture
+from test_backend_misses import begin_upload
+from test_hostile_backend import UNAVAILABLE, siege  # noqa: F401 - a fixture
 
 NUMBERS = itertools.count()
 
@@ -94,3 +95,25 @@ def test_BE_05_a_refusal_of_a_second_attempt_leaves_the_first_in_flight(siege):
     authorise(conditional, siege.target.signer(), host_of(siege.target.endpoint))
     got = exchange(siege.target.endpoint, conditional, timeout=30)
     assert (got.status, got.code) == (409, "ConditionalRequestConflict"), str(got)
+
+
+def test_BE_06_tags_are_not_lent_to_an_object_whose_etag_is_not_known(siege):
+    """A completion whose answer names no ETag, and whose object cannot be asked for it, is not acknowledged until it can."""
+    key, query = begin_upload(siege, x_amz_tagging="a=b")
+    part = siege.ask("PUT", key, b"part", query=f"?partNumber=1&{query[1:]}").get("etag")
+    listed = f"<ListPartsResult><IsTruncated>false</IsTruncated><Part><PartNumber>1</PartNumber><LastModified>2026-07-01T10:00:00.000Z</LastModified><ETag>{part}</ETag><Size>4</Size></Part></ListPartsResult>"
+    complete = f"<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>{part}</ETag></Part></CompleteMultipartUpload>".encode()
+    answers = siege.home.answers
+    answers["GET", key] = [ok(listed.encode())]
+    answers["POST", key] = [READ, ok(b"<CompleteMultipartUploadResult><Key>k</Key></CompleteMultipartUploadResult>")]
+    answers["HEAD", key] = [error(500, "InternalError")]
+    try:
+        got = siege.ask("POST", key, complete, query=query)
+        assert (got.status, got.code) == UNAVAILABLE, str(got)
+        del answers["HEAD", key]
+        assert siege.ask("POST", key, complete, query=query).status == 200
+    finally:
+        for method in ("GET", "POST", "HEAD"):
+            answers.pop((method, key), None)
+    tags = siege.ask("GET", key, query="?tagging")
+    assert tags.status == 200 and tags.xml().findtext("TagSet/Tag/Value") == "b", str(tags)

@@ -134,7 +134,11 @@ impl Gateway {
         let write = async {
             let to_do = (!is_made).then_some((request, document));
             let made = self.make_whole(routed, key, &upload, to_do, set_tags).await?;
-            self.keep_completion(route, key, &made.etag, &completion, upload.algorithm()).await;
+            if !made.etag.is_empty() {
+                self.keep_completion(route, key, &made.etag, &completion, upload.algorithm()).await;
+            } else if !tags.is_empty() && !upload.home.capabilities().tagging {
+                return Err(UpstreamError::Malformed("an object without an ETag, which no tags can be lent to"));
+            }
             Ok(made)
         };
         let Made { etag, version } =
@@ -181,7 +185,8 @@ impl Gateway {
         let physical =
             physical_on(&routed.route, &upload.home).map_err(|_| UpstreamError::Malformed("no name for the bucket"))?;
         let request = UpstreamRequest::new(Method::HEAD, physical, Some(key)).version(version.as_ref());
-        // The object stands whatever becomes of this question: an answer without ETag is better than one of failure.
+        // The object stands whatever becomes of this question: an answer without ETag is better than one of failure, where
+        // nothing is kept under the ETag.
         let Ok(head) = self.client.send(&upload.home, request, Bytes::new()).await else {
             return Ok(Made { etag: String::new(), version });
         };
