@@ -168,11 +168,14 @@ def test_reads_by_version_while_the_home_is_away(gateway, s3):
     own = {version for version, _ in document(gateway.backends[REPLICA].s3(), gateway.physical(REPLICA, key), key)}
     assert not own & {*ids}, "the replica has ids of its own"
     s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    times = [s3.head_object(Bucket=bucket, Key=key, VersionId=version)["LastModified"] for version in ids]
     gateway.stop_backend(HOME)
     try:
         until(lambda: read(s3, bucket, key) == bodies[2], "the replica serves the current one", 20)
-        for version, body in zip(ids, bodies):
-            got = s3.get_object(Bucket=bucket, Key=key, VersionId=version)
+        for version, body, time_at_home in zip(ids, bodies, times):
+            got = s3.get_object(Bucket=bucket, Key=key, VersionId=version, IfUnmodifiedSince=time_at_home)
+            assert got["LastModified"] == time_at_home
+            assert fails(s3.get_object, Bucket=bucket, Key=key, VersionId=version, IfModifiedSince=time_at_home)[0] == 304
             assert (got["Body"].read(), got["VersionId"], got["ETag"]) == (body, version, f'"{md5(body)}"')
             head = s3.head_object(Bucket=bucket, Key=key, VersionId=version)
             assert (head["VersionId"], head["ContentLength"]) == (version, len(body))

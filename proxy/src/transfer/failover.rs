@@ -23,19 +23,42 @@ pub(super) struct Replica {
 /// A copy that a worker has verified.
 pub(super) struct ServedCopy {
     pub(super) copy: ObjectCopy,
-    /// Which version it is: the home's id and the replica's. `None` where the replica holds current objects only.
-    version: Option<(VersionId, VersionId)>,
+    /// Which version it is. `None` where the replica holds current objects only.
+    version: Option<ServedVersion>,
+}
+
+/// A version as its home has it, and as the replica has.
+struct ServedVersion {
+    shown: VersionId,
+    stored: VersionId,
+    modified: SystemTime,
 }
 
 impl ServedCopy {
     /// The version that the replica is asked for.
     pub(super) fn stored_version(&self) -> Option<&VersionId> {
-        self.version.as_ref().map(|(_, stored)| stored)
+        self.version.as_ref().map(|version| &version.stored)
     }
 
     /// The version that the client hears of.
     pub(super) fn shown_version(&self) -> Option<&VersionId> {
-        self.version.as_ref().map(|(shown, _)| shown)
+        self.version.as_ref().map(|version| &version.shown)
+    }
+
+    /// When it was made, as the home says. Of what is no version only the replica's time is known, which is a later one.
+    pub(super) fn home_modified(&self) -> Option<SystemTime> {
+        self.version.as_ref().map(|version| version.modified)
+    }
+
+    /// Whether the replica can be asked about conditions: it knows the object as the home does.
+    pub(super) fn has_the_homes_words(&self) -> bool {
+        self.version.is_none() && self.copy.etag == self.copy.home_etag
+    }
+
+    #[cfg(test)]
+    pub(super) fn for_test(copy: ObjectCopy, modified: Option<SystemTime>) -> Self {
+        let id = VersionId::null;
+        Self { copy, version: modified.map(|modified| ServedVersion { shown: id(), stored: id(), modified }) }
     }
 
     fn of_version(mapped: &VersionCopy) -> Self {
@@ -48,7 +71,11 @@ impl ServedCopy {
                 verified_how: mapped.verified_how.clone(),
                 verified_at: mapped.verified_at,
             },
-            version: Some((mapped.home_version.clone(), mapped.version.clone())),
+            version: Some(ServedVersion {
+                shown: mapped.home_version.clone(),
+                stored: mapped.version.clone(),
+                modified: modified_at_home(mapped),
+            }),
         }
     }
 }
@@ -123,6 +150,9 @@ async fn require_clean(gateway: &Gateway, dirty: &DirtyKey) -> Result<(), Refusa
 }
 
 fn met(marker: &VersionCopy, is_named: bool) -> MetMarker {
-    let since = Duration::from_millis(u64::try_from(marker.home_modified).unwrap_or(0));
-    MetMarker { version: marker.home_version.clone(), modified: SystemTime::UNIX_EPOCH + since, is_named }
+    MetMarker { version: marker.home_version.clone(), modified: modified_at_home(marker), is_named }
+}
+
+fn modified_at_home(version: &VersionCopy) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_millis(u64::try_from(version.home_modified).unwrap_or(0))
 }

@@ -1,5 +1,5 @@
 //! Heads of streamed requests and answers: what of the client's goes up, what of the backend's comes down.
-use super::checksums;
+use super::{checksums, failover::ServedCopy};
 use crate::{
     answer::response_head,
     refusal::Refusal,
@@ -10,7 +10,6 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, response::Par
 use pingora_http::ResponseHeader;
 use s3gateway_filters::{conditions, headers};
 use s3gateway_s3::{S3Code, S3Request, VersionId};
-use s3gateway_store::ObjectCopy;
 
 /// Query parameters by which a signed GET sets headers of its answer (Amazon S3 API Reference, GetObject).
 const OVERRIDES: [(&str, HeaderName); 6] = [
@@ -101,18 +100,18 @@ pub(super) fn refuse_unserved_parameters(request: &S3Request) -> Result<(), Refu
     Ok(())
 }
 
-/// Conditions, range and checksum mode of a GET or HEAD. A replica that knows the object under another ETag is not asked
-/// about conditions: [`check_conditions`] judges its answer.
+/// Conditions, range and checksum mode of a GET or HEAD. A replica that knows the object under another ETag, or by another
+/// time than is known of its home, is not asked about conditions: [`check_conditions`] judges its answer.
 pub(super) fn put_download_headers(
     mut request: UpstreamRequest,
     client: &S3Request,
     range: Option<Range>,
-    copy: Option<&ObjectCopy>,
+    copy: Option<&ServedCopy>,
 ) -> Result<UpstreamRequest, Refusal> {
-    let other_etag = copy.is_some_and(|copy| copy.etag != copy.home_etag);
+    let is_judged_here = copy.is_some_and(|copy| !copy.has_the_homes_words());
     let forwarded = headers::forwarded_request_headers(client.operation);
     for (name, value) in &client.headers {
-        let left_out = name == header::RANGE || (other_etag && name.as_str().starts_with("if-"));
+        let left_out = name == header::RANGE || (is_judged_here && name.as_str().starts_with("if-"));
         if !left_out && forwarded.allows(name.as_str()) && std::str::from_utf8(value.as_bytes()).is_ok() {
             request = request.header_as_sent(name.clone(), value.clone());
         }
@@ -161,17 +160,18 @@ const OF_WHAT_STANDS: [HeaderName; 5] =
 pub(super) fn check_conditions(
     request: &S3Request,
     upstream: &ResponseHeader,
-    copy: Option<&ObjectCopy>,
+    copy: Option<&ServedCopy>,
     head: &Parts,
 ) -> Result<(), Refusal> {
     if !request.headers.keys().any(|name| name.as_str().starts_with("if-")) {
         return Ok(());
     }
     let etag = match copy {
-        Some(copy) => copy.home_etag.as_str(),
+        Some(served) => served.copy.home_etag.as_str(),
         None => text(upstream, header::ETAG).unwrap_or_default(),
     };
-    let last_modified = text(upstream, header::LAST_MODIFIED).and_then(|date| httpdate::parse_http_date(date).ok());
+    let of_upstream = || text(upstream, header::LAST_MODIFIED).and_then(|date| httpdate::parse_http_date(date).ok());
+    let last_modified = copy.and_then(ServedCopy::home_modified).or_else(of_upstream);
     match conditions::decide_read(&request.headers, etag, last_modified) {
         conditions::Decision::Proceed => Ok(()),
         conditions::Decision::NotModified => {
@@ -202,7 +202,7 @@ pub(super) fn is_framed(upstream: &ResponseHeader) -> bool {
 pub(super) fn render_object_head(
     request: &S3Request,
     upstream: &ResponseHeader,
-    copy: Option<&ObjectCopy>,
+    copy: Option<&ServedCopy>,
     version: Option<&VersionId>,
 ) -> Result<Parts, Refusal> {
     let forwarded = headers::forwarded_response_headers(request.operation);
@@ -228,10 +228,11 @@ pub(super) fn render_object_head(
         sent.insert(header::CONTENT_ENCODING, coding);
     }
     sent.entry(header::ACCEPT_RANGES).or_insert(HeaderValue::from_static("bytes"));
-    if let Some(copy) = copy {
-        let etag =
-            HeaderValue::from_str(&format!("\"{}\"", copy.home_etag)).map_err(|_| UpstreamError::Malformed("etag"))?;
-        sent.insert(header::ETAG, etag);
+    if let Some(served) = copy {
+        sent.insert(header::ETAG, header_value(&format!("\"{}\"", served.copy.home_etag))?);
+        if let Some(modified) = served.home_modified() {
+            sent.insert(header::LAST_MODIFIED, header_value(&httpdate::fmt_http_date(modified))?);
+        }
     }
     if let Some(version) = version {
         sent.insert(VERSION_ID, header_value(version.as_str())?);
@@ -258,6 +259,10 @@ fn text(head: &ResponseHeader, name: HeaderName) -> Option<&str> {
 mod tests {
     use super::*;
     use http::Method;
+    use s3gateway_config::BackendId;
+    use s3gateway_s3::PhysicalBucket;
+    use s3gateway_store::ObjectCopy;
+    use std::time::{Duration, SystemTime};
 
     fn get(range_value: &str) -> S3Request {
         let mut headers = HeaderMap::new();
@@ -345,5 +350,41 @@ mod tests {
         let names: Vec<_> = told.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["cache-control", "etag", "last-modified", "x-amz-version-id"]);
         assert!(told.contains(&(header::ETAG, "\"a\"".to_owned())), "{told:?}");
+    }
+
+    #[test]
+    fn a_replicas_own_time_decides_nothing_where_the_homes_is_known() {
+        let copy = ObjectCopy {
+            backend: BackendId::parse("de-fra").unwrap(),
+            etag: "a".to_owned(),
+            home_etag: "a".to_owned(),
+            size: 1,
+            verified_how: "etag".to_owned(),
+            verified_at: 7,
+        };
+        // Finer than an HTTP date.
+        let at_home = SystemTime::UNIX_EPOCH + Duration::from_millis(1_767_323_045_678);
+        let date = "Fri, 02 Jan 2026 03:04:05 GMT";
+        let served = ServedCopy::for_test(copy.clone(), Some(at_home));
+        let mut upstream = ResponseHeader::build(200, None).unwrap();
+        upstream.insert_header("etag", "\"a\"").unwrap();
+        upstream.insert_header("last-modified", "Sat, 03 Jan 2026 00:00:00 GMT").unwrap();
+        for (condition, want) in [("if-unmodified-since", None), ("if-modified-since", Some(S3Code::NotModified))] {
+            let mut headers = HeaderMap::new();
+            headers.insert("host", HeaderValue::from_static("localhost"));
+            headers.insert(condition, HeaderValue::from_static(date));
+            let request = S3Request::parse(&Method::GET, "/bucket/key", headers.clone(), &[]).unwrap();
+            let physical = PhysicalBucket::parse("s3gw-0").unwrap();
+            let ask = |served| {
+                let asked = UpstreamRequest::new(Method::GET, &physical, None);
+                format!("{:?}", put_download_headers(asked, &request, None, Some(served)).unwrap())
+            };
+            assert!(!ask(&served).contains(condition), "{}", ask(&served));
+            assert!(ask(&ServedCopy::for_test(copy.clone(), None)).contains(condition));
+            let head = render_object_head(&request, &upstream, Some(&served), None).unwrap();
+            assert_eq!(head.headers.get("last-modified").unwrap(), date);
+            let decided = check_conditions(&request, &upstream, Some(&served), &head);
+            assert_eq!(decided.err().map(|refusal| refusal.to_s3().code), want, "{condition}");
+        }
     }
 }

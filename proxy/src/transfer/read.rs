@@ -20,7 +20,6 @@ use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::Session;
 use s3gateway_filters::payload::Framing;
 use s3gateway_s3::{S3Code, VersionId};
-use s3gateway_store::ObjectCopy;
 use std::{
     collections::VecDeque,
     net::SocketAddr,
@@ -168,11 +167,6 @@ impl ObjectRead {
         Err(self.home_loss())
     }
 
-    /// The record of the copy that is being served instead of the home's.
-    fn served(&self) -> Option<&ObjectCopy> {
-        self.copy.as_ref().map(|served| &served.copy)
-    }
-
     fn home_loss(&self) -> Refusal {
         self.home_lost.clone().unwrap_or(UpstreamError::OutOfService).into()
     }
@@ -185,7 +179,7 @@ impl ObjectRead {
         let request = UpstreamRequest::new(self.admitted.request.method.clone(), physical, Some(self.admitted.key()?));
         let version = self.copy.as_ref().map_or(self.version.as_ref(), ServedCopy::stored_version);
         let request = request.version(version);
-        let request = head::put_download_headers(request, &self.admitted.request, self.range()?, self.served())?;
+        let request = head::put_download_headers(request, &self.admitted.request, self.range()?, self.copy.as_ref())?;
         let signed = request.sign(backend, Some(&[]), SystemTime::now());
         signed.map_err(|_| UpstreamError::Malformed("request cannot be signed").into())
     }
@@ -222,7 +216,7 @@ impl ObjectRead {
             self.require_known_copy(upstream)?;
             let version = self.shown_version(gateway, upstream).await?;
             let request = &self.admitted.request;
-            return head::render_object_head(request, upstream, self.served(), version.as_ref());
+            return head::render_object_head(request, upstream, self.copy.as_ref(), version.as_ref());
         }
         Err(Box::pin(self.explain(gateway, exchange, status)).await)
     }
@@ -295,8 +289,8 @@ impl ObjectRead {
             return Err(UpstreamError::Malformed("an object that could be cut short unseen").into());
         }
         self.require_known_copy(upstream)?;
-        let head = head::render_object_head(&self.admitted.request, upstream, self.served(), version)?;
-        head::check_conditions(&self.admitted.request, upstream, self.served(), &head)?;
+        let head = head::render_object_head(&self.admitted.request, upstream, self.copy.as_ref(), version)?;
+        head::check_conditions(&self.admitted.request, upstream, self.copy.as_ref(), &head)?;
         match &self.part {
             Some(part) => part.render(&self.admitted.request.method, head),
             None => Ok(head),
@@ -305,7 +299,7 @@ impl ObjectRead {
 
     /// A replica's answer must be of the copy that was proven current: the key may have been written and converged since.
     fn require_known_copy(&self, upstream: &ResponseHeader) -> Result<(), Refusal> {
-        let Some(copy) = self.served() else { return Ok(()) };
+        let Some(ServedCopy { copy, .. }) = &self.copy else { return Ok(()) };
         let etag = etag_of(upstream);
         if !etag.is_empty() && etag != copy.etag && etag != copy.home_etag {
             return Err(UpstreamError::Malformed("another copy than the one that was verified").into());
