@@ -5,11 +5,14 @@ from __future__ import annotations
 import base64
 import dataclasses
 import itertools
+import threading
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from hostile import CLOSE, READ, answer, error, etag, ok
+from processes import until
 from raw import exchange, host_of
 from sigv4 import Request, authorise
 from test_backend_misses import begin_upload
@@ -117,3 +120,27 @@ def test_BE_06_tags_are_not_lent_to_an_object_whose_etag_is_not_known(siege):
             answers.pop((method, key), None)
     tags = siege.ask("GET", key, query="?tagging")
     assert tags.status == 200 and tags.xml().findtext("TagSet/Tag/Value") == "b", str(tags)
+
+
+def test_BE_06_the_tags_of_two_writes_at_once(siege):
+    """The first lands before the second, and hears of it after the second: the tags that are kept are those of what stands."""
+    key, heard = f"tagged-{next(NUMBERS)}", threading.Event()
+
+    def landing(request) -> bytes:
+        siege.home.objects[request.bucket, key] = request
+        if request.body == b"first":
+            heard.wait(0.7)  # the second may have to wait for the first
+        return answer(200, ("ETag", etag(request.body)))
+
+    siege.home.answers["PUT", key] = [READ, landing]
+    try:
+        with ThreadPoolExecutor() as pool:
+            first = pool.submit(siege.ask, "PUT", key, b"first", x_amz_tagging="n=1")
+            until(lambda: siege.home.objects.get((siege.home.asked("PUT", key)[0].bucket, key)), "the first has landed", 5)
+            second = siege.ask("PUT", key, b"second", x_amz_tagging="n=2")
+            heard.set()
+            assert (first.result().status, second.status) == (200, 200)
+    finally:
+        del siege.home.answers["PUT", key]
+    tags = siege.ask("GET", key, query="?tagging")
+    assert tags.status == 200 and tags.xml().findtext("TagSet/Tag/Value") == "2", str(tags)

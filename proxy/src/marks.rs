@@ -38,14 +38,19 @@ impl Gateway {
         in_turn(|| self.queue.intent(dirty, &id, self.lease()), S3Code::SlowDown).await
     }
 
-    /// Before a write under conditions: as [`Gateway::intent`], and until it is settled no other gateway writes the key,
-    /// so that what the conditions are decided by still stands when the write lands.
+    /// Before a write that depends on what stands at the key, or keeps something of it here: as [`Gateway::intent`], and until
+    /// it is settled no other gateway writes the key.
     ///
     /// # Errors
-    /// `ConditionalRequestConflict` where other writes leave no gap for too long.
-    pub(crate) async fn intent_alone(&self, dirty: &DirtyKey, request_id: RequestId) -> Result<Mark, Refusal> {
+    /// `too_late` where other writes leave no gap for too long.
+    pub(crate) async fn intent_alone(
+        &self,
+        dirty: &DirtyKey,
+        request_id: RequestId,
+        too_late: S3Code,
+    ) -> Result<Mark, Refusal> {
         let id = request_id.to_string();
-        in_turn(|| self.queue.intent_alone(dirty, &id, self.lease()), S3Code::ConditionalRequestConflict).await
+        in_turn(|| self.queue.intent_alone(dirty, &id, self.lease()), too_late).await
     }
 
     /// Drops the lease of a write that never went to the backend.

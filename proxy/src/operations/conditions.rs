@@ -117,6 +117,7 @@ fn not_implemented(what: &str) -> S3Error {
 
 impl Gateway {
     /// Marks a key for a write under these conditions, maybe none; where there are some, they hold until it is settled.
+    /// `lends_tags`: their row must not be written in another order than the home carries the writes out in.
     ///
     /// # Errors
     /// As [`Gateway::intent`] or [`Gateway::intent_alone`], [`Gateway::require_taken`] and [`Gateway::decide_conditions`]:
@@ -124,13 +125,15 @@ impl Gateway {
     pub(crate) async fn intent_under(
         &self,
         conditions: &WriteConditions,
+        lends_tags: bool,
         routed: &Routed,
         dirty: &DirtyKey,
         request_id: RequestId,
     ) -> Result<Mark, Refusal> {
-        let mark = match conditions.is_empty() {
-            true => self.intent(dirty, request_id).await?,
-            false => self.intent_alone(dirty, request_id).await?,
+        let mark = match (conditions.is_empty(), lends_tags) {
+            (true, false) => self.intent(dirty, request_id).await?,
+            (true, true) => self.intent_alone(dirty, request_id, S3Code::SlowDown).await?,
+            (false, _) => self.intent_alone(dirty, request_id, S3Code::ConditionalRequestConflict).await?,
         };
         let decided = async {
             self.require_taken(routed).await?;

@@ -96,7 +96,7 @@ impl Gateway {
         self.require_reachable_quorum(route)?;
         let dirty = DirtyKey { bucket: route.bucket.clone(), key: key.clone() };
         let since = Instant::now();
-        let mark = self.intent_under(conditions, routed, &dirty, request_id).await?;
+        let mark = self.intent_under(conditions, lends_tags(routed, tags), routed, &dirty, request_id).await?;
         let (result, since) = self.while_marked(&dirty, &mark, since, write).await;
         if let Ok(value) = &result {
             self.store_lent_tags(route, key, etag(value), tags).await?;
@@ -129,6 +129,11 @@ impl Gateway {
         }
         Ok(())
     }
+}
+
+/// Whether tags of an object, where it has any, are to be kept here.
+pub(crate) fn lends_tags(routed: &Routed, tags: Option<&TagSet>) -> bool {
+    !routed.home.capabilities().tagging && tags.is_some_and(|tags| !tags.is_empty())
 }
 
 /// Stands where the ETag would: no object has this one, so the row is never taken for an object's.

@@ -6,7 +6,7 @@ use crate::{
     admit::Admitted,
     answer::{Answer, response_head},
     gateway::Gateway,
-    operations::{WriteConditions, explain},
+    operations::{WriteConditions, explain, lends_tags},
     quorum::Places,
     refusal::Refusal,
     upstream::{UpstreamAnswer, UpstreamBackend, UpstreamError, UpstreamRequest},
@@ -28,6 +28,8 @@ pub(super) struct Upload {
     /// Where the backend gets the body with its checksum behind it.
     encoder: Option<ChunkedEncoder>,
     tags: Option<TagSet>,
+    /// They are kept here, not at the home.
+    lends_tags: bool,
     /// The backend's upload id and the part number, for UploadPart.
     part: Option<(String, u32)>,
     dirty: DirtyKey,
@@ -81,6 +83,7 @@ impl Upload {
             plan,
             verifier: None,
             encoder: None,
+            lends_tags: lends_tags(routed, tags.as_ref()),
             tags,
             marking: if part.is_some() { Marking::NotNeeded } else { Marking::Settled },
             part,
@@ -127,11 +130,12 @@ impl Upload {
         }
     }
 
-    /// Asks for the key's mark in the background. Not for a large body, which outlives the lease, nor for a write under
-    /// conditions, which keeps others waiting: those ask at the end.
+    /// Asks for the key's mark in the background. Not for a large body, which outlives the lease, nor for a write that
+    /// keeps others waiting: those ask at the end.
     pub(super) fn ask_for_mark(&mut self, gateway: &Arc<Gateway>, admitted: &Admitted) {
         let is_slow = self.plan.decoded_length > LARGE;
-        if matches!(self.marking, Marking::NotNeeded) || is_slow || !self.conditions.is_empty() {
+        let is_alone = self.lends_tags || !self.conditions.is_empty();
+        if matches!(self.marking, Marking::NotNeeded) || is_slow || is_alone {
             return;
         }
         let (gateway, dirty, request_id) = (gateway.clone(), self.dirty.clone(), admitted.request_id);
@@ -226,7 +230,8 @@ impl Upload {
     /// Waits until the key is marked, with enough of the lease left for the backend's answer, and decides the conditions.
     async fn await_mark(&mut self, gateway: &Gateway, admitted: &Admitted) -> Result<(), Refusal> {
         let (routed, began) = (admitted.routed()?, Instant::now());
-        let intent = || gateway.intent_under(&self.conditions, routed, &self.dirty, admitted.request_id);
+        let (lends_tags, id) = (self.lends_tags, admitted.request_id);
+        let intent = || gateway.intent_under(&self.conditions, lends_tags, routed, &self.dirty, id);
         let (mark, since) = match std::mem::replace(&mut self.marking, Marking::Settled) {
             Marking::NotNeeded => {
                 self.marking = Marking::NotNeeded;
