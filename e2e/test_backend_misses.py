@@ -8,7 +8,7 @@ from urllib.parse import quote
 import pytest
 
 from gateway import HOME
-from hostile import READ, answer, error, ok
+from hostile import CLOSE, READ, answer, error, ok
 from test_hostile_backend import DOCUMENTS, UNAVAILABLE, outcome, siege  # noqa: F401 - a fixture
 
 INGRESS = {what: answer(404, body=DOCUMENTS[what]) for what in ("empty", "HTML", "no XML")}
@@ -47,11 +47,11 @@ def test_BE_01_an_upload_that_is_missed_is_no_key(siege):
     assert len(siege.home.asked("DELETE", key)) == 1
 
 
-def begin_upload(siege, **headers: str) -> tuple[str, str]:
+def begin_upload(siege, bucket: str = "", **headers: str) -> tuple[str, str]:
     """Its key, and the query that names it."""
     key = f"upload-{next(NUMBERS)}"
     siege.home.answers["POST", key] = [READ, ok(f"<InitiateMultipartUploadResult><UploadId>{key}</UploadId></InitiateMultipartUploadResult>".encode())]
-    begun = siege.ask("POST", key, query="?uploads", **headers)
+    begun = siege.ask("POST", key, query="?uploads", bucket=bucket, **headers)
     del siege.home.answers["POST", key]
     assert begun.status == 200, str(begun)
     return key, f"?uploadId={quote(begun.xml().findtext('UploadId'), safe='')}"
@@ -92,3 +92,34 @@ def test_BE_01_a_bucket_that_is_missed_as_it_is_dropped(siege, what, want):
         assert siege.ask("DELETE", "", bucket=bucket).status == want
     finally:
         del siege.home.answers["DELETE", ""]
+
+
+def test_BE_01_a_bucket_whose_end_is_not_told(siege):
+    """The home drops it and breaks off; asked again it does not know it."""
+    bucket = siege.target.make_bucket("untold", HOME)
+
+    def drop(_) -> bytes:
+        siege.home.answers["GET", ""] = [error(404, "NoSuchBucket")]
+        return b""
+
+    siege.home.answers["DELETE", ""] = [drop, CLOSE]
+    try:
+        assert siege.ask("DELETE", "", bucket=bucket).status == 204
+    finally:
+        for method in ("DELETE", "GET"):
+            siege.home.answers.pop((method, ""), None)
+
+
+def test_BE_01_a_bucket_goes_with_its_uploads_or_not_at_all(siege):
+    """What stands before the backend has ended none of them."""
+    bucket = siege.target.make_bucket("uploading", HOME)
+    key, _ = begin_upload(siege, bucket=bucket)
+    siege.home.answers["DELETE", key] = [INGRESS["HTML"]]
+    assert siege.ask("DELETE", "", bucket=bucket).status == 503 and not dropped(siege, key)
+    siege.home.answers["DELETE", key] = [error(404, "NoSuchUpload")]
+    assert siege.ask("DELETE", "", bucket=bucket).status == 204 and dropped(siege, key)
+
+
+def dropped(siege, key: str) -> list:
+    """Deletions of the bucket in which the upload was begun."""
+    return [asked for asked in siege.home.asked("DELETE", "") if asked.bucket == siege.home.asked("POST", key)[0].bucket]

@@ -133,8 +133,14 @@ impl Gateway {
         }
         let request = UpstreamRequest::new(Method::DELETE, physical, None);
         match self.client.send(&routed.home, request, Bytes::new()).await {
-            Err(error) if !is_gone(&error) => Err(explain(error).into()),
-            _ => Ok(()),
+            Err(error) if is_gone(&error) => Ok(()),
+            // It was empty just now. Where the answer was lost, whether it is gone since can be asked.
+            Err(error) if error.is_definite() => Err(explain(error).into()),
+            Err(error) => match self.holds_no_object(&routed.home, physical).await {
+                Err(again) if is_gone(&again) => Ok(()),
+                _ => Err(error.into()),
+            },
+            Ok(_) => Ok(()),
         }
     }
 
@@ -156,7 +162,7 @@ impl Gateway {
         }
         for upload in self.metadata.uploads(&routed.route.bucket).await? {
             let request = routed.request(Method::DELETE, Some(&upload.key))?.query("uploadId", &upload.upload_id);
-            match self.client.send(&routed.home, request, Bytes::new()).await {
+            match self.client.send(&routed.home, request, Bytes::new()).await.map_err(explain) {
                 Err(error) if error.is_outage() => return Err(error.into()),
                 _ => self.metadata.delete_upload(&routed.route.bucket, &upload.upload_id).await?,
             }
