@@ -1,6 +1,7 @@
 //! Intent before a write, commit after it: no write reaches a backend unmarked, and no success goes down uncommitted.
 use crate::{
-    admit::Routed, answer::RequestId, gateway::Gateway, quorum::Landed, refusal::Refusal, upstream::UpstreamError,
+    admit::Routed, answer::RequestId, gateway::Gateway, quorum::Landed, refusal::Refusal, settings::UpstreamSettings,
+    upstream::UpstreamError,
 };
 use s3gateway_s3::{ObjectKey, S3Code};
 use s3gateway_store::{DirtyKey, StoreError, queue::Mark};
@@ -13,8 +14,7 @@ impl Gateway {
     /// How long a mark's lease must live: longer than a write may take from its last bytes to its answer, so that no
     /// write lands after its lease.
     pub(crate) fn lease(&self) -> Duration {
-        let upstream = &self.settings.upstream;
-        upstream.connect_timeout + upstream.write_timeout + upstream.head_timeout() + LEASE_MARGIN
+        lease_for(&self.settings.upstream)
     }
 
     /// Before the intent of a write that changes tags or headers alone: no listing shows it, so a queue that may forget its
@@ -183,7 +183,13 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 /// How long a write waits for another to end: well under the least timeout of common clients.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Age up to which a lease is used as it is, and more: an older one is renewed before the last bytes leave.
+fn lease_for(upstream: &UpstreamSettings) -> Duration {
+    upstream.connect_timeout + upstream.write_timeout + upstream.head_timeout() + LEASE_MARGIN
+}
+
+/// A lease older than this is renewed before the last bytes leave.
+pub(crate) const LEASE_AGE: Duration = Duration::from_secs(10);
+/// More than that.
 const LEASE_MARGIN: Duration = Duration::from_secs(15);
 
 #[cfg(test)]
@@ -193,6 +199,22 @@ mod tests {
     use tokio::sync::Notify;
 
     const LEASE: Duration = Duration::from_millis(80);
+
+    #[test]
+    fn a_lease_outlasts_the_write_that_it_stands_for() {
+        for (connect, write, read) in [(3, 60, 60), (1, 1, 1), (1, 10, 3_600)] {
+            let seconds = Duration::from_secs;
+            let upstream = UpstreamSettings {
+                connect_timeout: seconds(connect),
+                write_timeout: seconds(write),
+                read_timeout: seconds(read),
+                ..UpstreamSettings::default()
+            };
+            // As a streamed write is watched, see `expects_head`.
+            let longest = upstream.connect_timeout + upstream.write_timeout + upstream.head_timeout();
+            assert!(lease_for(&upstream) > LEASE_AGE + longest);
+        }
+    }
 
     #[tokio::test]
     async fn a_long_write_ends_with_the_lease_that_was_renewed_last() {

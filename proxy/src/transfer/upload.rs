@@ -6,6 +6,7 @@ use crate::{
     admit::Admitted,
     answer::{Answer, response_head},
     gateway::Gateway,
+    marks::LEASE_AGE,
     operations::{WriteConditions, explain, lends_tags},
     quorum::Places,
     refusal::Refusal,
@@ -397,5 +398,3 @@ impl Upload {
 
 /// Bytes from which a body takes its time.
 const LARGE: u64 = 1 << 20;
-/// A mark older than this is renewed before the last bytes leave.
-const LEASE_AGE: std::time::Duration = std::time::Duration::from_secs(10);
