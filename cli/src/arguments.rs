@@ -22,6 +22,8 @@ pub enum Command {
     Dev(DevOptions),
     /// Bring the metadata store's schema up to date
     Migrate(ConfigFile),
+    /// Seal all stored secrets under the first of the master keys, so that the others can be removed
+    RewrapSecrets(ConfigFile),
     /// Say everything that is wrong with a configuration
     CheckConfig(ConfigFile),
     /// Talk to a running gateway's admin API

@@ -29,6 +29,7 @@ fn main() -> ExitCode {
         Command::Proxy(from) => processes::proxy(&from),
         Command::Worker(from) => processes::worker(&from),
         Command::Migrate(from) => processes::migrate(&from),
+        Command::RewrapSecrets(from) => processes::rewrap_secrets(&from),
         Command::CheckConfig(from) => processes::check_config(&from),
         Command::Dev(options) => dev::run(&options),
         Command::Admin(command) => admin::run(*command),

@@ -144,6 +144,19 @@ pub fn migrate(from: &ConfigFile) -> Result<(), Failure> {
     })
 }
 
+/// `s3gateway rewrap-secrets`
+pub fn rewrap_secrets(from: &ConfigFile) -> Result<(), Failure> {
+    let settings = load(from)?;
+    logging::start(settings.log.format, &settings.log.level)?;
+    runtime::start()?.block_on(async {
+        let metadata = connect(&settings, provider(&settings)?).await?;
+        verify_schema(metadata.schema().await.during("reading the schema's version")?)?;
+        let rewrapped = metadata.rewrap_secrets().await.during("sealing the secrets anew")?;
+        println!("secrets sealed anew: {rewrapped}; all are under the first master key");
+        Ok(())
+    })
+}
+
 /// `s3gateway check-config`
 pub fn check_config(from: &ConfigFile) -> Result<(), Failure> {
     let settings = load(from)?;
@@ -161,6 +174,7 @@ async fn open(settings: &Settings) -> Result<Stores, Failure> {
     let provider = provider(settings)?;
     let metadata = connect(settings, provider.clone()).await?;
     verify_schema(metadata.schema().await.during("reading the schema's version")?)?;
+    metadata.prove_master_key().await.during("secrets")?;
     let queue: Arc<dyn Queue> = match redis(settings, Some(metadata.clone())).await? {
         Some(redis) => Arc::new(WithFallback::new(redis, metadata.sql_queue())),
         None => Arc::new(metadata.sql_queue()),

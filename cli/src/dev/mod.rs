@@ -91,6 +91,7 @@ async fn start(options: &DevOptions, folder: &Folder) -> Result<Running, Failure
     let url = format!("sqlite:{}", folder.path("metadata.db").display());
     let metadata = Metadata::connect(&url, 8, provider.clone()).await.during("the metadata store")?;
     metadata.migrate().await.during("migrating the metadata store")?;
+    metadata.prove_master_key().await.during("the metadata store")?;
     setup::store_backends(&metadata, &known, &backends).await?;
     setup::create_tenants(&metadata, folder, &mut known).await?;
 

@@ -243,9 +243,13 @@ fn a_master_key_that_others_can_read_or_that_is_none_is_a_fault() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("master.key");
     let text = format!("[metadata]\nurl = \"sqlite:x.db\"\n[secrets]\nmaster_key_file = \"{}\"\n", path.display());
-    for (content, mode, says) in
-        [(KEY, 0o644, Some("mode 644")), ("short", 0o600, Some("64 hexadecimal digits")), (KEY, 0o600, None)]
-    {
+    let both = format!("{KEY}\n{KEY}\n");
+    for (content, mode, says) in [
+        (KEY, 0o644, Some("mode 644")),
+        ("short", 0o600, Some("64 hexadecimal digits")),
+        (KEY, 0o600, None),
+        (&both, 0o600, None),
+    ] {
         std::fs::write(&path, content).unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
         let want: Vec<_> = says.map(|says| (Some(4), "secrets.master_key_file", says)).into_iter().collect();

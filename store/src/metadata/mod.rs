@@ -9,6 +9,7 @@ mod checksums;
 pub(crate) mod db;
 mod drains;
 mod feed;
+mod master_key;
 mod migrations;
 mod objects;
 mod placement;

@@ -32,15 +32,30 @@ pub async fn open_secret(
     context: &[&str],
     sealed: &str,
 ) -> Result<Secret<String>, StoreError> {
-    let mut parts = sealed.split('.');
-    let (Some("v1"), Some(wrapped), Some(body), None) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
-        return Err(StoreError::Corrupt("a sealed secret's form"));
-    };
+    let (wrapped, body) = parts(sealed)?;
     let data_key = provider.unwrap(wrapped).await?;
     let body = STANDARD_NO_PAD.decode(body).map_err(|_| StoreError::Corrupt("a sealed secret's form"))?;
     let plain = open(&data_key, &render_context("secret", context), body)?;
     let text = std::str::from_utf8(&plain).map_err(|_| StoreError::Corrupt("a secret's text"))?;
     Ok(Secret::new(text.to_owned()))
+}
+
+/// The same secret with its data key wrapped under the master key in use; `None` where it is that already.
+///
+/// # Errors
+/// `Corrupt` where no master key opens the data key, `Unavailable`.
+pub async fn rewrap_secret(provider: &dyn KeyProvider, sealed: &str) -> Result<Option<String>, StoreError> {
+    let (wrapped, body) = parts(sealed)?;
+    Ok(provider.rewrap(wrapped).await?.map(|wrapped| format!("v1.{wrapped}.{body}")))
+}
+
+/// The wrapped data key and the sealed text.
+fn parts(sealed: &str) -> Result<(&str, &str), StoreError> {
+    let mut parts = sealed.split('.');
+    match (parts.next(), parts.next(), parts.next(), parts.next()) {
+        (Some("v1"), Some(wrapped), Some(body), None) => Ok((wrapped, body)),
+        _ => Err(StoreError::Corrupt("a sealed secret's form")),
+    }
 }
 
 /// Nonce, ciphertext and tag. The key seals few messages, so that a random nonce does not repeat.

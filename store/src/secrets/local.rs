@@ -1,4 +1,4 @@
-//! The master key in a local file that only its owner can read.
+//! Master keys in a local file that only its owner can read: the one in use, and former ones that only open.
 use super::envelope::{open, seal};
 use super::{DataKey, KeyProvider, Sealer, random};
 use crate::StoreError;
@@ -13,10 +13,16 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use zeroize::Zeroizing;
 
-/// Keys derived from the master key, so that no two uses share one (HKDF-SHA-256, RFC 5869).
-pub struct LocalKey {
+/// Keys derived from a master key, so that no two uses share one (HKDF-SHA-256, RFC 5869).
+struct Derived {
     wrapping: DataKey,
     sealing: DataKey,
+}
+
+/// The master key in use, and others whose wrapped data keys and sealed tokens are opened, too.
+pub struct LocalKey {
+    current: Derived,
+    others: Vec<Derived>,
 }
 
 impl fmt::Debug for LocalKey {
@@ -26,15 +32,14 @@ impl fmt::Debug for LocalKey {
 }
 
 impl LocalKey {
-    /// Takes a master key of 64 hex digits, surrounding white space aside.
+    /// Takes master keys of 64 hex digits each, parted by white space. The first is in use.
     ///
     /// # Errors
     /// `Invalid` for anything else.
     pub fn from_hex(text: &str) -> Result<Self, StoreError> {
-        let mut master: DataKey = Zeroizing::new([0; 32]);
-        hex::decode_to_slice(text.trim(), &mut master[..])
-            .map_err(|_| StoreError::Invalid("master key: is 64 hex digits".into()))?;
-        Ok(Self { wrapping: derive(&master, "s3gateway wrap v1")?, sealing: derive(&master, "s3gateway seal v1")? })
+        let mut keys = text.split_whitespace().map(Derived::from_hex);
+        let none = || StoreError::Invalid("master key: is 64 hex digits".into());
+        Ok(Self { current: keys.next().ok_or_else(none)??, others: keys.collect::<Result<_, _>>()? })
     }
 
     /// Reads the master key from a file, making the file with a new key and mode 0600 where there is none. Of several
@@ -53,13 +58,19 @@ impl LocalKey {
     }
 }
 
-#[async_trait]
-impl KeyProvider for LocalKey {
-    async fn wrap(&self, data_key: &DataKey) -> Result<String, StoreError> {
+impl Derived {
+    fn from_hex(text: &str) -> Result<Self, StoreError> {
+        let mut master: DataKey = Zeroizing::new([0; 32]);
+        hex::decode_to_slice(text, &mut master[..])
+            .map_err(|_| StoreError::Invalid("master key: is 64 hex digits".into()))?;
+        Ok(Self { wrapping: derive(&master, "s3gateway wrap v1")?, sealing: derive(&master, "s3gateway seal v1")? })
+    }
+
+    fn wrap(&self, data_key: &DataKey) -> Result<String, StoreError> {
         Ok(STANDARD_NO_PAD.encode(seal(&self.wrapping, b"data key", &data_key[..])?))
     }
 
-    async fn unwrap(&self, wrapped: &str) -> Result<DataKey, StoreError> {
+    fn unwrap(&self, wrapped: &str) -> Result<DataKey, StoreError> {
         let sealed = STANDARD_NO_PAD.decode(wrapped).map_err(|_| StoreError::Corrupt("a wrapped data key's form"))?;
         let plain = open(&self.wrapping, b"data key", sealed)?;
         let mut data_key: DataKey = Zeroizing::new([0; 32]);
@@ -69,9 +80,28 @@ impl KeyProvider for LocalKey {
         data_key.copy_from_slice(&plain);
         Ok(data_key)
     }
+}
+
+#[async_trait]
+impl KeyProvider for LocalKey {
+    async fn wrap(&self, data_key: &DataKey) -> Result<String, StoreError> {
+        self.current.wrap(data_key)
+    }
+
+    async fn unwrap(&self, wrapped: &str) -> Result<DataKey, StoreError> {
+        let opened = self.current.unwrap(wrapped);
+        self.others.iter().fold(opened, |opened, key| opened.or_else(|_| key.unwrap(wrapped)))
+    }
+
+    async fn rewrap(&self, wrapped: &str) -> Result<Option<String>, StoreError> {
+        match self.current.unwrap(wrapped) {
+            Ok(_) => Ok(None),
+            Err(_) => self.current.wrap(&self.unwrap(wrapped).await?).map(Some),
+        }
+    }
 
     async fn sealer(&self) -> Result<Sealer, StoreError> {
-        Sealer::new(&self.sealing)
+        Sealer::new(&self.current.sealing, self.others.iter().map(|key| &key.sealing))
     }
 }
 
@@ -149,6 +179,27 @@ mod tests {
         }
     }
 
+    #[tokio::test]
+    async fn a_former_key_opens_and_seals_nothing_any_more() {
+        let (old, new) = ("a1".repeat(32), "b2".repeat(32));
+        let key = |text: &str| LocalKey::from_hex(text).unwrap();
+        let (before, after, both) = (key(&old), key(&new), key(&format!("{new}\n{old}\n")));
+        let data_key = random::<32>().unwrap();
+        let wrapped = before.wrap(&data_key).await.unwrap();
+        assert!(after.unwrap(&wrapped).await.is_err() && after.rewrap(&wrapped).await.is_err());
+        assert_eq!(*both.unwrap(&wrapped).await.unwrap(), *data_key);
+        let again = both.rewrap(&wrapped).await.unwrap().unwrap();
+        assert_eq!(*after.unwrap(&again).await.unwrap(), *data_key);
+        assert!(before.unwrap(&again).await.is_err(), "the former one is of no use for it");
+        assert_eq!(both.rewrap(&again).await.unwrap(), None, "once is enough");
+
+        let token = before.sealer().await.unwrap().seal(&["c"], "upload-7");
+        assert_eq!(both.sealer().await.unwrap().open(&["c"], &token).as_deref(), Some("upload-7"));
+        assert_eq!(after.sealer().await.unwrap().open(&["c"], &token), None);
+        let token = both.sealer().await.unwrap().seal(&["c"], "upload-8");
+        assert_eq!(after.sealer().await.unwrap().open(&["c"], &token).as_deref(), Some("upload-8"));
+    }
+
     #[test]
     fn a_bad_file_is_refused_with_its_name() {
         let folder = tempfile::tempdir().unwrap();
@@ -157,6 +208,7 @@ mod tests {
             ("a1".repeat(32), 0o640, "mode 0600"),
             ("a1".repeat(31), 0o600, "64 hex digits"),
             (String::new(), 0o600, "64 hex digits"),
+            (format!("{}\nshort", "a1".repeat(32)), 0o600, "64 hex digits"),
         ] {
             fs::write(&path, text).unwrap();
             fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();

@@ -5,7 +5,7 @@ mod envelope;
 mod local;
 mod sealer;
 
-pub use envelope::{open_secret, seal_secret};
+pub use envelope::{open_secret, rewrap_secret, seal_secret};
 pub use local::LocalKey;
 pub use sealer::Sealer;
 
@@ -31,6 +31,12 @@ pub trait KeyProvider: fmt::Debug + Send + Sync {
     /// # Errors
     /// `Corrupt` where it is damaged or was wrapped under another master key, `Unavailable`.
     async fn unwrap(&self, wrapped: &str) -> Result<DataKey, StoreError>;
+
+    /// Encrypts a data key that was wrapped under a former master key under the one in use; `None` where it is that already.
+    ///
+    /// # Errors
+    /// As [`KeyProvider::unwrap`].
+    async fn rewrap(&self, wrapped: &str) -> Result<Option<String>, StoreError>;
 
     /// Seals what clients carry for us; the same in every process with this master key.
     ///

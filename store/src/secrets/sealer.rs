@@ -15,7 +15,13 @@ const BEGIN: &str = "s";
 
 /// Seals and opens texts; cheap to clone. All processes with one master key open each other's.
 #[derive(Clone)]
-pub struct Sealer(Arc<LessSafeKey>);
+pub struct Sealer(Arc<Keys>);
+
+struct Keys {
+    current: LessSafeKey,
+    /// These only open.
+    others: Vec<LessSafeKey>,
+}
 
 impl fmt::Debug for Sealer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -24,9 +30,12 @@ impl fmt::Debug for Sealer {
 }
 
 impl Sealer {
-    pub(super) fn new(key: &DataKey) -> Result<Self, StoreError> {
-        let key = UnboundKey::new(&AES_256_GCM_SIV, &key[..]).map_err(|_| StoreError::Corrupt("the sealing key"))?;
-        Ok(Self(Arc::new(LessSafeKey::new(key))))
+    pub(super) fn new<'a>(current: &DataKey, others: impl Iterator<Item = &'a DataKey>) -> Result<Self, StoreError> {
+        let key = |key: &DataKey| match UnboundKey::new(&AES_256_GCM_SIV, &key[..]) {
+            Ok(key) => Ok(LessSafeKey::new(key)),
+            Err(_) => Err(StoreError::Corrupt("the sealing key")),
+        };
+        Ok(Self(Arc::new(Keys { current: key(current)?, others: others.map(key).collect::<Result<_, _>>()? })))
     }
 
     /// Seals `plain` for `context` (tenant, bucket, home …): a letter, then base64url without padding. Empty, which nobody can open,
@@ -54,7 +63,8 @@ impl Sealer {
 
     fn seal_under(&self, nonce: [u8; NONCE_LEN], context: &[u8], plain: &str) -> String {
         let mut sealed = plain.as_bytes().to_vec();
-        match self.0.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(context), &mut sealed) {
+        let nonced = Nonce::assume_unique_for_key(nonce);
+        match self.0.current.seal_in_place_append_tag(nonced, Aad::from(context), &mut sealed) {
             Ok(()) => {
                 sealed.splice(..0, nonce);
                 let mut text = BEGIN.to_owned();
@@ -71,11 +81,14 @@ impl Sealer {
             return None;
         }
         let context = render_context("token", context);
-        let mut bytes = URL_SAFE_NO_PAD.decode(sealed.strip_prefix(BEGIN)?).ok()?;
-        let (nonce, body) = bytes.split_first_chunk_mut::<NONCE_LEN>()?;
-        let aad = Aad::from(context.as_slice());
-        let plain = self.0.open_in_place(Nonce::assume_unique_for_key(*nonce), aad, body).ok()?;
-        String::from_utf8(plain.to_vec()).ok()
+        let bytes = URL_SAFE_NO_PAD.decode(sealed.strip_prefix(BEGIN)?).ok()?;
+        let (nonce, body) = bytes.split_first_chunk::<NONCE_LEN>()?;
+        let keys = std::iter::once(&self.0.current).chain(&self.0.others);
+        let mut plain = keys.filter_map(|key| {
+            let (mut body, aad) = (body.to_vec(), Aad::from(context.as_slice()));
+            key.open_in_place(Nonce::assume_unique_for_key(*nonce), aad, &mut body).ok().map(|plain| plain.to_vec())
+        });
+        String::from_utf8(plain.next()?).ok()
     }
 }
 

@@ -13,11 +13,14 @@ macro_rules! statements {
 statements! {
     ACCESS_KEYS = "access_keys.sql";
     ACCESS_KEYS_DELETE_OF_TENANT = "access_keys_delete_of_tenant.sql";
+    ACCESS_KEYS_SEALED = "access_keys_sealed.sql";
     ACCESS_KEY_DELETE = "access_key_delete.sql";
     ACCESS_KEY_ENABLED = "access_key_enabled.sql";
     ACCESS_KEY_INSERT = "access_key_insert.sql";
+    ACCESS_KEY_REWRAP = "access_key_rewrap.sql";
     ACCESS_KEY_SET_ENABLED = "access_key_set_enabled.sql";
     BACKENDS = "backends.sql";
+    BACKENDS_SEALED = "backends_sealed.sql";
     BACKEND_DELETE = "backend_delete.sql";
     BACKEND_INSERT = "backend_insert.sql";
     BACKEND_IS_MAPPED = "backend_is_mapped.sql";
@@ -25,6 +28,7 @@ statements! {
     BACKEND_PLACE = "backend_place.sql";
     BACKEND_PROBE = "backend_probe.sql";
     BACKEND_REPLACE = "backend_replace.sql";
+    BACKEND_REWRAP = "backend_rewrap.sql";
     BACKEND_SET_CAPABILITIES = "backend_set_capabilities.sql";
     BACKEND_SET_PROBE = "backend_set_probe.sql";
     BACKEND_UPSERT = "backend_upsert.sql";
@@ -126,6 +130,9 @@ statements! {
     MAPPING_RETIRE = "mapping_retire.sql";
     MAPPING_SET = "mapping_set.sql";
     MAPPING_TAKEN = "mapping_taken.sql";
+    MASTER_KEY_NOTE = "master_key_note.sql";
+    MASTER_KEY_PROOF = "master_key_proof.sql";
+    MASTER_KEY_REWRAP = "master_key_rewrap.sql";
     MIGRATION = "migration.sql";
     MIGRATIONS_DUE = "migrations_due.sql";
     MIGRATIONS_OF_BUCKET = "migrations_of_bucket.sql";

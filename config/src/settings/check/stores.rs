@@ -162,9 +162,7 @@ fn parse_prefix(text: &str) -> Result<String, &'static str> {
 pub(super) fn secrets(section: Section<'_, '_>, environment: &Environment) -> Option<SecretsSettings> {
     let in_file = section.path("master_key_file");
     let from = match (environment.get("S3GATEWAY_MASTER_KEY"), environment.get("S3GATEWAY_MASTER_KEY_FILE"), in_file) {
-        (Some(key), _, _) if key.len() == 64 && key.bytes().all(|b| b.is_ascii_hexdigit()) => {
-            Some(SecretsSettings::Hex(Secret::new(key.to_owned())))
-        }
+        (Some(key), _, _) if are_keys(key) => Some(SecretsSettings::Hex(Secret::new(key.to_owned()))),
         (Some(_), _, _) => {
             let fault = environment_fault(
                 "S3GATEWAY_MASTER_KEY",
@@ -194,12 +192,17 @@ pub(super) fn secrets(section: Section<'_, '_>, environment: &Environment) -> Op
     from
 }
 
-/// A key is 64 hexadecimal digits that nobody but this process's user can read.
+/// One or several keys of 64 hexadecimal digits, parted by white space: the one in use, then former ones.
+fn are_keys(text: &str) -> bool {
+    let is_key = |key: &str| key.len() == 64 && key.bytes().all(|b| b.is_ascii_hexdigit());
+    !text.trim().is_empty() && text.split_whitespace().all(is_key)
+}
+
+/// Keys that nobody but this process's user can read.
 fn check_key_file(path: &Path) -> Result<(), String> {
     let text = std::fs::read_to_string(path).map_err(|error| format!("cannot be read: {error}"))?;
     let metadata = std::fs::metadata(path).map_err(|error| format!("cannot be read: {error}"))?;
-    let key = text.trim();
-    if key.len() != 64 || !key.bytes().all(|b| b.is_ascii_hexdigit()) {
+    if !are_keys(&text) {
         return Err("holds no key of 64 hexadecimal digits".into());
     }
     let mode = std::os::unix::fs::PermissionsExt::mode(&metadata.permissions());

@@ -1,6 +1,7 @@
 //! Tenants, access keys, backends, schema and change feed.
 use super::{Fixture, backend, key, new_bucket, object};
 use crate::metadata::db::Kind;
+use crate::secrets::LocalKey;
 use crate::{BackendProbe, Change, Metadata, Schema, StoreError, TenantId, sql};
 use s3gateway_config::{BackendId, Capabilities, PlaceRule, ResidencyPolicy, Secret, Transit};
 use sqlx::{Executor, SqlSafeStr};
@@ -276,4 +277,35 @@ pub(super) async fn every_mutation_is_in_the_feed(f: Fixture) {
     assert_eq!(m.prune_changes(super::in_a_minute()).await.unwrap(), u64::try_from(head).unwrap());
     f.tenant("later").await;
     assert_eq!(m.changes_since(0, 10).await.unwrap()[0].0, head + 1, "the gap tells a late reader");
+}
+
+pub(super) async fn the_master_key_is_proven_and_replaced(f: Fixture) {
+    let with = async |keys: &str| {
+        let keys = Arc::new(LocalKey::from_hex(keys).unwrap());
+        Metadata::connect(&f.url, 2, keys).await.unwrap()
+    };
+    let (old, new) = ("a1".repeat(32), "b2".repeat(32));
+    let (before, after, both) = (with(&old).await, with(&new).await, with(&format!("{new} {old}")).await);
+    let is_wrong = |proven| matches!(proven, Err(StoreError::Invalid(why)) if why.contains("master key"));
+    f.backend("fi-hel").await;
+    assert!(is_wrong(after.prove_master_key().await), "a store that no proof was noted in has secrets that say it");
+    before.prove_master_key().await.unwrap();
+    both.prove_master_key().await.unwrap();
+
+    let tenant = f.tenant("acme").await;
+    let (info, secret) = before.create_access_key(&tenant.id).await.unwrap();
+    assert!(before.rewrap_secrets().await.unwrap() == 0 && after.rewrap_secrets().await.is_err());
+    assert_eq!(both.rewrap_secrets().await.unwrap(), 2);
+    assert_eq!(both.rewrap_secrets().await.unwrap(), 0, "they are");
+    after.prove_master_key().await.unwrap();
+    assert!(is_wrong(before.prove_master_key().await));
+    let key = after.access_key(&info.id).await.unwrap().unwrap();
+    assert_eq!(key.secret.expose(), secret.expose());
+    assert_eq!(after.backends().await.unwrap()[0].secret_key.expose(), "secret of fi-hel");
+    assert!(matches!(before.access_key(&info.id).await, Err(StoreError::Corrupt(_))));
+
+    let empty = Fixture::sqlite().await.unwrap();
+    empty.metadata.prove_master_key().await.unwrap();
+    let other = Metadata::connect(&empty.url, 1, Arc::new(LocalKey::from_hex(&new).unwrap())).await.unwrap();
+    assert!(is_wrong(other.prove_master_key().await), "also where there is no secret yet");
 }
