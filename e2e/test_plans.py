@@ -56,7 +56,7 @@ STATEMENTS = [
     ("stranded_of_key.sql", ONE, "stranded_keys_bucket_object_key_epoch_key"),
     ("stranded_of_bucket.sql", "'bucket-7', '', 100", "stranded_keys_by_bucket"),
     ("stranded_is_open.sql", "'bucket-7'", "stranded_keys_open"),
-    ("copies_verified.sql", "'bucket-7', 'fi-hel', 9000000000000, '\\x00', 5", "object_copies_pkey"),
+    ("copies_verified.sql", "'bucket-7', 'fi-hel', 9000000000000, 20", "object_copies_pkey"),
     ("stranded_at.sql", "'bucket-7', 'fi-hel'", "stranded_keys_open"),
     ("stranded_any.sql", "'bucket-7'", "stranded_keys_"),
     ("stranded_overwrite.sql", ONE, "stranded_keys_bucket_object_key_epoch_key"),

@@ -150,12 +150,14 @@ def assert_stranded_and_brought_home(gateway, ledger, clean, left, again):
     assert read(s3, bucket, left) == b"second " + left.encode(), "what stayed behind was the newer one"
     assert read(s3, bucket, again) == b"third"
     rows = stranded(gateway, bucket)
+    aside = gateway.physical(REPLICA, rows[left]["id"])
     for key, lost in ((left, b"first " + left.encode()), (again, b"second " + again.encode())):
         file = gateway.folder.path / rows[key]["id"]
         gateway.admin("stranded", "download", rows[key]["id"], "--output", file)
         assert file.read_bytes() == lost, key
         gateway.admin("stranded", "drop", rows[key]["id"])
     assert not stranded(gateway, bucket)
+    assert aside not in gateway.backends[REPLICA].buckets(), "its bucket goes with the last"
     status, _ = gateway.api("GET", f"/v1/stranded/{rows[left]['id']}")
     assert status == 404
     ledger.places = [REPLICA, HOME]

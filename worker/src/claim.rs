@@ -118,6 +118,11 @@ impl Claim {
         Ok(None)
     }
 
+    /// Whether it was confirmed within its lease.
+    pub(crate) fn stands(&self) -> bool {
+        self.standing.stands()
+    }
+
     /// Whether the job may copy a large object now; it may from then on.
     pub(crate) fn may_be_large(&self) -> bool {
         let mut leave = self.leave.lock().unwrap_or_else(PoisonError::into_inner);

@@ -31,7 +31,14 @@ impl Reviewer {
     }
 
     async fn review_all(&self, stop: &CancellationToken) -> Result<(), StoreError> {
-        while !stop.is_cancelled() && self.metadata.make_reviews_due().await? {}
+        // What is due already is reviewed whatever becomes of the rest.
+        let made_due = async {
+            while !stop.is_cancelled() && self.metadata.make_reviews_due().await? {}
+            Ok::<(), StoreError>(())
+        };
+        if let Err(error) = made_due.await {
+            warn!(%error, "placements that are to be reviewed wait");
+        }
         let due = self.metadata.buckets_to_review(BUCKETS_AT_ONCE).await?;
         if due.is_empty() {
             return Ok(());

@@ -7,7 +7,7 @@ use crate::recover::Recoverer;
 use crate::retire::Retirer;
 use crate::review::Reviewer;
 use crate::settings::WorkerSettings;
-use s3gateway_store::{Metadata, Queue, StoreError};
+use s3gateway_store::{Metadata, Queue, StoreError, Sweep};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio_util::sync::CancellationToken;
@@ -86,7 +86,7 @@ impl Upkeep {
             tokio::select! {
                 swept = self.sweep() => {
                     if let Err(error) = swept {
-                        warn!(%error, "rows that are of no use any more stay for now");
+                        warn!(%error, "rows that are of no use any more cannot be read");
                     }
                 }
                 () = stop.cancelled() => return,
@@ -95,19 +95,22 @@ impl Upkeep {
         }
     }
 
-    /// Removes rows until none are left to be removed. Cancel: the page that was being removed is removed by the next round.
+    /// Removes rows until none are left to be removed, but those where that fails: they wait for the next round, and keep no
+    /// others waiting. Cancel: the page that was being removed is removed by the next round.
     async fn sweep(&self) -> Result<(), StoreError> {
+        let mut failed: Vec<Sweep> = Vec::new();
         loop {
-            let sweeps = self.metadata.sweeps(SWEEPS_AT_ONCE).await?;
+            let mut sweeps = self.metadata.sweeps(SWEEPS_AT_ONCE).await?;
+            sweeps.retain(|sweep| !failed.contains(sweep));
             if sweeps.is_empty() {
                 return Ok(());
             }
-            // One that fails keeps none of the others from its page.
-            let mut outcome = Ok(());
-            for sweep in &sweeps {
-                outcome = outcome.and(self.metadata.sweep_page(sweep).await);
+            for sweep in sweeps {
+                if let Err(error) = self.metadata.sweep_page(&sweep).await {
+                    warn!(bucket = sweep.bucket.as_str(), %error, "rows that are of no use any more stay for now");
+                    failed.push(sweep);
+                }
             }
-            outcome?;
         }
     }
 }

@@ -259,7 +259,7 @@ impl Shared {
                 result = claim.standing.run(self.converger.converge(&job.key, &claim)) => result,
                 lost = claim.keep() => Err(lost.into()),
             };
-            let verdict = self.decide_verdict(&job, result);
+            let verdict = self.decide_verdict(&job, held_to_claim(result, claim.stands()));
             self.record(&job, &verdict, started_at);
             let outcome = verdict.outcome();
             if let Err(failed) = self.carry_out(&job, verdict).await {
@@ -374,10 +374,32 @@ impl Shared {
     }
 }
 
+/// What a job has come to whose claim stands or has run out. By one that has run out nothing is put off or given up: another
+/// may have cleared the key meanwhile, and what this job has sent may land after that.
+fn held_to_claim(result: Result<Converged, ConvergeError>, stands: bool) -> Result<Converged, ConvergeError> {
+    if stands { result } else { result.or(Err(ConvergeError::LostClaim)) }
+}
+
 /// Whether the job was one that had leave to copy a large object.
 fn note_end(ended: Result<bool, tokio::task::JoinError>) -> bool {
     ended.unwrap_or_else(|failed| {
         error!(error = %failed, "a job ended without a verdict; it will be taken over");
         false
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_by_a_claim_that_has_run_out_is_a_lost_claim() {
+        let away = || Err(ConvergeError::Unavailable("it is away".to_owned()));
+        let is_lost = |result| matches!(result, Err(ConvergeError::LostClaim));
+        assert!(is_lost(held_to_claim(away(), false)));
+        assert!(is_lost(held_to_claim(Err(ConvergeError::Impossible("never".to_owned())), false)));
+        assert!(!is_lost(held_to_claim(away(), true)));
+        // The queue itself tells a claim that is lost from one that is late.
+        assert!(held_to_claim(Ok(Converged::NoBucket), false).is_ok());
+    }
 }

@@ -113,6 +113,36 @@ async fn a_former_home_that_comes_back_empty_deletes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn deletes_that_stayed_behind_are_believed_of_a_home_that_is_whole() {
+    let mut world = World::embedded().await;
+    let keys: Vec<String> = (0..25).map(|n| format!("a{n:02}")).collect();
+    world.put("last", b"x".to_vec()).await;
+    for key in &keys {
+        world.put(key, b"x".to_vec()).await;
+    }
+    for key in keys.iter().map(String::as_str).chain(["last"]) {
+        world.clean(key).await;
+    }
+    world.near.stop().await;
+    for key in &keys {
+        world.delete(key).await;
+    }
+    world.home.stop().await;
+    world.near.start().await;
+    promote_near(&world).await;
+    let bucket = world.route.bucket.clone();
+    assert_eq!(world.metadata.stranded_of(&bucket, None, 100).await.unwrap().len(), keys.len());
+    world.home.start().await;
+    let waiting = async || world.metadata.count_stranded().await.unwrap().waiting;
+    until("all were compared", async || waiting().await == 0).await;
+    for key in &keys {
+        world.clean(key).await;
+        assert!(world.read(&world.near, key).await.is_none(), "{key}");
+    }
+    assert!(world.read(&world.near, "last").await.is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_was_set_aside_is_kept_though_its_worker_came_no_further() {
     let mut world = World::embedded().await;
     strand(&mut world, "k").await;

@@ -128,13 +128,17 @@ pub(super) async fn drop(State(state): State<Shared>, Segment(id): Segment<Strin
     let row = find(&state, &id).await?;
     let dirty = DirtyKey { bucket: row.bucket.clone(), key: row.key.clone() };
     let mark = state.queue.intent(&dirty, DROP, state.gateway.lease()).await?;
-    if let Ok((kept, key)) = kept_of(&row)
-        && let Err(problem) = delete_kept(&state, &kept, &key).await
+    let kept = kept_of(&row).ok();
+    if let Some((kept, key)) = &kept
+        && let Err(problem) = delete_kept(&state, kept, key).await
     {
         state.gateway.release(&dirty, &mark).await;
         return Err(problem);
     }
     state.metadata.drop_stranded(&row.id).await?;
+    if let Some((kept, _)) = &kept {
+        drop_emptied(&state, kept).await;
+    }
     if let Err(error) = state.queue.commit(&dirty, &mark, DROP).await {
         tracing::warn!(%error, "a stranded key that was given up is converged once its lease has run out");
     }
@@ -147,15 +151,22 @@ async fn delete_kept(state: &Shared, kept: &Kept, key: &ObjectKey) -> Result<(),
     let away = || Problem::new(StatusCode::BAD_GATEWAY, format!("backend {} does not delete it now", kept.backend));
     let backend = state.gateway.backends.get(&kept.backend).ok_or_else(away)?;
     let request = UpstreamRequest::new(Method::DELETE, &kept.physical, Some(key));
-    state.gateway.client.send(&backend, request, Bytes::new()).await.map_err(|_| away())?;
-    // Its bucket goes with the last that stands there: while there are others, it is refused.
+    match state.gateway.client.send(&backend, request, Bytes::new()).await {
+        // An attempt that came no further has been here.
+        Err(error) if matches!(error.refused_code(), Some("NoSuchKey" | "NoSuchBucket")) => Ok(()),
+        deleted => deleted.map(|_| ()).map_err(|_| away()),
+    }
+}
+
+/// Drops the bucket of what stands aside with the last that stood there: while there are others, it is refused.
+async fn drop_emptied(state: &Shared, kept: &Kept) {
+    let Some(backend) = state.gateway.backends.get(&kept.backend) else { return };
     let bucket = UpstreamRequest::new(Method::DELETE, &kept.physical, None);
     if backend.capabilities().refuses_nonempty_delete
         && let Err(error) = state.gateway.client.send(&backend, bucket, Bytes::new()).await
     {
         tracing::debug!(%error, "the bucket of what stands aside stays");
     }
-    Ok(())
 }
 
 async fn find(state: &Shared, id: &str) -> Result<Stranded, Problem> {

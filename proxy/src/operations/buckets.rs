@@ -25,6 +25,14 @@ use std::time::{Duration, SystemTime};
 /// Buckets on one page of ListBuckets, at most (Amazon S3 API Reference, ListBuckets, `max-buckets`).
 const MAX_BUCKETS: u32 = 10_000;
 
+/// What has become of a deleted bucket at its home.
+enum AtHome {
+    /// The gateway has nothing there any more.
+    Gone,
+    /// It was asked to go, and nobody knows what came of that.
+    Unknown(UpstreamError),
+}
+
 impl Gateway {
     pub(super) async fn list_buckets(&self, admitted: &Admitted) -> Result<Answer, Refusal> {
         let request = &admitted.request;
@@ -104,15 +112,20 @@ impl Gateway {
             true => self.delete_at_its_home(routed).await,
             false => Err(Refusal::HomeChanges),
         };
-        if let Err(refusal) = deleted {
-            self.metadata.cancel_delete_bucket(&route.bucket).await?;
-            return Err(refusal);
+        match deleted {
+            Ok(AtHome::Gone) => {}
+            // It stays out of sight until a worker has looked: in service it would be a bucket that its home has lost.
+            Ok(AtHome::Unknown(error)) => return Err(error.into()),
+            Err(refusal) => {
+                self.metadata.cancel_delete_bucket(&route.bucket).await?;
+                return Err(refusal);
+            }
         }
         self.metadata.finish_delete_bucket(&route.bucket).await?;
         Ok(Answer::empty(StatusCode::NO_CONTENT))
     }
 
-    async fn delete_at_its_home(&self, routed: &Routed) -> Result<(), Refusal> {
+    async fn delete_at_its_home(&self, routed: &Routed) -> Result<AtHome, Refusal> {
         let physical = physical_on(&routed.route, &routed.home)?;
         let is_empty = match routed.route.versioning.is_set() {
             // Old versions and delete markers count as well (Amazon S3 API Reference, DeleteBucket).
@@ -123,24 +136,27 @@ impl Gateway {
             Ok(true) => {}
             Ok(false) => return Err(S3Code::BucketNotEmpty.into()),
             // Dropped by an earlier attempt, unless it is known to have held anything since.
-            Err(error) if is_gone(&error) => return self.require_nothing_lost(routed).await,
+            Err(error) if is_gone(&error) => {
+                self.require_nothing_lost(routed).await?;
+                return Ok(AtHome::Gone);
+            }
             Err(error) => return Err(explain(error).into()),
         }
         self.abort_lent_uploads(routed).await?;
         // One that was there before the gateway stays.
         if self.metadata.is_adopted(&routed.route.bucket, &routed.route.home).await? {
-            return Ok(());
+            return Ok(AtHome::Gone);
         }
         let request = UpstreamRequest::new(Method::DELETE, physical, None);
         match self.client.send(&routed.home, request, Bytes::new()).await {
-            Err(error) if is_gone(&error) => Ok(()),
+            Err(error) if is_gone(&error) => Ok(AtHome::Gone),
             // It was empty just now. Where the answer was lost, whether it is gone since can be asked.
             Err(error) if error.is_definite() => Err(explain(error).into()),
             Err(error) => match self.holds_no_object(&routed.home, physical).await {
-                Err(again) if is_gone(&again) => Ok(()),
-                _ => Err(error.into()),
+                Err(again) if is_gone(&again) => Ok(AtHome::Gone),
+                _ => Ok(AtHome::Unknown(error)),
             },
-            Ok(_) => Ok(()),
+            Ok(_) => Ok(AtHome::Gone),
         }
     }
 

@@ -46,13 +46,14 @@ impl Metadata {
         Ok(self.db.read(query.fetch_optional(self.db.pool())).await?.is_some())
     }
 
-    /// Other keys of which the old home was seen to hold a copy before it was replaced: a few, to be asked for there.
+    /// Keys of which the old home was seen to hold a copy before it was replaced, and whose last write it did not have alone:
+    /// a few, to be asked for there.
     ///
     /// # Errors
     /// `Unavailable`.
     pub async fn verified_beside(&self, stranded: &Stranded, limit: u32) -> Result<Vec<ObjectKey>, StoreError> {
         let query = sqlx::query(sql::COPIES_VERIFIED).bind(stranded.bucket.as_str()).bind(stranded.home.as_str());
-        let query = query.bind(stranded.stranded_at).bind(stranded.key.as_str().as_bytes()).bind(i64::from(limit));
+        let query = query.bind(stranded.stranded_at).bind(i64::from(limit));
         self.db.read(query.fetch_all(self.db.pool())).await?.iter().map(Columns::key).collect()
     }
 

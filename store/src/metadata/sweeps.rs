@@ -37,9 +37,10 @@ pub(super) enum Useless {
 }
 
 /// Rows that are being removed.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sweep {
-    bucket: BucketId,
+    /// Of which bucket.
+    pub bucket: BucketId,
     rows: Useless,
     /// All keys up to this one are done.
     after: Vec<u8>,

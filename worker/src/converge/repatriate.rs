@@ -16,7 +16,7 @@ use tracing::info;
 /// How far a backend's clock may be behind the store's. Copies of the ended epoch are older by a claim's lease at least.
 const CLOCKS_APART: i64 = 2_000;
 /// Other keys that are asked for at a former home before its absence of one is believed.
-const WITNESSES: u32 = 5;
+const WITNESSES: u32 = 20;
 
 /// What becomes of the two sides of a stranded key.
 #[derive(Debug, PartialEq, Eq)]

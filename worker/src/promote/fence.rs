@@ -34,7 +34,9 @@ impl Promoter {
         // What was written since the comparison may have asked for fewer copies, or have an ETag that the target cannot keep.
         // By the clock of whoever began it, which is none of those by which copies were verified.
         let (bucket, since) = (&promotion.bucket, promotion.begun_at.saturating_sub(CLOCKS_APART));
-        let unequal = self.metadata.keys_unequal(bucket, &promotion.source, &promotion.target, since, 1).await?;
+        let unequal = self.metadata.keys_unequal(bucket, &promotion.source, &promotion.target, since, 1);
+        let late = || Halt::TooLong("the records of copies could not be compared in time".to_owned());
+        let unequal = tokio::time::timeout_at(until.into(), unequal).await.map_err(|_| late())??;
         match unequal.first() {
             Some(key) => {
                 Err(Halt::Refused(format!("{} is not at {} as it is at home", key.as_str(), promotion.target)))
