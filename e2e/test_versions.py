@@ -205,3 +205,30 @@ def refuses(s3, bucket: str) -> bool:
         return error.response["Error"]["Code"] == "ServiceUnavailable"
     s3.delete_object(Bucket=bucket, Key="probe")
     return False
+
+
+@keeps_versions
+def test_each_version_keeps_the_parts_that_it_was_made_of(gateway, s3):
+    bucket, key = versioned(s3), "parts"
+    first = put(s3, bucket, key, b"first")
+    parts = [payload(5 * MIB, 1), b"the last part"]
+    upload = s3.create_multipart_upload(Bucket=bucket, Key=key, ChecksumAlgorithm="CRC32")["UploadId"]
+    sent = [s3.upload_part(Bucket=bucket, Key=key, UploadId=upload, PartNumber=n, Body=part, ChecksumAlgorithm="CRC32") for n, part in enumerate(parts, 1)]
+    done = [{"PartNumber": n, "ETag": part["ETag"], "ChecksumCRC32": part["ChecksumCRC32"]} for n, part in enumerate(sent, 1)]
+    second = s3.complete_multipart_upload(Bucket=bucket, Key=key, UploadId=upload, MultipartUpload={"Parts": done})["VersionId"]
+
+    def has_its_parts():
+        got = s3.get_object(Bucket=bucket, Key=key, VersionId=second, PartNumber=2)
+        assert (got["PartsCount"], got["Body"].read()) == (2, parts[1])
+        told = s3.get_object_attributes(Bucket=bucket, Key=key, VersionId=second, ObjectAttributes=["ObjectParts"])
+        assert [part["Size"] for part in told["ObjectParts"]["Parts"]] == [len(part) for part in parts]
+
+    has_its_parts()
+    s3.delete_object(Bucket=bucket, Key=key, VersionId=first)
+    has_its_parts()
+    marker = s3.delete_object(Bucket=bucket, Key=key)["VersionId"]
+    s3.delete_object(Bucket=bucket, Key=key, VersionId=marker)
+    has_its_parts()
+    put(s3, bucket, key, b"third")
+    has_its_parts()
+    destroy(s3, bucket)

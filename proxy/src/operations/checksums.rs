@@ -12,7 +12,7 @@ use s3gateway_s3::{
     checksum::{Algorithm, Checksum, ChecksumType, parse_value},
     etag::unquoted,
 };
-use s3gateway_store::{FinishedParts, ObjectChecksum, Route, StoreError};
+use s3gateway_store::{FinishedParts, Millis, ObjectChecksum, Route, StoreError};
 use std::{
     future::Future,
     sync::atomic::{AtomicU64, Ordering},
@@ -103,7 +103,9 @@ impl Gateway {
         checksum: &Checksum,
     ) {
         let kept = ObjectChecksum { etag: unquoted(etag).to_owned(), size, checksum: checksum.clone() };
-        self.checksum_writes.ask("keep", self.metadata.put_checksum(&route.bucket, key, &kept)).await;
+        self.checksum_writes
+            .ask("keep", self.metadata.put_checksum(&route.bucket, key, &kept, route.versioning.is_set()))
+            .await;
     }
 
     /// The checksum kept of the object with that ETag and size.
@@ -114,8 +116,7 @@ impl Gateway {
         etag: &str,
         size: u64,
     ) -> Option<Checksum> {
-        let kept = self.checksum_reads.ask("read", self.metadata.checksum(&route.bucket, key)).await??;
-        (kept.etag == unquoted(etag) && kept.size == size).then_some(kept.checksum)
+        self.checksum_reads.ask("read", self.metadata.checksum(&route.bucket, key, unquoted(etag), size)).await?
     }
 
     /// Keeps what the parts of a completed upload have made. To be called as [`Gateway::keep_checksum`].
@@ -133,7 +134,9 @@ impl Gateway {
         }
         let (etag, parts) = (unquoted(etag).to_owned(), completion.parts.clone());
         let finished = FinishedParts { etag, size, algorithm, parts };
-        self.checksum_writes.ask("keep", self.metadata.put_object_parts(&route.bucket, key, &finished)).await;
+        self.checksum_writes
+            .ask("keep", self.metadata.put_object_parts(&route.bucket, key, &finished, route.versioning.is_set()))
+            .await;
     }
 
     /// The parts that the object with that ETag and size was made of.
@@ -144,13 +147,15 @@ impl Gateway {
         etag: &str,
         size: u64,
     ) -> Option<FinishedParts> {
-        let kept = self.checksum_reads.ask("read", self.metadata.object_parts(&route.bucket, key)).await??;
-        (kept.etag == unquoted(etag) && kept.size == size).then_some(kept)
+        self.checksum_reads.ask("read", self.metadata.object_parts(&route.bucket, key, unquoted(etag), size)).await?
     }
 
-    /// Forgets the checksum of an object that has just been deleted.
-    pub(crate) async fn forget_checksum(&self, route: &Route, key: &ObjectKey) {
-        self.checksum_writes.ask("forget", self.metadata.delete_checksum(&route.bucket, key)).await;
+    /// Forgets what was kept of an object that has just been deleted, up to the time when that began: what another write keeps
+    /// since is not its. Where versions are kept, those that are left still need theirs.
+    pub(super) async fn forget_checksums(&self, route: &Route, key: &ObjectKey, by: Millis) {
+        if !route.versioning.is_set() {
+            self.checksum_writes.ask("forget", self.metadata.delete_checksums(&route.bucket, key, by)).await;
+        }
     }
 }
 

@@ -1,5 +1,5 @@
 //! DeleteObject and DeleteObjects. Deletes are writes: marked before they reach the home, so that replicas follow.
-use super::{conditions::WriteConditions, home::explain};
+use super::{conditions::WriteConditions, home::explain, lending::Lending};
 use crate::{
     admit::{Admitted, Routed},
     answer::Answer,
@@ -110,12 +110,13 @@ impl Gateway {
         }
         let request = routed.request(Method::DELETE, Some(key))?.version(version);
         let request = conditions.put_on(routed.home.capabilities(), request);
+        let began = self.metadata.now();
         let write = async {
             let deleted = self.delete_at_home(routed, version, request).await?;
-            self.forget_checksum(&routed.route, key).await;
+            self.forget_checksums(&routed.route, key, began).await;
             Ok(deleted)
         };
-        self.write_lending(admitted, key, conditions, write, |_| "", None).await
+        self.write_lending(admitted, key, conditions, write, |_| "", Lending::Written(None)).await
     }
 
     async fn delete_at_home(

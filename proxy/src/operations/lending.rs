@@ -16,6 +16,24 @@ use s3gateway_store::{DirtyKey, Route};
 use sha2::{Digest, Sha256};
 use std::{future::Future, time::Instant};
 
+/// What becomes of the tags that are kept here of the object at a key.
+#[derive(Clone, Copy)]
+pub(super) enum Lending<'t> {
+    /// Another object stands there, or none: with these.
+    Written(Option<&'t TagSet>),
+    /// It is as it was.
+    Untouched,
+}
+
+impl<'t> Lending<'t> {
+    fn tags(self) -> Option<&'t TagSet> {
+        match self {
+            Self::Written(tags) => tags,
+            Self::Untouched => None,
+        }
+    }
+}
+
 impl Gateway {
     /// Keeps the tags of an object that has just been written, or the fact that it has none. Does nothing where the home
     /// keeps tags itself. To be called after the backend's success and before the commit.
@@ -89,16 +107,17 @@ impl Gateway {
         conditions: &WriteConditions,
         write: impl Future<Output = Result<T, UpstreamError>>,
         etag: fn(&T) -> &str,
-        tags: Option<&TagSet>,
+        lending: Lending<'_>,
     ) -> Result<T, Refusal> {
         let (routed, request_id) = (admitted.routed()?, admitted.request_id);
         let route = &routed.route;
         self.require_reachable_quorum(route)?;
         let dirty = DirtyKey { bucket: route.bucket.clone(), key: key.clone() };
         let since = Instant::now();
-        let mark = self.intent_under(conditions, lends_tags(routed, tags), routed, &dirty, request_id).await?;
+        let mark =
+            self.intent_under(conditions, lends_tags(routed, lending.tags()), routed, &dirty, request_id).await?;
         let (result, since) = self.while_marked(&dirty, &mark, since, write).await;
-        if let Ok(value) = &result {
+        if let (Ok(value), Lending::Written(tags)) = (&result, lending) {
             self.store_lent_tags(route, key, etag(value), tags).await?;
         }
         self.settle(routed, &dirty, &mark, since, request_id, result).await

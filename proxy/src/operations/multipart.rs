@@ -4,6 +4,7 @@ use super::{
     completion::judge,
     conditions::WriteConditions,
     home::{done, etag_of, explain, physical_on, unreadable},
+    lending::Lending,
     parts::composed_etag,
     tagging::{parse_put_tags, put_request},
     upload_checksum::UploadChecksum,
@@ -34,6 +35,14 @@ struct Made {
     /// Without quotes; empty where it could not be asked for.
     etag: String,
     version: Option<VersionId>,
+}
+
+/// What is left to be done for an object of parts.
+enum ToDo {
+    /// Its upload is to be completed, by this request.
+    Complete(UpstreamRequest, Bytes),
+    /// An earlier attempt has made it, with this ETag.
+    Find(String),
 }
 
 impl Gateway {
@@ -117,22 +126,22 @@ impl Gateway {
         let request = upload.request(Method::POST, route, key)?.query("uploadId", &upload.backend_upload_id);
         let request = conditions.put_on(upload.home.capabilities(), request).header("content-type", "application/xml");
         let document = Bytes::from(plain(&complete).render());
-        let begun_with = self.upload_tags(route, &upload.backend_upload_id).await?;
-        let tags = match &standing {
-            // A repeated completion finds the object made, and its tags set once their upload's are forgotten.
-            Some(etag) if begun_with.is_empty() => self.lent_tags(route, key, etag).await?,
-            _ => begun_with,
-        };
+        let tags = self.upload_tags(route, &upload.backend_upload_id).await?;
         let set_tags = match upload.home.capabilities().tagging && !tags.is_empty() {
             true => Some(put_request(upload.request(Method::PUT, route, key)?, &tags)),
             false => None,
         };
+        // A repeated completion whose upload's tags are forgotten finds the object with its own, which may be others by now.
+        let lending = if is_made && tags.is_empty() { Lending::Untouched } else { Lending::Written(Some(&tags)) };
         if is_made {
             // Nothing but its tags is written.
             self.note_unlisted(routed, key).await?;
         }
         let write = async {
-            let to_do = (!is_made).then_some((request, document));
+            let to_do = match standing.filter(|_| is_made) {
+                None => ToDo::Complete(request, document),
+                Some(etag) => ToDo::Find(etag),
+            };
             let made = self.make_whole(routed, key, &upload, to_do, set_tags).await?;
             if !made.etag.is_empty() {
                 self.keep_completion(route, key, &made.etag, &completion, upload.algorithm()).await;
@@ -142,7 +151,7 @@ impl Gateway {
             Ok(made)
         };
         let Made { etag, version } =
-            self.write_lending(admitted, key, &conditions, write, |made: &Made| &made.etag, Some(&tags)).await?;
+            self.write_lending(admitted, key, &conditions, write, |made: &Made| &made.etag, lending).await?;
         if let Err(error) = self.forget_upload(route, &upload).await {
             // The object is made and committed: a row too many is no reason to call that a failure.
             tracing::warn!(%error, "a completed upload is still listed");
@@ -165,15 +174,27 @@ impl Gateway {
         routed: &Routed,
         key: &ObjectKey,
         upload: &OpenedUpload,
-        completion: Option<(UpstreamRequest, Bytes)>,
+        to_do: ToDo,
         set_tags: Option<(UpstreamRequest, Bytes)>,
     ) -> Result<Made, UpstreamError> {
-        let (mut etag, mut version) = (None, None);
-        if let Some((request, document)) = completion {
-            let answer = self.client.send(&upload.home, request, document).await.map_err(explain)?;
-            etag = done(CompleteMultipartUploadResult::parse(&answer.body))?.etag;
-            version = self.answered_version(routed, answer.header(VERSION_ID.as_str())).await;
-        }
+        let physical =
+            physical_on(&routed.route, &upload.home).map_err(|_| UpstreamError::Malformed("no name for the bucket"))?;
+        let (etag, version) = match to_do {
+            ToDo::Complete(request, document) => {
+                let answer = self.client.send(&upload.home, request, document).await.map_err(explain)?;
+                let etag = done(CompleteMultipartUploadResult::parse(&answer.body))?.etag;
+                (etag, self.answered_version(routed, answer.header(VERSION_ID.as_str())).await)
+            }
+            // Once more, as another write may have come before this one's mark.
+            ToDo::Find(made) => {
+                let request = UpstreamRequest::new(Method::HEAD, physical, Some(key));
+                let head = self.client.send(&upload.home, request, Bytes::new()).await?;
+                if etag_of(&head) != made {
+                    return Err(UpstreamError::from_answer(404, S3Code::NoSuchUpload.name()));
+                }
+                (Some(made), self.shown_version(routed, head.header(VERSION_ID.as_str())).await)
+            }
+        };
         if let Some((request, document)) = set_tags {
             // The object stands by now, so that a refusal here must not pass for one of the completion.
             let set = self.client.send(&upload.home, request.version(version.as_ref()), document).await;
@@ -182,8 +203,6 @@ impl Gateway {
         if let Some(etag) = etag.as_deref().map(unquoted).filter(|etag| !etag.is_empty()) {
             return Ok(Made { etag: etag.to_owned(), version });
         }
-        let physical =
-            physical_on(&routed.route, &upload.home).map_err(|_| UpstreamError::Malformed("no name for the bucket"))?;
         let request = UpstreamRequest::new(Method::HEAD, physical, Some(key)).version(version.as_ref());
         // The object stands whatever becomes of this question: an answer without ETag is better than one of failure, where
         // nothing is kept under the ETag.

@@ -1,5 +1,5 @@
 //! Object tagging, at the home or lent by the gateway; a change of tags is a write to the key, so that replicas follow.
-use super::{conditions::WriteConditions, home::etag_of};
+use super::{conditions::WriteConditions, home::etag_of, lending::Lending};
 use crate::{
     admit::{Admitted, Routed},
     answer::Answer,
@@ -131,7 +131,7 @@ impl Gateway {
         };
         let write = self.ask_home(routed, request.version(version.as_ref()), document);
         let unconditional = WriteConditions::default();
-        match self.write_lending(admitted, key, &unconditional, write, etag_of, tags.as_ref()).await {
+        match self.write_lending(admitted, key, &unconditional, write, etag_of, Lending::Written(tags.as_ref())).await {
             Ok(_) => Ok(version),
             Err(Refusal::Upstream(error)) => Err(of_version(error, version.as_ref())),
             Err(refusal) => Err(refusal),

@@ -1,14 +1,20 @@
 //! Checksums and parts that the gateway keeps of objects and open uploads whose backends keep none.
 use super::Metadata;
-use super::db::{Columns, render_json, write};
-use crate::{BucketId, FinishedParts, ObjectChecksum, StoreError, UploadedPart, sql};
+use super::db::{Columns, now, render_json, write};
+use crate::{BucketId, FinishedParts, Millis, ObjectChecksum, StoreError, UploadedPart, sql};
 use s3gateway_s3::ObjectKey;
 use s3gateway_s3::checksum::{Algorithm, Checksum, ChecksumType};
+use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 use std::collections::HashMap;
 
+/// Of so many objects that were under one key something is kept, where its bucket keeps versions.
+const VERSIONS_KEPT: i64 = 1000;
+/// Milliseconds for which what is kept of other objects stays where it does not: another write may be on its way.
+const OVERLAP: Millis = 60_000;
+
 impl Metadata {
-    /// Replaces what is known of an object's checksum.
+    /// Keeps an object's checksum. What is kept of others under the key stays where the bucket `keeps_versions`.
     ///
     /// # Errors
     /// `NotFound` for an unknown bucket.
@@ -17,41 +23,51 @@ impl Metadata {
         bucket: &BucketId,
         key: &ObjectKey,
         kept: &ObjectChecksum,
+        keeps_versions: bool,
     ) -> Result<(), StoreError> {
         let size = bytes(kept.size)?;
         write!(&self.db, tx => {
             let query = sqlx::query(sql::CHECKSUM_PUT).bind(bucket.as_str()).bind(key.as_str().as_bytes());
             let query = query.bind(kept.etag.as_str()).bind(size).bind(kept.checksum.algorithm.name());
-            let query = query.bind(kept.checksum.kind.name()).bind(kept.checksum.value.as_str());
-            query.execute(tx).await?;
-            Ok(())
+            let query = query.bind(kept.checksum.kind.name()).bind(kept.checksum.value.as_str()).bind(now());
+            query.execute(&mut *tx).await?;
+            drop_others(tx, bucket, key, keeps_versions, sql::CHECKSUMS_TRIM, sql::CHECKSUMS_PRUNE).await
         })
     }
 
-    /// The checksum kept under a key, whichever object it belongs to.
+    /// The checksum kept of the object with this ETag and size.
     ///
     /// # Errors
     /// `Unavailable`.
-    pub async fn checksum(&self, bucket: &BucketId, key: &ObjectKey) -> Result<Option<ObjectChecksum>, StoreError> {
+    pub async fn checksum(
+        &self,
+        bucket: &BucketId,
+        key: &ObjectKey,
+        etag: &str,
+        size: u64,
+    ) -> Result<Option<Checksum>, StoreError> {
         let query = sqlx::query(sql::CHECKSUM).bind(bucket.as_str()).bind(key.as_str().as_bytes());
-        self.db.read(query.fetch_optional(self.db.pool())).await?.as_ref().map(parse).transpose()
+        let query = query.bind(etag).bind(bytes(size)?);
+        let row = self.db.read(query.fetch_optional(self.db.pool())).await?;
+        row.map(|row| Ok(Checksum { algorithm: algorithm(&row)?, kind: kind(&row)?, value: row.text("value")? }))
+            .transpose()
     }
 
-    /// Forgets checksum and parts of an object that is gone.
+    /// Forgets checksums and parts that were kept by a time under a key whose object is gone.
     ///
     /// # Errors
     /// `Unavailable`.
-    pub async fn delete_checksum(&self, bucket: &BucketId, key: &ObjectKey) -> Result<(), StoreError> {
+    pub async fn delete_checksums(&self, bucket: &BucketId, key: &ObjectKey, by: Millis) -> Result<(), StoreError> {
         write!(&self.db, tx => {
-            for statement in [sql::CHECKSUM_DELETE, sql::OBJECT_PARTS_DELETE] {
+            for statement in [sql::CHECKSUMS_PRUNE, sql::OBJECT_PARTS_PRUNE] {
                 let query = sqlx::query(statement).bind(bucket.as_str()).bind(key.as_str().as_bytes());
-                query.execute(&mut *tx).await?;
+                query.bind(by).execute(&mut *tx).await?;
             }
             Ok(())
         })
     }
 
-    /// Replaces what is known of the parts that an object was made of.
+    /// Keeps the parts that an object was made of, as [`Self::put_checksum`] does its checksum.
     ///
     /// # Errors
     /// `NotFound` for an unknown bucket.
@@ -60,30 +76,34 @@ impl Metadata {
         bucket: &BucketId,
         key: &ObjectKey,
         finished: &FinishedParts,
+        keeps_versions: bool,
     ) -> Result<(), StoreError> {
         let (size, parts) = (bytes(finished.size)?, render_json(&finished.parts)?);
         write!(&self.db, tx => {
             let query = sqlx::query(sql::OBJECT_PARTS_PUT).bind(bucket.as_str()).bind(key.as_str().as_bytes());
             let query = query.bind(finished.etag.as_str()).bind(size).bind(finished.algorithm.name());
-            query.bind(parts.as_str()).execute(tx).await?;
-            Ok(())
+            query.bind(parts.as_str()).bind(now()).execute(&mut *tx).await?;
+            drop_others(tx, bucket, key, keeps_versions, sql::OBJECT_PARTS_TRIM, sql::OBJECT_PARTS_PRUNE).await
         })
     }
 
-    /// The parts kept under a key, whichever object they belong to.
+    /// The parts that the object with this ETag and size was made of.
     ///
     /// # Errors
     /// `Unavailable`.
-    pub async fn object_parts(&self, bucket: &BucketId, key: &ObjectKey) -> Result<Option<FinishedParts>, StoreError> {
+    pub async fn object_parts(
+        &self,
+        bucket: &BucketId,
+        key: &ObjectKey,
+        etag: &str,
+        size: u64,
+    ) -> Result<Option<FinishedParts>, StoreError> {
         let query = sqlx::query(sql::OBJECT_PARTS).bind(bucket.as_str()).bind(key.as_str().as_bytes());
+        let query = query.bind(etag).bind(bytes(size)?);
         let row = self.db.read(query.fetch_optional(self.db.pool())).await?;
         row.map(|row| {
-            Ok(FinishedParts {
-                etag: row.text("etag")?,
-                size: row.u64("size")?,
-                algorithm: algorithm(&row)?,
-                parts: row.json("parts")?,
-            })
+            let (algorithm, parts) = (algorithm(&row)?, row.json("parts")?);
+            Ok(FinishedParts { etag: etag.to_owned(), size, algorithm, parts })
         })
         .transpose()
     }
@@ -183,10 +203,17 @@ fn kind(row: &AnyRow) -> Result<ChecksumType, StoreError> {
     row.parsed("kind", |name| ChecksumType::from_name(name).ok_or(()))
 }
 
-fn parse(row: &AnyRow) -> Result<ObjectChecksum, StoreError> {
-    Ok(ObjectChecksum {
-        etag: row.text("etag")?,
-        size: row.u64("size")?,
-        checksum: Checksum { algorithm: algorithm(row)?, kind: kind(row)?, value: row.text("value")? },
-    })
+/// Removes what is kept of too many versions, or of objects that were overwritten.
+async fn drop_others(
+    tx: &mut AnyConnection,
+    bucket: &BucketId,
+    key: &ObjectKey,
+    keeps_versions: bool,
+    trim: &'static str,
+    prune: &'static str,
+) -> Result<(), StoreError> {
+    let (statement, bound) = if keeps_versions { (trim, VERSIONS_KEPT) } else { (prune, now() - OVERLAP) };
+    let query = sqlx::query(statement).bind(bucket.as_str()).bind(key.as_str().as_bytes());
+    query.bind(bound).execute(tx).await?;
+    Ok(())
 }

@@ -39,6 +39,7 @@ const POSTGRES: &Files = &[
     (17, "stranded_by_bucket", include_str!("../../../migrations/postgres/0017_stranded_by_bucket.sql")),
     (18, "reconciled_at", include_str!("../../../migrations/postgres/0018_reconciled_at.sql")),
     (19, "pages", include_str!("../../../migrations/postgres/0019_pages.sql")),
+    (20, "lent_by_object", include_str!("../../../migrations/postgres/0020_lent_by_object.sql")),
     (21, "master_key", include_str!("../../../migrations/postgres/0021_master_key.sql")),
 ];
 const SQLITE: &Files = &[
@@ -60,6 +61,7 @@ const SQLITE: &Files = &[
     (17, "stranded_by_bucket", include_str!("../../../migrations/sqlite/0017_stranded_by_bucket.sql")),
     (18, "reconciled_at", include_str!("../../../migrations/sqlite/0018_reconciled_at.sql")),
     (19, "pages", include_str!("../../../migrations/sqlite/0019_pages.sql")),
+    (20, "lent_by_object", include_str!("../../../migrations/sqlite/0020_lent_by_object.sql")),
     (21, "master_key", include_str!("../../../migrations/sqlite/0021_master_key.sql")),
 ];
 

@@ -1,2 +1,2 @@
--- checksum.sql: $1 bucket, $2 key
-select etag, size, algorithm, kind, value from object_checksums where bucket = $1 and object_key = $2
+-- checksum.sql: $1 bucket, $2 key, $3 ETag, $4 size
+select algorithm, kind, value from object_checksums where bucket = $1 and object_key = $2 and etag = $3 and size = $4

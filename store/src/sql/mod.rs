@@ -66,8 +66,9 @@ statements! {
     BUCKET_STATE_BY_NAME = "bucket_state_by_name.sql";
     BUCKET_TAGS = "bucket_tags.sql";
     CHECKSUM = "checksum.sql";
+    CHECKSUMS_PRUNE = "checksums_prune.sql";
     CHECKSUMS_SWEEP = "checksums_sweep.sql";
-    CHECKSUM_DELETE = "checksum_delete.sql";
+    CHECKSUMS_TRIM = "checksums_trim.sql";
     CHECKSUM_PUT = "checksum_put.sql";
     COPIES = "copies.sql";
     COPIES_AFTER = "copies_after.sql";
@@ -145,9 +146,10 @@ statements! {
     MIGRATION_RUNNING = "migration_running.sql";
     MIGRATION_STEP = "migration_step.sql";
     OBJECT_PARTS = "object_parts.sql";
-    OBJECT_PARTS_DELETE = "object_parts_delete.sql";
+    OBJECT_PARTS_PRUNE = "object_parts_prune.sql";
     OBJECT_PARTS_PUT = "object_parts_put.sql";
     OBJECT_PARTS_SWEEP = "object_parts_sweep.sql";
+    OBJECT_PARTS_TRIM = "object_parts_trim.sql";
     PROMOTION = "promotion.sql";
     PROMOTIONS_COUNT = "promotions_count.sql";
     PROMOTIONS_OF_BUCKET = "promotions_of_bucket.sql";

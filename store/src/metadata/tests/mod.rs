@@ -229,6 +229,7 @@ suite! {
     unlisted::unlisted_writes_are_noted_once_a_key_and_read_in_pages,
     unlisted::unlisted_writes_go_when_they_are_old_and_not_when_noted_anew,
     control::the_master_key_is_proven_and_replaced,
+    checksums::of_versions_each_keeps_its_checksum_and_of_others_the_last,
     walks::whoever_asks_before_it_begins_shares_a_walk,
     walks::a_bucket_is_suspect_until_it_was_walked_over,
     walks::the_first_server_seen_may_have_forgotten_what_was_there_before,

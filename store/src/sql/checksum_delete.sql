@@ -1,2 +1,0 @@
--- checksum_delete.sql: $1 bucket, $2 key
-delete from object_checksums where bucket = $1 and object_key = $2
