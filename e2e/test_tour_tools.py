@@ -100,7 +100,7 @@ def test_s3cmd(target, folder, tmp_path):
     assert "x-amz-meta-kind: x" in s3cmd(target, "info", f"{place}copied")
     s3cmd(target, "mv", f"{place}copied", f"{place}moved")
     assert s3cmd(target, "get", f"{place}moved", "-") == "1"
-    assert f"{target.location or ''}" in s3cmd(target, "info", f"s3://{bucket}")
+    assert (target.region if target.location else "") in s3cmd(target, "info", f"s3://{bucket}")
     s3cmd(target, "del", "--recursive", "--force", f"s3://{bucket}")
     s3cmd(target, "rb", f"s3://{bucket}")
     assert bucket not in s3cmd(target, "ls")
