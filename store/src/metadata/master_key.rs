@@ -18,7 +18,9 @@ impl Metadata {
     pub async fn prove_master_key(&self) -> Result<(), StoreError> {
         if self.proof().await?.is_none() {
             // A store that is older than the proof says by its secrets which key it has.
-            self.backends().await.map_err(name_key)?;
+            for sealed in self.some_secrets().await? {
+                rewrap_secret(&*self.secrets, &sealed).await.map_err(name_key)?;
+            }
             let proof = seal_secret(&*self.secrets, &CONTEXT, &Secret::new(String::new())).await?;
             write!(&self.db, tx => {
                 sqlx::query(sql::MASTER_KEY_NOTE).bind(proof.as_str()).execute(tx).await?;
@@ -69,6 +71,15 @@ impl Metadata {
             let query = sqlx::query(statement).bind(id).bind(sealed).bind(again.as_str());
             Ok(query.execute(tx).await?.rows_affected())
         })
+    }
+
+    /// Those of all backends, and of one access key.
+    async fn some_secrets(&self) -> Result<Vec<String>, StoreError> {
+        let backends = self.db.read(sqlx::query(sql::BACKENDS_SEALED).fetch_all(self.db.pool())).await?;
+        let query = sqlx::query(sql::ACCESS_KEYS_SEALED).bind("").bind(1_i64);
+        let keys = self.db.read(query.fetch_all(self.db.pool())).await?;
+        let backends = backends.iter().map(|row| row.text("secret_key"));
+        backends.chain(keys.iter().map(|row| row.text("secret"))).collect()
     }
 
     async fn proof(&self) -> Result<Option<String>, StoreError> {

@@ -308,4 +308,10 @@ pub(super) async fn the_master_key_is_proven_and_replaced(f: Fixture) {
     empty.metadata.prove_master_key().await.unwrap();
     let other = Metadata::connect(&empty.url, 1, Arc::new(LocalKey::from_hex(&new).unwrap())).await.unwrap();
     assert!(is_wrong(other.prove_master_key().await), "also where there is no secret yet");
+
+    let keyed = Fixture::sqlite().await.unwrap();
+    let tenant = keyed.tenant("acme").await;
+    keyed.metadata.create_access_key(&tenant.id).await.unwrap();
+    let other = Metadata::connect(&keyed.url, 1, Arc::new(LocalKey::from_hex(&new).unwrap())).await.unwrap();
+    assert!(is_wrong(other.prove_master_key().await), "an older store with nothing but a tenant's key");
 }
