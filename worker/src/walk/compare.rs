@@ -110,7 +110,12 @@ pub(super) fn compare(
             (Wanted::Yes, None) if !place.versions && home.current().is_none() => {}
             (Wanted::Yes, None) if holds_key(id) => verdict.find(FindingKind::Missing, id, ""),
             // Converging has refused it for good.
-            (Wanted::Yes | Wanted::Surplus | Wanted::Denied, None) => {}
+            (Wanted::Yes | Wanted::Denied, None) => {}
+            // Its object has asked for more copies than its bucket does.
+            (Wanted::Surplus, None) if recorded.knows(id) && (place.versions || home.current().is_some()) => {
+                verdict.find(FindingKind::Missing, id, "");
+            }
+            (Wanted::Surplus, None) => {}
             (Wanted::Yes, Some(held)) => match judge_copy(home, held, id, recorded) {
                 None => {
                     verdict.equal.push(number);
@@ -119,7 +124,11 @@ pub(super) fn compare(
                 Some((kind, detail)) => verdict.find(kind, id, detail),
             },
             (Wanted::Denied, Some(_)) => verdict.find(FindingKind::Misplaced, id, ""),
-            (Wanted::Surplus, Some(_)) if recorded.knows(id) => verdict.find(FindingKind::Extra, id, ""),
+            (Wanted::Surplus, Some(held)) if recorded.knows(id) => {
+                verdict.find(FindingKind::Extra, id, "");
+                // It may stay, where its object asks for it.
+                verdict.equal.extend(judge_copy(home, held, id, recorded).is_none().then_some(number));
+            }
             (Wanted::Surplus, Some(_)) => verdict.find(FindingKind::Foreign, id, "no copy is known there"),
         }
     }

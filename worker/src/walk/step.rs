@@ -9,7 +9,6 @@ use super::listing::Listing;
 use super::merge::{Page, Reach, Row, Side, common_reach, merge};
 use super::{WalkError, Walker, recorded};
 use crate::clock::millis;
-use crate::plan::Wanted;
 use crate::version_plan::{Kept, plan_versions};
 use futures::future::try_join_all;
 use futures::{StreamExt, TryStreamExt, stream};
@@ -274,8 +273,7 @@ impl<'a> ShardWalk<'a> {
         let (place, replica) = (self.ground.places.get(number)?, self.ground.replicas.get(number)?);
         let home = one.row.held.first()?.as_ref()?;
         let held = one.row.held.get(number + 1)?.as_ref()?;
-        let pairs = pairs(home, held, &one.row.recorded, &self.ground.route.home, &place.id);
-        (place.wanted == Wanted::Yes).then_some((place, replica, pairs))
+        Some((place, replica, pairs(home, held, &one.row.recorded, &self.ground.route.home, &place.id)))
     }
 
     /// The finding that a copy's headers or tags differ; none of a key that is dirty, which is converged anyway.

@@ -59,6 +59,8 @@ fn every_pair_of_states_has_its_finding() {
         ("a:1", Surplus, "a:1", "h=a:1,r=a:1", "extra r", true, false),
         ("a:1", Surplus, "a:1", "h=a:1", "foreign r", false, false),
         ("a:1", Surplus, "-", "h=a:1", "", false, false),
+        ("a:1", Surplus, "-", "h=a:1,r=a:1", "missing r", true, false),
+        ("a:1", Surplus, "b:1", "h=a:1,r=a:1", "extra r", true, false),
         ("a:1", Denied, "a:1", "h=a:1,r=a:1", "misplaced r", true, false),
         ("a:1", Denied, "a:1", "h=a:1", "misplaced r", true, false),
         ("a:1", Denied, "-", "h=a:1", "", false, false),
@@ -78,7 +80,8 @@ fn every_pair_of_states_has_its_finding() {
         ("-", Yes, "-", "", "", false, false),
     ] {
         let got = judge(home, &[place("r", wanted)], &[held], known);
-        let equal: Vec<usize> = if want.is_empty() && wanted == Yes && held != "-" { vec![0] } else { Vec::new() };
+        let is_equal = want.is_empty() && wanted == Yes && held != "-" || want == "extra r" && held == home;
+        let equal = if is_equal { vec![0] } else { Vec::new() };
         assert_eq!(got, (want.to_owned(), marks, is_delete, equal), "{home} {wanted:?} {held} {known}");
     }
 }
@@ -194,7 +197,7 @@ proptest! {
         prop_assert!(!is_delete || (home == "-" && marks));
         prop_assert_eq!(marks, found.split(", ").any(|one| !one.is_empty() && !one.starts_with("foreign")));
         for number in equal {
-            prop_assert!(wanted[number] == Wanted::Yes && held[number] != "-" && home != "-");
+            prop_assert!(wanted[number] != Wanted::Denied && held[number] != "-" && home != "-");
         }
     }
 }
