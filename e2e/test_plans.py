@@ -32,7 +32,7 @@ STATEMENTS = [
     ("queue_lock.sql", ONE, "dirty_keys_pkey"),
     ("queue_clear.sql", f"{ONE}, 'claim', 1", "dirty_keys_pkey"),
     ("queue_requeue.sql", f"{ONE}, 'claim', 1, {NOW}", "dirty_keys_pkey"),
-    ("queue_retry.sql", f"{ONE}, 'claim', {NOW}, 1", "dirty_keys_pkey"),
+    ("queue_retry.sql", f"{ONE}, 'claim', {NOW}, 1, 1, {NOW}", "dirty_keys_pkey"),
     ("queue_set_aside.sql", f"{ONE}, 'claim', {NOW}", "dirty_keys_pkey"),
     ("queue_extend.sql", f"{ONE}, 'claim', {NOW}", "dirty_keys_pkey"),
     ("queue_is_dirty.sql", ONE, "dirty_keys_pkey"),
@@ -50,8 +50,12 @@ STATEMENTS = [
     ("copies_after.sql", "'bucket-7', 'photos/0000001000'::bytea, 'photos/0000009000'::bytea, 0, 1000", "object_copies_pkey"),
     ("copies_nth.sql", "'bucket-7', 'fi-hel', 'photos/0000001000'::bytea, 100", "object_copies_pkey"),
     ("copies_count.sql", "'bucket-7', 'fi-hel', 'photos/0000001000'::bytea, 1000", "object_copies_pkey"),
-    ("copies_lacking.sql", "'bucket-7', 'fi-hel', 'de-fra', 'photos/0000001000'::bytea, 100", "object_copies_pkey"),
-    ("copies_unequal.sql", f"'bucket-7', 'fi-hel', 'de-fra', {NOW} - 1000, 100", "object_copies_pkey"),
+    ("copies_lacking.sql", "'bucket-7', 'fi-hel', 'de-fra', 'photos/0000001000'::bytea, 'photos/0000003000'::bytea", "object_copies_pkey"),
+    ("promotion_keys_nth.sql", "'bucket-7', 'photos/0000001000'::bytea, 2000", "promotion_keys_pkey"),
+    ("promotion_keys_settle.sql", "'bucket-7', 'fi-hel', 'de-fra', 'photos/0000001000'::bytea, 'photos/0000003000'::bytea", "promotion_keys_pkey"),
+    ("promotion_keys_unequal.sql", "'bucket-7', 'fi-hel', 'de-fra'", "promotion_keys_pkey"),
+    ("promotion_keys_forget.sql", "'bucket-7', 2000", "promotion_keys_pkey"),
+    ("promotion_keys_sweep.sql", PAGE, "promotion_keys_pkey"),
     ("queue_dirty_keys.sql", "'bucket-7', 'photos/0000001000'::bytea, 1000", "dirty_keys_pkey"),
     ("stranded_of_key.sql", ONE, "stranded_keys_bucket_object_key_epoch_key"),
     ("stranded_of_bucket.sql", "'bucket-7', '', 100", "stranded_keys_by_bucket"),
@@ -100,6 +104,8 @@ insert into stranded_keys (id, bucket, object_key, home, epoch, state, stranded_
 alter table unlisted_writes drop constraint unlisted_writes_bucket_fkey;
 insert into unlisted_writes (bucket, object_key, noted_at)
     select 'bucket-' || n % {BUCKETS}, {key}, {NOW} - n from generate_series(1, {ROWS}) n;
+alter table promotion_keys drop constraint promotion_keys_bucket_fkey;
+insert into promotion_keys (bucket, object_key, noted) select 'bucket-' || n % {BUCKETS}, {key}, 1 from generate_series(1, {ROWS // 4}) n;
 insert into object_copies (bucket, object_key, backend, etag, home_etag, size, verified_how, verified_at)
     select 'bucket-' || n % {BUCKETS}, {key}, b, md5(n::text), md5(n::text), 4096, 'etag', {NOW}
     from generate_series(1, {ROWS // 2}) n, (values ('de-fra'), ('fi-hel')) as backends(b);
@@ -117,7 +123,7 @@ select keep_jobs({NOW} - 7::bigint * {DAY}, {NOW} + 3::bigint * {DAY});
 insert into jobs (id, bucket, object_key, outcome, detail, attempts, request_id, started_at, finished_at)
     select n::text, 'bucket-' || n % {BUCKETS}, {key}, 'converged', 'fi-hel home, de-fra copy', 1, 'request', at, at
     from (select n, {NOW} - (n::bigint * 7 * {DAY} / {ROWS}) as at from generate_series(1, {ROWS}) n) given;
-vacuum analyze object_copies; vacuum analyze object_tags; vacuum analyze stranded_keys; vacuum analyze unlisted_writes; vacuum analyze dirty_keys; vacuum analyze buckets; vacuum analyze bucket_backends; analyze jobs;
+vacuum analyze object_copies; vacuum analyze object_tags; vacuum analyze stranded_keys; vacuum analyze unlisted_writes; vacuum analyze promotion_keys; vacuum analyze dirty_keys; vacuum analyze buckets; vacuum analyze bucket_backends; analyze jobs;
 """
 
 

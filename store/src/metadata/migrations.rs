@@ -41,6 +41,7 @@ const POSTGRES: &Files = &[
     (19, "pages", include_str!("../../../migrations/postgres/0019_pages.sql")),
     (20, "lent_by_object", include_str!("../../../migrations/postgres/0020_lent_by_object.sql")),
     (21, "master_key", include_str!("../../../migrations/postgres/0021_master_key.sql")),
+    (22, "restart_and_promotion", include_str!("../../../migrations/postgres/0022_restart_and_promotion.sql")),
 ];
 const SQLITE: &Files = &[
     (1, "foundation", include_str!("../../../migrations/sqlite/0001_foundation.sql")),
@@ -63,6 +64,7 @@ const SQLITE: &Files = &[
     (19, "pages", include_str!("../../../migrations/sqlite/0019_pages.sql")),
     (20, "lent_by_object", include_str!("../../../migrations/sqlite/0020_lent_by_object.sql")),
     (21, "master_key", include_str!("../../../migrations/sqlite/0021_master_key.sql")),
+    (22, "restart_and_promotion", include_str!("../../../migrations/sqlite/0022_restart_and_promotion.sql")),
 ];
 
 pub(super) async fn migrate(db: &Db) -> Result<(), StoreError> {

@@ -13,6 +13,7 @@ mod master_key;
 mod migrations;
 mod objects;
 mod placement;
+mod promotion_keys;
 mod promotions;
 mod queue_servers;
 mod quorum;

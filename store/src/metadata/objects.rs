@@ -140,10 +140,12 @@ impl Metadata {
         let leave = self.by_kind(sql::COPIES_LEAVE_OTHERS_POSTGRES, sql::COPIES_LEAVE_OTHERS_SQLITE);
         let delete = self.by_kind(sql::COPIES_DELETE_OTHERS_POSTGRES, sql::COPIES_DELETE_OTHERS_SQLITE);
         let put = self.by_kind(sql::COPIES_PUT_POSTGRES, sql::COPIES_PUT_SQLITE);
+        let note = self.by_kind(sql::PROMOTION_KEYS_NOTE_POSTGRES, sql::PROMOTION_KEYS_NOTE_SQLITE);
         write!(&self.db, tx => {
             sqlx::query(leave).bind(keys.as_str()).bind(rows.as_str()).execute(&mut *tx).await?;
             sqlx::query(delete).bind(keys.as_str()).bind(rows.as_str()).execute(&mut *tx).await?;
-            sqlx::query(put).bind(rows.as_str()).execute(tx).await?;
+            sqlx::query(put).bind(rows.as_str()).execute(&mut *tx).await?;
+            sqlx::query(note).bind(rows.as_str()).execute(tx).await?;
             Ok(())
         })
     }

@@ -1,11 +1,10 @@
 //! Promotions as rows: preparing → fencing → moved → done, or failed with the reason while the home is still the old one.
 //! Invariant: the home changes only while no client's write is taken, and only from the epoch that the promotion began in.
-use super::db::{Columns, now, write};
+use super::db::{Columns, millis, now, write};
 use super::{Metadata, bucket_migrations, feed};
 use crate::queue::database_now;
 use crate::{BucketId, Change, Millis, Promotion, PromotionState, StoreError, Writes, sql};
 use s3gateway_config::BackendId;
-use s3gateway_s3::ObjectKey;
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 use std::time::Duration;
@@ -16,15 +15,21 @@ const VIEWER_KEPT: Millis = 24 * 3_600_000;
 
 impl Metadata {
     /// Notes that a proxy's view knows every change up to `head`, and that it takes writes by it for `lease` at most
-    /// (a quarter more, as it says so no more often than that).
+    /// (a quarter more, as it says so no more often than that). A write of it may land for `write_lease` without a sign of life.
     ///
     /// # Errors
     /// `Unavailable`.
-    pub async fn note_view(&self, viewer: &str, head: i64, lease: Duration) -> Result<(), StoreError> {
-        let lease = Millis::try_from(lease.as_millis()).unwrap_or(Millis::MAX / 4);
+    pub async fn note_view(
+        &self,
+        viewer: &str,
+        head: i64,
+        lease: Duration,
+        write_lease: Duration,
+    ) -> Result<(), StoreError> {
+        let [lease, write_lease] = [lease, write_lease].map(millis);
         write!(&self.db, tx => {
             let now = database_now(tx, self.db.kind()).await?;
-            let query = sqlx::query(sql::VIEWER_BEAT).bind(viewer).bind(head).bind(lease).bind(now);
+            let query = sqlx::query(sql::VIEWER_BEAT).bind(viewer).bind(head).bind(lease).bind(now).bind(write_lease);
             query.execute(&mut *tx).await?;
             sqlx::query(sql::VIEWERS_PRUNE).bind(now.saturating_sub(VIEWER_KEPT)).execute(tx).await?;
             Ok(())
@@ -225,41 +230,6 @@ impl Metadata {
     pub async fn epoch_stands(&self, bucket: &BucketId, epoch: i64) -> Result<bool, StoreError> {
         let query = sqlx::query(sql::BUCKET_EPOCH_STANDS).bind(bucket.as_str()).bind(epoch);
         Ok(self.db.read(query.fetch_optional(self.db.pool())).await?.is_some())
-    }
-
-    /// Keys whose copy on `other` is not proven to be equal to the one on `home`, in byte order after `after`.
-    ///
-    /// # Errors
-    /// `Unavailable`.
-    pub async fn keys_lacking(
-        &self,
-        bucket: &BucketId,
-        home: &BackendId,
-        other: &BackendId,
-        after: Option<&ObjectKey>,
-        limit: u32,
-    ) -> Result<Vec<ObjectKey>, StoreError> {
-        let after = after.map_or(&[][..], |key| key.as_str().as_bytes());
-        let query = sqlx::query(sql::COPIES_LACKING).bind(bucket.as_str()).bind(home.as_str()).bind(other.as_str());
-        let query = query.bind(after).bind(i64::from(limit));
-        self.db.read(query.fetch_all(self.db.pool())).await?.iter().map(Columns::key).collect()
-    }
-
-    /// Keys that were verified since `since` and whose copy on `other` has not the ETag of the one on `home`.
-    ///
-    /// # Errors
-    /// `Unavailable`.
-    pub async fn keys_unequal(
-        &self,
-        bucket: &BucketId,
-        home: &BackendId,
-        other: &BackendId,
-        since: Millis,
-        limit: u32,
-    ) -> Result<Vec<ObjectKey>, StoreError> {
-        let query = sqlx::query(sql::COPIES_UNEQUAL).bind(bucket.as_str()).bind(home.as_str()).bind(other.as_str());
-        let query = query.bind(since).bind(i64::from(limit));
-        self.db.read(query.fetch_all(self.db.pool())).await?.iter().map(Columns::key).collect()
     }
 
     /// How long a bucket's home must be away before a replica is promoted without an operator; `None`: never.

@@ -19,7 +19,7 @@ const POSTGRES: &str = "PostgreSQL";
 const LENT: &[&str] =
     &[sql::TAGS_SWEEP, sql::CHECKSUMS_SWEEP, sql::OBJECT_PARTS_SWEEP, sql::RETAGGED_SWEEP, sql::UNLISTED_SWEEP];
 /// What is known of copies, wherever they are.
-const COPIES: &[&str] = &[sql::COPIES_SWEEP, sql::VERSION_COPIES_SWEEP, sql::STRANDED_SWEEP];
+const COPIES: &[&str] = &[sql::COPIES_SWEEP, sql::VERSION_COPIES_SWEEP, sql::STRANDED_SWEEP, sql::PROMOTION_KEYS_SWEEP];
 /// What is known of copies on one backend.
 const COPIES_ON: &[&str] = &[sql::COPIES_SWEEP_ON, sql::VERSION_COPIES_SWEEP_ON];
 /// What was lent to open uploads.

@@ -87,7 +87,6 @@ statements! {
     COPIES_PUT_SQLITE = "copies_put.sqlite.sql";
     COPIES_SWEEP = "copies_sweep.sql";
     COPIES_SWEEP_ON = "copies_sweep_on.sql";
-    COPIES_UNEQUAL = "copies_unequal.sql";
     COPIES_VERIFIED = "copies_verified.sql";
     COPY_NOTE_PENDING = "copy_note_pending.sql";
     COPY_SUSPECT = "copy_suspect.sql";
@@ -157,6 +156,13 @@ statements! {
     PROMOTION_CLAIM = "promotion_claim.sql";
     PROMOTION_DETAIL = "promotion_detail.sql";
     PROMOTION_INSERT = "promotion_insert.sql";
+    PROMOTION_KEYS_FORGET = "promotion_keys_forget.sql";
+    PROMOTION_KEYS_NOTE_POSTGRES = "promotion_keys_note.postgres.sql";
+    PROMOTION_KEYS_NOTE_SQLITE = "promotion_keys_note.sqlite.sql";
+    PROMOTION_KEYS_NTH = "promotion_keys_nth.sql";
+    PROMOTION_KEYS_SETTLE = "promotion_keys_settle.sql";
+    PROMOTION_KEYS_SWEEP = "promotion_keys_sweep.sql";
+    PROMOTION_KEYS_UNEQUAL = "promotion_keys_unequal.sql";
     PROMOTION_STEP = "promotion_step.sql";
     QUEUE_BUCKET_IS_DIRTY = "queue_bucket_is_dirty.sql";
     QUEUE_BURY = "queue_bury.sql";

@@ -13,6 +13,8 @@ select object_key from (
         where bucket = $1 and object_key > $2 order by object_key limit 1 offset $3) as unlisted_writes_end
     union all select object_key from (select object_key from stranded_keys
         where bucket = $1 and object_key > $2 order by object_key limit 1 offset $3) as stranded_keys_end
+    union all select object_key from (select object_key from promotion_keys
+        where bucket = $1 and object_key > $2 order by object_key limit 1 offset $3) as promotion_keys_end
     union all select object_key from (select object_key from object_copies
         where bucket = $1 and object_key > $2 order by object_key limit 1 offset $3) as object_copies_end
     union all select object_key from (select object_key from version_copies

@@ -2,16 +2,11 @@
 use super::{Halt, Promoter, STEP};
 use crate::clock::millis;
 use s3gateway_s3::ObjectKey;
-use s3gateway_store::{DirtyKey, Millis, Promotion, StoreError};
+use s3gateway_store::{DirtyKey, Promotion, StoreError};
 use std::time::{Duration, Instant, SystemTime};
 
 /// How long writes may be stopped for a planned promotion before they go on where they were.
 const STOPPED_AT_MOST: Duration = Duration::from_secs(8);
-/// Milliseconds by which the clocks of two processes may differ: one that is a quarter of an hour off signs no request
-/// that a backend takes, and two may err in opposite ways.
-const CLOCKS_APART: Millis = 2 * 15 * 60 * 1000;
-/// Keys listed as stranded by one transaction.
-const STRANDED_AT_ONCE: u32 = 500;
 
 impl Promoter {
     /// Passes a promotion whose bucket has no write in flight or on its way to a replica, or has them all listed.
@@ -32,12 +27,10 @@ impl Promoter {
             tokio::time::sleep(STEP).await;
         }
         // What was written since the comparison may have asked for fewer copies, or have an ETag that the target cannot keep.
-        // By the clock of whoever began it, which is none of those by which copies were verified.
-        let (bucket, since) = (&promotion.bucket, promotion.begun_at.saturating_sub(CLOCKS_APART));
-        let unequal = self.metadata.keys_unequal(bucket, &promotion.source, &promotion.target, since, 1);
+        let unequal = self.metadata.unequal_promotion_key(&promotion.bucket, &promotion.source, &promotion.target);
         let late = || Halt::TooLong("the records of copies could not be compared in time".to_owned());
         let unequal = tokio::time::timeout_at(until.into(), unequal).await.map_err(|_| late())??;
-        match unequal.first() {
+        match unequal {
             Some(key) => {
                 Err(Halt::Refused(format!("{} is not at {} as it is at home", key.as_str(), promotion.target)))
             }
@@ -86,21 +79,20 @@ impl Promoter {
         let mut after: Option<ObjectKey> = None;
         loop {
             let (source, target) = (&promotion.source, &promotion.target);
-            let keys = self.metadata.keys_lacking(bucket, source, target, after.as_ref(), STRANDED_AT_ONCE).await?;
-            let Some(last) = keys.last().cloned() else { return Ok(()) };
+            let (keys, next) = self.metadata.keys_lacking(bucket, source, target, after.as_ref()).await?;
             self.strand_and_mark(promotion, &keys).await?;
-            after = Some(last);
+            if next.is_none() {
+                return Ok(());
+            }
+            after = next;
         }
     }
 
     /// A dead letter is driven again by the mark.
     async fn strand_and_mark(&self, promotion: &Promotion, keys: &[ObjectKey]) -> Result<(), StoreError> {
         self.metadata.strand_keys(promotion, keys).await?;
-        for key in keys {
-            let dirty = DirtyKey { bucket: promotion.bucket.clone(), key: key.clone() };
-            self.queue.mark(&dirty, "promotion").await?;
-        }
-        Ok(())
+        let dirty = |key: &ObjectKey| DirtyKey { bucket: promotion.bucket.clone(), key: key.clone() };
+        self.queue.mark_all(&keys.iter().map(dirty).collect::<Vec<_>>(), "promotion").await
     }
 
     async fn name_dirty(&self, promotion: &Promotion) -> Result<String, StoreError> {

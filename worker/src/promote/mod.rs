@@ -136,6 +136,7 @@ impl Promoter {
                 PromotionState::Done | PromotionState::Failed => {
                     let (id, state, detail) = (&promotion.id, promotion.state.as_str(), &promotion.detail);
                     info!(promotion = id, source = %promotion.source, target = %promotion.target, state, detail, "promotion ended");
+                    while self.metadata.forget_promotion_keys(&promotion.bucket).await? {}
                     return Ok(());
                 }
             };

@@ -41,7 +41,16 @@ impl Promoter {
         if !is_compared {
             self.bring_up_to_date(promotion, &route, &source, &target, until).await?;
         }
-        self.await_few_dirty(promotion, until).await
+        self.await_few_dirty(promotion, until).await?;
+        // So that there are few to look at while writes are stopped.
+        let mut after = None;
+        loop {
+            let (bucket, id) = (&promotion.bucket, &promotion.target);
+            after = self.metadata.settle_promotion_keys(bucket, &promotion.source, id, after.as_ref()).await?;
+            if after.is_none() {
+                return Ok(());
+            }
+        }
     }
 
     /// Passes a target that policy allows and that answers; its bucket is made where it is missing.

@@ -1,7 +1,8 @@
 //! Promotions step by step, the views that they wait for, and stranded keys.
 use super::{Fixture, in_a_minute, object};
 use crate::{
-    Change, Deletion, Kept, ObjectCopy, PromotionState, Route, StoreError, StrandedCount, StrandedState, Writes,
+    Change, Deletion, DirtyKey, Kept, ObjectCopy, PromotionState, Route, StoreError, StrandedCount, StrandedState,
+    Writes,
 };
 use s3gateway_config::BackendId;
 use s3gateway_s3::{PhysicalBucket, Versioning};
@@ -11,6 +12,16 @@ const LEASE: Duration = Duration::from_secs(60);
 
 fn near(route: &Route) -> BackendId {
     route.placement[1].clone()
+}
+
+fn dirty(route: &Route, key: &str) -> DirtyKey {
+    DirtyKey { bucket: route.bucket.clone(), key: object(key) }
+}
+
+fn verified(backend: &BackendId, etag: &str) -> ObjectCopy {
+    let (etag, home_etag) = (etag.to_owned(), etag.to_owned());
+    let verified_how = "etag".to_owned();
+    ObjectCopy { backend: backend.clone(), etag, home_etag, size: 1, verified_how, verified_at: in_a_minute() }
 }
 
 async fn read(f: &Fixture, route: &Route) -> Route {
@@ -91,11 +102,11 @@ pub(super) async fn views_hold_a_change_up_until_they_know_it_or_run_out(f: Fixt
         m.views_behind(head).await.unwrap().into_iter().map(|(viewer, _)| viewer).collect()
     };
     assert!(behind(5).await.is_empty());
-    m.note_view("a", 4, LEASE).await.unwrap();
-    m.note_view("b", 5, LEASE).await.unwrap();
-    m.note_view("c", 1, Duration::from_millis(40)).await.unwrap();
+    m.note_view("a", 4, LEASE, LEASE).await.unwrap();
+    m.note_view("b", 5, LEASE, LEASE).await.unwrap();
+    m.note_view("c", 1, Duration::from_millis(40), LEASE).await.unwrap();
     assert_eq!(behind(5).await, ["a", "c"]);
-    m.note_view("a", 5, LEASE).await.unwrap();
+    m.note_view("a", 5, LEASE, LEASE).await.unwrap();
     assert_eq!(behind(5).await, ["c"], "it lives half of its lease longer");
     super::until("the lease of c runs out", || async { behind(5).await.is_empty() }).await;
     assert_eq!(behind(6).await, ["a", "b"]);
@@ -171,11 +182,68 @@ pub(super) async fn what_a_replica_lacks_is_known_by_the_records(f: Fixture) {
         m.record_copies(&route.bucket, &object(key), &copies).await.unwrap();
     }
     let names = |keys: Vec<s3gateway_s3::ObjectKey>| keys.iter().map(|key| key.as_str().to_owned()).collect::<Vec<_>>();
-    let lacking = m.keys_lacking(&route.bucket, &home, &other, None, 10).await.unwrap();
-    assert_eq!(names(lacking), ["alone", "old", "pending"]);
-    let lacking = m.keys_lacking(&route.bucket, &home, &other, Some(&object("alone")), 1).await.unwrap();
-    assert_eq!(names(lacking), ["old"]);
-    let unequal = m.keys_unequal(&route.bucket, &home, &other, at, 10).await.unwrap();
-    assert_eq!(names(unequal), ["alone", "old", "pending", "renamed"]);
-    assert!(m.keys_unequal(&route.bucket, &home, &other, at + 1, 10).await.unwrap().is_empty());
+    let (lacking, next) = m.keys_lacking(&route.bucket, &home, &other, None).await.unwrap();
+    assert_eq!((names(lacking), next), (vec!["alone".into(), "old".into(), "pending".into()], None));
+    let (lacking, _) = m.keys_lacking(&route.bucket, &home, &other, Some(&object("alone"))).await.unwrap();
+    assert_eq!(names(lacking), ["old", "pending"]);
+}
+
+pub(super) async fn what_a_replica_lacks_is_read_in_pages(f: Fixture) {
+    let (m, tenant) = (&f.metadata, f.tenant("acme").await);
+    let route = f.bucket(&tenant, "photos").await;
+    let (home, other) = (route.home.clone(), near(&route));
+    let of_keys: Vec<_> = (0..4100).map(|n| (dirty(&route, &format!("k{n:04}")), vec![verified(&home, "e")])).collect();
+    m.record_all_copies(&of_keys).await.unwrap();
+    let (mut lacking, mut after, mut pages) = (Vec::new(), None, 0);
+    loop {
+        let (keys, next) = m.keys_lacking(&route.bucket, &home, &other, after.as_ref()).await.unwrap();
+        lacking.extend(keys);
+        pages += 1;
+        after = next;
+        if after.is_none() {
+            break;
+        }
+    }
+    assert_eq!(pages, 3);
+    assert_eq!(lacking, of_keys.into_iter().map(|(dirty, _)| dirty.key).collect::<Vec<_>>());
+}
+
+/// What was compared before holds of all keys but those that workers have recorded since.
+pub(super) async fn what_is_recorded_during_a_promotion_is_looked_at_again(f: Fixture) {
+    let (m, tenant) = (&f.metadata, f.tenant("acme").await);
+    let route = f.bucket(&tenant, "photos").await;
+    let (b, home, other) = (&route.bucket, route.home.clone(), near(&route));
+    let record = async |key: &str, etags: &[(&BackendId, &str)]| {
+        let copies: Vec<_> = etags.iter().map(|(id, etag)| verified(id, etag)).collect();
+        m.record_copies(b, &object(key), &copies).await.unwrap();
+    };
+    let unequal = async || m.unequal_promotion_key(b, &home, &other).await.unwrap().map(|key| key.as_str().to_owned());
+    let settle = async |after: Option<&str>| {
+        let next = m.settle_promotion_keys(b, &home, &other, after.map(object).as_ref()).await.unwrap();
+        next.map(|key| key.as_str().to_owned())
+    };
+    record("before", &[(&home, "e")]).await;
+    let promotion = m.begin_promotion(b, &other, route.epoch, false).await.unwrap();
+    assert_eq!((unequal().await, settle(None).await), (None, None), "nothing was recorded since it began");
+    record("equal", &[(&home, "e"), (&other, "e")]).await;
+    record("renamed", &[(&home, "e"), (&other, "f")]).await;
+    record("too-few", &[(&home, "e")]).await;
+    record("gone", &[]).await;
+    record("elsewhere", &[(&other, "e")]).await;
+    assert_eq!(unequal().await.as_deref(), Some("renamed"));
+    assert_eq!(settle(None).await.as_deref(), Some("too-few"));
+    assert_eq!(settle(Some("too-few")).await, None);
+    record("renamed", &[(&home, "f"), (&other, "f")]).await;
+    assert_eq!(unequal().await.as_deref(), Some("too-few"));
+    record("too-few", &[]).await;
+    assert_eq!(unequal().await, None, "deleted everywhere");
+    record("equal", &[(&home, "e")]).await;
+    assert_eq!(unequal().await.as_deref(), Some("equal"), "noted anew");
+
+    assert!(!m.forget_promotion_keys(b).await.unwrap());
+    assert_eq!(unequal().await.as_deref(), Some("equal"), "the promotion runs");
+    m.fail_promotion(&promotion, "a test").await.unwrap();
+    assert!(!m.forget_promotion_keys(b).await.unwrap());
+    record("equal", &[(&home, "e")]).await;
+    assert_eq!(unequal().await, None);
 }

@@ -29,6 +29,7 @@ const STRANDED: (&str, &str) = (
     "id, object_key, home, epoch, state, stranded_at, kept_on, kept_in, etag, size) \
      select '{b}', '{b}' || {name}, {key}, 'fi-hel', 1, 'open', 1, '', '', '', 0",
 );
+const NOTED: (&str, &str) = ("promotion_keys", "object_key, noted) select '{b}', {key}, 1");
 const COPIES: [(&str, &str); 2] = [
     (
         "object_copies",
@@ -122,6 +123,7 @@ pub(super) async fn a_deleted_bucket_goes_page_by_page(f: Fixture) {
     assert_eq!(count_lent(&f, &route.bucket).await, (8 * MANY, 0), "it may yet come back into service");
     m.finish_delete_bucket(&route.bucket).await.unwrap();
     fill(&f, &route.bucket, STRANDED, "").await;
+    fill(&f, &route.bucket, NOTED, "").await;
     let (lent, _) = count_lent(&f, &route.bucket).await;
     assert!(lent < 8 * MANY && lent > 8 * ROWS, "a page: {lent} are left");
 
@@ -143,6 +145,8 @@ pub(super) async fn a_deleted_bucket_goes_page_by_page(f: Fixture) {
     m.drop_physical(&route.bucket, near).await.unwrap();
     assert!(m.retiring_buckets(10).await.unwrap().is_empty());
     assert!(count_on(&f, &route.bucket, near).await[0] > 0, "a page");
+    let noted = count(&f, NOTED.0, &route.bucket, "").await;
+    assert!(noted < MANY && noted > 0, "a page: {noted} are left");
     sweep_all(&f).await;
     assert_eq!(count_lent(&f, &route.bucket).await, (0, 0));
     assert_eq!(count_on(&f, &route.bucket, near).await, [0, 0]);

@@ -1,0 +1,13 @@
+-- How long a write of this proxy may land without a sign of life, in milliseconds.
+alter table viewers add column write_lease bigint not null default 0;
+-- Until when (by the database's clock) a write or a copy may land of which only an earlier server knew: a walk that begins then
+-- sees all that this server may have forgotten.
+alter table queue_servers add column settled_at bigint not null default 0;
+-- Keys that a worker has recorded copies of at the home of a bucket that is being promoted as planned: what was compared before may not
+-- hold of them. noted: counts how often, so that none is forgotten that was noted again since it was looked at.
+create table promotion_keys (
+    bucket text not null references buckets (id) on delete cascade,
+    object_key bytea not null,
+    noted bigint not null,
+    primary key (bucket, object_key)
+);

@@ -1,0 +1,86 @@
+//! What a promotion's target may lack, by the records of copies: of a whole bucket, in pages, or of the keys that workers have recorded
+//! since the promotion began. Invariant: no statement reads more than a page of a bucket that may have any number of keys.
+use super::Metadata;
+use super::db::{Columns, write};
+use crate::{BucketId, StoreError, sql};
+use s3gateway_config::BackendId;
+use s3gateway_s3::ObjectKey;
+
+/// Keys of a page.
+const PAGE: i64 = 2000;
+/// Behind every key: no UTF-8 text has such a byte.
+const BEHIND_ALL: &[u8] = &[0xFF];
+
+impl Metadata {
+    /// Those of the next page of keys, in byte order after `after`, whose copy on `other` is not proven to be equal to the one on
+    /// `home`; and where the page after it begins, if there is one.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn keys_lacking(
+        &self,
+        bucket: &BucketId,
+        home: &BackendId,
+        other: &BackendId,
+        after: Option<&ObjectKey>,
+    ) -> Result<(Vec<ObjectKey>, Option<ObjectKey>), StoreError> {
+        let after = after.map_or(&[][..], |key| key.as_str().as_bytes());
+        let nth = sqlx::query(sql::COPIES_NTH).bind(bucket.as_str()).bind(home.as_str()).bind(after).bind(PAGE - 1);
+        let last = self.db.read(nth.fetch_optional(self.db.pool())).await?.map(|row| row.key()).transpose()?;
+        let until = last.as_ref().map_or(BEHIND_ALL, |key| key.as_str().as_bytes());
+        let query = sqlx::query(sql::COPIES_LACKING).bind(bucket.as_str()).bind(home.as_str()).bind(other.as_str());
+        let rows = self.db.read(query.bind(after).bind(until).fetch_all(self.db.pool())).await?;
+        Ok((rows.iter().map(Columns::key).collect::<Result<_, _>>()?, last))
+    }
+
+    /// Of the keys that were recorded since a planned promotion of the bucket began, forgets those of the next page whose copy on
+    /// `other` has the ETag of the one on `home`; where the page after it begins, if there is one.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn settle_promotion_keys(
+        &self,
+        bucket: &BucketId,
+        home: &BackendId,
+        other: &BackendId,
+        after: Option<&ObjectKey>,
+    ) -> Result<Option<ObjectKey>, StoreError> {
+        let after = after.map_or(&[][..], |key| key.as_str().as_bytes());
+        write!(&self.db, tx => {
+            let nth = sqlx::query(sql::PROMOTION_KEYS_NTH).bind(bucket.as_str()).bind(after).bind(PAGE);
+            let Some(row) = nth.fetch_optional(&mut *tx).await? else { return Ok(None) };
+            let last = row.key()?;
+            let query = sqlx::query(sql::PROMOTION_KEYS_SETTLE).bind(bucket.as_str()).bind(home.as_str());
+            let query = query.bind(other.as_str()).bind(after).bind(last.as_str().as_bytes());
+            query.execute(tx).await?;
+            Ok(Some(last))
+        })
+    }
+
+    /// One of the keys that were recorded since a planned promotion of the bucket began, whose copy on `other` has not the ETag of
+    /// the one on `home`.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn unequal_promotion_key(
+        &self,
+        bucket: &BucketId,
+        home: &BackendId,
+        other: &BackendId,
+    ) -> Result<Option<ObjectKey>, StoreError> {
+        let query = sqlx::query(sql::PROMOTION_KEYS_UNEQUAL).bind(bucket.as_str()).bind(home.as_str());
+        let query = query.bind(other.as_str());
+        self.db.read(query.fetch_optional(self.db.pool())).await?.as_ref().map(Columns::key).transpose()
+    }
+
+    /// Forgets a page of what was recorded during promotions of the bucket, unless one runs; whether there may be more.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn forget_promotion_keys(&self, bucket: &BucketId) -> Result<bool, StoreError> {
+        write!(&self.db, tx => {
+            let query = sqlx::query(sql::PROMOTION_KEYS_FORGET).bind(bucket.as_str()).bind(PAGE);
+            Ok(query.execute(tx).await?.rows_affected() == PAGE.unsigned_abs())
+        })
+    }
+}
