@@ -181,7 +181,7 @@ def test_what_redis_has_forgotten_is_not_read_stale_and_is_found(gateway):
             assert fails(s3.get_object, Bucket=bucket, Key=key)[0] == 503, key
         assert fails(s3.list_objects_v2, Bucket=bucket)[0] == 503
         gateway.start_workers()
-        until(lambda: any(w["bucket"] == bucket and "forgotten" in w["reason"] for w in gateway.call("GET", "/v1/walks?limit=1000")["walks"]), "a walk is begun", 30)
+        until(lambda: any(w["bucket"] == bucket and "forgotten" in w["reason"] for w in gateway.call("GET", "/v1/walks?limit=1000")["walks"]), "a walk is begun", 120)
         assert fails(s3.get_object, Bucket=bucket, Key="untouched")[0] == 503, "it waits for the home"
     finally:
         gateway.start_backend(HOME)
@@ -220,7 +220,7 @@ def test_tags_and_headers_that_redis_has_forgotten_come_to_the_replica(gateway):
     write_and_have_it_forgotten(gateway, write)
     assert {key: shown(key) for key in keys} == dict.fromkeys(keys, ("ann", ["old"])), "the replica is behind"
     gateway.start_workers()
-    until(lambda: any(w["bucket"] == bucket and "forgotten" in w["reason"] for w in gateway.call("GET", "/v1/walks?limit=1000")["walks"]), "a walk is begun", 30)
+    until(lambda: any(w["bucket"] == bucket and "forgotten" in w["reason"] for w in gateway.call("GET", "/v1/walks?limit=1000")["walks"]), "a walk is begun", 120)
     until(lambda: gateway.idle(bucket), "the walk is over and all keys are clean", 120)
     assert {key: shown(key) for key in keys} == {
         tagged: ("ann", ["new"]), untagged: ("ann", []), copied: ("bob", ["old"]), again: ("bob", ["newer"]), untouched: ("ann", ["old"]),

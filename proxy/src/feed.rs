@@ -58,7 +58,7 @@ struct Noted {
 /// # Errors
 /// `Unavailable`.
 pub async fn announce(gateway: &Gateway, head: i64) -> Result<(), StoreError> {
-    gateway.metadata.note_view(&gateway.view.id, head, gateway.view.lease).await
+    gateway.metadata.note_view(&gateway.view.id, head, gateway.view.lease, gateway.lease()).await
 }
 
 /// Polls until stopped.

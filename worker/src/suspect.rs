@@ -26,6 +26,7 @@ pub(crate) struct Suspects {
     metadata: Metadata,
     queue: Arc<dyn Queue>,
     rate: u32,
+    lease: Duration,
 }
 
 /// What a watch remembers.
@@ -40,7 +41,7 @@ struct Watch {
 
 impl Suspects {
     pub(crate) fn new(metadata: Metadata, queue: Arc<dyn Queue>, settings: &WorkerSettings) -> Self {
-        Self { metadata, queue, rate: settings.reconcile_rate }
+        Self { metadata, queue, rate: settings.reconcile_rate, lease: settings.lease }
     }
 
     /// Goes on until `stop`; a queue that forgets nothing needs no watch.
@@ -74,8 +75,8 @@ impl Suspects {
                 let marked = self.mark_unlisted().await?;
                 info!(marked, "keys marked again whose tags or headers were written");
             }
-            if self.metadata.note_queue_servers(&servers).await? {
-                warn!("Redis is another than before and may have forgotten marks: buckets are walked over");
+            if self.metadata.note_queue_servers(&servers, self.lease).await? {
+                warn!("Redis is another than before and may have forgotten marks: buckets are walked over soon");
             }
             watch.noted = servers;
             watch.prunable = None;

@@ -37,6 +37,7 @@ struct Copies {
 struct Depth {
     dirty: u64,
     dead: u64,
+    suspect: bool,
 }
 
 /// Where a bucket's copies are.
@@ -85,7 +86,7 @@ impl Deployment {
         let mut dirty: VecDeque<&String> = keys.collect();
         loop {
             let left = match self.get::<Depth>("/v1/jobs/depth").await {
-                Ok(Depth { dirty: 0, .. }) => return Ok(began.elapsed()),
+                Ok(Depth { dirty: 0, suspect: false, .. }) => return Ok(began.elapsed()),
                 Ok(depth) => {
                     self.drop_clean(bucket, &mut dirty).await;
                     format!("{} keys of the run are dirty, {} of all given up", dirty.len(), depth.dead)

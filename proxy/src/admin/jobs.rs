@@ -5,7 +5,7 @@ use super::{
 };
 use axum::{Json, extract::State};
 use s3gateway_s3::ObjectKey;
-use s3gateway_store::DirtyKey;
+use s3gateway_store::{DirtyKey, StoreError};
 use serde::{Deserialize, Serialize};
 
 #[derive(Serialize)]
@@ -16,6 +16,8 @@ pub(super) struct DepthView {
     dead: u64,
     /// When the oldest dirty key became dirty.
     oldest_dirty: Option<String>,
+    /// Whether Redis may have forgotten marks of some buckets, which are walked over before their keys count as clean.
+    suspect: bool,
 }
 
 #[derive(Deserialize)]
@@ -84,13 +86,22 @@ pub(super) struct Redriven {
 pub(super) async fn depth(State(state): State<Shared>) -> Result<Json<DepthView>, Problem> {
     let depth = state.queue.depth().await?;
     let oldest_dirty = depth.oldest.map(render_time);
+    // Who cannot tell does not say no.
+    let suspect = state.queue.may_forget() && has_suspects(&state).await.unwrap_or(true);
     Ok(Json(DepthView {
         dirty: depth.dirty,
         claimed: depth.claimed,
         delayed: depth.delayed,
         dead: depth.dead,
         oldest_dirty,
+        suspect,
     }))
+}
+
+async fn has_suspects(state: &Shared) -> Result<bool, StoreError> {
+    let servers = state.queue.servers().await?;
+    let is_any_new = state.metadata.has_new_queue_server(&servers).await?;
+    Ok(is_any_new || state.metadata.has_suspect_queue_server().await?)
 }
 
 pub(super) async fn history(State(state): State<Shared>, Params(of): Params<Of>) -> Result<Json<Jobs>, Problem> {

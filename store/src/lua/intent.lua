@@ -13,7 +13,7 @@ leases[lease] = expiry
 write_leases(member, leases)
 local record = read_record(member) or new_record(member)
 if record.job == 'dead' then record.attempts = 0 end
-if record.job == 'new' or record.job == 'dead' or record.job == 'wait' or record.job == 'retry' then
+if not entry_of(record) then
   let_job_wait(member, record, first_expiry(leases))
 end
 if request ~= '' then record.request = request end

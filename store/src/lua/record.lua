@@ -109,11 +109,12 @@ local function queue_job(member, record)
   record.job = stream .. ':' .. redis.call('XADD', KEYS[stream], '*', 'key', member)
 end
 
--- Raises a key's sequence and sees to it that it is queued, unless it is queued, claimed or to be tried again anyway.
+-- Raises a key's sequence and sees to it that it is queued, unless it is queued or claimed anyway. What was put off was so for what
+-- stood there before.
 local function raise(member, request)
   local record = read_record(member) or new_record(member)
   if record.job == 'dead' then record.attempts = 0 end
-  if record.job == 'new' or record.job == 'dead' or record.job == 'wait' then queue_job(member, record) end
+  if not entry_of(record) then queue_job(member, record) end
   if request ~= '' then record.request = request end
   record.sequence = next_number()
   write_record(member, record)

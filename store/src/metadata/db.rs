@@ -259,6 +259,11 @@ pub(crate) fn now() -> Millis {
     Millis::try_from(elapsed.as_millis()).unwrap_or(Millis::MAX)
 }
 
+/// In milliseconds; a hundred years at most, so that no sum with a time overflows in the database.
+pub(crate) fn millis(duration: Duration) -> Millis {
+    Millis::try_from(duration.as_millis()).unwrap_or(Millis::MAX).min(100 * 365 * 86_400_000)
+}
+
 /// Renders a document for its column.
 pub(crate) fn render_json<T: Serialize>(value: &T) -> Result<String, StoreError> {
     serde_json::to_string(value).map_err(|e| StoreError::Invalid(format!("cannot be stored as JSON: {e}")))

@@ -1,9 +1,11 @@
 //! Which Redis servers have held the queue, and whether one that is silent about a bucket is to be believed.
-//! Invariant: a bucket that an untrusted server may have forgotten marks of is suspect until a walk that began after the server
-//! was first seen has been over all of its keys.
+//! Invariant: a bucket that an untrusted server may have forgotten marks of is suspect until a walk has been over all of its keys that
+//! began when the server had settled: when nothing could land any more that only an earlier server knew of.
 use super::Metadata;
-use super::db::{Columns, now, write};
+use super::db::{Columns, millis, write};
+use crate::queue::database_now;
 use crate::{BucketId, NewWalk, StoreError, WalkKind, sql};
+use std::time::Duration;
 
 /// Why these walks are begun.
 const REASON: &str = "Redis may have forgotten marks";
@@ -26,16 +28,22 @@ impl Metadata {
     /// Notes servers by their run ids; whether any is new that may have forgotten marks. Those that were there before the first
     /// bucket have nothing to forget. Where there is a bucket, others may have been there before the first that is noted.
     ///
+    /// `lease`: for how long a worker's copy may land without a sign of life. New servers have settled after that and the longest
+    /// lease of a proxy's write.
+    ///
     /// # Errors
     /// `Unavailable`.
-    pub async fn note_queue_servers(&self, run_ids: &[String]) -> Result<bool, StoreError> {
+    pub async fn note_queue_servers(&self, run_ids: &[String], lease: Duration) -> Result<bool, StoreError> {
         write!(&self.db, tx => {
-            let known = sqlx::query(sql::QUEUE_SERVERS).fetch_one(&mut *tx).await?;
+            let now = database_now(tx, self.db.kind()).await?;
+            let settled_at = now.saturating_add(millis(lease));
+            let known = sqlx::query(sql::QUEUE_SERVERS).bind(now).fetch_one(&mut *tx).await?;
             let newest = known.int("newest")?;
             let (is_trusted, mut noted) = (newest == 0 && known.int("has_buckets")? == 0, 0);
             for (generation, id) in (newest + 1..).zip(run_ids) {
                 let query = sqlx::query(sql::QUEUE_SERVER_INSERT).bind(id.as_str()).bind(generation);
-                noted += query.bind(i64::from(is_trusted)).bind(now()).execute(&mut *tx).await?.rows_affected();
+                let query = query.bind(i64::from(is_trusted)).bind(now).bind(settled_at);
+                noted += query.execute(&mut *tx).await?.rows_affected();
             }
             Ok(noted > 0 && !is_trusted)
         })
@@ -50,14 +58,28 @@ impl Metadata {
         Ok(self.db.read(query.fetch_optional(self.db.pool())).await?.is_some())
     }
 
-    /// Begins reconciles of suspect buckets, as long as fewer than `most` walks of that kind are under way, and trusts the
-    /// servers once there is no such bucket; how many were begun.
+    /// Whether any bucket may still be suspect because of a server that is noted.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn has_suspect_queue_server(&self) -> Result<bool, StoreError> {
+        let query = sqlx::query(sql::QUEUE_SERVERS).bind(0_i64);
+        Ok(self.db.read(query.fetch_one(self.db.pool())).await?.int("is_any_suspect")? == 1)
+    }
+
+    /// Begins reconciles of buckets that are suspect because of servers that have settled, as long as fewer than `most` walks of that
+    /// kind are under way, and trusts the servers once there is no such bucket; how many were begun.
     ///
     /// # Errors
     /// `Unavailable`.
     pub async fn begin_suspect_walks(&self, most: u32, rate: u32) -> Result<u32, StoreError> {
-        let servers = self.db.read(sqlx::query(sql::QUEUE_SERVERS).fetch_one(self.db.pool())).await?;
-        let suspect = servers.int("suspect")?;
+        if !self.has_suspect_queue_server().await? {
+            return Ok(0);
+        }
+        let suspect = write!(&self.db, tx => {
+            let now = database_now(tx, self.db.kind()).await?;
+            sqlx::query(sql::QUEUE_SERVERS).bind(now).fetch_one(tx).await?.int("suspect")
+        })?;
         if suspect == 0 {
             return Ok(0);
         }

@@ -202,7 +202,7 @@ pub trait Queue: Send + Sync {
     async fn commit(&self, key: &DirtyKey, mark: &Mark, request_id: &str) -> Result<(), StoreError>;
     /// Drops the lease of a write that the backend refused for certain; the key stays dirty until converged.
     async fn release(&self, key: &DirtyKey, mark: &Mark) -> Result<(), StoreError>;
-    /// Notes a key as dirty with no write in flight (policy change, repair, missing copy).
+    /// Notes a key as dirty with no write in flight (policy change, repair, missing copy), and brings forward what was put off.
     async fn mark(&self, key: &DirtyKey, request_id: &str) -> Result<(), StoreError> {
         self.mark_all(std::slice::from_ref(key), request_id).await
     }
@@ -248,7 +248,7 @@ pub trait Queue: Send + Sync {
     async fn extend(&self, job: &Job, consumer: &str, lease: Duration) -> Result<bool, StoreError>;
     /// Clears the mark if the sequence is unchanged and no lease is alive; else queues the key again (after the lease).
     async fn clear(&self, job: &Job) -> Result<Cleared, StoreError>;
-    /// Queues the job again after `delay`, one attempt more.
+    /// Queues the job again after `delay`, one attempt more; at once where its key was marked since it was claimed.
     async fn retry(&self, job: &Job, delay: Duration) -> Result<(), StoreError>;
     /// As [`Queue::retry`] with no attempt counted: the job is not to blame.
     async fn put_off(&self, job: &Job, delay: Duration) -> Result<(), StoreError>;

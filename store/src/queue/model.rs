@@ -1,14 +1,17 @@
 //! Explores the protocol of intent, commit, converge and clear exhaustively: proxies, workers, queues and two backends.
 //! One key, as keys are independent. Anybody may die at any step, claims and leases may run out whenever they can,
-//! a clear may arrive late and twice, a commit twice, and either queue may be away for anybody at any moment.
+//! a clear may arrive late and twice, a commit twice, and either queue may be away for anybody at any moment. Redis may be restarted
+//! and know no more than it did at any moment before.
 //!
 //! Two assumptions are part of the protocol, and a variant without either is seen to fail:
 //! a write that a proxy sent lands while its lease is alive or never; a worker's copy lands while its claim stands or never.
 mod flaw;
 mod queue;
+mod restart;
 
 use flaw::Flaw;
 use queue::{Claim, Job, Lease, QueueState, Record, WRITERS};
+use restart::Memory;
 use stateright::{Checker, HasDiscoveries, Model, Property};
 use std::time::Duration;
 
@@ -21,6 +24,8 @@ struct Protocol {
     queues: usize,
     /// The first write has been answered and waits in the primary for its worker: what is left is soon explored.
     first_is_answered: bool,
+    /// The primary may be restarted once, and may have forgotten what it was told last.
+    forgets: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -58,6 +63,7 @@ struct State {
     home: u8,
     replica: u8,
     queues: [QueueState; 2],
+    memory: Memory,
     writers: [Writer; WRITERS],
     workers: [Worker; WORKERS],
     /// Clears on their way; delivering one may leave it to come again.
@@ -84,6 +90,10 @@ enum Action {
     WorkerDies { worker: usize },
     ClaimGrowsStale { queue: usize },
     Clear { at: usize, comes_again: bool },
+    Save,
+    Restart,
+    Settle,
+    Walk,
 }
 
 impl Protocol {
@@ -133,7 +143,9 @@ impl Protocol {
                 }
             }
             Worker::SeenHome(claim, _)
-                if state.queues[claim.queue].stands(&claim) || self.flaw == Flaw::CopyLandsAfterClaim =>
+                if state.queues[claim.queue].stands(&claim)
+                    || state.memory == Memory::Unsettled
+                    || self.flaw == Flaw::CopyLandsAfterClaim =>
             {
                 actions.push(Action::Copy { worker });
             }
@@ -144,7 +156,7 @@ impl Protocol {
     }
 
     fn step_writer(&self, state: &mut State, action: &Action) {
-        let State { home, queues, writers, .. } = state;
+        let State { home, queues, memory, writers, .. } = state;
         match *action {
             Action::Intent { writer, queue } => {
                 (writers[writer].phase, writers[writer].holder) = (Phase::Intended, queue);
@@ -155,7 +167,9 @@ impl Protocol {
             }
             Action::Send { writer } => {
                 let lease = queues[writers[writer].holder].leases[writer];
-                let lands = lease == Lease::Alive || matches!(self.flaw, Flaw::NoIntent | Flaw::WriteLandsAfterLease);
+                let lands = lease == Lease::Alive
+                    || *memory == Memory::Unsettled
+                    || matches!(self.flaw, Flaw::NoIntent | Flaw::WriteLandsAfterLease);
                 (writers[writer].phase, writers[writer].in_flight) = (Phase::Sent, lands);
             }
             Action::Land { writer } => {
@@ -245,10 +259,11 @@ impl Protocol {
 impl State {
     fn into_canonical(mut self, flaw: Flaw) -> Self {
         if flaw != Flaw::ClearIgnoresClaims {
-            let queues = self.queues;
-            self.clears.retain(|claim| queues[claim.queue].holds(claim));
+            let (queues, memory) = (self.queues, self.memory);
+            let is_held = |claim: &Claim| queues[claim.queue].holds(claim) || memory.may_hold(claim);
+            self.clears.retain(is_held);
             for claim in self.workers.iter_mut().filter_map(Worker::claim_mut) {
-                if !queues[claim.queue].holds(claim) {
+                if !is_held(claim) {
                     (claim.number, claim.sequence) = (0, 0);
                 }
             }
@@ -275,7 +290,10 @@ impl State {
 
     fn numbers_of(&mut self, queue: usize) -> Vec<&mut u8> {
         let mut numbers = Vec::new();
-        if let Some(Record { sequence, job }) = &mut self.queues[queue].record {
+        let saved = self.memory.saved_mut().filter(|_| queue == PRIMARY);
+        for Record { sequence, job } in
+            [&mut self.queues[queue]].into_iter().chain(saved).flat_map(|one| &mut one.record)
+        {
             numbers.push(sequence);
             if let Job::Claimed(number) | Job::Stale(number) = job {
                 numbers.push(number);
@@ -303,7 +321,7 @@ impl Model for Protocol {
     type Action = Action;
 
     fn init_states(&self) -> Vec<State> {
-        let queue = QueueState { record: None, leases: [Lease::None; WRITERS], last_number: 0 };
+        let queue = QueueState { record: None, leases: [Lease::None; WRITERS], last_number: 0, is_restarted: false };
         let writer = Writer {
             phase: Phase::Idle,
             holder: PRIMARY,
@@ -317,6 +335,7 @@ impl Model for Protocol {
             home: 0,
             replica: 0,
             queues: [queue; 2],
+            memory: if self.forgets { Memory::Saved(queue) } else { Memory::Whole },
             writers: [writer; WRITERS],
             workers: [Worker::Idle; WORKERS],
             clears: Vec::new(),
@@ -345,12 +364,14 @@ impl Model for Protocol {
         for at in 0..state.clears.len() {
             actions.extend([false, true].map(|comes_again| Action::Clear { at, comes_again }));
         }
+        self.restart_actions(state, actions);
     }
 
     fn next_state(&self, last: &State, action: Action) -> Option<State> {
         let mut next = last.clone();
         self.step_writer(&mut next, &action);
         self.step_worker(&mut next, &action)?;
+        next.step_restart(&action);
         let next = next.into_canonical(self.flaw);
         (next != *last).then_some(next)
     }
@@ -359,7 +380,9 @@ impl Model for Protocol {
         vec![
             // Stronger than promised: not even a write still in flight excuses a clean key whose replica differs.
             Property::always(FORGOTTEN, |_, state: &State| {
-                state.queues.iter().any(|queue| queue.record.is_some()) || state.replica == state.home
+                state.queues.iter().any(|queue| queue.record.is_some())
+                    || state.replica == state.home
+                    || state.memory.is_suspect()
             }),
             Property::always(UNCOMMITTED, |_, state: &State| state.writers.iter().all(|w| w.committed || !w.answered)),
             Property::sometimes("both writes are answered and converged", |_, state: &State| {
@@ -378,16 +401,19 @@ impl Model for Protocol {
 const FORGOTTEN: &str = "no write is forgotten: a clean key's replica equals its home";
 const UNCOMMITTED: &str = "no success without commit";
 
-fn check_holds(queues: usize, first_is_answered: bool) {
+fn check_holds(queues: usize, first_is_answered: bool, forgets: bool) {
     let start = std::time::Instant::now();
-    let checker = Protocol { flaw: Flaw::None, queues, first_is_answered }.checker().threads(2).spawn_bfs().join();
+    let protocol = Protocol { flaw: Flaw::None, queues, first_is_answered, forgets };
+    let checker = protocol.checker().threads(2).spawn_bfs().join();
     assert!(checker.is_done(), "the exploration was cut short");
     println!("{queues} queue(s): {} states explored in {:?}", checker.unique_state_count(), start.elapsed());
     checker.assert_properties();
 }
 
 fn check_caught(flaw: Flaw, queues: usize, property: &'static str) {
-    let checker = Protocol { flaw, queues, first_is_answered: queues > 1 }
+    let forgets = matches!(flaw, Flaw::ClearIgnoresRestarts | Flaw::WalkIsEarly);
+    let protocol = Protocol { flaw, queues, first_is_answered: queues > 1 || forgets, forgets };
+    let checker = protocol
         .checker()
         .threads(2)
         .finish_when(HasDiscoveries::AnyFailures)
@@ -400,18 +426,23 @@ fn check_caught(flaw: Flaw, queues: usize, property: &'static str) {
 
 #[test]
 fn no_write_is_forgotten_by_one_queue() {
-    check_holds(1, false);
+    check_holds(1, false, false);
 }
 
 #[test]
 fn no_write_is_forgotten_by_redis_and_its_fallback() {
-    check_holds(2, true);
+    check_holds(2, true, false);
+}
+
+#[test]
+fn no_write_is_forgotten_by_a_redis_that_forgets() {
+    check_holds(1, true, true);
 }
 
 #[test]
 #[ignore = "14 million states, two minutes: run it when the protocol or its fallback changes"]
 fn no_write_is_forgotten_by_redis_and_its_fallback_from_the_start() {
-    check_holds(2, false);
+    check_holds(2, false, false);
 }
 
 #[test]
@@ -425,4 +456,6 @@ fn every_flaw_is_caught() {
     check_caught(Flaw::WriteLandsAfterLease, 1, FORGOTTEN);
     check_caught(Flaw::CopyLandsAfterClaim, 1, FORGOTTEN);
     check_caught(Flaw::FallbackClearsAlone, 2, FORGOTTEN);
+    check_caught(Flaw::ClearIgnoresRestarts, 1, FORGOTTEN);
+    check_caught(Flaw::WalkIsEarly, 1, FORGOTTEN);
 }

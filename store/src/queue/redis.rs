@@ -191,7 +191,8 @@ impl RedisQueue {
     }
 
     async fn delay(&self, job: &Job, delay: Duration, attempts: &[u8]) -> Result<(), StoreError> {
-        let args = [job.handle.as_bytes(), &millis(delay).into_bytes(), attempts];
+        let args =
+            [&job.sequence.to_string().into_bytes(), job.handle.as_bytes(), &millis(delay).into_bytes(), attempts];
         self.run_on_key::<bool>(&SCRIPTS.retry, &job.key, &args).await.map(drop)
     }
 

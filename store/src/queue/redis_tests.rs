@@ -75,10 +75,15 @@ async fn killed_server_is_told_fast_and_comes_back_with_everything() {
     until("the queue is connected again", || async { queue.ping().await.ok() }).await;
     assert!(!queue.is_clean(&open).await.unwrap());
     queue.commit(&open, &mark, "r2").await.unwrap();
-    assert_eq!(queue.clear(&job).await.unwrap(), Cleared::Clean);
-    let job = claim_one(&queue, "w1").await;
-    assert_eq!((&job.key, job.request_id.as_str()), (&open, "r2"));
-    assert_eq!(queue.clear(&job).await.unwrap(), Cleared::Clean);
+    assert!(queue.extend(&job, "w1", LONG).await.unwrap());
+    assert_eq!(queue.clear(&job).await.unwrap(), Cleared::Requeued, "there may have been a mark that is forgotten");
+    let mut jobs = queue.claim("w1", 10, LONG).await.unwrap();
+    jobs.sort_by(|one, other| one.request_id.cmp(&other.request_id));
+    let claimed: Vec<_> = jobs.iter().map(|job| (&job.key, job.request_id.as_str())).collect();
+    assert_eq!(claimed, [(&done, "r1"), (&open, "r2")]);
+    for job in &jobs {
+        assert_eq!(queue.clear(job).await.unwrap(), Cleared::Clean);
+    }
 }
 
 /// The first question after a restart finds a broken connection; it must not become an error.
@@ -349,7 +354,7 @@ async fn a_server_that_may_have_forgotten_proves_nothing() {
     assert!(!queue.is_clean(&k).await.unwrap(), "nobody has heard of this server");
     let first = queue.servers().await.unwrap();
     assert_eq!(first.len(), 1);
-    assert!(!metadata.note_queue_servers(&first).await.unwrap());
+    assert!(!metadata.note_queue_servers(&first, Duration::ZERO).await.unwrap());
     assert!(queue.is_clean(&k).await.unwrap() && queue.is_bucket_clean(&b).await.unwrap());
     write(&queue, &k, "r").await;
     assert!(!queue.is_clean(&k).await.unwrap() && queue.is_marked(&k).await.unwrap());
@@ -359,7 +364,7 @@ async fn a_server_that_may_have_forgotten_proves_nothing() {
     assert!(!queue.is_bucket_clean(&BucketId::new("other")).await.unwrap());
     let second = queue.servers().await.unwrap();
     assert_ne!(first, second);
-    assert!(metadata.note_queue_servers(&second).await.unwrap());
+    assert!(metadata.note_queue_servers(&second, Duration::ZERO).await.unwrap());
     assert!(!queue.is_clean(&key_in("b", "other")).await.unwrap(), "known, and still suspect");
     metadata.begin_suspect_walks(1, 0).await.unwrap();
     assert!(queue.is_clean(&key_in("b", "other")).await.unwrap(), "there is no bucket that it could have forgotten");

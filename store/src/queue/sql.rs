@@ -5,7 +5,7 @@ use super::{
     ALONE, Cleared, DeadLetter, DeadPage, Depth, DirtyKey, DirtyPage, Disturbance, Holder, Job, Lane, Mark, Queue,
 };
 use crate::conductor::conducted;
-use crate::metadata::db::{Columns, Db, Kind, write};
+use crate::metadata::db::{Columns, Db, Kind, millis, write};
 use crate::{BucketId, StoreError, sql};
 use async_trait::async_trait;
 use s3gateway_s3::ObjectKey;
@@ -45,9 +45,10 @@ impl SqlQueue {
 
     async fn delay(&self, job: &Job, delay: Duration, attempts: i64) -> Result<(), StoreError> {
         write!(&self.db, tx => {
-            let due = now(tx, self.db.kind()).await?.saturating_add(millis(delay));
+            let now = now(tx, self.db.kind()).await?;
+            let due = now.saturating_add(millis(delay));
             let query = of_key(sql::QUEUE_RETRY, &job.key).bind(job.handle.as_str()).bind(due);
-            query.bind(attempts).execute(tx).await?;
+            query.bind(attempts).bind(job.sequence).bind(now).execute(tx).await?;
             Ok(())
         })
     }
@@ -381,11 +382,6 @@ async fn requeue(tx: &mut AnyConnection, job: &Job, now: i64) -> Result<(), Stor
     let query = of_key(sql::QUEUE_REQUEUE, &job.key).bind(job.handle.as_str()).bind(job.sequence).bind(now);
     query.execute(tx).await?;
     Ok(())
-}
-
-fn millis(duration: Duration) -> i64 {
-    // A hundred years at most, so that no sum with a time overflows in the database.
-    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX).min(100 * 365 * 86_400_000)
 }
 
 fn parse_key(row: &AnyRow) -> Result<DirtyKey, StoreError> {

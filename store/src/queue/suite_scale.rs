@@ -46,6 +46,33 @@ pub(crate) async fn a_job_that_is_put_off_counts_no_attempt(queue: &dyn Queue) {
     assert_eq!(queue.clear(&second).await.unwrap(), Cleared::Clean);
 }
 
+/// It was put off for what stood there before.
+pub(crate) async fn what_was_put_off_comes_at_once_when_its_key_is_marked(queue: &dyn Queue) {
+    let k = key("a");
+    write(queue, &k, "r").await;
+    queue.put_off(&claim_one(queue, "w").await, LONG).await.unwrap();
+    queue.mark(&k, "again").await.unwrap();
+    let job = claim_one(queue, "w").await;
+    assert_eq!((job.attempts, job.request_id.as_str()), (0, "again"));
+    queue.retry(&job, LONG).await.unwrap();
+    write(queue, &k, "r").await;
+    let job = claim_one(queue, "w").await;
+    // Meanwhile, so that the worker may have seen what stood there before.
+    write(queue, &k, "r").await;
+    queue.put_off(&job, LONG).await.unwrap();
+    let job = claim_one(queue, "w").await;
+    queue.mark(&k, "").await.unwrap();
+    queue.retry(&job, LONG).await.unwrap();
+    let job = claim_one(queue, "w").await;
+    assert_eq!((job.attempts, queue.depth().await.unwrap().delayed), (2, 0));
+    queue.retry(&job, LONG).await.unwrap();
+    assert_no_job(queue).await;
+    let mark = queue.intent(&k, "r", LONG).await.unwrap();
+    assert_no_job(queue).await;
+    queue.release(&k, &mark).await.unwrap();
+    assert_eq!(queue.clear(&claim_one(queue, "w").await).await.unwrap(), Cleared::Clean);
+}
+
 pub(crate) async fn large_jobs_queue_apart_until_written_again(queue: &dyn Queue) {
     let k = key("large");
     write(queue, &k, "r").await;

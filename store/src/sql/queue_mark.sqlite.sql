@@ -1,6 +1,6 @@
--- queue_mark.sqlite.sql: makes a key dirty or raises its sequence; revives a dead letter, and for a lease what was put off; returns the sequence.
+-- queue_mark.sqlite.sql: makes a key dirty or raises its sequence; revives a dead letter and what was put off; returns the sequence.
 -- Own text: SQLite has no sequences; queue_sequence.sqlite.sql has just raised the counter in the same transaction.
--- $1 bucket, $2 key, $3 request id (empty: keep), $4 now, $5 due where the key is clean, dead or waiting for a lease
+-- $1 bucket, $2 key, $3 request id (empty: keep), $4 now, $5 due where the key is clean, dead, put off or waiting for a lease
 insert into dirty_keys
     (bucket, object_key, sequence, request_id, dirty_since, attempts, state, due_at, claimed_by, claim, reason)
 values ($1, $2, (select value from dirty_sequence), $3, $4, 0, 'ready', $5, '', '', '')
@@ -10,10 +10,8 @@ on conflict (bucket, object_key) do update set
     attempts = case when dirty_keys.state = 'dead' then 0 else dirty_keys.attempts end,
     reason = '',
     due_at = case
-        when dirty_keys.state = 'dead' or (dirty_keys.state = 'ready' and dirty_keys.due_at > $4)
-            or (dirty_keys.state = 'delayed' and $5 > $4) then excluded.due_at
+        when dirty_keys.state in ('dead', 'delayed') or (dirty_keys.state = 'ready' and dirty_keys.due_at > $4)
+            then excluded.due_at
         else dirty_keys.due_at end,
-    state = case
-        when dirty_keys.state = 'dead' or (dirty_keys.state = 'delayed' and $5 > $4) then 'ready'
-        else dirty_keys.state end
+    state = case when dirty_keys.state in ('dead', 'delayed') then 'ready' else dirty_keys.state end
 returning sequence

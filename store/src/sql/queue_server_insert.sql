@@ -1,2 +1,6 @@
--- queue_server_insert.sql: $1 run id, $2 generation, $3 whether it is trusted, $4 now
-insert into queue_servers (run_id, generation, trusted, seen_at) values ($1, $2, $3, $4) on conflict do nothing
+-- queue_server_insert.sql: $1 run id, $2 generation, $3 whether it is trusted, $4 now, $5 when it has settled at the earliest, for the
+-- sake of workers; proxies have noted what is due to their writes
+insert into queue_servers (run_id, generation, trusted, seen_at, settled_at) values ($1, $2, $3, $4,
+    (select case when w.until > $5 then w.until else $5 end
+        from (select $4 + coalesce(max(write_lease), 0) as until from viewers) w))
+on conflict do nothing

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// How long a write may be in flight without a word.
-const LEASE: Duration = Duration::from_secs(8);
+pub const LEASE: Duration = Duration::from_secs(8);
 /// Keys that are written.
 const KEYS: u64 = 3;
 

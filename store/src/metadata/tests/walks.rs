@@ -5,6 +5,7 @@ use crate::{
     WalkFinding, WalkKind, WalkShard, WalkState,
 };
 use s3gateway_s3::Versioning;
+use std::time::Duration;
 
 const GUARD: DeleteGuard = DeleteGuard { percent: 10, at_least: 2 };
 
@@ -234,8 +235,11 @@ pub(super) async fn a_bucket_is_suspect_until_it_was_walked_over(f: Fixture) {
     let proves = async |server: &str, bucket: &BucketId| m.queue_server_proves(server, bucket).await.unwrap();
     let servers = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
     assert!(m.has_new_queue_server(&servers(&["one"])).await.unwrap());
-    assert!(!m.note_queue_servers(&servers(&["one", "two"])).await.unwrap(), "no bucket was there before them");
-    assert!(!other.note_queue_servers(&servers(&["two", "one"])).await.unwrap());
+    assert!(
+        !m.note_queue_servers(&servers(&["one", "two"]), Duration::ZERO).await.unwrap(),
+        "no bucket was there before them"
+    );
+    assert!(!other.note_queue_servers(&servers(&["two", "one"]), Duration::ZERO).await.unwrap());
     let (early, late) = (f.bucket(&tenant, "early").await.bucket, f.bucket(&tenant, "late").await.bucket);
     assert!(!proves("other", &early).await, "nobody has heard of it");
     assert!(proves("one", &early).await && proves("two", &late).await);
@@ -245,8 +249,8 @@ pub(super) async fn a_bucket_is_suspect_until_it_was_walked_over(f: Fixture) {
     let before = begun(m, &early, &[], 0, 0).await;
     assert!(!m.has_new_queue_server(&servers(&["two", "one"])).await.unwrap());
     assert!(m.has_new_queue_server(&servers(&["one", "three"])).await.unwrap());
-    assert!(m.note_queue_servers(&servers(&["one", "three"])).await.unwrap());
-    assert!(!other.note_queue_servers(&servers(&["three"])).await.unwrap(), "told once");
+    assert!(m.note_queue_servers(&servers(&["one", "three"]), Duration::ZERO).await.unwrap());
+    assert!(!other.note_queue_servers(&servers(&["three"]), Duration::ZERO).await.unwrap(), "told once");
     assert!(!m.has_new_queue_server(&servers(&["one", "three"])).await.unwrap());
     assert!(proves("one", &early).await && !proves("three", &early).await && !proves("three", &late).await);
     let new = f.bucket(&tenant, "new").await.bucket;
@@ -282,12 +286,43 @@ pub(super) async fn a_bucket_is_suspect_until_it_was_walked_over(f: Fixture) {
     assert!(proves("three", &BucketId::new("any")).await, "it is believed about everything");
 }
 
+/// What only an earlier server knew of may land after a walk has passed its key.
+pub(super) async fn a_walk_of_a_suspect_bucket_waits_for_what_may_yet_land(f: Fixture) {
+    const HOUR: Duration = Duration::from_secs(3600);
+    let m = &f.metadata;
+    let tenant = f.tenant("acme").await;
+    let bucket = f.bucket(&tenant, "early").await.bucket;
+    let server = |name: &str| [name.to_owned()];
+    let walk_over = async || {
+        begun(m, &bucket, &[], 0, 0).await;
+        for shard in claimed(m).await {
+            assert!(m.take_step(&shard, &step("", true)).await.unwrap());
+        }
+        assert_eq!(m.finish_walks().await.unwrap(), 1);
+    };
+    assert!(m.note_queue_servers(&server("one"), Duration::ZERO).await.unwrap());
+    // A copy of a worker.
+    assert!(m.note_queue_servers(&server("two"), HOUR).await.unwrap());
+    assert_eq!(m.begin_suspect_walks(10, 0).await.unwrap(), 1, "because of the first");
+    walk_over().await;
+    assert!(m.has_suspect_queue_server().await.unwrap());
+    assert!(m.queue_server_proves("one", &bucket).await.unwrap());
+    assert!(!m.queue_server_proves("two", &bucket).await.unwrap());
+    assert_eq!(m.begin_suspect_walks(10, 0).await.unwrap(), 0);
+    // A write of a proxy.
+    m.note_view("proxy", 0, Duration::ZERO, HOUR).await.unwrap();
+    assert!(m.note_queue_servers(&server("three"), Duration::ZERO).await.unwrap());
+    walk_over().await;
+    assert!(!m.queue_server_proves("three", &bucket).await.unwrap());
+    assert_eq!(m.begin_suspect_walks(10, 0).await.unwrap(), 0);
+}
+
 pub(super) async fn the_first_server_seen_may_have_forgotten_what_was_there_before(f: Fixture) {
     let m = &f.metadata;
     let tenant = f.tenant("acme").await;
     let early = f.bucket(&tenant, "early").await.bucket;
     let server = ["one".to_owned()];
-    assert!(m.note_queue_servers(&server).await.unwrap(), "another may have taken marks before it");
+    assert!(m.note_queue_servers(&server, Duration::ZERO).await.unwrap(), "another may have taken marks before it");
     assert!(!m.queue_server_proves("one", &early).await.unwrap());
     let late = f.bucket(&tenant, "late").await.bucket;
     assert!(m.queue_server_proves("one", &late).await.unwrap());

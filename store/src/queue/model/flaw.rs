@@ -15,4 +15,8 @@ pub(super) enum Flaw {
     CopyLandsAfterClaim,
     /// A job of the fallback is cleared without the primary being marked first.
     FallbackClearsAlone,
+    /// A claim of before a restart is believed after it.
+    ClearIgnoresRestarts,
+    /// After a restart the walk does not wait for what only the server before it knew of.
+    WalkIsEarly,
 }

@@ -29,6 +29,8 @@ pub(super) struct QueueState {
     pub(super) record: Option<Record>,
     pub(super) leases: [Lease; WRITERS],
     pub(super) last_number: u8,
+    /// Another process answers than the one at the beginning.
+    pub(super) is_restarted: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -36,6 +38,8 @@ pub(super) struct Claim {
     pub(super) queue: usize,
     pub(super) number: u8,
     pub(super) sequence: u8,
+    /// Of which process.
+    pub(super) is_of_restarted: bool,
 }
 
 impl QueueState {
@@ -60,7 +64,7 @@ impl QueueState {
                 *lease = Lease::None;
             }
         }
-        Some(Claim { queue, number, sequence: record.sequence })
+        Some(Claim { queue, number, sequence: record.sequence, is_of_restarted: self.is_restarted })
     }
 
     /// Whether a clear by this claim would count: nobody has claimed the job since.
@@ -77,7 +81,8 @@ impl QueueState {
         if !self.holds(claim) && flaw != Flaw::ClearIgnoresClaims {
             return;
         }
-        let unchanged = record.sequence == claim.sequence || flaw == Flaw::ClearIgnoresSequence;
+        let of_this = claim.is_of_restarted == self.is_restarted || flaw == Flaw::ClearIgnoresRestarts;
+        let unchanged = of_this && (record.sequence == claim.sequence || flaw == Flaw::ClearIgnoresSequence);
         let nobody_writes = match flaw {
             Flaw::ClearIgnoresLeases => true,
             Flaw::ClearForgetsExpiredLeases => !self.leases.contains(&Lease::Alive),
