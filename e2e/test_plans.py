@@ -51,6 +51,8 @@ STATEMENTS = [
     ("copies_nth.sql", "'bucket-7', 'fi-hel', 'photos/0000001000'::bytea, 100", "object_copies_pkey"),
     ("copies_count.sql", "'bucket-7', 'fi-hel', 'photos/0000001000'::bytea, 1000", "object_copies_pkey"),
     ("copies_lacking.sql", "'bucket-7', 'fi-hel', 'de-fra', 'photos/0000001000'::bytea, 'photos/0000003000'::bytea", "object_copies_pkey"),
+    ("promotion_keys_note.postgres.sql", COPIES, "promotions_running"),
+    ("promotion_key_note.sql", ONE, "promotions_running"),
     ("promotion_keys_nth.sql", "'bucket-7', 'photos/0000001000'::bytea, 2000", "promotion_keys_pkey"),
     ("promotion_keys_settle.sql", "'bucket-7', 'fi-hel', 'de-fra', 'photos/0000001000'::bytea, 'photos/0000003000'::bytea", "promotion_keys_pkey"),
     ("promotion_keys_unequal.sql", "'bucket-7', 'fi-hel', 'de-fra'", "promotion_keys_pkey"),
@@ -104,6 +106,9 @@ insert into stranded_keys (id, bucket, object_key, home, epoch, state, stranded_
 alter table unlisted_writes drop constraint unlisted_writes_bucket_fkey;
 insert into unlisted_writes (bucket, object_key, noted_at)
     select 'bucket-' || n % {BUCKETS}, {key}, {NOW} - n from generate_series(1, {ROWS}) n;
+alter table promotions drop constraint promotions_bucket_fkey;
+insert into promotions (id, bucket, source, target, epoch, forced, state, detail, fence, begun_at, fenced_at, ended_at, turn)
+    select n::text, 'bucket-' || n % {ROWS // 4}, 'fi-hel', 'de-fra', 1, 0, case when n < {BUCKETS} then 'preparing' else 'done' end, '', 0, n, 0, 0, 0 from generate_series(1, {ROWS // 4}) n;
 alter table promotion_keys drop constraint promotion_keys_bucket_fkey;
 insert into promotion_keys (bucket, object_key, noted) select 'bucket-' || n % {BUCKETS}, {key}, 1 from generate_series(1, {ROWS // 4}) n;
 insert into object_copies (bucket, object_key, backend, etag, home_etag, size, verified_how, verified_at)
@@ -123,7 +128,7 @@ select keep_jobs({NOW} - 7::bigint * {DAY}, {NOW} + 3::bigint * {DAY});
 insert into jobs (id, bucket, object_key, outcome, detail, attempts, request_id, started_at, finished_at)
     select n::text, 'bucket-' || n % {BUCKETS}, {key}, 'converged', 'fi-hel home, de-fra copy', 1, 'request', at, at
     from (select n, {NOW} - (n::bigint * 7 * {DAY} / {ROWS}) as at from generate_series(1, {ROWS}) n) given;
-vacuum analyze object_copies; vacuum analyze object_tags; vacuum analyze stranded_keys; vacuum analyze unlisted_writes; vacuum analyze promotion_keys; vacuum analyze dirty_keys; vacuum analyze buckets; vacuum analyze bucket_backends; analyze jobs;
+vacuum analyze object_copies; vacuum analyze object_tags; vacuum analyze stranded_keys; vacuum analyze unlisted_writes; vacuum analyze promotion_keys; vacuum analyze promotions; vacuum analyze dirty_keys; vacuum analyze buckets; vacuum analyze bucket_backends; analyze jobs;
 """
 
 

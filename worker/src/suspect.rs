@@ -1,6 +1,7 @@
 //! Watches for a Redis that was replaced or restarted, and has every bucket walked over whose marks it may have forgotten. What
 //! no walk finds is marked again from the journal of unlisted writes, which is kept short here, too.
-//! Invariant: servers are noted only after everything in the journal was marked since they were seen.
+//! Invariant: servers are noted only after everything in the journal was marked since they were seen, and as settled only after it was
+//! marked since nothing can land any more that they do not know of.
 use crate::settings::WorkerSettings;
 use s3gateway_store::{DirtyKey, Metadata, Millis, Queue, StoreError};
 use std::sync::Arc;
@@ -80,6 +81,14 @@ impl Suspects {
             }
             watch.noted = servers;
             watch.prunable = None;
+        }
+        if !self.metadata.has_suspect_queue_server().await? {
+            return Ok(());
+        }
+        if let Some(asked) = self.metadata.queue_servers_due().await? {
+            // A write or a copy that has landed since the first time may have gone unseen, as no listing shows it.
+            self.mark_unlisted().await?;
+            self.metadata.settle_queue_servers(asked).await?;
         }
         let begun = self.metadata.begin_suspect_walks(WALKS_AT_ONCE, self.rate).await?;
         if begun > 0 {

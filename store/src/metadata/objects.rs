@@ -157,8 +157,10 @@ impl Metadata {
     pub async fn put_all_copies(&self, of_keys: &[(DirtyKey, Vec<ObjectCopy>)]) -> Result<(), StoreError> {
         let rows = render_copies(of_keys)?;
         let put = self.by_kind(sql::COPIES_PUT_POSTGRES, sql::COPIES_PUT_SQLITE);
+        let note = self.by_kind(sql::PROMOTION_KEYS_NOTE_POSTGRES, sql::PROMOTION_KEYS_NOTE_SQLITE);
         write!(&self.db, tx => {
-            sqlx::query(put).bind(rows.as_str()).execute(tx).await?;
+            sqlx::query(put).bind(rows.as_str()).execute(&mut *tx).await?;
+            sqlx::query(note).bind(rows.as_str()).execute(tx).await?;
             Ok(())
         })
     }

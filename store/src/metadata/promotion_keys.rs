@@ -33,6 +33,22 @@ impl Metadata {
         Ok((rows.iter().map(Columns::key).collect::<Result<_, _>>()?, last))
     }
 
+    /// Has keys looked at once more before the home moves, as those that are recorded while a planned promotion of the bucket runs.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn note_promotion_keys(&self, bucket: &BucketId, keys: &[ObjectKey]) -> Result<(), StoreError> {
+        let mut keys: Vec<&ObjectKey> = keys.iter().collect();
+        keys.sort_unstable_by_key(|key| key.as_str());
+        write!(&self.db, tx => {
+            for key in &keys {
+                let query = sqlx::query(sql::PROMOTION_KEY_NOTE).bind(bucket.as_str()).bind(key.as_str().as_bytes());
+                query.execute(&mut *tx).await?;
+            }
+            Ok(())
+        })
+    }
+
     /// Of the keys that were recorded since a planned promotion of the bucket began, forgets those of the next page whose copy on
     /// `other` has the ETag of the one on `home`; where the page after it begins, if there is one.
     ///

@@ -4,7 +4,7 @@
 use super::Metadata;
 use super::db::{Columns, millis, write};
 use crate::queue::database_now;
-use crate::{BucketId, NewWalk, StoreError, WalkKind, sql};
+use crate::{BucketId, Millis, NewWalk, StoreError, WalkKind, sql};
 use std::time::Duration;
 
 /// Why these walks are begun.
@@ -29,7 +29,7 @@ impl Metadata {
     /// bucket have nothing to forget. Where there is a bucket, others may have been there before the first that is noted.
     ///
     /// `lease`: for how long a worker's copy may land without a sign of life. New servers have settled after that and the longest
-    /// lease of a proxy's write.
+    /// lease of a proxy's write, at the earliest.
     ///
     /// # Errors
     /// `Unavailable`.
@@ -67,19 +67,38 @@ impl Metadata {
         Ok(self.db.read(query.fetch_one(self.db.pool())).await?.int("is_any_suspect")? == 1)
     }
 
+    /// When (by the database's clock) it was asked for servers of which it may be noted that they have settled; `None`: there are
+    /// none. Before that everything in the journal of unlisted writes is to be marked once more.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn queue_servers_due(&self) -> Result<Option<Millis>, StoreError> {
+        write!(&self.db, tx => {
+            let now = database_now(tx, self.db.kind()).await?;
+            let known = sqlx::query(sql::QUEUE_SERVERS).bind(now).fetch_one(tx).await?;
+            Ok((known.int("is_any_due")? == 1).then_some(now))
+        })
+    }
+
+    /// Notes that the servers have settled that [`Self::queue_servers_due`] was `asked` for.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn settle_queue_servers(&self, asked: Millis) -> Result<(), StoreError> {
+        write!(&self.db, tx => {
+            sqlx::query(sql::QUEUE_SERVERS_SETTLE).bind(asked).execute(tx).await?;
+            Ok(())
+        })
+    }
+
     /// Begins reconciles of buckets that are suspect because of servers that have settled, as long as fewer than `most` walks of that
     /// kind are under way, and trusts the servers once there is no such bucket; how many were begun.
     ///
     /// # Errors
     /// `Unavailable`.
     pub async fn begin_suspect_walks(&self, most: u32, rate: u32) -> Result<u32, StoreError> {
-        if !self.has_suspect_queue_server().await? {
-            return Ok(0);
-        }
-        let suspect = write!(&self.db, tx => {
-            let now = database_now(tx, self.db.kind()).await?;
-            sqlx::query(sql::QUEUE_SERVERS).bind(now).fetch_one(tx).await?.int("suspect")
-        })?;
+        let servers = sqlx::query(sql::QUEUE_SERVERS).bind(0_i64);
+        let suspect = self.db.read(servers.fetch_one(self.db.pool())).await?.int("suspect")?;
         if suspect == 0 {
             return Ok(0);
         }

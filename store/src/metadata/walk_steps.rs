@@ -4,7 +4,6 @@
 use super::Metadata;
 use super::db::{Columns, now, write};
 use super::walks::parse_walk;
-use crate::queue::database_now;
 use crate::{
     Admission, BucketId, DeleteGuard, Millis, NewWalk, Step, StoreError, Walk, WalkFinding, WalkId, WalkKind,
     WalkShard, WalkState, sql,
@@ -79,7 +78,6 @@ impl Metadata {
         let total = i64::try_from(total).unwrap_or(i64::MAX);
         write!(&self.db, tx => {
             let query = sqlx::query(sql::WALK_BEGIN).bind(id.as_str()).bind(claim).bind(now()).bind(total).bind(epoch);
-            let query = query.bind(database_now(tx, self.db.kind()).await?);
             if query.execute(&mut *tx).await?.rows_affected() == 0 {
                 return Ok(false);
             }

@@ -191,7 +191,8 @@ pub trait Queue: Send + Sync {
     /// Lengthens a lease; used before releasing the last bytes of a long upload.
     ///
     /// # Errors
-    /// `Busy` where the lease ran out and another write has begun beside which this one may not be.
+    /// `Busy` where the lease ran out and another write has begun beside which this one may not be, or may have: a lease that is alone
+    /// and is not noted any more is not taken anew.
     async fn renew(&self, key: &DirtyKey, mark: &Mark, lease: Duration) -> Result<(), StoreError>;
     /// What has come to the key beside the write that has so marked it.
     ///
@@ -213,6 +214,10 @@ pub trait Queue: Send + Sync {
     /// Whether the key is proven clean: no mark is known, and none can have been forgotten.
     async fn is_clean(&self, key: &DirtyKey) -> Result<bool, StoreError> {
         Ok(!self.is_marked(key).await?)
+    }
+    /// Whether what is not known of the bucket is proven not to be: no mark of its keys can have been forgotten.
+    async fn proves(&self, _bucket: &BucketId) -> Result<bool, StoreError> {
+        Ok(true)
     }
     /// Whether a mark that was made may be forgotten, by a server that was restarted or replaced.
     fn may_forget(&self) -> bool {
@@ -248,7 +253,8 @@ pub trait Queue: Send + Sync {
     async fn extend(&self, job: &Job, consumer: &str, lease: Duration) -> Result<bool, StoreError>;
     /// Clears the mark if the sequence is unchanged and no lease is alive; else queues the key again (after the lease).
     async fn clear(&self, job: &Job) -> Result<Cleared, StoreError>;
-    /// Queues the job again after `delay`, one attempt more; at once where its key was marked since it was claimed.
+    /// Queues the job again after `delay`, one attempt more; at once, as if new, where its key was marked since it was
+    /// claimed.
     async fn retry(&self, job: &Job, delay: Duration) -> Result<(), StoreError>;
     /// As [`Queue::retry`] with no attempt counted: the job is not to blame.
     async fn put_off(&self, job: &Job, delay: Duration) -> Result<(), StoreError>;

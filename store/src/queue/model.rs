@@ -440,6 +440,12 @@ fn no_write_is_forgotten_by_a_redis_that_forgets() {
 }
 
 #[test]
+#[ignore = "run it when the protocol or its fallback changes"]
+fn no_write_is_forgotten_by_a_redis_that_forgets_and_its_fallback() {
+    check_holds(2, true, true);
+}
+
+#[test]
 #[ignore = "14 million states, two minutes: run it when the protocol or its fallback changes"]
 fn no_write_is_forgotten_by_redis_and_its_fallback_from_the_start() {
     check_holds(2, false, false);

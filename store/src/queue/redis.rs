@@ -182,8 +182,10 @@ impl RedisQueue {
         name: String,
         request_id: &str,
         lease: Duration,
+        is_renewal: bool,
     ) -> Result<Mark, StoreError> {
-        let args = [name.as_bytes(), &millis(lease).into_bytes(), request_id.as_bytes()];
+        let is_renewal: &[u8] = if is_renewal { b"1" } else { b"0" };
+        let args = [name.as_bytes(), &millis(lease).into_bytes(), request_id.as_bytes(), is_renewal];
         match self.run_on_key(&SCRIPTS.intent, key, &args).await? {
             0 => Err(StoreError::Busy),
             sequence => Ok(Mark { holder: Holder::Redis, sequence, lease: name }),
@@ -273,22 +275,25 @@ impl RedisQueue {
 #[async_trait]
 impl Queue for RedisQueue {
     async fn intent(&self, key: &DirtyKey, request_id: &str, lease: Duration) -> Result<Mark, StoreError> {
-        self.take_lease(key, format!("{:016x}", rand::random::<u64>()), request_id, lease).await
+        self.take_lease(key, format!("{:016x}", rand::random::<u64>()), request_id, lease, false).await
     }
 
     async fn intent_alone(&self, key: &DirtyKey, request_id: &str, lease: Duration) -> Result<Mark, StoreError> {
-        self.take_lease(key, format!("{ALONE}{:016x}", rand::random::<u64>()), request_id, lease).await
+        self.take_lease(key, format!("{ALONE}{:016x}", rand::random::<u64>()), request_id, lease, false).await
     }
 
     async fn renew(&self, key: &DirtyKey, mark: &Mark, lease: Duration) -> Result<(), StoreError> {
-        self.take_lease(key, mark.lease.clone(), "", lease).await.map(drop)
+        self.take_lease(key, mark.lease.clone(), "", lease, true).await.map(drop)
     }
 
     async fn disturbance(&self, key: &DirtyKey, mark: &Mark) -> Result<Disturbance, StoreError> {
         let sequence = mark.sequence.to_string();
-        match self.run_on_key(&SCRIPTS.disturbance, key, &[sequence.as_bytes(), mark.lease.as_bytes()]).await? {
-            0 => Ok(Disturbance::Nothing),
-            1 => Ok(Disturbance::Worker),
+        let args = [sequence.as_bytes(), mark.lease.as_bytes()];
+        let (found, run_id): (u8, String) = self.run_on_key(&SCRIPTS.disturbance, key, &args).await?;
+        match found {
+            0 if self.shared.trust.proves(run_id, &key.bucket).await? => Ok(Disturbance::Nothing),
+            // A worker's claim may be forgotten, and what it has sent may yet land.
+            0 | 1 => Ok(Disturbance::Worker),
             _ => Ok(Disturbance::Writers),
         }
     }
@@ -334,6 +339,15 @@ impl Queue for RedisQueue {
         self.agree_on_shard_count().await?;
         let member = render_member(key)?;
         self.proves_absent(self.shard_of(&member), DIRTY, &member, &key.bucket).await
+    }
+
+    async fn proves(&self, bucket: &BucketId) -> Result<bool, StoreError> {
+        for run_id in self.run_ids().await? {
+            if !self.shared.trust.proves(run_id, bucket).await? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     fn may_forget(&self) -> bool {

@@ -366,7 +366,11 @@ async fn a_server_that_may_have_forgotten_proves_nothing() {
     assert_ne!(first, second);
     assert!(metadata.note_queue_servers(&second, Duration::ZERO).await.unwrap());
     assert!(!queue.is_clean(&key_in("b", "other")).await.unwrap(), "known, and still suspect");
+    assert!(!queue.proves(&b).await.unwrap());
+    let asked = metadata.queue_servers_due().await.unwrap().unwrap();
+    metadata.settle_queue_servers(asked).await.unwrap();
     metadata.begin_suspect_walks(1, 0).await.unwrap();
+    assert!(queue.proves(&b).await.unwrap());
     assert!(queue.is_clean(&key_in("b", "other")).await.unwrap(), "there is no bucket that it could have forgotten");
     assert!(!queue.is_clean(&k).await.unwrap(), "what it knows it knows");
 }

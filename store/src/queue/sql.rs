@@ -81,7 +81,16 @@ impl Queue for SqlQueue {
 
     /// Marks the key again too: its mark may have been cleared since the lease ran out.
     async fn renew(&self, key: &DirtyKey, mark: &Mark, lease: Duration) -> Result<(), StoreError> {
-        self.take_lease(key, mark.lease.clone(), "", lease).await.map(drop)
+        write!(&self.db, tx => {
+            if mark.is_alone() {
+                lock(tx, key).await?;
+                let own = of_key(sql::QUEUE_LEASE_OWN, key).bind(mark.lease.as_str());
+                if own.fetch_optional(&mut *tx).await?.is_none() {
+                    return Err(StoreError::Busy);
+                }
+            }
+            take_lease(tx, self.db.kind(), key, &mark.lease, "", lease).await.map(drop)
+        })
     }
 
     async fn disturbance(&self, key: &DirtyKey, mark: &Mark) -> Result<Disturbance, StoreError> {

@@ -41,6 +41,19 @@ pub(crate) async fn others_keep_away_who_must_be_alone(queue: &dyn Queue) {
     assert_eq!(queue.clear(&job).await.unwrap(), Cleared::Clean);
 }
 
+/// Another write may have begun and ended since it ran out.
+pub(crate) async fn a_lease_that_is_alone_and_gone_is_not_taken_anew(queue: &dyn Queue) {
+    let k = key("a");
+    let alone = queue.intent_alone(&k, "r", SHORT).await.unwrap();
+    until("the lease runs out and the key is cleared", || async {
+        let job = queue.claim("w1", 1, LONG).await.unwrap().pop()?;
+        (queue.clear(&job).await.unwrap() == Cleared::Clean).then_some(())
+    })
+    .await;
+    assert!(is_busy(queue.renew(&k, &alone, LONG).await));
+    assert!(queue.is_clean(&k).await.unwrap());
+}
+
 pub(crate) async fn of_many_that_must_be_alone_one_at_a_time_is(queue: &dyn Queue) {
     let k = key("hot");
     let inside = AtomicUsize::new(0);

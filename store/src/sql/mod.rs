@@ -156,6 +156,7 @@ statements! {
     PROMOTION_CLAIM = "promotion_claim.sql";
     PROMOTION_DETAIL = "promotion_detail.sql";
     PROMOTION_INSERT = "promotion_insert.sql";
+    PROMOTION_KEY_NOTE = "promotion_key_note.sql";
     PROMOTION_KEYS_FORGET = "promotion_keys_forget.sql";
     PROMOTION_KEYS_NOTE_POSTGRES = "promotion_keys_note.postgres.sql";
     PROMOTION_KEYS_NOTE_SQLITE = "promotion_keys_note.sqlite.sql";
@@ -179,6 +180,7 @@ statements! {
     QUEUE_LEASE_DROP = "queue_lease_drop.sql";
     QUEUE_LEASE_EXPIRE = "queue_lease_expire.sql";
     QUEUE_LEASE_OTHER = "queue_lease_other.sql";
+    QUEUE_LEASE_OWN = "queue_lease_own.sql";
     QUEUE_LEASE_PUT = "queue_lease_put.sql";
     QUEUE_LEASE_RIVAL = "queue_lease_rival.sql";
     QUEUE_LOCK = "queue_lock.sql";
@@ -194,6 +196,7 @@ statements! {
     QUEUE_RETRY = "queue_retry.sql";
     QUEUE_SEQUENCE_SQLITE = "queue_sequence.sqlite.sql";
     QUEUE_SERVERS = "queue_servers.sql";
+    QUEUE_SERVERS_SETTLE = "queue_servers_settle.sql";
     QUEUE_SERVERS_TRUST = "queue_servers_trust.sql";
     QUEUE_SERVER_INSERT = "queue_server_insert.sql";
     QUEUE_SERVER_IS_NOTED = "queue_server_is_noted.sql";

@@ -6,7 +6,9 @@ use s3gateway_store::{DirtyKey, Promotion, StoreError};
 use std::time::{Duration, Instant, SystemTime};
 
 /// How long writes may be stopped for a planned promotion before they go on where they were.
-const STOPPED_AT_MOST: Duration = Duration::from_secs(8);
+const STOPPED_AT_MOST: Duration = Duration::from_secs(5);
+/// Keys listed as stranded by one transaction.
+const STRANDED_AT_ONCE: usize = 500;
 
 impl Promoter {
     /// Passes a promotion whose bucket has no write in flight or on its way to a replica, or has them all listed.
@@ -90,7 +92,9 @@ impl Promoter {
 
     /// A dead letter is driven again by the mark.
     async fn strand_and_mark(&self, promotion: &Promotion, keys: &[ObjectKey]) -> Result<(), StoreError> {
-        self.metadata.strand_keys(promotion, keys).await?;
+        for some in keys.chunks(STRANDED_AT_ONCE) {
+            self.metadata.strand_keys(promotion, some).await?;
+        }
         let dirty = |key: &ObjectKey| DirtyKey { bucket: promotion.bucket.clone(), key: key.clone() };
         self.queue.mark_all(&keys.iter().map(dirty).collect::<Vec<_>>(), "promotion").await
     }

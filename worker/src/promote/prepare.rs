@@ -41,6 +41,7 @@ impl Promoter {
         if !is_compared {
             self.bring_up_to_date(promotion, &route, &source, &target, until).await?;
         }
+        self.await_trust(promotion, until).await?;
         self.await_few_dirty(promotion, until).await?;
         // So that there are few to look at while writes are stopped.
         let mut after = None;
@@ -168,7 +169,8 @@ impl Promoter {
         Ok(clean)
     }
 
-    /// How a key stands at both. What is dirty counts as alike: it is converged anyway.
+    /// How a key stands at both. What is dirty counts as alike: it is converged anyway, and looked at once more before the home moves,
+    /// as its worker may have recorded it before this promotion began.
     async fn look_at(
         &self,
         patience: Patience<'_>,
@@ -178,14 +180,30 @@ impl Promoter {
         key: &ObjectKey,
     ) -> Result<Held, Halt> {
         let dirty = dirty(route, key);
-        if self.queue.is_marked(&dirty).await? {
-            return Ok(Held::Alike);
+        let mut is_marked = self.queue.is_marked(&dirty).await?;
+        let held = match is_marked {
+            true => Held::Alike,
+            false => held_at(patience, route, source, target, key).await?,
+        };
+        is_marked |= !matches!(held, Held::Alike) && self.queue.is_marked(&dirty).await?;
+        if !is_marked {
+            return Ok(held);
         }
-        match held_at(patience, route, source, target, key).await? {
-            Held::Alike => Ok(Held::Alike),
-            _ if self.queue.is_marked(&dirty).await? => Ok(Held::Alike),
-            other => Ok(other),
+        self.metadata.note_promotion_keys(&route.bucket, std::slice::from_ref(key)).await?;
+        Ok(Held::Alike)
+    }
+
+    /// Writes that are stopped would wait for a walk over all keys otherwise.
+    async fn await_trust(&self, promotion: &Promotion, until: Instant) -> Result<(), Halt> {
+        const WAITS: &str = "Redis may have forgotten marks: the bucket is walked over first";
+        while !self.queue.proves(&promotion.bucket).await? {
+            if Instant::now() > until {
+                return Err(Halt::Refused(WAITS.to_owned()));
+            }
+            self.metadata.note_promotion(&promotion.id, WAITS).await?;
+            tokio::time::sleep(Duration::from_secs(1)).await;
         }
+        Ok(())
     }
 
     async fn await_few_dirty(&self, promotion: &Promotion, until: Instant) -> Result<(), Halt> {

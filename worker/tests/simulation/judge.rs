@@ -134,6 +134,11 @@ impl World {
         }
     }
 
+    /// The queue says that no key is dirty, and that none can have been forgotten.
+    pub fn remembered(&self) {
+        self.known.lock().unwrap().values_mut().for_each(|known| known.is_forgotten = false);
+    }
+
     /// The queue, asked since then, says that the key is clean, so that it may be read anywhere.
     pub fn said_to_be_clean(&self, key: &str, since: u64) {
         let difference = self.difference(key);

@@ -128,6 +128,7 @@ impl Schedule {
             // Nor may there be anything left that Redis could have forgotten.
             let is_at_rest = depth.dirty == 0 && !self.world.is_anything_under_way();
             if is_at_rest && self.queue.is_bucket_clean(&self.director.bucket).await.unwrap() {
+                self.world.remembered();
                 return;
             }
             if self.stage.millis() > until {

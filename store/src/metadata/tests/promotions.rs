@@ -226,6 +226,10 @@ pub(super) async fn what_is_recorded_during_a_promotion_is_looked_at_again(f: Fi
     let promotion = m.begin_promotion(b, &other, route.epoch, false).await.unwrap();
     assert_eq!((unequal().await, settle(None).await), (None, None), "nothing was recorded since it began");
     record("equal", &[(&home, "e"), (&other, "e")]).await;
+    m.put_all_copies(&[(dirty(&route, "added"), vec![verified(&home, "e")])]).await.unwrap();
+    assert_eq!(unequal().await.as_deref(), Some("added"));
+    record("added", &[]).await;
+    m.note_promotion_keys(b, &[object("excused")]).await.unwrap();
     record("renamed", &[(&home, "e"), (&other, "f")]).await;
     record("too-few", &[(&home, "e")]).await;
     record("gone", &[]).await;
@@ -239,6 +243,10 @@ pub(super) async fn what_is_recorded_during_a_promotion_is_looked_at_again(f: Fi
     assert_eq!(unequal().await, None, "deleted everywhere");
     record("equal", &[(&home, "e")]).await;
     assert_eq!(unequal().await.as_deref(), Some("equal"), "noted anew");
+    m.put_all_copies(&[(dirty(&route, "equal"), vec![verified(&other, "e")])]).await.unwrap();
+    assert_eq!(settle(None).await.as_deref(), Some("equal"));
+    assert_eq!(settle(None).await, None, "all that were noted are equal or gone");
+    record("equal", &[(&home, "e")]).await;
 
     assert!(!m.forget_promotion_keys(b).await.unwrap());
     assert_eq!(unequal().await.as_deref(), Some("equal"), "the promotion runs");

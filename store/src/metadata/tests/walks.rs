@@ -229,6 +229,11 @@ pub(super) async fn buckets_take_their_turn_at_being_reconciled(f: Fixture) {
     assert_eq!(m.begin_periodic(in_a_minute(), 10, 1, 7).await.unwrap(), 4);
 }
 
+async fn settle(m: &Metadata) {
+    let asked = m.queue_servers_due().await.unwrap().unwrap();
+    m.settle_queue_servers(asked).await.unwrap();
+}
+
 pub(super) async fn a_bucket_is_suspect_until_it_was_walked_over(f: Fixture) {
     let (m, other) = (&f.metadata, f.second().await);
     let tenant = f.tenant("acme").await;
@@ -255,6 +260,9 @@ pub(super) async fn a_bucket_is_suspect_until_it_was_walked_over(f: Fixture) {
     assert!(proves("one", &early).await && !proves("three", &early).await && !proves("three", &late).await);
     let new = f.bucket(&tenant, "new").await.bucket;
     assert!(proves("three", &new).await, "it was made under this server");
+    assert_eq!(m.begin_suspect_walks(10, 0).await.unwrap(), 0, "it has not settled");
+    settle(m).await;
+    assert_eq!(m.queue_servers_due().await.unwrap(), None);
     assert_eq!(m.begin_suspect_walks(1, 0).await.unwrap(), 0, "as many as may be are under way");
     m.suspend_walk(&before.id, "the home is away", now()).await.unwrap();
     assert_eq!(m.begin_suspect_walks(1, 0).await.unwrap(), 1, "one that cannot go on keeps no other waiting");
@@ -301,11 +309,13 @@ pub(super) async fn a_walk_of_a_suspect_bucket_waits_for_what_may_yet_land(f: Fi
         assert_eq!(m.finish_walks().await.unwrap(), 1);
     };
     assert!(m.note_queue_servers(&server("one"), Duration::ZERO).await.unwrap());
+    settle(m).await;
     // A copy of a worker.
     assert!(m.note_queue_servers(&server("two"), HOUR).await.unwrap());
     assert_eq!(m.begin_suspect_walks(10, 0).await.unwrap(), 1, "because of the first");
     walk_over().await;
     assert!(m.has_suspect_queue_server().await.unwrap());
+    assert_eq!(m.queue_servers_due().await.unwrap(), None);
     assert!(m.queue_server_proves("one", &bucket).await.unwrap());
     assert!(!m.queue_server_proves("two", &bucket).await.unwrap());
     assert_eq!(m.begin_suspect_walks(10, 0).await.unwrap(), 0);
@@ -313,6 +323,7 @@ pub(super) async fn a_walk_of_a_suspect_bucket_waits_for_what_may_yet_land(f: Fi
     m.note_view("proxy", 0, Duration::ZERO, HOUR).await.unwrap();
     assert!(m.note_queue_servers(&server("three"), Duration::ZERO).await.unwrap());
     walk_over().await;
+    assert_eq!(m.queue_servers_due().await.unwrap(), None);
     assert!(!m.queue_server_proves("three", &bucket).await.unwrap());
     assert_eq!(m.begin_suspect_walks(10, 0).await.unwrap(), 0);
 }
@@ -326,6 +337,7 @@ pub(super) async fn the_first_server_seen_may_have_forgotten_what_was_there_befo
     assert!(!m.queue_server_proves("one", &early).await.unwrap());
     let late = f.bucket(&tenant, "late").await.bucket;
     assert!(m.queue_server_proves("one", &late).await.unwrap());
+    settle(m).await;
     assert_eq!(m.begin_suspect_walks(10, 0).await.unwrap(), 1);
     assert_eq!(m.walks(10).await.unwrap()[0].bucket, early);
 }

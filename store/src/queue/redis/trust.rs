@@ -22,7 +22,7 @@ impl Trust {
         Self { metadata: Some(metadata), ..Self::default() }
     }
 
-    async fn proves(&self, run_id: String, bucket: &BucketId) -> Result<bool, StoreError> {
+    pub(super) async fn proves(&self, run_id: String, bucket: &BucketId) -> Result<bool, StoreError> {
         let Some(metadata) = &self.metadata else { return Ok(true) };
         let proof = (run_id, bucket.clone());
         if self.proven.lock().unwrap_or_else(PoisonError::into_inner).contains(&proof) {
