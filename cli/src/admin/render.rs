@@ -212,9 +212,14 @@ pub fn render(shape: Shape, answer: &Value) -> String {
             ],
         ),
         Shape::Homes => {
-            let rows =
-                table(answer.get("buckets"), &[("TENANT", "tenant"), ("BUCKET", "bucket"), ("HOME TO LEAVE", "home")]);
-            more(answer, rows)
+            let columns = [
+                ("TENANT", "tenant"),
+                ("BUCKET", "bucket"),
+                ("HOME TO LEAVE", "home"),
+                ("PROMOTED", "to"),
+                ("REMARK", "remark"),
+            ];
+            more(answer, table(answer.get("buckets"), &columns))
         }
         Shape::Names => {
             let exists = answer.get("exists").and_then(Value::as_bool).unwrap_or_default();

@@ -245,10 +245,11 @@ impl Bucket {
                 let path = ["tenants", &tenant, "buckets", &bucket, "release"];
                 bare(Method::POST, &path, Shape::Done).asking(question)
             }
-            Self::ToPromote { after, limit } => {
+            Self::ToPromote { begin, after, limit } => {
                 let mut query = vec![("limit", limit.to_string())];
                 query.extend(after.map(|after| ("after", after)));
-                get(&["homes-to-leave"], &query, Shape::Homes)
+                let method = if begin { Method::POST } else { Method::GET };
+                ApiRequest { method, ..get(&["homes-to-leave"], &query, Shape::Homes) }
             }
             Self::Policy { tenant, bucket, change } => {
                 change.into_request(&["tenants", &tenant, "buckets", &bucket], Shape::Bucket)?

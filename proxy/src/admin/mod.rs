@@ -8,6 +8,7 @@ mod buckets;
 mod copies;
 mod endpoint;
 mod health;
+mod homes;
 mod input;
 mod jobs;
 mod keys;
@@ -134,7 +135,7 @@ pub fn router(state: AdminState) -> Router {
         .route("/v1/backends/{backend}/unretire", post(backends::unretire))
         .route("/v1/backends/{backend}/probe", get(probe::last).post(probe::run))
         .route("/v1/drains", get(placement::drains))
-        .route("/v1/homes-to-leave", get(placement::to_promote))
+        .route("/v1/homes-to-leave", get(homes::list).post(homes::promote))
         .route("/v1/names", get(copies::names))
         .route("/v1/explain", get(copies::explain))
         .route("/v1/jobs", get(jobs::history))

@@ -1,7 +1,7 @@
-//! Where buckets are: changing a placement, what is being drained, and homes that must be left.
+//! Where buckets are: changing a placement, and what is being drained.
 use super::{
     buckets::{BucketView, show_bucket},
-    input::{Body, Params, Segment, Shared, last_of_full, page, position, render_time, resolve_bucket},
+    input::{Body, Params, Segment, Shared, page, render_time, resolve_bucket},
     problem::Problem,
 };
 use axum::{Json, extract::State, http::StatusCode};
@@ -22,13 +22,6 @@ pub(super) struct OfDrains {
     tenant: Option<String>,
     bucket: Option<String>,
     backend: Option<String>,
-    limit: Option<u32>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Page {
-    after: Option<String>,
     limit: Option<u32>,
 }
 
@@ -92,21 +85,6 @@ impl From<Drain> for DrainView {
             ended_at: drain.ended_at.map(render_time),
         }
     }
-}
-
-#[derive(Serialize)]
-pub(super) struct Homes {
-    buckets: Vec<HomeView>,
-    /// Give it as `after` to read on; absent on the last page.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    next: Option<String>,
-}
-
-#[derive(Serialize)]
-struct HomeView {
-    tenant: String,
-    bucket: String,
-    home: String,
 }
 
 /// Changes a bucket's placement: what is new is filled, what is in it no more is drained.
@@ -179,17 +157,4 @@ pub(super) async fn drains(State(state): State<Shared>, Params(of): Params<OfDra
     let backend = backend.map_err(|error| Problem::parameter("backend", error.to_string()))?;
     let drains = state.metadata.drains(bucket.as_ref(), backend.as_ref(), limit).await?;
     Ok(Json(Drains { drains: drains.into_iter().map(DrainView::from).collect() }))
-}
-
-/// Buckets whose home policy forbids or is being retired.
-pub(super) async fn to_promote(State(state): State<Shared>, Params(of): Params<Page>) -> Result<Json<Homes>, Problem> {
-    let limit = page(of.limit)?;
-    let homes = state.metadata.homes_to_leave(position(of.after.as_deref())?, limit).await?;
-    let next = last_of_full(&homes, limit).map(|home| home.bucket.as_str().to_owned());
-    let view = |home: s3gateway_store::HomeToLeave| HomeView {
-        tenant: home.tenant,
-        bucket: home.name,
-        home: home.home.to_string(),
-    };
-    Ok(Json(Homes { buckets: homes.into_iter().map(view).collect(), next }))
 }

@@ -174,6 +174,7 @@ const ROUTES: &[(&str, &str)] = &[
     ("POST", "/v1/backends/b/unretire"),
     ("GET", "/v1/drains"),
     ("GET", "/v1/homes-to-leave"),
+    ("POST", "/v1/homes-to-leave"),
     ("GET", "/v1/names?tenant=acme&bucket=photos"),
     ("GET", "/v1/explain?tenant=acme"),
     ("GET", "/v1/jobs"),
@@ -522,6 +523,40 @@ async fn an_operators_tour() {
     let one = json!({"tenant": "acme", "bucket": "photos", "key": "a b\u{0}.txt"});
     assert_eq!(api.call("POST", "/v1/jobs/redrive", &one).await.json()["redriven"], 1);
     assert_eq!(api.call("POST", "/v1/jobs/redrive", &json!({"all": true})).await.json()["redriven"], 0);
+}
+
+#[tokio::test]
+async fn homes_that_must_be_left_are_promoted_away_from_at_once() {
+    const HOMES: &str = "/v1/homes-to-leave";
+    let api = Api::start(&["127.0.0.0/8"]).await;
+    for (id, country) in [("fi-hel", "FI"), ("de-fra", "DE"), ("us-iad", "US")] {
+        api.add_backend(id, country, if id == "us-iad" { "US" } else { "EU" }).await;
+    }
+    let tenant = json!({"name": "acme", "policy": {"allow": {"jurisdictions": ["EU"]}}});
+    assert_eq!(api.call("POST", "/v1/tenants", &tenant).await.status, 201);
+    let bucket = api.make_bucket(&["fi-hel", "us-iad", "de-fra"]).await;
+    assert_eq!(api.call("POST", HOMES, &Value::Null).await.json()["buckets"], json!([]), "all may stay");
+    api.call("POST", "/v1/backends/fi-hel/retire", &Value::Null).await.json();
+    // As a worker that has reviewed the bucket.
+    let metadata = &api.state.metadata;
+    let route = metadata.route_by_id(&bucket).await.unwrap().unwrap();
+    let due = metadata.buckets_to_review(10).await.unwrap().remove(0).1;
+    metadata.reviewed(&route, due, true).await.unwrap();
+    let listed = api.get(HOMES).await.json();
+    assert_eq!(listed["buckets"], json!([{"tenant": "acme", "bucket": "photos", "home": "fi-hel"}]));
+    let begun = api.call("POST", HOMES, &Value::Null).await.json();
+    assert_eq!(begun["buckets"][0]["to"], "de-fra", "the first that may be home: {begun}");
+    let promotions = api.get("/v1/tenants/acme/buckets/photos/promotions").await.json();
+    assert_eq!(promotions["promotions"][0]["id"], begun["buckets"][0]["promotion"]);
+    assert_eq!(promotions["promotions"][0]["forced"], false);
+    let again = api.call("POST", HOMES, &Value::Null).await.json();
+    let shown = &again["buckets"][0];
+    assert!(shown["remark"].as_str().unwrap().contains("runs already") && shown["to"].is_null(), "{again}");
+    let promotion = metadata.promotions_of(&bucket, 1).await.unwrap().remove(0);
+    metadata.fail_promotion(&promotion, "a test").await.unwrap();
+    api.call("POST", "/v1/backends/de-fra/retire", &Value::Null).await.json();
+    let refused = api.call("POST", HOMES, &Value::Null).await.json();
+    assert!(refused["buckets"][0]["remark"].as_str().unwrap().contains("no replica"), "{refused}");
 }
 
 #[tokio::test]

@@ -83,6 +83,9 @@ pub enum Bucket {
     },
     /// Buckets of all tenants whose home policy forbids or is being retired: promote another replica of each first
     ToPromote {
+        /// Begin to promote the first replica of each that may be home; planned, so that nothing is lost
+        #[arg(long)]
+        begin: bool,
         /// The next page
         #[arg(long)]
         after: Option<String>,

@@ -47,6 +47,7 @@ fn commands_are_the_documented_requests() {
         ),
         ("bucket release acme photos", "POST", "/v1/tenants/acme/buckets/photos/release", None),
         ("bucket to-promote --after b", "GET", "/v1/homes-to-leave?limit=100&after=b", None),
+        ("bucket to-promote --begin --limit 7", "POST", "/v1/homes-to-leave?limit=7", None),
         ("drains --backend fi-hel", "GET", "/v1/drains?limit=100&backend=fi-hel", None),
         ("drains --tenant acme --bucket photos --limit 5", "GET", "/v1/drains?limit=5&tenant=acme&bucket=photos", None),
         ("backend show ../keys", "GET", "/v1/backends/..%2Fkeys", None),
