@@ -144,7 +144,7 @@ impl Protocol {
             }
             Worker::SeenHome(claim, _)
                 if state.queues[claim.queue].stands(&claim)
-                    || state.memory == Memory::Unsettled
+                    || (state.memory == Memory::Unsettled && !claim.is_of_restarted)
                     || self.flaw == Flaw::CopyLandsAfterClaim =>
             {
                 actions.push(Action::Copy { worker });
