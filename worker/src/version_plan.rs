@@ -28,7 +28,19 @@ pub(crate) struct Kept<'a> {
     pub(crate) recorded: Option<&'a VersionCopy>,
 }
 
-impl VersionPlan<'_> {
+impl<'a> VersionPlan<'a> {
+    /// The copies that it deletes of versions that the home lists no more. `listed`: all that the home lists of the key, also
+    /// where none of it is wanted here. Delete markers hold nothing; what was written anew under its id counts as there.
+    pub(crate) fn lost(&self, listed: &[Listed]) -> Vec<&'a VersionCopy> {
+        if self.stale.is_empty() {
+            return Vec::new();
+        }
+        let deleted: HashSet<&VersionId> = self.stale.iter().map(|stale| &stale.id).collect();
+        let at_home = ids(listed);
+        let is_lost = |copy: &&VersionCopy| deleted.contains(&copy.version) && is_of_none(copy, &at_home);
+        self.forgotten.iter().copied().filter(is_lost).collect()
+    }
+
     /// Whether nothing is left to be done.
     pub(crate) fn is_settled(&self) -> bool {
         let nothing = self.stale.is_empty() && self.forgotten.is_empty() && self.missing.is_empty();
@@ -83,6 +95,21 @@ pub(crate) fn plan_versions<'a>(
     plan.forgotten = recorded.iter().filter(|copy| !stays.contains(&copy.version)).collect();
     plan.missing = home.get(plan.kept.len()..).unwrap_or_default();
     plan
+}
+
+/// Whether anything is recorded of a version that the home does not list.
+pub(crate) fn lists_too_little(home: &[Listed], recorded: &[VersionCopy]) -> bool {
+    let at_home = ids(home);
+    recorded.iter().any(|copy| is_of_none(copy, &at_home))
+}
+
+fn ids(listed: &[Listed]) -> HashSet<&VersionId> {
+    listed.iter().map(|listed| &listed.id).collect()
+}
+
+/// Whether a record is of an object that the home has nothing of any more.
+fn is_of_none(copy: &VersionCopy, at_home: &HashSet<&VersionId>) -> bool {
+    !copy.is_marker && !at_home.contains(&copy.home_version)
 }
 
 /// Whether a record is of what the home lists. Ids are never given twice but `null`, which also goes by its time.
@@ -225,6 +252,39 @@ mod tests {
         let plan = plan_versions(&home, &held, &recorded);
         assert_eq!(plan.forgotten, [&recorded[2]]);
         assert!(!plan.is_settled() && plan_versions(&home, &held, &recorded[..2]).is_settled());
+    }
+
+    #[test]
+    fn lost_is_what_is_recorded_and_deleted_and_at_home_no_more() {
+        for (home, held, recorded, lost) in [
+            ("1:a 2:b", "x:a y:b", "1:a=x:a 2:b=y:b", ""),
+            ("2:b", "x:a y:b", "1:a=x:a 2:b=y:b", "x"),
+            ("1:a", "x:a y:b", "1:a=x:a 2:b=y:b", "y"),
+            ("", "x:a y:b", "1:a=x:a 2:b=y:b", "x y"),
+            ("m3", "x:a y:b", "1:a=x:a 2:b=y:b", "x y"),
+            // Not there any more, never recorded, or taken over for another: nothing is deleted that was the home's.
+            ("2:b", "y:b", "1:a=x:a 2:b=y:b", ""),
+            ("2:b", "x:a y:b", "2:b=y:b", ""),
+            ("2:a", "x:a", "1:a=x:a", ""),
+            // Deleted to be written again.
+            ("1:a 2:b 3:c", "x:a z:c", "1:a=x:a 2:b=y:b 3:c=z:c", ""),
+            ("1:a", "x:forged", "1:a=x:a", ""),
+            // A delete marker, and what was written anew under its id.
+            ("1:a", "x:a m7", "1:a=x:a m2=m7", ""),
+            ("null:new", "x:old", "null:old=x:old", ""),
+        ] {
+            let (home, held, recorded) = (list(home), list(held), records(recorded));
+            let names = |copies: Vec<&VersionCopy>| {
+                copies.iter().map(|copy| copy.version.as_str()).collect::<Vec<_>>().join(" ")
+            };
+            let plan = plan_versions(&home, &held, &recorded);
+            assert_eq!(names(plan.lost(&home)), lost, "{home:?} {held:?}");
+            assert!(lost.is_empty() || lists_too_little(&home, &recorded));
+            // Where the key is not wanted all goes, and what the home still has is not lost by that.
+            let plan = plan_versions(&[], &held, &recorded);
+            assert!(plan.lost(&home).iter().all(|copy| home.iter().all(|home| home.id != copy.home_version)));
+            assert!(lost.is_empty() || !plan.lost(&home).is_empty());
+        }
     }
 
     /// Carries a plan out, up to `steps` of it, as the worker does.

@@ -9,7 +9,8 @@ use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{BucketVersioningStatus, VersioningConfiguration};
 use s3gateway_config::{PlaceRule, ResidencyPolicy};
 use s3gateway_s3::Versioning;
-use s3gateway_store::{BucketId, DeleteGuard, FindingKind, NewWalk, Walk, WalkKind, WalkState};
+use s3gateway_store::{BucketId, DeleteGuard, FindingKind, WalkKind, WalkState};
+use sites::walking::{begin, found, reach, walk};
 use sites::{Site, World, create_bucket, until};
 use std::time::Duration;
 
@@ -21,35 +22,6 @@ async fn put_behind(world: &World, site: &Site, key: &str, body: &[u8]) {
 
 async fn delete_behind(world: &World, site: &Site, key: &str) {
     site.client().delete_object().bucket(world.bucket_on(site)).key(key).send().await.unwrap();
-}
-
-async fn begin(world: &World, kind: WalkKind, rate: u32) -> Walk {
-    let new = NewWalk { bucket: world.route.bucket.clone(), kind, rate, reason: "a test".to_owned() };
-    world.metadata.begin_walk(new).await.unwrap()
-}
-
-async fn reach(world: &World, walk: &Walk, state: WalkState) -> Walk {
-    until(state.as_str(), async || {
-        let now = world.metadata.walk(&walk.id).await.unwrap();
-        assert!(now.state == state || !now.state.is_final(), "{now:?}");
-        now.state == state
-    })
-    .await;
-    world.metadata.walk(&walk.id).await.unwrap()
-}
-
-async fn walk(world: &World, kind: WalkKind) -> Walk {
-    let walk = begin(world, kind, 0).await;
-    reach(world, &walk, WalkState::Done).await
-}
-
-/// What a walk has found, as `kind key backend`, in order.
-async fn found(world: &World, walk: &Walk) -> Vec<String> {
-    let findings = world.metadata.walk_findings(&walk.id).await.unwrap();
-    let line = |f: &s3gateway_store::WalkFinding| format!("{} {} {}", f.kind.as_str(), f.key.as_str(), f.backend);
-    let mut lines: Vec<String> = findings.iter().map(line).collect();
-    lines.sort();
-    lines
 }
 
 /// Keys `k00`, `k01`, … with both copies in place.

@@ -208,7 +208,7 @@ impl Metadata {
             let (total, approved) = (row.u64("total")?, row.int("approved")? != 0);
             if deletes > 0 && !approved && all > guard.allowed(total) {
                 let why = format!(
-                    "{all} keys or more of {total} are gone from the home; at most {} are taken for deleted without approval",
+                    "{all} keys or more of {total}, or versions of them, are gone from the home; at most {} are taken for deleted without approval",
                     guard.allowed(total)
                 );
                 sqlx::query(sql::WALK_GUARD).bind(walk).bind(why).execute(&mut *tx).await?;

@@ -11,6 +11,7 @@ use crate::plan::{self, Wanted};
 use crate::version_plan::{Kept, VersionPlan, plan_versions};
 use crate::versions::{Listed, MOST_VERSIONS};
 use aws_sdk_s3::primitives::SdkBody;
+use futures::future::try_join_all;
 use s3gateway_s3::{ObjectKey, PhysicalBucket};
 use s3gateway_store::{ObjectCopy, Route, VersionCopy};
 use std::time::{Duration, SystemTime};
@@ -18,6 +19,8 @@ use std::time::{Duration, SystemTime};
 /// Looks at a replica's list: one finds what is to be done, one sees that it is done, and one more each time that a
 /// version turned out not to be what it looked like.
 const ROUNDS: u32 = 4;
+/// Versions that a home is asked for at the same time.
+const ASKED_AT_ONCE: usize = 16;
 /// How long a change of tags stays noted: far longer than it can take from the note to the change, so that whoever forgets
 /// the note has seen the change.
 const RETAGGED_KEPT: Duration = Duration::from_secs(3600);
@@ -144,6 +147,7 @@ impl VersionList<'_> {
     async fn carry_out(&self, plan: &VersionPlan<'_>) -> Result<(), ConvergeError> {
         if !plan.stale.is_empty() {
             self.require_same_home().await?;
+            self.require_lost(plan).await?;
         }
         for stale in &plan.stale {
             self.delete(stale).await?;
@@ -181,6 +185,24 @@ impl VersionList<'_> {
         let now = self.converger.metadata.route_by_id(&route.bucket).await?;
         let is_same = now.is_some_and(|now| now.home == route.home && now.epoch == route.epoch);
         if is_same { Ok(()) } else { Err(ConvergeError::Changed) }
+    }
+
+    /// Fails where the home still has a version that its list lacks: only what it says of the version itself has a copy
+    /// deleted that is known to be of it.
+    async fn require_lost(&self, plan: &VersionPlan<'_>) -> Result<(), ConvergeError> {
+        let Scene { key, home, home_bucket, versions, .. } = self.scene;
+        let lost = plan.lost(versions.as_deref().unwrap_or_default());
+        for some in lost.chunks(ASKED_AT_ONCE) {
+            let looks = some.iter().map(|copy| home.head_version(home_bucket, key, Some(&copy.home_version)));
+            if try_join_all(looks).await?.iter().any(Option::is_some) {
+                return Err(ConvergeError::Unavailable("the home has a version that it does not list".to_owned()));
+            }
+        }
+        // A bucket that has gone meanwhile answers the same.
+        if !lost.is_empty() && !home.has_bucket(home_bucket).await? {
+            return Err(ConvergeError::Unavailable("the home bucket is not there".to_owned()));
+        }
+        Ok(())
     }
 
     async fn delete(&self, stale: &Listed) -> Result<(), ConvergeError> {

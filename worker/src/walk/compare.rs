@@ -1,6 +1,6 @@
 //! What is wrong with a key, by what listings and metadata say of it. Pure; the tables below are the specification.
 use crate::plan::{PENDING, SUSPECT, Wanted};
-use crate::version_plan::plan_versions;
+use crate::version_plan::{lists_too_little, plan_versions};
 use crate::versions::Listed;
 use s3gateway_config::BackendId;
 use s3gateway_store::{FindingKind, ObjectCopy, VersionCopy};
@@ -47,6 +47,10 @@ impl Recorded {
         self.copies.iter().find(|copy| copy.backend == *backend)
     }
 
+    fn versions_on(&self, backend: &BackendId) -> Vec<VersionCopy> {
+        self.versions.iter().filter(|copy| copy.backend == *backend).cloned().collect()
+    }
+
     fn knows(&self, backend: &BackendId) -> bool {
         self.copy_on(backend).is_some() || self.versions.iter().any(|copy| copy.backend == *backend)
     }
@@ -68,7 +72,7 @@ pub(super) struct Verdict {
     pub(super) findings: Vec<(FindingKind, BackendId, &'static str)>,
     /// Whether the key is to be converged.
     pub(super) marks: bool,
-    /// Whether it is to be converged because the home has it no more.
+    /// Whether converging it deletes copies of what the home has no more: of the key, or of versions of it.
     pub(super) is_delete: bool,
     /// Places, by number, whose copy is right as far as a listing can tell.
     pub(super) equal: Vec<usize>,
@@ -132,7 +136,42 @@ pub(super) fn compare(
             (Wanted::Surplus, Some(_)) => verdict.find(FindingKind::Foreign, id, "no copy is known there"),
         }
     }
+    verdict.is_delete = verdict.marks && loses_versions(home, places, held, recorded);
     verdict
+}
+
+/// What a backfill does with a key: it has it converged, and looks at the home alone. So all counts as held that is recorded
+/// where the bucket `is_kept`.
+pub(super) fn mark_known(home: Option<&Held>, recorded: &Recorded, is_kept: impl Fn(&BackendId) -> bool) -> Verdict {
+    let is_delete = match home {
+        Some(Held::Versions(home)) => {
+            let kept: Vec<VersionCopy> = recorded.versions.iter().filter(|c| is_kept(&c.backend)).cloned().collect();
+            lists_too_little(home, &kept)
+        }
+        Some(Held::Object { .. }) => false,
+        None => true,
+    };
+    Verdict { marks: true, is_delete, ..Verdict::default() }
+}
+
+/// Whether converging deletes, at any place, a recorded copy of a version that the home has no more.
+fn loses_versions(home: &Held, places: &[Place], held: &[Option<Held>], recorded: &Recorded) -> bool {
+    let Held::Versions(home) = home else { return false };
+    let is_lost_at = |(place, held): (&Place, &Option<Held>)| match held {
+        Some(Held::Versions(held)) => {
+            let stays = if place.wanted == Wanted::Yes { home.as_slice() } else { &[] };
+            !plan_versions(stays, held, &recorded.versions_on(&place.id)).lost(home).is_empty()
+        }
+        // A place that keeps no versions has a copy as long as the home has a current object.
+        Some(Held::Object { .. }) if home.last().is_some_and(|last| last.is_marker) => {
+            let is_listed = |copy: &ObjectCopy| {
+                home.iter().any(|listed| !listed.is_marker && is_listed(&listed.etag, &copy.home_etag))
+            };
+            recorded.copy_on(&place.id).is_some_and(|copy| !is_listed(copy))
+        }
+        Some(Held::Object { .. }) | None => false,
+    };
+    places.iter().zip(held).any(is_lost_at)
 }
 
 /// The home has it no more. Where any place holds what nobody knows of there, converging the key would delete that.
@@ -151,9 +190,13 @@ fn judge_gone(verdict: &mut Verdict, home: &BackendId, places: &[Place], held: &
 /// What is wrong with the copy at one place that should have one.
 fn judge_copy(home: &Held, held: &Held, id: &BackendId, recorded: &Recorded) -> Option<(FindingKind, &'static str)> {
     if let (Held::Versions(home), Held::Versions(held)) = (home, held) {
-        let known: Vec<VersionCopy> = recorded.versions.iter().filter(|copy| copy.backend == *id).cloned().collect();
-        let is_settled = plan_versions(home, held, &known).is_settled();
-        return (!is_settled).then_some((FindingKind::Different, "its versions are not the home's"));
+        let known = recorded.versions_on(id);
+        let plan = plan_versions(home, held, &known);
+        let detail = match plan.lost(home).is_empty() {
+            true => "its versions are not the home's",
+            false => "it holds versions that the home has no more",
+        };
+        return (!plan.is_settled()).then_some((FindingKind::Different, detail));
     }
     let (Some((etag, size)), Some((copy_etag, copy_size))) = (home.current(), held.current()) else {
         let differ = home.current().is_some() || held.current().is_some();

@@ -1,8 +1,8 @@
 //! Walks one shard: step by step it reads what the listings and the metadata say of some keys, judges them, and marks what is
 //! not as it should be.
-//! Invariants: keys are marked before the step that marks them is written down, so that a stop leaves none out; a key counts as
-//! gone only after its home was asked for it alone, and its bucket has answered with something.
-use super::compare::{Held, Place, Recorded, Verdict, compare};
+//! Invariants: keys are marked before the step that marks them is written down, so that a stop leaves none out; a key, or a
+//! version of it, counts as gone only after its home was asked for it alone, and its bucket has answered with something.
+use super::compare::{Held, Place, Recorded, Verdict, compare, mark_known};
 use super::deep::{Depth, Stored, compare_bytes, has_equal_headers};
 use super::ground::Ground;
 use super::listing::Listing;
@@ -14,7 +14,7 @@ use futures::future::try_join_all;
 use futures::{StreamExt, TryStreamExt, stream};
 use s3gateway_config::BackendId;
 use s3gateway_s3::{ObjectKey, VersionId};
-use s3gateway_store::{Admission, DirtyKey, FindingKind, Step, VersionCopy, WalkFinding, WalkKind, WalkShard};
+use s3gateway_store::{Admission, DirtyKey, FindingKind, Route, Step, VersionCopy, WalkFinding, WalkKind, WalkShard};
 use std::time::{Duration, SystemTime};
 
 /// Questions about single keys that are asked at the same time.
@@ -101,7 +101,7 @@ impl<'a> ShardWalk<'a> {
                 side.take(page);
             }
         }
-        if self.shard.kind == WalkKind::Backfill {
+        if self.shard.kind == WalkKind::Backfill && !self.ground.home.versions {
             self.recorded.take(Page { entries: Vec::new(), reach: Reach::End });
         } else if let Some(after) = self.recorded.next_after(&self.walked_to) {
             let versions = self.ground.route.versioning.is_set();
@@ -122,9 +122,15 @@ impl<'a> ShardWalk<'a> {
         }
         // A name that is no key cannot be asked for, nor can one that its home may show for another.
         let home_rule = self.ground.home.remote.backend.capabilities.keys;
-        let rows = rows.into_iter().filter_map(|(key, row)| Some((ObjectKey::parse(&key).ok()?, row)));
-        let judged = rows.filter(|(key, _)| home_rule.holds(key.as_str())).map(|(key, row)| self.judge(key, row));
-        let (doubtful, equal): (Vec<_>, Vec<_>) = judged.partition(|one| !one.verdict.findings.is_empty());
+        let looks_at = |row: &Row<Held, Recorded>| {
+            self.shard.kind != WalkKind::Backfill || row.held.first().is_some_and(Option::is_some)
+        };
+        let rows = rows.into_iter().filter(|(_, row)| looks_at(row));
+        let rows = rows.filter_map(|(key, row)| Some((ObjectKey::parse(&key).ok()?, row)));
+        let rows = rows.filter(|(key, _)| home_rule.holds(key.as_str()));
+        let judged = rows.map(|(key, row)| Judged { verdict: self.judge(&key, &row), key, row });
+        let is_doubtful = |one: &Judged| one.verdict.is_delete || !one.verdict.findings.is_empty();
+        let (doubtful, equal): (Vec<_>, Vec<_>) = judged.partition(is_doubtful);
         let mut judged = self.confirm(doubtful).await?;
         judged.extend(equal);
         let deletes = judged.iter().filter(|one| one.verdict.is_delete).count() as u64;
@@ -148,9 +154,13 @@ impl<'a> ShardWalk<'a> {
         Ok(Some(Step { walked_to, is_last, done: done as u64, marked: marked.len() as u64, findings }))
     }
 
-    fn judge(&self, key: ObjectKey, row: Row<Held, Recorded>) -> Judged {
-        let verdict = match (self.shard.kind, row.held.split_first()) {
-            (WalkKind::Backfill, _) => Verdict { marks: true, ..Verdict::default() },
+    fn judge(&self, key: &ObjectKey, row: &Row<Held, Recorded>) -> Verdict {
+        match (self.shard.kind, row.held.split_first()) {
+            (WalkKind::Backfill, home) => {
+                let Route { placement, draining, arriving, .. } = &self.ground.route;
+                let is_kept = |id: &BackendId| placement.iter().chain(draining).chain(arriving).any(|kept| kept == id);
+                mark_known(home.and_then(|(home, _)| home.as_ref()), &row.recorded, is_kept)
+            }
             (_, Some((home, held))) => {
                 let replicas = &self.ground.replicas;
                 let holds = |id: &BackendId| {
@@ -160,24 +170,39 @@ impl<'a> ShardWalk<'a> {
                 compare(&self.ground.route.home, home.as_ref(), &self.ground.places, held, &row.recorded, holds)
             }
             (_, None) => Verdict::default(),
-        };
-        Judged { key, row, verdict }
+        }
     }
 
     /// Drops the doubts about keys that are dirty, which are converged anyway, and about those of which only a glance between
-    /// two writes made it look as if the home did not have them.
+    /// two writes made it look as if the home did not have them, or versions of them.
     async fn confirm(&self, doubtful: Vec<Judged>) -> Result<Vec<Judged>, WalkError> {
         let asked: Vec<_> = doubtful.into_iter().map(|one| self.confirm_one(one)).collect();
         stream::iter(asked).buffered(ASKED_AT_ONCE).try_collect().await
     }
 
     async fn confirm_one(&self, mut one: Judged) -> Result<Judged, WalkError> {
+        if one.verdict.is_delete {
+            self.ask_for_versions(&mut one).await?;
+        }
         let is_at_home = one.row.held.first().is_some_and(Option::is_some);
         let is_marked = self.walker.queue.is_marked(&self.dirty(&one.key)).await.map_err(WalkError::Queue)?;
-        if is_marked || (!is_at_home && !self.is_still_so(&one).await?) {
+        if self.shard.kind == WalkKind::Backfill {
+            one.verdict.is_delete &= !is_marked;
+        } else if is_marked || (!is_at_home && !self.is_still_so(&one).await?) {
             one.verdict = Verdict::default();
         }
         Ok(one)
+    }
+
+    /// Judges a key again, of which versions seem to be gone, by what the home says of it alone.
+    async fn ask_for_versions(&self, one: &mut Judged) -> Result<(), WalkError> {
+        let (home, Judged { key, row, verdict }) = (&self.ground.home, one);
+        if let Some(held @ Some(Held::Versions(_))) = row.held.first_mut() {
+            let versions = home.remote.versions(&home.bucket, key).await?;
+            *held = (!versions.is_empty()).then_some(Held::Versions(versions));
+            *verdict = self.judge(key, row);
+        }
+        Ok(())
     }
 
     /// Whether the home still does not have the key, and metadata still knows of no copy where one is foreign.

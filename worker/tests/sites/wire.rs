@@ -1,5 +1,6 @@
-//! The way to a site: what comes along it is noted, and may be refused.
+//! The way to a site: what comes along it is noted, and may be refused, or answered with less than there is.
 use http::{Request, Response};
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::service::Service;
 use s3s::service::S3Service;
@@ -12,6 +13,8 @@ use tokio::sync::Notify;
 pub struct Wire {
     seen: Mutex<Vec<String>>,
     hindered: Mutex<Option<Hindered>>,
+    /// Ids of versions that no listing shows.
+    hidden: Mutex<Vec<String>>,
     let_in: Notify,
 }
 
@@ -42,6 +45,11 @@ impl Wire {
     /// Answers nothing from now on to what has this in its method and path, until it is let in.
     pub fn hold(&self, what: &str) {
         self.hinder(None, what);
+    }
+
+    /// Leaves these versions out of what is listed from now on, as if the site had lost them.
+    pub fn hide(&self, versions: &[&str]) {
+        *self.hidden.lock().unwrap() = versions.iter().map(|id| (*id).to_owned()).collect();
     }
 
     fn hinder(&self, status: Option<u16>, what: &str) {
@@ -79,6 +87,22 @@ impl Wire {
             let text = format!("<Error><Code>{code}</Code><Message>refused</Message></Error>");
             return Ok(Response::builder().status(status).body(Body::from(text)).unwrap());
         }
-        Service::call(service, request).await
+        let answer = Service::call(service, request).await?;
+        let hidden = self.hidden.lock().unwrap().clone();
+        if hidden.is_empty() || !line.contains("?versions") {
+            return Ok(answer);
+        }
+        let (mut head, body) = answer.into_parts();
+        let text = String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap();
+        head.headers.remove(http::header::CONTENT_LENGTH);
+        Ok(Response::from_parts(head, Body::from(hidden.iter().fold(text, |text, id| without_version(&text, id)))))
     }
+}
+
+/// A listing without one version.
+fn without_version(text: &str, id: &str) -> String {
+    const END: &str = "</Version>";
+    let Some(at) = text.find(&format!("<VersionId>{id}</VersionId>")) else { return text.to_owned() };
+    let (start, end) = (text[..at].rfind("<Version>").unwrap(), at + text[at..].find(END).unwrap() + END.len());
+    format!("{}{}", &text[..start], &text[end..])
 }

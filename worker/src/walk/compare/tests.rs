@@ -133,27 +133,36 @@ fn versions(text: &str) -> Option<Held> {
     (!all.is_empty()).then_some(Held::Versions(all))
 }
 
+/// Records of versions at one place, which go by the same ids there as at the home.
+fn copies_on(backend: &str, text: &str) -> Vec<VersionCopy> {
+    let one = |(position, text): (i64, &str)| {
+        let held = version(text);
+        VersionCopy {
+            backend: id(backend),
+            home_version: held.id.clone(),
+            version: held.id,
+            position,
+            is_marker: held.is_marker,
+            etag: held.etag.clone(),
+            home_etag: held.etag,
+            size: i64::from(!held.is_marker),
+            home_modified: 7,
+            verified_how: "etag".into(),
+            verified_at: 1,
+        }
+    };
+    (1..).zip(text.split_whitespace()).map(one).collect()
+}
+
+/// What is recorded of the current object at the home.
+fn home_copy(home: &str) -> Vec<ObjectCopy> {
+    let home = versions(home);
+    let current = home.as_ref().and_then(Held::current);
+    current.map(|(etag, size)| recorded(&format!("h={etag}:{size}")).copies).unwrap_or_default()
+}
+
 #[test]
 fn versions_are_compared_as_lists() {
-    let copies = |text: &str| {
-        let one = |(position, text): (i64, &str)| {
-            let held = version(text);
-            VersionCopy {
-                backend: id("r"),
-                home_version: held.id.clone(),
-                version: held.id,
-                position,
-                is_marker: held.is_marker,
-                etag: held.etag.clone(),
-                home_etag: held.etag,
-                size: i64::from(!held.is_marker),
-                home_modified: 7,
-                verified_how: "etag".into(),
-                verified_at: 1,
-            }
-        };
-        (1..).zip(text.split_whitespace()).map(one).collect::<Vec<_>>()
-    };
     let places = [Place { versions: true, ..place("r", Wanted::Yes) }];
     for (home, held, known, want) in [
         ("a b", "a b", "a b", ""),
@@ -167,18 +176,112 @@ fn versions_are_compared_as_lists() {
         ("", "a", "a", "deleted"),
         ("", "a", "", "foreign"),
     ] {
-        let home_copy = versions(home).and_then(|home| {
-            let (etag, size) = home.current()?;
-            Some(format!("h={etag}:{size}"))
-        });
-        let known = Recorded { versions: copies(known), ..recorded(&home_copy.unwrap_or_default()) };
+        let known = Recorded { versions: copies_on("r", known), copies: home_copy(home) };
         let verdict = compare(&id("h"), versions(home).as_ref(), &places, &[versions(held)], &known, |_| true);
         let kinds: Vec<_> = verdict.findings.iter().map(|(kind, ..)| kind.as_str()).collect();
         assert_eq!(kinds.join(" "), want, "{home} {held}");
     }
 }
 
+/// A home that has lost versions must not have its replicas emptied of them without anybody being asked.
+#[test]
+fn versions_that_the_home_has_no_more_count_as_deleted() {
+    use Wanted::{Denied, Surplus, Yes};
+    for (home, wanted, held, known, want, is_delete) in [
+        ("a b", Yes, "a b", "a b", "", false),
+        ("b", Yes, "a b", "a b", "different", true),
+        ("a", Yes, "a b", "a b", "different", true),
+        ("a m1", Yes, "a b m1", "a b m1", "different", true),
+        ("m1", Yes, "a m1", "a m1", "different", true),
+        ("c", Yes, "a b", "a b", "different", true),
+        // It has gone there, too, or was never known there.
+        ("b", Yes, "b", "a b", "different", false),
+        ("b", Yes, "a b", "b", "different", false),
+        ("b", Yes, "", "a b", "missing", false),
+        // Deleted there to be written again, behind what is missing.
+        ("a b c", Yes, "a c", "a b c", "different", false),
+        ("a b c", Yes, "a b", "a b", "different", false),
+        // Delete markers hold nothing.
+        ("a b", Yes, "a m1 b", "a m1 b", "different", false),
+        // Where no copy is wanted, all go that the home still has; the others are not to be had again.
+        ("a b", Surplus, "a b", "a b", "extra", false),
+        ("b", Surplus, "a b", "a b", "extra", true),
+        ("b", Surplus, "a b", "", "foreign", false),
+        ("a b", Denied, "a b", "a b", "misplaced", false),
+        ("b", Denied, "a b", "a b", "misplaced", true),
+    ] {
+        let places = [Place { versions: true, ..place("r", wanted) }];
+        let known = Recorded { versions: copies_on("r", known), copies: home_copy(home) };
+        let verdict = compare(&id("h"), versions(home).as_ref(), &places, &[versions(held)], &known, |_| true);
+        let kinds: Vec<_> = verdict.findings.iter().map(|(kind, ..)| kind.as_str()).collect();
+        assert_eq!((kinds.join(" ").as_str(), verdict.is_delete), (want, is_delete), "{home}, {wanted:?} {held}");
+    }
+}
+
+#[test]
+fn a_place_without_versions_loses_the_last_copy_of_one_only_with_approval() {
+    for (home, known, is_delete) in [
+        // Behind a delete marker the home still has it.
+        ("a m1", "r=a:1", false),
+        ("b m1", "r=a:1", true),
+        ("m1", "r=a:1", true),
+        ("m1", "", false),
+        // An overwrite is none, as in a bucket without versions.
+        ("b", "r=a:1", false),
+    ] {
+        let (places, held) = ([place("r", Wanted::Yes)], [object("a:1")]);
+        let mut known = recorded(known);
+        known.copies.extend(home_copy(home));
+        let verdict = compare(&id("h"), versions(home).as_ref(), &places, &held, &known, |_| true);
+        assert_eq!((verdict.marks, verdict.is_delete), (true, is_delete), "{home}");
+    }
+}
+
+#[test]
+fn a_backfill_marks_all_and_takes_what_is_recorded_for_held() {
+    for (home, known, is_delete) in [
+        ("a b", "", false),
+        ("a b", "a b", false),
+        ("a b c", "a", false),
+        ("b", "a b", true),
+        ("m1", "a", true),
+        ("a", "m1 a", false),
+    ] {
+        let known = Recorded { versions: copies_on("r", known), copies: home_copy(home) };
+        let verdict = mark_known(versions(home).as_ref(), &known, |_| true);
+        assert_eq!(verdict, Verdict { marks: true, is_delete, ..Verdict::default() }, "{home}");
+        assert!(!mark_known(versions(home).as_ref(), &known, |_| false).is_delete, "it is kept there no more");
+    }
+    let known = recorded("h=a:1,r=a:1");
+    assert!(!mark_known(object("b:1").as_ref(), &known, |_| true).is_delete);
+}
+
 proptest! {
+    /// Whatever the lists and the records: a key counts as deleted if and only if converging it takes a recorded copy of a
+    /// version from a place that the home lists no more; what was deleted nowhere is never held up.
+    #[test]
+    fn no_recorded_version_is_deleted_that_the_guard_does_not_see(
+        home in prop::sample::subsequence(vec!["a", "b", "c", "d"], 1..=4),
+        held in prop::collection::vec(prop::sample::subsequence(vec!["a", "b", "c", "d", "x"], 0..=5), 2),
+        known in prop::collection::vec(prop::sample::subsequence(vec!["a", "b", "c", "d"], 0..=4), 2),
+        wanted in prop::collection::vec(prop::sample::select(vec![Wanted::Yes, Wanted::Surplus, Wanted::Denied]), 2),
+    ) {
+        let name = |n: usize| format!("r{n}");
+        let places: Vec<_> =
+            wanted.iter().enumerate().map(|(n, w)| Place { versions: true, ..place(&name(n), *w) }).collect();
+        let records = known.iter().enumerate().flat_map(|(n, known)| copies_on(&name(n), &known.join(" ")));
+        let record = Recorded { versions: records.collect(), copies: home_copy(&home.join(" ")) };
+        let lists: Vec<_> = held.iter().map(|held| versions(&held.join(" "))).collect();
+        let verdict = compare(&id("h"), versions(&home.join(" ")).as_ref(), &places, &lists, &record, |_| true);
+        let loses = |(held, known): (&Vec<&str>, &Vec<&str>)| {
+            held.iter().any(|version| known.contains(version) && !home.contains(version))
+        };
+        prop_assert_eq!(verdict.is_delete, held.iter().zip(&known).any(loses));
+        prop_assert!(!verdict.is_delete || verdict.marks);
+        let recorded_loss = known.iter().flatten().any(|version| !home.contains(version));
+        prop_assert_eq!(mark_known(versions(&home.join(" ")).as_ref(), &record, |_| true).is_delete, recorded_loss);
+    }
+
     /// Whatever listings and metadata say: what a replica alone has and nobody knows of there is never marked, and nothing
     /// counts as deleted that the home has.
     #[test]
