@@ -1,13 +1,14 @@
-//! Versions that a home lists no more: what becomes of their copies, and when.
+//! Versions that a home lists no more, and copies of versions that are not as the home's: what becomes of them at a replica.
 // Helpers of tests fail as tests do.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 // Each test binary uses its own part of the helpers.
 #[allow(dead_code)]
 mod sites;
 
+use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{BucketVersioningStatus, VersioningConfiguration};
-use s3gateway_s3::Versioning;
-use s3gateway_store::{DeleteGuard, WalkKind, WalkState};
+use s3gateway_s3::{ObjectKey, VersionId, Versioning};
+use s3gateway_store::{DeleteGuard, VersionCopy, WalkKind, WalkState};
 use sites::walking::{begin, found, reach, walk};
 use sites::{Site, World, until};
 
@@ -36,6 +37,11 @@ async fn listed(world: &World, site: &Site, key: &str) -> Vec<String> {
 async fn delete_behind(world: &World, site: &Site, key: &str, version: &str) {
     let delete = site.client().delete_object().bucket(world.bucket_on(site)).key(key).version_id(version);
     delete.send().await.unwrap();
+}
+
+async fn rows(world: &World, key: &str) -> Vec<VersionCopy> {
+    let key = ObjectKey::parse(key).unwrap();
+    world.metadata.version_copies(&world.route.bucket, &key, &world.near.id, 100).await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -116,4 +122,38 @@ async fn a_home_that_lists_less_than_it_has_deletes_nothing() {
     world.write("k", delete.version_id(all[1]).send()).await.unwrap();
     world.clean("k").await;
     assert_eq!(listed(&world, &world.near, "k").await, [before[0].clone(), before[2].clone()]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deep_walk_has_a_version_with_other_headers_written_anew() {
+    let mut world = versioned().await;
+    for body in [&b"one"[..], b"two"] {
+        world.put("k", body.to_vec()).await;
+    }
+    world.clean("k").await;
+    world.stop_worker().await;
+    // As a backend would show them that has changed them: the same bytes, known for the home's, with other headers.
+    let (near, bucket, key) = (world.near.client(), world.bucket_on(&world.near), ObjectKey::parse("k").unwrap());
+    let mut known = rows(&world, "k").await;
+    for (row, body) in known.iter_mut().zip([&b"one"[..], b"two"]) {
+        delete_behind(&world, &world.near, "k", row.version.as_str()).await;
+        let put = near.put_object().bucket(&bucket).key("k").body(ByteStream::from(body.to_vec()));
+        let put = if body == b"one" { put.content_type("text/forged") } else { put };
+        row.version = VersionId::parse(put.send().await.unwrap().version_id().unwrap()).unwrap();
+        world.metadata.put_version_copy(&world.route.bucket, &key, row).await.unwrap();
+    }
+    world.start_worker().await;
+    let reconcile = walk(&world, WalkKind::Reconcile).await;
+    assert!(found(&world, &reconcile).await.is_empty(), "no listing shows headers");
+    let deep = walk(&world, WalkKind::Deep).await;
+    assert_eq!(found(&world, &deep).await, ["different k de-fra"]);
+    world.clean("k").await;
+    let versions = listed(&world, &world.near, "k").await;
+    assert_eq!(versions.len(), 2);
+    let head = near.head_object().bucket(&bucket).key("k").version_id(&versions[1]).send().await.unwrap();
+    assert_ne!(head.content_type(), Some("text/forged"));
+    assert_eq!(head.content_length(), Some(3));
+    assert!(rows(&world, "k").await.iter().all(|row| row.verified_how == "etag"));
+    let deep = walk(&world, WalkKind::Deep).await;
+    assert!(found(&world, &deep).await.is_empty());
 }

@@ -6,7 +6,7 @@
 mod sites;
 
 use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_s3::types::{BucketVersioningStatus, VersioningConfiguration};
+use aws_sdk_s3::types::{BucketVersioningStatus, Tag, Tagging, VersioningConfiguration};
 use s3gateway_config::{PlaceRule, ResidencyPolicy};
 use s3gateway_s3::Versioning;
 use s3gateway_store::{BucketId, DeleteGuard, FindingKind, WalkKind, WalkState};
@@ -301,9 +301,30 @@ async fn versions_are_walked_too() {
         bodies.push(got.body.collect().await.unwrap().to_vec());
     }
     assert_eq!(bodies, [&b"three"[..], b"two", b"one"]);
+    tags_of_an_older_version_are_put_right(&world).await;
     // A backfill of a bucket with versions marks what only delete markers are left of.
     let backfill = walk(&world, WalkKind::Backfill).await;
     assert_eq!((backfill.done, backfill.marked), (3, 3));
+}
+
+/// Tags of a version were changed at the replica, past the gateway.
+async fn tags_of_an_older_version_are_put_right(world: &World) {
+    let (near, bucket) = (world.near.client(), world.bucket_on(&world.near));
+    let listed = near.list_object_versions().bucket(&bucket).prefix("v").send().await.unwrap();
+    let oldest = listed.versions().last().unwrap().version_id().unwrap();
+    let tag = Tag::builder().key("n").value("forged").build().unwrap();
+    let tagging = Tagging::builder().tag_set(tag).build().unwrap();
+    let set = near.put_object_tagging().bucket(&bucket).key("v").version_id(oldest);
+    set.tagging(tagging).send().await.unwrap();
+    let reconcile = walk(world, WalkKind::Reconcile).await;
+    assert_eq!(found(world, &reconcile).await, ["foreign foreign de-fra"], "no listing shows tags");
+    let deep = walk(world, WalkKind::Deep).await;
+    assert_eq!(found(world, &deep).await, ["different v de-fra", "foreign foreign de-fra"]);
+    world.clean("v").await;
+    let get = near.get_object_tagging().bucket(&bucket).key("v").version_id(oldest);
+    assert!(get.send().await.unwrap().tag_set.is_empty(), "as at home");
+    let deep = walk(world, WalkKind::Deep).await;
+    assert_eq!((found(world, &deep).await, deep.marked), (vec!["foreign foreign de-fra".to_owned()], 0));
 }
 
 /// A pass over many small buckets must not last as many minutes.

@@ -25,11 +25,21 @@ impl Held {
         }
     }
 
-    /// Whether it was written after its copy, as far as the backends' clocks can tell.
+    /// Whether the current object was written after its copy, as far as the backends' clocks can tell. Lists of versions need
+    /// no clock: what was put again is another version, or goes by its time as `null` does.
     fn is_later_than(&self, copy: &Self) -> bool {
-        match (self, copy) {
-            (Self::Object { modified, .. }, Self::Object { modified: copied, .. }) => *copied > 0 && modified > copied,
+        let are_lists = matches!((self, copy), (Self::Versions(_), Self::Versions(_)));
+        match (self.modified(), copy.modified()) {
+            (Some(modified), Some(copied)) => !are_lists && copied > 0 && modified > copied,
             _ => false,
+        }
+    }
+
+    /// When the current object was written.
+    fn modified(&self) -> Option<i64> {
+        match self {
+            Self::Object { modified, .. } => Some(*modified),
+            Self::Versions(all) => all.last().filter(|last| !last.is_marker).map(|last| last.modified),
         }
     }
 }

@@ -93,19 +93,29 @@ fn judge_both(home: Reading, copy: Reading, size: u64) -> Depth {
     }
 }
 
-/// Whether a copy carries what travels with the home's bytes: headers, user metadata, tags. No listing shows these. What is
-/// another object by now is not judged.
-pub(super) async fn has_equal_headers(home: Stored<'_>, replica: Stored<'_>) -> Result<bool, WalkError> {
-    let (Some(ours), Some(copy)) = (home.look().await?, replica.look().await?) else { return Ok(true) };
+/// Whether a copy carries what travels with the home's bytes. No listing shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Carried {
+    /// It does, or one of the two is another object by now.
+    Equal,
+    /// Its headers or user metadata are others.
+    OtherHeaders,
+    /// Only its tags are others.
+    OtherTags,
+}
+
+/// Compares headers, user metadata and tags.
+pub(super) async fn compare_carried(home: Stored<'_>, replica: Stored<'_>) -> Result<Carried, WalkError> {
+    let (Some(ours), Some(copy)) = (home.look().await?, replica.look().await?) else { return Ok(Carried::Equal) };
     if !copy.headers.equal_home(&ours.headers) {
-        return Ok(false);
+        return Ok(Carried::OtherHeaders);
     }
     if !home.remote.backend.capabilities.tagging || !replica.remote.backend.capabilities.tagging {
-        return Ok(true);
+        return Ok(Carried::Equal);
     }
     match (home.tags().await, replica.tags().await) {
-        (Err(BackendError::Changed), _) | (_, Err(BackendError::Changed)) => Ok(true),
-        (ours, copy) => Ok(ours? == copy?),
+        (Err(BackendError::Changed), _) | (_, Err(BackendError::Changed)) => Ok(Carried::Equal),
+        (ours, copy) => Ok(if ours? == copy? { Carried::Equal } else { Carried::OtherTags }),
     }
 }
 

@@ -3,7 +3,7 @@
 //! Invariants: keys are marked before the step that marks them is written down, so that a stop leaves none out; a key, or a
 //! version of it, counts as gone only after its home was asked for it alone, and its bucket has answered with something.
 use super::compare::{Held, Place, Recorded, Verdict, compare, mark_known};
-use super::deep::{Depth, Stored, compare_bytes, has_equal_headers};
+use super::deep::{Carried, Depth, Stored, compare_bytes, compare_carried};
 use super::ground::Ground;
 use super::listing::Listing;
 use super::merge::{Page, Reach, Row, Side, common_reach, merge};
@@ -258,11 +258,7 @@ impl<'a> ShardWalk<'a> {
         for number in one.verdict.older.iter().filter(|_| !one.verdict.marks) {
             let Some((place, replica, pairs)) = self.pairs_of(one, *number) else { continue };
             for pair in &pairs {
-                let stored_home = stored(&self.ground.home, &one.key, &pair.home_version, &pair.home_etag);
-                let stored_copy = stored(replica, &one.key, &pair.version, &pair.etag);
-                if !has_equal_headers(stored_home, stored_copy).await? {
-                    found.extend(self.other_headers(one, place).await?);
-                }
+                found.extend(self.judge_carried(one, place, replica, pair).await?);
             }
         }
         Ok(found)
@@ -276,10 +272,8 @@ impl<'a> ShardWalk<'a> {
                 let stored_home = stored(&self.ground.home, &one.key, &pair.home_version, &pair.home_etag);
                 let stored_copy = stored(replica, &one.key, &pair.version, &pair.etag);
                 match compare_bytes(stored_home, stored_copy, pair.size).await? {
-                    Depth::Equal if pair.version.is_none() && !has_equal_headers(stored_home, stored_copy).await? => {
-                        found.extend(self.other_headers(one, place).await?);
-                    }
-                    Depth::Equal | Depth::Changed => {}
+                    Depth::Equal => found.extend(self.judge_carried(one, place, replica, &pair).await?),
+                    Depth::Changed => {}
                     Depth::CorruptHome(why) => {
                         found.push((FindingKind::Corrupt, self.ground.route.home.clone(), why));
                     }
@@ -302,10 +296,30 @@ impl<'a> ShardWalk<'a> {
     }
 
     /// The finding that a copy's headers or tags differ; none of a key that is dirty, which is converged anyway.
-    async fn other_headers(&self, one: &Judged, place: &Place) -> Result<Option<Found>, WalkError> {
-        let is_marked = self.walker.queue.is_marked(&self.dirty(&one.key)).await.map_err(WalkError::Queue)?;
-        let found = (FindingKind::Different, place.id.clone(), "its headers or tags are not the home's");
-        Ok((!is_marked).then_some(found))
+    async fn judge_carried(
+        &self,
+        one: &Judged,
+        place: &Place,
+        replica: &Listing,
+        pair: &Pair,
+    ) -> Result<Option<Found>, WalkError> {
+        let stored_home = stored(&self.ground.home, &one.key, &pair.home_version, &pair.home_etag);
+        let stored_copy = stored(replica, &one.key, &pair.version, &pair.etag);
+        let carried = compare_carried(stored_home, stored_copy).await?;
+        if carried == Carried::Equal
+            || self.walker.queue.is_marked(&self.dirty(&one.key)).await.map_err(WalkError::Queue)?
+        {
+            return Ok(None);
+        }
+        // Converging looks at all of a current object; of a version it has to be told where to look.
+        match (carried, &pair.home_version) {
+            (Carried::OtherTags, Some(version)) => {
+                self.walker.metadata.note_retagged(&self.shard.bucket, &one.key, version).await?;
+            }
+            (Carried::OtherHeaders, Some(_)) => self.suspect(&one.key, &place.id, pair).await?,
+            _ => {}
+        }
+        Ok(Some((FindingKind::Different, place.id.clone(), "its headers or tags are not the home's")))
     }
 
     /// Has converging copy it anew.

@@ -256,6 +256,25 @@ fn a_backfill_marks_all_and_takes_what_is_recorded_for_held() {
     assert!(!mark_known(object("b:1").as_ref(), &known, |_| true).is_delete);
 }
 
+/// Lists of versions tell what was put again; where a place keeps none, times do.
+#[test]
+fn a_copy_that_is_older_than_the_homes_version_is_in_doubt() {
+    for (held, known, want) in [("a:1@6", "s=a:1", true), ("a:1@7", "s=a:1", false), ("a:1", "s=a:1", false)] {
+        let (places, held) = ([place("s", Wanted::Yes)], [object(held)]);
+        let mut known = recorded(known);
+        known.copies.extend(home_copy("b a"));
+        let verdict = compare(&id("h"), versions("b a").as_ref(), &places, &held, &known, |_| true);
+        assert_eq!((verdict.equal.len(), verdict.older.len()), (1, usize::from(want)), "{held:?}");
+    }
+    let mut earlier = version("a");
+    earlier.modified = 6;
+    let places = [Place { versions: true, ..place("s", Wanted::Yes) }];
+    let known = Recorded { versions: copies_on("s", "a"), copies: home_copy("a") };
+    let held = [Some(Held::Versions(vec![earlier]))];
+    let verdict = compare(&id("h"), versions("a").as_ref(), &places, &held, &known, |_| true);
+    assert_eq!((verdict.equal.len(), verdict.older.len()), (1, 0));
+}
+
 proptest! {
     /// Whatever the lists and the records: a key counts as deleted if and only if converging it takes a recorded copy of a
     /// version from a place that the home lists no more; what was deleted nowhere is never held up.
