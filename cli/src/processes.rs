@@ -277,6 +277,8 @@ fn worker_settings(settings: &Settings) -> WorkerSettings {
         history: from.history,
         reconcile_interval: from.reconcile_interval,
         reconcile_rate: from.reconcile_rate,
+        backfill_rate: from.backfill_rate,
+        backlog: u64::from(from.backlog.get()),
         delete_guard: DeleteGuard { percent: from.delete_guard, ..DeleteGuard::default() },
         ..WorkerSettings::default()
     }

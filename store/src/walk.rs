@@ -184,8 +184,13 @@ pub struct WalkShard {
 /// What [`crate::Metadata::admit_step`] says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Admission {
-    /// Mark, not before this time.
-    Go(Millis),
+    /// Mark, not before that time.
+    Go {
+        /// When.
+        at: Millis,
+        /// The walk's keys a second by now, 0 for no bound.
+        rate: u32,
+    },
     /// Stop: the walk is no longer running, another worker has the shard, or the guard has just stopped it.
     Stop,
 }

@@ -4,6 +4,7 @@
 //! is dropped only while it is empty, and never emptied.
 use crate::backend::{BackendError, Remote};
 use crate::backends::Backends;
+use crate::backlog::Backlog;
 use crate::clock::millis;
 use crate::contents::{is_empty, page_of_keys};
 use crate::metrics::Metrics;
@@ -25,8 +26,6 @@ const DRAINS_AT_ONCE: u32 = 100;
 const KEYS_AT_ONCE: usize = 100;
 /// Look-ups in flight.
 const LOOKUPS_AT_ONCE: usize = 16;
-/// Dirty keys in all from which on no more are marked: the queue has enough to do.
-const BACKLOG: u64 = 20_000;
 /// Names the marks of drains in the job history.
 const REQUEST: &str = "drain";
 
@@ -35,6 +34,7 @@ pub(crate) struct Drainer {
     pub(crate) metadata: Metadata,
     pub(crate) queue: Arc<dyn Queue>,
     pub(crate) backends: Arc<Backends>,
+    pub(crate) backlog: Arc<Backlog>,
     pub(crate) metrics: Metrics,
     /// How long a claim on a drain stands.
     pub(crate) lease: Duration,
@@ -140,7 +140,7 @@ impl Drainer {
         loop {
             let (keys, more) = page_of_keys(&scene.replica, &drain.physical, &look.after).await?;
             for some in keys.chunks(KEYS_AT_ONCE) {
-                if Instant::now() >= budget || self.is_backlogged().await? {
+                if Instant::now() >= budget || self.backlog.is_full().await? {
                     return Ok(false);
                 }
                 self.look_at(scene, some, &mut look).await?;
@@ -194,11 +194,6 @@ impl Drainer {
         }
         self.queue.mark(&dirty, REQUEST).await?;
         Ok(Seen::Marked)
-    }
-
-    async fn is_backlogged(&self) -> Result<bool, StoreError> {
-        let depth = self.queue.depth().await?;
-        Ok(depth.dirty.saturating_sub(depth.dead) > BACKLOG)
     }
 
     /// Drops the physical bucket of a replica that was seen empty; what has turned up in it since is looked at first.

@@ -3,6 +3,7 @@
 //! unless the home itself says that the key is gone or a policy says that the copy must not be there. It carries out promotions and migrations.
 mod backend;
 mod backends;
+mod backlog;
 mod backoff;
 mod batch;
 mod claim;

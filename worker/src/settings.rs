@@ -63,6 +63,12 @@ pub struct WorkerSettings {
     pub look_interval: Duration,
     /// Shards of walks that one worker walks at the same time. Default 4.
     pub walk_shards: usize,
+    /// Keys of one shard of a walk. Default 100,000: some minutes' work, so that several workers share a large bucket.
+    pub shard_keys: u32,
+    /// Dirty keys, dead letters aside, from which on walks and drains mark no more. Default 20,000.
+    pub backlog: u64,
+    /// Keys a second of each backfill that has no rate of its own; 0 for no bound. Default 0.
+    pub backfill_rate: u32,
     /// How often every bucket is reconciled; zero: never by itself. Default 24 h.
     pub reconcile_interval: Duration,
     /// Keys a second of each periodic reconcile; 0 for no bound. Default 1,000.
@@ -103,6 +109,9 @@ impl Default for WorkerSettings {
             walk_interval: Duration::from_secs(1),
             look_interval: Duration::from_millis(500),
             walk_shards: 4,
+            shard_keys: 100_000,
+            backlog: 20_000,
+            backfill_rate: 0,
             reconcile_interval: Duration::from_secs(24 * 3600),
             reconcile_rate: 1000,
             delete_guard: DeleteGuard::default(),

@@ -1,6 +1,7 @@
 //! What a worker does beside its jobs, again and again: it ends what gateways left half done, drops what deleted buckets left
 //! behind, has placements follow policies and backends, drains what has left them, and removes rows that are of no use any more.
 use crate::backends::Backends;
+use crate::backlog::Backlog;
 use crate::drain::Drainer;
 use crate::metrics::Metrics;
 use crate::recover::Recoverer;
@@ -33,6 +34,7 @@ impl Upkeep {
         metadata: Metadata,
         queue: Arc<dyn Queue>,
         backends: Arc<Backends>,
+        backlog: Arc<Backlog>,
         metrics: Metrics,
         settings: &WorkerSettings,
     ) -> Self {
@@ -41,7 +43,7 @@ impl Upkeep {
         let retirer =
             Retirer { metadata: metadata.clone(), backends: backends.clone(), metrics: metrics.clone(), lease };
         let reviewer = Reviewer { metadata: metadata.clone() };
-        let drainer = Drainer { metadata: metadata.clone(), queue, backends, metrics, lease };
+        let drainer = Drainer { metadata: metadata.clone(), queue, backends, backlog, metrics, lease };
         Self { metadata, recoverer, retirer, reviewer, drainer, interval }
     }
 

@@ -4,6 +4,7 @@ mod house;
 mod verdict;
 
 use crate::backends::Backends;
+use crate::backlog::Backlog;
 use crate::backoff::decide_delay;
 use crate::claim::{Claim, Standing};
 use crate::converge::{ConvergeError, Converged, Converger, NotNow};
@@ -93,10 +94,12 @@ impl Worker {
         let consumer = format!("worker-{:016x}", rng.random::<u64>());
         let backends = Arc::new(Backends::new(metadata.clone(), settings.clone()));
         let converger = Converger::new(metadata.clone(), backends.clone(), settings.clone(), metrics.clone());
+        let backlog = Arc::new(Backlog::new(queue.clone(), settings.backlog));
         let walker = Walker {
             metadata: metadata.clone(),
             backends: backends.clone(),
             queue: queue.clone(),
+            backlog: backlog.clone(),
             settings: settings.clone(),
             metrics: metrics.clone(),
             jitter: Mutex::new(StdRng::from_rng(&mut rng)),
@@ -107,7 +110,7 @@ impl Worker {
         let (m, q, b) = (metadata.clone(), queue.clone(), backends.clone());
         let migrator = Migrator { metadata: m, queue: q, backends: b, lease, look_interval };
         let suspects = Suspects::new(metadata.clone(), queue.clone(), &settings);
-        let upkeep = Upkeep::new(metadata, queue.clone(), backends, metrics.clone(), &settings);
+        let upkeep = Upkeep::new(metadata, queue.clone(), backends, backlog, metrics.clone(), &settings);
         let large = Arc::new(Semaphore::new(settings.large_concurrency.clamp(1, settings.concurrency.max(1))));
         let (jitter, history) = (Mutex::new(rng), History::default());
         let shared = Shared { queue, converger, settings, metrics, consumer, jitter, history, large };

@@ -355,6 +355,9 @@ impl Walk {
             Self::Show { id } => get(&["walks", &id], &[], Shape::Walk),
             Self::Cancel { id } => bare(Method::POST, &["walks", &id, "cancel"], Shape::Walk),
             Self::Approve { id } => bare(Method::POST, &["walks", &id, "approve"], Shape::Walk),
+            Self::Rate { id, rate } => {
+                with_body(Method::PUT, &["walks", &id, "rate"], json!({"rate": rate}), Shape::Walk)
+            }
         }
     }
 }

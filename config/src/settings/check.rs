@@ -300,6 +300,8 @@ fn worker(section: Section<'_, '_>) -> WorkerSettings {
         grace: section.duration("grace", 25 * SECOND, Duration::ZERO, HOUR),
         reconcile_interval: section.duration("reconcile_interval", DAY, Duration::ZERO, 3660 * DAY),
         reconcile_rate: section.number("reconcile_rate", 1000, 0, 1_000_000),
+        backfill_rate: section.number("backfill_rate", 0, 0, 1_000_000),
+        backlog: number(&section, "backlog", 20_000, 1000, 10_000_000),
         delete_guard: section.number("delete_guard", 10, 0, 100),
     };
     if settings.retry_after > settings.retry_at_most {

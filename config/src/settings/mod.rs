@@ -209,6 +209,10 @@ pub struct WorkerSettings {
     pub reconcile_interval: Duration,
     /// Keys a second of each such comparison, 0 for no bound. Default 1000.
     pub reconcile_rate: u32,
+    /// Keys a second of each backfill that is given no rate of its own, 0 for no bound. Default 0.
+    pub backfill_rate: u32,
+    /// Dirty keys, dead letters aside, from which on walks and drains mark no more for now. Default 20000.
+    pub backlog: NonZeroU32,
     /// Percent of a bucket's keys that a walk may mark as deleted before an operator is asked; 100 keys may always be. Default 10.
     pub delete_guard: u32,
 }

@@ -83,6 +83,8 @@ write_timeout = \"9h\"
 [worker]
 concurrency = \"8\"
 retry_after = \"10m\"
+backfill_rate = 1000001
+backlog = 999
 [log]
 format = \"xml\"
 ";
@@ -103,7 +105,9 @@ format = \"xml\"
             (Some(14), "proxi", "did you mean proxy?"),
             (Some(16), "worker.concurrency", "whole number"),
             (Some(17), "worker.retry_after", "retry_at_most"),
-            (Some(19), "log.format", "json"),
+            (Some(18), "worker.backfill_rate", "write 0 to 1000000"),
+            (Some(19), "worker.backlog", "write 1000 to 10000000"),
+            (Some(21), "log.format", "json"),
         ],
     );
 }

@@ -146,6 +146,7 @@ pub fn router(state: AdminState) -> Router {
         .route("/v1/walks/{walk}", get(walks::show))
         .route("/v1/walks/{walk}/cancel", post(walks::cancel))
         .route("/v1/walks/{walk}/approve", post(walks::approve))
+        .route("/v1/walks/{walk}/rate", put(walks::set_rate))
         .fallback(problem::not_found)
         .method_not_allowed_fallback(problem::method_not_allowed)
         .layer(DefaultBodyLimit::max(usize::try_from(BODY_LIMIT).unwrap_or(usize::MAX)))

@@ -2,6 +2,7 @@
 mod backends;
 mod policies;
 mod stranded;
+mod walks;
 
 use super::*;
 use crate::{ProxyParts, ProxySettings};
@@ -186,6 +187,7 @@ const ROUTES: &[(&str, &str)] = &[
     ("GET", "/v1/walks/w"),
     ("POST", "/v1/walks/w/cancel"),
     ("POST", "/v1/walks/w/approve"),
+    ("PUT", "/v1/walks/w/rate"),
     // Not there, and still not to be told apart.
     ("GET", "/v1/nothing"),
     ("GET", "/v1"),

@@ -1,4 +1,4 @@
-//! Walks over buckets: begun, watched, cancelled, and approved where the guard has stopped one.
+//! Walks over buckets: begun, watched, slowed or hastened, cancelled, and approved where the guard has stopped one.
 use super::{
     input::{Body, Labels, Params, Segment, Shared, page, render_time, resolve_bucket},
     problem::Problem,
@@ -15,8 +15,15 @@ const MOST_RATE: u32 = 1_000_000;
 #[serde(deny_unknown_fields)]
 pub(super) struct Wanted {
     kind: WalkKind,
-    /// Keys a second; 0 or none for no bound.
+    /// Keys a second; 0 or none for no bound, of a backfill for the workers' `backfill_rate`.
     #[serde(default)]
+    rate: u32,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Rate {
+    /// Keys a second; 0 for no bound.
     rate: u32,
 }
 
@@ -95,9 +102,7 @@ pub(super) async fn start(
     Segment((tenant, bucket)): Segment<(String, String)>,
     Body(wanted): Body<Wanted>,
 ) -> Result<(StatusCode, Json<WalkView>), Problem> {
-    if wanted.rate > MOST_RATE {
-        return Err(Problem::field("rate", format!("must be 0 to {MOST_RATE}")));
-    }
+    check_rate(wanted.rate)?;
     let (_, route) = resolve_bucket(&state, &tenant, &bucket).await?;
     let Wanted { kind, rate } = wanted;
     let new = NewWalk { bucket: route.bucket, kind, rate, reason: "an operator asked for it".to_owned() };
@@ -145,6 +150,23 @@ pub(super) async fn approve(
     state.metadata.approve_walk(&id).await.map_err(refuse)?;
     tracing::info!(walk = id.as_str(), "walk approved");
     report(&state, &id).await
+}
+
+pub(super) async fn set_rate(
+    State(state): State<Shared>,
+    Segment(id): Segment<String>,
+    Body(Rate { rate }): Body<Rate>,
+) -> Result<Json<Report>, Problem> {
+    check_rate(rate)?;
+    let id = known(&id)?;
+    state.metadata.set_walk_rate(&id, rate).await.map_err(refuse)?;
+    tracing::info!(walk = id.as_str(), rate, "rate of a walk set");
+    report(&state, &id).await
+}
+
+fn check_rate(rate: u32) -> Result<(), Problem> {
+    let problem = || Problem::field("rate", format!("must be 0 to {MOST_RATE}"));
+    if rate > MOST_RATE { Err(problem()) } else { Ok(()) }
 }
 
 /// Ids are UUIDs; NUL is no text for PostgreSQL.

@@ -63,7 +63,8 @@ impl Metadata {
         Ok((bounds, whole.saturating_mul(u64::from(size)).saturating_add(rest)))
     }
 
-    /// Begins a walk that was claimed until `claim`, cut at `bounds`. False where the claim is another's by now.
+    /// Begins a walk that was claimed until `claim`, cut at `bounds`; a backfill that has no rate gets `backfill_rate`. False
+    /// where the claim is another's by now.
     ///
     /// # Errors
     /// `Unavailable`.
@@ -74,10 +75,12 @@ impl Metadata {
         epoch: i64,
         bounds: &[String],
         total: u64,
+        backfill_rate: u32,
     ) -> Result<bool, StoreError> {
         let total = i64::try_from(total).unwrap_or(i64::MAX);
         write!(&self.db, tx => {
             let query = sqlx::query(sql::WALK_BEGIN).bind(id.as_str()).bind(claim).bind(now()).bind(total).bind(epoch);
+            let query = query.bind(i64::from(backfill_rate));
             if query.execute(&mut *tx).await?.rows_affected() == 0 {
                 return Ok(false);
             }
@@ -142,12 +145,18 @@ impl Metadata {
         })
     }
 
-    /// Parts of running walks that no worker has.
+    /// Parts of running walks that no worker has, but those of walks of one kind.
     ///
     /// # Errors
     /// `Unavailable`.
-    pub async fn free_shards(&self, now: Millis, limit: u32) -> Result<Vec<WalkShard>, StoreError> {
-        let query = sqlx::query(sql::WALK_SHARDS_FREE).bind(now).bind(i64::from(limit));
+    pub async fn free_shards(
+        &self,
+        now: Millis,
+        limit: u32,
+        but: Option<WalkKind>,
+    ) -> Result<Vec<WalkShard>, StoreError> {
+        let but = but.map_or("", WalkKind::as_str);
+        let query = sqlx::query(sql::WALK_SHARDS_FREE).bind(now).bind(i64::from(limit)).bind(but);
         self.db.read(query.fetch_all(self.db.pool())).await?.iter().map(parse_shard).collect()
     }
 
@@ -218,7 +227,7 @@ impl Metadata {
             let rate = row.int("rate")?;
             let took = if rate > 0 { i64::try_from(keys).unwrap_or(i64::MAX).saturating_mul(1000) / rate } else { 0 };
             sqlx::query(sql::WALK_PACE).bind(walk).bind(start.saturating_add(took)).execute(&mut *tx).await?;
-            Ok(Admission::Go(start))
+            Ok(Admission::Go { at: start, rate: u32::try_from(rate).unwrap_or(u32::MAX) })
         })
     }
 

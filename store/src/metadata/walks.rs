@@ -89,6 +89,18 @@ impl Metadata {
         self.require_change(id, changed).await
     }
 
+    /// Holds a walk to so many keys a second from now on, 0 for no bound.
+    ///
+    /// # Errors
+    /// `NotFound`; `Conflict` where it has ended.
+    pub async fn set_walk_rate(&self, id: &WalkId, rate: u32) -> Result<(), StoreError> {
+        let changed = write!(&self.db, tx => {
+            let query = sqlx::query(sql::WALK_RATE).bind(id.as_str()).bind(i64::from(rate));
+            Ok(query.execute(tx).await?.rows_affected())
+        })?;
+        self.require_change(id, changed).await
+    }
+
     /// Ends a walk that cannot be done.
     ///
     /// # Errors

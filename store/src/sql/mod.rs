@@ -320,6 +320,7 @@ statements! {
     WALK_INSERT = "walk_insert.sql";
     WALK_LOCK = "walk_lock.sql";
     WALK_PACE = "walk_pace.sql";
+    WALK_RATE = "walk_rate.sql";
     WALK_RESTART = "walk_restart.sql";
     WALK_RESUME = "walk_resume.sql";
     WALK_SHARDS_DELETE = "walk_shards_delete.sql";

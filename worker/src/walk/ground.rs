@@ -26,8 +26,13 @@ pub(super) struct Ground {
 }
 
 impl Ground {
-    /// Looks at the bucket as it is now.
-    pub(super) async fn survey(metadata: &Metadata, backends: &Backends, shard: &WalkShard) -> Result<Self, WalkError> {
+    /// Looks at the bucket as it is now, for a walk of so many keys a second.
+    pub(super) async fn survey(
+        metadata: &Metadata,
+        backends: &Backends,
+        shard: &WalkShard,
+        rate: u32,
+    ) -> Result<Self, WalkError> {
         let route = metadata.route_by_id(&shard.bucket).await?.ok_or(WalkError::Gone)?;
         if route.epoch != shard.epoch {
             return Err(WalkError::Moved);
@@ -38,11 +43,11 @@ impl Ground {
             remotes.push((id.clone(), remote.ok_or_else(|| WalkError::Waits(format!("backend {id} is not known")))?));
         }
         let home = remote_of(&remotes, &route.home)?;
-        let home = listing(&route, home, shard, false)?;
+        let home = listing(&route, home, shard.kind, rate, false)?;
         let (mut places, mut replicas) = (Vec::new(), Vec::new());
         if shard.kind != WalkKind::Backfill {
             for (id, wanted) in decide_wanted(&route, &remotes) {
-                let replica = listing(&route, remote_of(&remotes, &id)?, shard, true)?;
+                let replica = listing(&route, remote_of(&remotes, &id)?, shard.kind, rate, true)?;
                 places.push(Place { id, wanted, versions: replica.versions });
                 replicas.push(replica);
             }
@@ -67,13 +72,19 @@ fn remote_of<'a>(remotes: &'a [(BackendId, Arc<Remote>)], id: &BackendId) -> Res
     found.ok_or_else(|| WalkError::Waits(format!("backend {id} is not known")))
 }
 
-fn listing(route: &Route, remote: &Arc<Remote>, shard: &WalkShard, may_lack: bool) -> Result<Listing, WalkError> {
+fn listing(
+    route: &Route,
+    remote: &Arc<Remote>,
+    kind: WalkKind,
+    rate: u32,
+    may_lack: bool,
+) -> Result<Listing, WalkError> {
     let id = &remote.backend.id;
     let bucket = route.physical_on(id).ok_or_else(|| WalkError::Waits(format!("the bucket has no name on {id}")))?;
     let versions = route.versioning.is_set() && remote.backend.capabilities.keeps_versions();
-    let most = if shard.kind == WalkKind::Deep { DEEP_PAGE } else { PAGE };
+    let most = if kind == WalkKind::Deep { DEEP_PAGE } else { PAGE };
     // A second's worth, so that a slow walk goes in small steps.
-    let page = if shard.rate > 0 { most.min(i32::try_from(shard.rate).unwrap_or(most)) } else { most };
+    let page = if rate > 0 { most.min(i32::try_from(rate).unwrap_or(most)) } else { most };
     Ok(Listing { remote: remote.clone(), bucket: bucket.clone(), versions, may_lack, page })
 }
 

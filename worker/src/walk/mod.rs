@@ -8,18 +8,21 @@ mod listing;
 mod merge;
 mod recorded;
 mod step;
+mod wait;
 
 use crate::backend::BackendError;
 use crate::backends::Backends;
+use crate::backlog::Backlog;
 use crate::backoff::decide_delay;
 use crate::metrics::Metrics;
 use crate::settings::WorkerSettings;
 use rand::Rng;
 use rand::rngs::StdRng;
-use s3gateway_store::{Metadata, Millis, Queue, StoreError, Walk, WalkId, WalkShard};
+use s3gateway_store::{Metadata, Millis, Queue, StoreError, Walk, WalkId, WalkKind, WalkShard};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use step::ShardWalk;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -27,10 +30,11 @@ use tracing::{Instrument, debug, error, info, info_span, warn};
 
 pub(crate) use deep::{Depth, Stored, compare_bytes};
 
-/// Keys of one shard, as far as they are known: some minutes' work, so that several workers share a large bucket.
-const SHARD_KEYS: u32 = 100_000;
 /// Longest claim on a shard: a step is soon taken, and what a dead worker has left should soon go on.
 const CLAIM: Duration = Duration::from_secs(15);
+/// Of the shards that a worker walks at the same time, this part at most is of backfills: they wait for the queue, and comparisons,
+/// after which reads may be served by replicas again, are not to wait for them.
+const BACKFILLS_PART: usize = 2;
 /// Walks looked at in one round.
 const WALKS_AT_ONCE: u32 = 100;
 /// Periodic walks under way at the same time, in all workers together.
@@ -47,6 +51,7 @@ pub(crate) struct Walker {
     pub(crate) metadata: Metadata,
     pub(crate) backends: Arc<Backends>,
     pub(crate) queue: Arc<dyn Queue>,
+    pub(crate) backlog: Arc<Backlog>,
     pub(crate) settings: WorkerSettings,
     pub(crate) metrics: Metrics,
     pub(crate) jitter: Mutex<StdRng>,
@@ -75,40 +80,44 @@ pub(crate) enum WalkError {
     Moved,
 }
 
+/// What a worker is walking.
+struct UnderWay {
+    shards: JoinSet<()>,
+    /// Leave to walk shards of backfills.
+    backfills: Arc<Semaphore>,
+    /// When periodic walks were last begun whatever others wait for.
+    slow: Instant,
+}
+
 impl Walker {
     /// Prepares and walks whatever there is to be walked, until stopped.
     pub(crate) async fn run(self: Arc<Self>, stop: &CancellationToken) {
-        let mut shards = JoinSet::new();
-        let mut slow = Instant::now();
+        let most = self.settings.walk_shards.div_ceil(BACKFILLS_PART);
+        let backfills = Arc::new(Semaphore::new(most));
+        let mut under_way = UnderWay { shards: JoinSet::new(), backfills, slow: Instant::now() };
         while !stop.is_cancelled() {
-            if let Err(error) = self.round(&mut shards, &mut slow, stop).await {
+            if let Err(error) = self.round(&mut under_way, stop).await {
                 debug!(%error, "walks cannot be read");
             }
             // A shard that has come to its end makes room for the next one at once.
             tokio::select! {
                 () = stop.cancelled() => {}
-                Some(ended) = shards.join_next(), if !shards.is_empty() => note_end(ended),
+                Some(ended) = under_way.shards.join_next(), if !under_way.shards.is_empty() => note_end(ended),
                 () = tokio::time::sleep(self.settings.walk_interval) => {}
             }
         }
-        while let Some(ended) = shards.join_next().await {
+        while let Some(ended) = under_way.shards.join_next().await {
             note_end(ended);
         }
     }
 
-    /// `slow`: when periodic walks were last begun whatever others wait for.
-    async fn round(
-        self: &Arc<Self>,
-        shards: &mut JoinSet<()>,
-        slow: &mut Instant,
-        stop: &CancellationToken,
-    ) -> Result<(), StoreError> {
+    async fn round(self: &Arc<Self>, under_way: &mut UnderWay, stop: &CancellationToken) -> Result<(), StoreError> {
         let now = self.metadata.now();
         self.metadata.finish_walks().await?;
         // What has ended makes room for the next, so that many small buckets are done as fast as they end.
-        let most_stuck = if slow.elapsed() < SLOW_INTERVAL { FEW_STUCK } else { u32::MAX };
+        let most_stuck = if under_way.slow.elapsed() < SLOW_INTERVAL { FEW_STUCK } else { u32::MAX };
         if most_stuck == u32::MAX {
-            *slow = Instant::now();
+            under_way.slow = Instant::now();
         }
         if let Err(error) = self.begin_periodic(most_stuck).await {
             warn!(%error, "no periodic walk can be begun");
@@ -119,14 +128,30 @@ impl Walker {
                 _ => self.metadata.resume_walk(&walk.id, now).await?,
             }
         }
-        let room = self.settings.walk_shards.saturating_sub(shards.len());
+        self.claim_shards(under_way, stop).await
+    }
+
+    async fn claim_shards(
+        self: &Arc<Self>,
+        under_way: &mut UnderWay,
+        stop: &CancellationToken,
+    ) -> Result<(), StoreError> {
+        let room = self.settings.walk_shards.saturating_sub(under_way.shards.len());
         let room = u32::try_from(room).unwrap_or(u32::MAX);
         if room == 0 {
             return Ok(());
         }
-        for mut shard in self.metadata.free_shards(self.metadata.now(), room).await? {
+        let but = (under_way.backfills.available_permits() == 0).then_some(WalkKind::Backfill);
+        for mut shard in self.metadata.free_shards(self.metadata.now(), room, but).await? {
+            let leave = match shard.kind {
+                WalkKind::Backfill => match under_way.backfills.clone().try_acquire_owned() {
+                    Ok(leave) => Some(leave),
+                    Err(_) => continue,
+                },
+                WalkKind::Reconcile | WalkKind::Deep => None,
+            };
             if self.metadata.claim_shard(&mut shard, self.claim_end(1)).await? {
-                shards.spawn(self.clone().walk(shard, stop.clone()));
+                under_way.shards.spawn(self.clone().walk(shard, leave, stop.clone()));
             }
         }
         Ok(())
@@ -154,8 +179,8 @@ impl Walker {
         let Some(route) = self.metadata.route_by_id(&walk.bucket).await? else {
             return self.metadata.fail_walk(&walk.id, &WalkError::Gone.to_string()).await;
         };
-        let (bounds, total) = self.metadata.walk_bounds(&walk.bucket, &route.home, SHARD_KEYS).await?;
-        if self.metadata.cut_walk(&walk.id, claim, route.epoch, &bounds, total).await? {
+        let (bounds, total) = self.metadata.walk_bounds(&walk.bucket, &route.home, self.settings.shard_keys).await?;
+        if self.metadata.cut_walk(&walk.id, claim, route.epoch, &bounds, total, self.settings.backfill_rate).await? {
             let (kind, shards) = (walk.kind.as_str(), bounds.len() + 1);
             info!(walk = walk.id.as_str(), kind, shards, total, reason = walk.reason, "walk begun");
         }
@@ -163,7 +188,7 @@ impl Walker {
     }
 
     /// One shard from claim to its end, or to where it is stopped; what is left of it is free at once.
-    async fn walk(self: Arc<Self>, shard: WalkShard, stop: CancellationToken) {
+    async fn walk(self: Arc<Self>, shard: WalkShard, leave: Option<OwnedSemaphorePermit>, stop: CancellationToken) {
         let span = info_span!("walk", walk = shard.walk.as_str(), shard = shard.position);
         async {
             self.metrics.walking.inc();
@@ -185,6 +210,7 @@ impl Walker {
         }
         .instrument(span)
         .await;
+        drop(leave);
     }
 
     /// Prolongs the claim; ends when it is lost or could not be prolonged in time.
@@ -226,7 +252,7 @@ impl Walker {
 
     async fn restart(&self, shard: &WalkShard) -> Result<(), StoreError> {
         let Some(route) = self.metadata.route_by_id(&shard.bucket).await? else { return Ok(()) };
-        let (bounds, total) = self.metadata.walk_bounds(&shard.bucket, &route.home, SHARD_KEYS).await?;
+        let (bounds, total) = self.metadata.walk_bounds(&shard.bucket, &route.home, self.settings.shard_keys).await?;
         self.metadata.restart_walk(&shard.walk, shard.epoch, route.epoch, &bounds, total).await.map(drop)
     }
 

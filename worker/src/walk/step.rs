@@ -7,6 +7,7 @@ use super::deep::{Carried, Depth, Stored, compare_bytes, compare_carried};
 use super::ground::Ground;
 use super::listing::Listing;
 use super::merge::{Page, Reach, Row, Side, common_reach, merge};
+use super::wait::{self, Room};
 use super::{WalkError, Walker, recorded};
 use crate::clock::millis;
 use crate::version_plan::{Kept, plan_versions};
@@ -15,12 +16,16 @@ use futures::{StreamExt, TryStreamExt, stream};
 use s3gateway_config::BackendId;
 use s3gateway_s3::{ObjectKey, VersionId};
 use s3gateway_store::{Admission, DirtyKey, FindingKind, Route, Step, VersionCopy, WalkFinding, WalkKind, WalkShard};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 /// Questions about single keys that are asked at the same time.
 const ASKED_AT_ONCE: usize = 16;
 /// Objects that a deep walk reads at the same time in one shard.
 const READ_AT_ONCE: usize = 4;
+
+/// What a shard of a comparison marks without asking whether the queue has room: the little that differs is not to wait for
+/// keys that a backend which is away keeps dirty.
+const FEW_MARKS: u64 = 1000;
 
 /// One shard on its way.
 pub(super) struct ShardWalk<'a> {
@@ -31,6 +36,10 @@ pub(super) struct ShardWalk<'a> {
     /// The home's listing, then the replicas'.
     listings: Vec<Side<Held>>,
     recorded: Side<Recorded>,
+    /// The walk's keys a second, as of the last step.
+    rate: u32,
+    /// Keys marked since the shard was claimed.
+    marked: u64,
 }
 
 /// What is wrong, where, and more of it.
@@ -46,7 +55,7 @@ struct Judged {
 impl<'a> ShardWalk<'a> {
     /// Begins where the shard was left.
     pub(super) async fn begin(walker: &'a Walker, shard: &'a WalkShard) -> Result<Self, WalkError> {
-        let ground = Ground::survey(&walker.metadata, &walker.backends, shard).await?;
+        let ground = Ground::survey(&walker.metadata, &walker.backends, shard, shard.rate).await?;
         let mut walk = Self {
             walker,
             shard,
@@ -54,6 +63,8 @@ impl<'a> ShardWalk<'a> {
             walked_to: shard.walked_to.clone(),
             listings: Vec::new(),
             recorded: Side::new(""),
+            rate: shard.rate,
+            marked: 0,
         };
         walk.read_anew();
         Ok(walk)
@@ -62,9 +73,18 @@ impl<'a> ShardWalk<'a> {
     /// Walks to the shard's end, or to where it is stopped.
     pub(super) async fn run(&mut self) -> Result<(), WalkError> {
         loop {
-            let now = Ground::survey(&self.walker.metadata, &self.walker.backends, self.shard).await?;
-            if !self.ground.is_same(&now) {
-                self.ground = now;
+            if self.shard.kind == WalkKind::Backfill || self.marked >= FEW_MARKS {
+                let keys = u64::try_from(self.ground.home.page).unwrap_or(1);
+                match wait::for_room(self.walker, self.shard, keys).await? {
+                    Room::AtOnce => {}
+                    Room::Later => self.read_anew(),
+                    Room::Stopped => return Ok(()),
+                }
+            }
+            let now = Ground::survey(&self.walker.metadata, &self.walker.backends, self.shard, self.rate).await?;
+            let is_same = self.ground.is_same(&now);
+            self.ground = now;
+            if !is_same {
                 self.read_anew();
             }
             let limit = Reach::up_to(&self.shard.up_to);
@@ -74,6 +94,7 @@ impl<'a> ShardWalk<'a> {
                 return Ok(());
             }
             self.walked_to = step.walked_to;
+            self.marked += step.marked;
         }
     }
 
@@ -136,11 +157,15 @@ impl<'a> ShardWalk<'a> {
         let deletes = judged.iter().filter(|one| one.verdict.is_delete).count() as u64;
         let (keys, guard) = (judged.len() as u64, self.walker.settings.delete_guard);
         let at = match self.walker.metadata.admit_step(self.shard, keys, deletes, guard).await? {
-            Admission::Go(at) => at,
+            Admission::Go { at, rate } => {
+                self.rate = rate;
+                at
+            }
             Admission::Stop => return Ok(None),
         };
-        let wait = u64::try_from(at - self.walker.metadata.now()).unwrap_or(0);
-        tokio::time::sleep(Duration::from_millis(wait)).await;
+        if !wait::for_rate(self.walker, self.shard, at, self.rate).await? {
+            return Ok(None);
+        }
         self.look_closer(&mut judged).await?;
         let marked: Vec<DirtyKey> =
             judged.iter().filter(|one| one.verdict.marks).map(|one| self.dirty(&one.key)).collect();

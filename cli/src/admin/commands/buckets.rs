@@ -265,7 +265,7 @@ pub enum Walk {
         /// What for
         #[arg(long, value_enum)]
         kind: WalkKind,
-        /// Keys a second; 0 for no bound
+        /// Keys a second; 0 for no bound, of a backfill for the workers' `backfill_rate`
         #[arg(long, default_value_t = 0)]
         rate: u32,
     },
@@ -295,6 +295,13 @@ pub enum Walk {
     Approve {
         /// Its id
         id: String,
+    },
+    /// Slow or hasten one, whether it has begun or not
+    Rate {
+        /// Its id
+        id: String,
+        /// Keys a second; 0 for no bound
+        rate: u32,
     },
 }
 

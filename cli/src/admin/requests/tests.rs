@@ -81,6 +81,8 @@ fn commands_are_the_documented_requests() {
         ("walk show ../jobs", "GET", "/v1/walks/..%2Fjobs", None),
         ("walk cancel W", "POST", "/v1/walks/W/cancel", None),
         ("walk approve W", "POST", "/v1/walks/W/approve", None),
+        ("walk rate W 500", "PUT", "/v1/walks/W/rate", Some(json!({"rate": 500}))),
+        ("walk rate ../jobs 0", "PUT", "/v1/walks/..%2Fjobs/rate", Some(json!({"rate": 0}))),
         (
             "bucket promote acme photos --to de-fra --force",
             "POST",

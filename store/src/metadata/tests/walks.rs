@@ -24,12 +24,12 @@ async fn begun(m: &Metadata, bucket: &BucketId, bounds: &[&str], total: u64, rat
     let claim = in_a_minute();
     assert!(m.claim_walk(&walk.id, walk.due_at, claim).await.unwrap());
     let bounds: Vec<String> = bounds.iter().map(|b| (*b).to_owned()).collect();
-    assert!(m.cut_walk(&walk.id, claim, 1, &bounds, total).await.unwrap());
+    assert!(m.cut_walk(&walk.id, claim, 1, &bounds, total, 0).await.unwrap());
     m.walk(&walk.id).await.unwrap()
 }
 
 async fn claimed(m: &Metadata) -> Vec<WalkShard> {
-    let mut shards = m.free_shards(now(), 10).await.unwrap();
+    let mut shards = m.free_shards(now(), 10, None).await.unwrap();
     for shard in &mut shards {
         assert!(m.claim_shard(shard, in_a_minute()).await.unwrap());
     }
@@ -59,8 +59,8 @@ pub(super) async fn whoever_asks_before_it_begins_shares_a_walk(f: Fixture) {
     assert!(m.claim_walk(&first.id, 0, claim).await.unwrap());
     assert!(!f.second().await.claim_walk(&first.id, 0, claim + 1).await.unwrap(), "another worker");
     assert_eq!(m.begin_walk(new(&bucket, WalkKind::Backfill, 0)).await.unwrap().id, first.id);
-    assert!(!m.cut_walk(&first.id, claim + 1, 1, &[], 0).await.unwrap(), "not with a claim that is not its own");
-    assert!(m.cut_walk(&first.id, claim, 1, &[], 0).await.unwrap());
+    assert!(!m.cut_walk(&first.id, claim + 1, 1, &[], 0, 0).await.unwrap(), "not with a claim that is not its own");
+    assert!(m.cut_walk(&first.id, claim, 1, &[], 0, 0).await.unwrap());
     let next = m.begin_walk(new(&bucket, WalkKind::Backfill, 0)).await.unwrap();
     assert_ne!(next.id, first.id);
     let due = m.walks_due(now(), 10).await.unwrap();
@@ -89,23 +89,23 @@ pub(super) async fn a_walk_is_cut_and_walked_by_one_worker_a_shard(f: Fixture) {
     assert_eq!((bounds.join(" ").as_str(), total), ("b d", 5));
     let bounds: Vec<&str> = bounds.iter().map(String::as_str).collect();
     let walk = begun(m, &route.bucket, &bounds, total, 0).await;
-    let free = m.free_shards(now(), 10).await.unwrap();
+    let free = m.free_shards(now(), 10, None).await.unwrap();
     let ranges: Vec<_> = free.iter().map(|s| (s.walked_to.as_str(), s.up_to.as_str())).collect();
     assert_eq!(ranges, [("", "b"), ("b", "d"), ("d", "")]);
 
     let (mut ours, mut theirs) = (free[0].clone(), free[0].clone());
     assert!(m.claim_shard(&mut ours, in_a_minute()).await.unwrap());
     assert!(!m.claim_shard(&mut theirs, in_a_minute() + 1).await.unwrap());
-    assert_eq!(m.free_shards(now(), 10).await.unwrap().len(), 2);
+    assert_eq!(m.free_shards(now(), 10, None).await.unwrap().len(), 2);
     assert!(!m.take_step(&theirs, &step("a", false)).await.unwrap(), "nor may it go on");
     assert!(!m.keep_shard(&theirs, in_a_minute()).await.unwrap());
     assert_eq!(m.admit_step(&theirs, 1, 0, GUARD).await.unwrap(), Admission::Stop);
-    assert!(matches!(m.admit_step(&ours, 1, 0, GUARD).await.unwrap(), Admission::Go(_)));
+    assert!(matches!(m.admit_step(&ours, 1, 0, GUARD).await.unwrap(), Admission::Go { .. }));
     let findings = vec![finding(FindingKind::Missing, "ä\u{1}"), finding(FindingKind::Missing, "b")];
     assert!(m.take_step(&ours, &Step { findings, ..step("a", false) }).await.unwrap());
     // A dead worker's shard goes on from where it stopped.
     assert!(m.keep_shard(&ours, 1).await.unwrap());
-    assert_eq!(m.free_shards(now(), 10).await.unwrap()[0].walked_to, "a");
+    assert_eq!(m.free_shards(now(), 10, None).await.unwrap()[0].walked_to, "a");
     for shard in claimed(m).await {
         assert!(m.take_step(&shard, &step("z", true)).await.unwrap());
         assert!(!m.take_step(&shard, &step("z", true)).await.unwrap(), "it is over");
@@ -122,7 +122,7 @@ pub(super) async fn the_guard_counts_what_all_shards_would_delete(f: Fixture) {
     let (m, bucket) = (&f.metadata, route(&f).await.bucket);
     let walk = begun(m, &bucket, &["m"], 50, 0).await;
     let shards = claimed(m).await;
-    let allowed = |admitted| matches!(admitted, Admission::Go(_));
+    let allowed = |admitted| matches!(admitted, Admission::Go { .. });
     for _ in 0..3 {
         assert!(allowed(m.admit_step(&shards[0], 9, 3, GUARD).await.unwrap()), "asked for again after a crash");
     }
@@ -134,7 +134,7 @@ pub(super) async fn the_guard_counts_what_all_shards_would_delete(f: Fixture) {
     assert_eq!((guarded.state, guarded.deletes), (WalkState::Guarded, 3));
     assert!(guarded.note.contains("6 keys or more of 50"), "{}", guarded.note);
     assert!(!allowed(m.admit_step(&shards[1], 9, 0, GUARD).await.unwrap()), "the others stop, too");
-    assert!(m.free_shards(in_a_minute() * 2, 10).await.unwrap().is_empty());
+    assert!(m.free_shards(in_a_minute() * 2, 10, None).await.unwrap().is_empty());
     m.approve_walk(&walk.id).await.unwrap();
     assert_eq!(m.walk(&walk.id).await.unwrap().state, WalkState::Running);
     assert!(allowed(m.admit_step(&shards[0], 9, 40, GUARD).await.unwrap()));
@@ -153,7 +153,7 @@ pub(super) async fn a_walk_waits_resumes_restarts_and_ends(f: Fixture) {
     assert!(m.walks_due(until - 1, 10).await.unwrap().is_empty());
     assert_eq!(m.walks_due(until, 10).await.unwrap().len(), 1);
     m.resume_walk(&walk.id, until).await.unwrap();
-    assert!(matches!(m.admit_step(&shards[0], 1, 0, GUARD).await.unwrap(), Admission::Go(_)));
+    assert!(matches!(m.admit_step(&shards[0], 1, 0, GUARD).await.unwrap(), Admission::Go { .. }));
     let now_runs = m.walk(&walk.id).await.unwrap();
     assert_eq!((now_runs.state, now_runs.note.as_str(), now_runs.attempts), (WalkState::Running, "", 0));
 
@@ -161,13 +161,13 @@ pub(super) async fn a_walk_waits_resumes_restarts_and_ends(f: Fixture) {
     assert!(!m.restart_walk(&walk.id, 7, 8, &[], 1).await.unwrap(), "it began with another epoch");
     assert!(m.restart_walk(&walk.id, 1, 2, &["x".to_owned()], 60).await.unwrap());
     assert!(!m.take_step(&shards[0], &step("b", false)).await.unwrap(), "of the home before");
-    assert_eq!(m.free_shards(now(), 10).await.unwrap().iter().filter(|s| s.walked_to != "a").count(), 2);
+    assert_eq!(m.free_shards(now(), 10, None).await.unwrap().iter().filter(|s| s.walked_to != "a").count(), 2);
 
     m.cancel_walk(&walk.id).await.unwrap();
     assert!(matches!(m.cancel_walk(&walk.id).await, Err(StoreError::Conflict(_))));
     assert!(matches!(m.approve_walk(&walk.id).await, Err(StoreError::Conflict(_))));
     assert!(matches!(m.fail_walk(&crate::WalkId::new("x"), "").await, Err(StoreError::NotFound)));
-    assert!(m.free_shards(in_a_minute() * 2, 10).await.unwrap().is_empty());
+    assert!(m.free_shards(in_a_minute() * 2, 10, None).await.unwrap().is_empty());
     assert_eq!(m.prune_walks(in_a_minute()).await.unwrap(), 0, "the last of its kind stays");
     begun(m, &bucket, &[], 0, 0).await;
     assert_eq!(m.prune_walks(in_a_minute()).await.unwrap(), 1);
@@ -180,10 +180,66 @@ pub(super) async fn steps_keep_to_the_rate(f: Fixture) {
     let before = now();
     let mut times = Vec::new();
     for shard in [&shards[0], &shards[1], &shards[0]] {
-        let Admission::Go(at) = m.admit_step(shard, 50, 0, GUARD).await.unwrap() else { panic!("it runs") };
+        let Admission::Go { at, .. } = m.admit_step(shard, 50, 0, GUARD).await.unwrap() else { panic!("it runs") };
         times.push(at);
     }
     assert!(times[0] >= before && times[1] >= times[0] + 500 && times[2] >= times[1] + 500, "{times:?}");
+}
+
+pub(super) async fn an_operator_slows_and_hastens_a_walk(f: Fixture) {
+    let (m, bucket) = (&f.metadata, route(&f).await.bucket);
+    let walk = begun(m, &bucket, &["m"], 0, 1).await;
+    let shards = claimed(m).await;
+    let admit = async |shard: &WalkShard| match m.admit_step(shard, 50, 0, GUARD).await.unwrap() {
+        Admission::Go { at, rate } => (at - now(), rate),
+        Admission::Stop => panic!("it runs"),
+    };
+    admit(&shards[0]).await;
+    let (wait, rate) = admit(&shards[1]).await;
+    assert!(wait > 40_000 && rate == 1, "{wait}");
+    m.set_walk_rate(&walk.id, 0).await.unwrap();
+    let (wait, rate) = admit(&shards[0]).await;
+    assert!(wait <= 0 && rate == 0, "{wait}: what was used up ahead is void");
+    m.set_walk_rate(&walk.id, 2).await.unwrap();
+    admit(&shards[0]).await;
+    let (wait, rate) = admit(&shards[1]).await;
+    assert!(wait > 15_000 && rate == 2, "{wait}");
+    assert_eq!(m.walk(&walk.id).await.unwrap().rate, 2);
+    m.cancel_walk(&walk.id).await.unwrap();
+    assert!(matches!(m.set_walk_rate(&walk.id, 5).await, Err(StoreError::Conflict(_))));
+    assert!(matches!(m.set_walk_rate(&crate::WalkId::new("x"), 5).await, Err(StoreError::NotFound)));
+}
+
+pub(super) async fn a_backfill_without_a_rate_is_given_one_when_it_begins(f: Fixture) {
+    let (m, tenant) = (&f.metadata, f.tenant("acme").await);
+    for (name, kind, rate, want) in [
+        ("one", WalkKind::Backfill, 0, 7),
+        ("two", WalkKind::Backfill, 9, 9),
+        ("three", WalkKind::Reconcile, 0, 0),
+        ("four", WalkKind::Deep, 0, 0),
+    ] {
+        let walk = m.begin_walk(new(&f.bucket(&tenant, name).await.bucket, kind, rate)).await.unwrap();
+        let claim = in_a_minute();
+        assert!(m.claim_walk(&walk.id, walk.due_at, claim).await.unwrap());
+        assert!(m.cut_walk(&walk.id, claim, 1, &[], 0, 7).await.unwrap());
+        assert_eq!(m.walk(&walk.id).await.unwrap().rate, want, "{name}");
+    }
+}
+
+pub(super) async fn a_long_walk_keeps_no_other_waiting(f: Fixture) {
+    let (m, tenant) = (&f.metadata, f.tenant("acme").await);
+    let long = begun(m, &f.bucket(&tenant, "long").await.bucket, &["b", "c", "d"], 0, 0).await;
+    let short = begun(m, &f.bucket(&tenant, "short").await.bucket, &["b"], 0, 0).await;
+    let free = async || m.free_shards(now(), 10, None).await.unwrap();
+    let mut first = free().await.remove(0);
+    assert_eq!((&first.walk, first.position), (&long.id, 0), "the oldest, where none is walked");
+    assert!(m.claim_shard(&mut first, in_a_minute()).await.unwrap());
+    let order: Vec<_> = free().await.into_iter().map(|s| (s.walk == short.id, s.position)).collect();
+    assert_eq!(order, [(true, 0), (true, 1), (false, 1), (false, 2), (false, 3)]);
+    assert_eq!(m.free_shards(now(), 10, Some(WalkKind::Backfill)).await.unwrap().len(), 5);
+    assert!(m.free_shards(now(), 10, Some(WalkKind::Reconcile)).await.unwrap().is_empty());
+    assert!(m.keep_shard(&first, 0).await.unwrap());
+    assert_eq!(free().await[0].walk, long.id, "a claim that was given back counts no longer");
 }
 
 pub(super) async fn changes_that_concern_every_key_begin_a_backfill(f: Fixture) {
@@ -281,7 +337,7 @@ pub(super) async fn a_bucket_is_suspect_until_it_was_walked_over(f: Fixture) {
         let claim = in_a_minute();
         assert!(
             m.claim_walk(&walk.id, walk.due_at, claim).await.unwrap()
-                && m.cut_walk(&walk.id, claim, 1, &[], 0).await.unwrap()
+                && m.cut_walk(&walk.id, claim, 1, &[], 0, 0).await.unwrap()
         );
         assert!(!proves("three", bucket).await);
         for shard in claimed(m).await {
