@@ -25,8 +25,8 @@ impl Metadata {
         self.db.read(query.fetch_all(self.db.pool())).await?.iter().map(parse_walk).collect()
     }
 
-    /// Claims a walk that has not begun, to prepare it: moves its `due_at` from what was `seen` to `until`. False where
-    /// another worker was faster.
+    /// Claims a walk that has not begun, to prepare it, or prolongs the claim: moves its `due_at` from what was `seen` to `until`.
+    /// False where another worker was faster, or it waits no longer.
     ///
     /// # Errors
     /// `Unavailable`.
@@ -37,30 +37,38 @@ impl Metadata {
         })
     }
 
-    /// Where a bucket's keys are best cut into parts of `size` keys, as far as metadata knows them at the home, and how
-    /// many keys that are.
+    /// The key with `size` - 1 others between it and `after`, of those that metadata knows at the home: where the next part of a
+    /// bucket ends that has `size` keys. `None` where fewer are left.
     ///
     /// # Errors
     /// `Unavailable`.
-    pub async fn walk_bounds(
+    pub async fn walk_bound(
         &self,
         bucket: &BucketId,
         home: &BackendId,
+        after: &str,
         size: u32,
-    ) -> Result<(Vec<String>, u64), StoreError> {
-        let (mut bounds, mut after) = (Vec::new(), String::new());
-        loop {
-            let query = sqlx::query(sql::COPIES_NTH).bind(bucket.as_str()).bind(home.as_str());
-            let query = query.bind(after.as_bytes()).bind(i64::from(size) - 1);
-            let Some(row) = self.db.read(query.fetch_optional(self.db.pool())).await? else { break };
-            after = row.key()?.as_str().to_owned();
-            bounds.push(after.clone());
-        }
+    ) -> Result<Option<String>, StoreError> {
+        let query = sqlx::query(sql::COPIES_NTH).bind(bucket.as_str()).bind(home.as_str());
+        let query = query.bind(after.as_bytes()).bind(i64::from(size.max(1)) - 1);
+        let row = self.db.read(query.fetch_optional(self.db.pool())).await?;
+        row.map(|row| Ok(row.key()?.as_str().to_owned())).transpose()
+    }
+
+    /// How many keys after `after` metadata knows at the home, up to `most`.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn count_to_bound(
+        &self,
+        bucket: &BucketId,
+        home: &BackendId,
+        after: &str,
+        most: u32,
+    ) -> Result<u64, StoreError> {
         let query = sqlx::query(sql::COPIES_COUNT).bind(bucket.as_str()).bind(home.as_str());
-        let query = query.bind(after.as_bytes()).bind(i64::from(size));
-        let rest = self.db.read(query.fetch_one(self.db.pool())).await?.u64("n")?;
-        let whole = u64::try_from(bounds.len()).unwrap_or(u64::MAX);
-        Ok((bounds, whole.saturating_mul(u64::from(size)).saturating_add(rest)))
+        let query = query.bind(after.as_bytes()).bind(i64::from(most));
+        self.db.read(query.fetch_one(self.db.pool())).await?.u64("n")
     }
 
     /// Begins a walk that was claimed until `claim`, cut at `bounds`; a backfill that has no rate gets `backfill_rate`. False

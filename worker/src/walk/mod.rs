@@ -2,6 +2,7 @@
 //! itself; converging does.
 //! Invariant: of two workers that hold the same shard only one goes on, and what one has left is walked from there on.
 mod compare;
+mod cut;
 mod deep;
 mod ground;
 mod listing;
@@ -18,7 +19,7 @@ use crate::metrics::Metrics;
 use crate::settings::WorkerSettings;
 use rand::Rng;
 use rand::rngs::StdRng;
-use s3gateway_store::{Metadata, Millis, Queue, StoreError, Walk, WalkId, WalkKind, WalkShard};
+use s3gateway_store::{Metadata, Millis, Queue, StoreError, WalkId, WalkKind, WalkShard};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use step::ShardWalk;
@@ -43,8 +44,8 @@ const PERIODIC_AT_ONCE: u32 = 4;
 const FEW_STUCK: u32 = 64;
 /// with more, some are begun each time this has passed: buckets of a backend that is away only add to those that wait.
 const SLOW_INTERVAL: Duration = Duration::from_secs(60);
-/// Preparing a walk reads the keys that metadata knows once: longer than one step takes.
-const PREPARING: u32 = 10;
+/// Walks that one worker cuts at the same time.
+const CUTS_AT_ONCE: usize = 16;
 
 /// What walking needs, shared by all shards of a worker.
 pub(crate) struct Walker {
@@ -85,28 +86,47 @@ struct UnderWay {
     shards: JoinSet<()>,
     /// Leave to walk shards of backfills.
     backfills: Arc<Semaphore>,
+    /// Walks that are being cut.
+    cuts: JoinSet<()>,
+    /// Leave to cut by what metadata knows.
+    reads: Arc<Semaphore>,
     /// When periodic walks were last begun whatever others wait for.
     slow: Instant,
 }
 
+impl UnderWay {
+    fn new(most_shards: usize) -> Self {
+        Self {
+            shards: JoinSet::new(),
+            backfills: Arc::new(Semaphore::new(most_shards.div_ceil(BACKFILLS_PART))),
+            cuts: JoinSet::new(),
+            reads: Arc::new(Semaphore::new(CUTS_AT_ONCE)),
+            slow: Instant::now(),
+        }
+    }
+}
+
 impl Walker {
-    /// Prepares and walks whatever there is to be walked, until stopped.
+    /// Cuts and walks whatever there is to be walked, until stopped.
     pub(crate) async fn run(self: Arc<Self>, stop: &CancellationToken) {
-        let most = self.settings.walk_shards.div_ceil(BACKFILLS_PART);
-        let backfills = Arc::new(Semaphore::new(most));
-        let mut under_way = UnderWay { shards: JoinSet::new(), backfills, slow: Instant::now() };
+        let mut under_way = UnderWay::new(self.settings.walk_shards);
         while !stop.is_cancelled() {
             if let Err(error) = self.round(&mut under_way, stop).await {
                 debug!(%error, "walks cannot be read");
             }
-            // A shard that has come to its end makes room for the next one at once.
+            // A shard that has come to its end makes room for the next one at once, and a walk that was cut can be walked.
             tokio::select! {
+                biased;
                 () = stop.cancelled() => {}
                 Some(ended) = under_way.shards.join_next(), if !under_way.shards.is_empty() => note_end(ended),
+                Some(ended) = under_way.cuts.join_next(), if !under_way.cuts.is_empty() => note_end(ended),
                 () = tokio::time::sleep(self.settings.walk_interval) => {}
             }
         }
         while let Some(ended) = under_way.shards.join_next().await {
+            note_end(ended);
+        }
+        while let Some(ended) = under_way.cuts.join_next().await {
             note_end(ended);
         }
     }
@@ -124,7 +144,7 @@ impl Walker {
         }
         for walk in self.metadata.walks_due(now, WALKS_AT_ONCE).await? {
             match walk.begun_at {
-                0 => self.prepare(&walk).await?,
+                0 => self.begin_cut(walk, under_way, stop).await?,
                 _ => self.metadata.resume_walk(&walk.id, now).await?,
             }
         }
@@ -150,15 +170,15 @@ impl Walker {
                 },
                 WalkKind::Reconcile | WalkKind::Deep => None,
             };
-            if self.metadata.claim_shard(&mut shard, self.claim_end(1)).await? {
+            if self.metadata.claim_shard(&mut shard, self.claim_end()).await? {
                 under_way.shards.spawn(self.clone().walk(shard, leave, stop.clone()));
             }
         }
         Ok(())
     }
 
-    fn claim_end(&self, leases: u32) -> Millis {
-        self.in_time(self.lease().saturating_mul(leases))
+    fn claim_end(&self) -> Millis {
+        self.in_time(self.lease())
     }
 
     /// When so much time will have passed.
@@ -170,29 +190,18 @@ impl Walker {
         self.settings.lease.min(CLAIM)
     }
 
-    /// Cuts a walk into shards, if no other worker does.
-    async fn prepare(&self, walk: &Walk) -> Result<(), StoreError> {
-        let claim = self.claim_end(PREPARING);
-        if !self.metadata.claim_walk(&walk.id, walk.due_at, claim).await? {
-            return Ok(());
-        }
-        let Some(route) = self.metadata.route_by_id(&walk.bucket).await? else {
-            return self.metadata.fail_walk(&walk.id, &WalkError::Gone.to_string()).await;
-        };
-        let (bounds, total) = self.metadata.walk_bounds(&walk.bucket, &route.home, self.settings.shard_keys).await?;
-        if self.metadata.cut_walk(&walk.id, claim, route.epoch, &bounds, total, self.settings.backfill_rate).await? {
-            let (kind, shards) = (walk.kind.as_str(), bounds.len() + 1);
-            info!(walk = walk.id.as_str(), kind, shards, total, reason = walk.reason, "walk begun");
-        }
-        Ok(())
-    }
-
     /// One shard from claim to its end, or to where it is stopped; what is left of it is free at once.
     async fn walk(self: Arc<Self>, shard: WalkShard, leave: Option<OwnedSemaphorePermit>, stop: CancellationToken) {
         let span = info_span!("walk", walk = shard.walk.as_str(), shard = shard.position);
         async {
             self.metrics.walking.inc();
             let walked = async { ShardWalk::begin(&self, &shard).await?.run().await };
+            let walked = async {
+                match walked.await {
+                    Err(WalkError::Moved) => self.restart(&shard).await,
+                    ended => ended,
+                }
+            };
             let ended = tokio::select! {
                 // In an order that a simulation can repeat.
                 biased;
@@ -218,7 +227,7 @@ impl Walker {
         let mut confirmed = Instant::now();
         loop {
             tokio::time::sleep(self.lease() / 3).await;
-            match self.metadata.keep_shard(shard, self.claim_end(1)).await {
+            match self.metadata.keep_shard(shard, self.claim_end()).await {
                 Ok(true) => confirmed = Instant::now(),
                 Ok(false) => return,
                 Err(_) if confirmed.elapsed() >= self.lease() => return,
@@ -227,15 +236,14 @@ impl Walker {
         }
     }
 
-    /// Has the walk wait, begin anew or end, as the failure asks for.
+    /// Has the walk wait or end, as the failure asks for.
     async fn note_failure(&self, shard: &WalkShard, error: WalkError) {
         let noted = match &error {
             WalkError::Backend(_) | WalkError::Waits(_) | WalkError::Queue(_) => {
                 self.suspend(&shard.walk, &error.to_string()).await
             }
-            WalkError::Moved => self.restart(shard).await,
             WalkError::Gone => self.metadata.fail_walk(&shard.walk, &error.to_string()).await,
-            WalkError::Store(_) => Ok(()),
+            WalkError::Store(_) | WalkError::Moved => Ok(()),
         };
         warn!(%error, "the walk has stopped");
         if let Err(error) = noted {
@@ -250,10 +258,14 @@ impl Walker {
         self.metadata.suspend_walk(id, why, self.in_time(delay)).await
     }
 
-    async fn restart(&self, shard: &WalkShard) -> Result<(), StoreError> {
-        let Some(route) = self.metadata.route_by_id(&shard.bucket).await? else { return Ok(()) };
-        let (bounds, total) = self.metadata.walk_bounds(&shard.bucket, &route.home, self.settings.shard_keys).await?;
-        self.metadata.restart_walk(&shard.walk, shard.epoch, route.epoch, &bounds, total).await.map(drop)
+    /// Cuts a walk anew whose bucket has another home by now.
+    async fn restart(&self, shard: &WalkShard) -> Result<(), WalkError> {
+        let Some(route) = self.metadata.route_by_id(&shard.bucket).await? else { return Err(WalkError::Gone) };
+        let cut::Cut { bounds, total } = self.find_cut(&route).await?;
+        if self.metadata.restart_walk(&shard.walk, shard.epoch, route.epoch, &bounds, total).await? {
+            info!(shards = bounds.len() + 1, total, "walk begun anew: the bucket has another home");
+        }
+        Ok(())
     }
 
     async fn begin_periodic(&self, most_stuck: u32) -> Result<(), StoreError> {

@@ -56,7 +56,8 @@ pub(super) async fn whoever_asks_before_it_begins_shares_a_walk(f: Fixture) {
     assert_ne!(other.id, first.id);
     // Being prepared is not yet being begun, and once begun it may have passed a key.
     let claim = in_a_minute();
-    assert!(m.claim_walk(&first.id, 0, claim).await.unwrap());
+    assert!(m.claim_walk(&first.id, 0, claim - 1).await.unwrap());
+    assert!(m.claim_walk(&first.id, claim - 1, claim).await.unwrap(), "prolonged while it is cut");
     assert!(!f.second().await.claim_walk(&first.id, 0, claim + 1).await.unwrap(), "another worker");
     assert_eq!(m.begin_walk(new(&bucket, WalkKind::Backfill, 0)).await.unwrap().id, first.id);
     assert!(!m.cut_walk(&first.id, claim + 1, 1, &[], 0, 0).await.unwrap(), "not with a claim that is not its own");
@@ -85,10 +86,12 @@ pub(super) async fn a_walk_is_cut_and_walked_by_one_worker_a_shard(f: Fixture) {
         };
         m.record_copies(&route.bucket, &object(key), &[copy(0), copy(1)]).await.unwrap();
     }
-    let (bounds, total) = m.walk_bounds(&route.bucket, &route.home, 2).await.unwrap();
-    assert_eq!((bounds.join(" ").as_str(), total), ("b d", 5));
-    let bounds: Vec<&str> = bounds.iter().map(String::as_str).collect();
-    let walk = begun(m, &route.bucket, &bounds, total, 0).await;
+    for (after, bound, left) in [("", Some("b"), 2), ("b", Some("d"), 2), ("d", None, 1), ("ä", None, 0)] {
+        let found = m.walk_bound(&route.bucket, &route.home, after, 2).await.unwrap();
+        let rest = m.count_to_bound(&route.bucket, &route.home, after, 2).await.unwrap();
+        assert_eq!((found.as_deref(), rest), (bound, left), "{after}");
+    }
+    let walk = begun(m, &route.bucket, &["b", "d"], 5, 0).await;
     let free = m.free_shards(now(), 10, None).await.unwrap();
     let ranges: Vec<_> = free.iter().map(|s| (s.walked_to.as_str(), s.up_to.as_str())).collect();
     assert_eq!(ranges, [("", "b"), ("b", "d"), ("d", "")]);

@@ -1,0 +1,141 @@
+//! Cuts walks into shards, before workers walk them.
+//! Invariant: the claim on a walk is moved on while it is cut, by compare-and-set, so that of two workers one begins it.
+use super::{UnderWay, WalkError, Walker};
+use s3gateway_store::{Millis, Route, StoreError, Walk, WalkId};
+use std::pin::pin;
+use std::sync::Arc;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+/// Where a bucket's keys are cut, and how many they are.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Cut {
+    pub(super) bounds: Vec<String>,
+    pub(super) total: u64,
+}
+
+/// A worker's hold on a walk that it cuts.
+struct Claim {
+    walker: Arc<Walker>,
+    id: WalkId,
+    until: Millis,
+    /// What was asked for last: where the answer was lost, the claim may stand until then.
+    tried: Millis,
+}
+
+impl Walker {
+    /// Has a walk cut that has not begun, if no other worker does so and not too many are being cut.
+    pub(super) async fn begin_cut(
+        self: &Arc<Self>,
+        walk: Walk,
+        under_way: &mut UnderWay,
+        stop: &CancellationToken,
+    ) -> Result<(), StoreError> {
+        let route = self.metadata.route_by_id(&walk.bucket).await?;
+        let Ok(leave) = under_way.reads.clone().try_acquire_owned() else { return Ok(()) };
+        let until = self.claim_end();
+        if !self.metadata.claim_walk(&walk.id, walk.due_at, until).await? {
+            return Ok(());
+        }
+        let Some(route) = route else {
+            return self.metadata.fail_walk(&walk.id, &WalkError::Gone.to_string()).await;
+        };
+        let claim = Claim { walker: self.clone(), id: walk.id.clone(), until, tried: until };
+        under_way.cuts.spawn(self.clone().cut(walk, route, claim, leave, stop.clone()));
+        Ok(())
+    }
+
+    async fn cut(
+        self: Arc<Self>,
+        walk: Walk,
+        route: Route,
+        claim: Claim,
+        leave: OwnedSemaphorePermit,
+        stop: CancellationToken,
+    ) {
+        if let Err(error) = self.cut_claimed(&walk, &route, claim, &stop).await {
+            warn!(walk = walk.id.as_str(), %error, "the walk cannot begin");
+            let noted = match &error {
+                // Its claim runs out.
+                WalkError::Store(_) => Ok(()),
+                _ => self.suspend(&walk.id, &error.to_string()).await,
+            };
+            if let Err(error) = noted {
+                warn!(%error, "why the walk cannot begin could not be written down");
+            }
+        }
+        drop(leave);
+    }
+
+    async fn cut_claimed(
+        &self,
+        walk: &Walk,
+        route: &Route,
+        mut claim: Claim,
+        stop: &CancellationToken,
+    ) -> Result<(), WalkError> {
+        let Cut { bounds, total } = {
+            let mut found = pin!(self.find_cut(route));
+            loop {
+                tokio::select! {
+                    // In an order that a simulation can repeat.
+                    biased;
+                    cut = &mut found => break cut?,
+                    () = stop.cancelled() => return Ok(claim.give_back().await?),
+                    () = tokio::time::sleep(self.lease() / 3) => {}
+                }
+                match claim.prolong().await {
+                    Ok(true) => {}
+                    Ok(false) => return Ok(()),
+                    // As long as no other worker takes the walk, it is ours.
+                    Err(error) => debug!(%error, "the claim on a walk could not be prolonged"),
+                }
+            }
+        };
+        let rate = self.settings.backfill_rate;
+        if self.metadata.cut_walk(&walk.id, claim.until, route.epoch, &bounds, total, rate).await? {
+            let (kind, shards) = (walk.kind.as_str(), bounds.len() + 1);
+            info!(walk = walk.id.as_str(), kind, shards, total, reason = walk.reason, "walk begun");
+        }
+        Ok(())
+    }
+
+    /// Where a bucket's keys are best cut.
+    pub(super) async fn find_cut(&self, route: &Route) -> Result<Cut, WalkError> {
+        self.cut_by_metadata(route).await
+    }
+
+    /// By the keys that metadata knows at the home.
+    async fn cut_by_metadata(&self, route: &Route) -> Result<Cut, WalkError> {
+        let (mut cut, mut after, size) = (Cut::default(), String::new(), self.settings.shard_keys);
+        while let Some(bound) = self.metadata.walk_bound(&route.bucket, &route.home, &after, size).await? {
+            cut.total += u64::from(size);
+            cut.bounds.push(bound.clone());
+            after = bound;
+        }
+        cut.total += self.metadata.count_to_bound(&route.bucket, &route.home, &after, size).await?;
+        Ok(cut)
+    }
+}
+
+impl Claim {
+    /// Moves its end on; false where the walk is another worker's, or has ended.
+    async fn prolong(&mut self) -> Result<bool, StoreError> {
+        let next = self.walker.claim_end();
+        let may_stand_until = [self.until, std::mem::replace(&mut self.tried, next)];
+        for seen in may_stand_until {
+            if self.walker.metadata.claim_walk(&self.id, seen, next).await? {
+                self.until = next;
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Another worker may cut it at once.
+    async fn give_back(self) -> Result<(), StoreError> {
+        let now = self.walker.metadata.now();
+        self.walker.metadata.claim_walk(&self.id, self.until, now).await.map(drop)
+    }
+}
