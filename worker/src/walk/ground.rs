@@ -72,7 +72,8 @@ fn remote_of<'a>(remotes: &'a [(BackendId, Arc<Remote>)], id: &BackendId) -> Res
     found.ok_or_else(|| WalkError::Waits(format!("backend {id} is not known")))
 }
 
-fn listing(
+/// A bucket's listing on a backend, as a walk of that kind and rate reads it.
+pub(super) fn listing(
     route: &Route,
     remote: &Arc<Remote>,
     kind: WalkKind,

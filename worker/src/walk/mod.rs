@@ -44,8 +44,10 @@ const PERIODIC_AT_ONCE: u32 = 4;
 const FEW_STUCK: u32 = 64;
 /// with more, some are begun each time this has passed: buckets of a backend that is away only add to those that wait.
 const SLOW_INTERVAL: Duration = Duration::from_secs(60);
-/// Walks that one worker cuts at the same time.
+/// Walks that one worker cuts at the same time by what metadata knows,
 const CUTS_AT_ONCE: usize = 16;
+/// and by listing their homes, which may take hours.
+const LISTED_AT_ONCE: usize = 2;
 
 /// What walking needs, shared by all shards of a worker.
 pub(crate) struct Walker {
@@ -90,6 +92,8 @@ struct UnderWay {
     cuts: JoinSet<()>,
     /// Leave to cut by what metadata knows.
     reads: Arc<Semaphore>,
+    /// Leave to cut by the home's listing.
+    lists: Arc<Semaphore>,
     /// When periodic walks were last begun whatever others wait for.
     slow: Instant,
 }
@@ -101,6 +105,7 @@ impl UnderWay {
             backfills: Arc::new(Semaphore::new(most_shards.div_ceil(BACKFILLS_PART))),
             cuts: JoinSet::new(),
             reads: Arc::new(Semaphore::new(CUTS_AT_ONCE)),
+            lists: Arc::new(Semaphore::new(LISTED_AT_ONCE)),
             slow: Instant::now(),
         }
     }
@@ -253,9 +258,12 @@ impl Walker {
 
     async fn suspend(&self, id: &WalkId, why: &str) -> Result<(), StoreError> {
         let attempts = self.metadata.walk(id).await?.attempts;
+        self.metadata.suspend_walk(id, why, self.in_time(self.decide_delay(attempts))).await
+    }
+
+    fn decide_delay(&self, attempts: u32) -> Duration {
         let unit = self.jitter.lock().unwrap_or_else(PoisonError::into_inner).random::<f64>();
-        let delay = decide_delay(attempts, self.settings.backoff_base, self.settings.backoff_max, unit);
-        self.metadata.suspend_walk(id, why, self.in_time(delay)).await
+        decide_delay(attempts, self.settings.backoff_base, self.settings.backoff_max, unit)
     }
 
     /// Cuts a walk anew whose bucket has another home by now.
