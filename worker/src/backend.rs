@@ -1,5 +1,7 @@
 //! One backend as the worker uses it: S3 calls with the backend's own credentials and deadlines.
 //! No default provider chain: nothing of the machine's AWS configuration can send data to another place.
+#[cfg(test)]
+pub(crate) mod canned;
 mod failure;
 
 pub(crate) use failure::{BackendError, is_failure};
@@ -76,7 +78,7 @@ impl Remote {
                 Credentials::new(&backend.access_key, backend.secret_key.expose(), None, None, "s3gateway backend");
             Config::builder()
                 .behavior_version(BehaviorVersion::latest())
-                .http_client(paced(http.clone(), pace.clone(), standing.clone(), slow_after))
+                .http_client(paced(http.clone(), pace.clone(), standing.clone(), slow_after, answer))
                 .time_source(time.clone())
                 .endpoint_url(&backend.endpoint)
                 .region(Region::new(backend.region.clone()))
@@ -374,17 +376,22 @@ impl Remote {
 
     /// Whether ListBuckets, which shows only a caller's own buckets, shows this one.
     pub(crate) async fn owns_bucket(&self, bucket: &PhysicalBucket) -> Result<bool, BackendError> {
-        let mut token = None;
+        let mut token: Option<String> = None;
         loop {
-            let list = self.control.list_buckets().set_continuation_token(token);
+            let list = self.control.list_buckets().set_continuation_token(token.clone());
             let page = list.send().await.map_err(|e| self.classify("ListBuckets", &e))?;
             if page.buckets().iter().any(|b| b.name() == Some(bucket.for_upstream())) {
                 return Ok(true);
             }
-            token = page.continuation_token.filter(|t| !t.is_empty());
-            if token.is_none() {
+            let next = page.continuation_token.filter(|t| !t.is_empty());
+            if next.is_none() {
                 return Ok(false);
             }
+            // It would be asked for without end.
+            if next == token {
+                return Err(self.unreadable("ListBuckets"));
+            }
+            token = next;
         }
     }
 
@@ -403,7 +410,7 @@ mod tests {
     use std::sync::Arc;
     use tokio::net::TcpListener;
 
-    fn remote_at(endpoint: String, settings: &WorkerSettings) -> Remote {
+    pub(super) fn remote_at(endpoint: String, settings: &WorkerSettings) -> Remote {
         let place = Place {
             zone: "z".into(),
             region: "r".into(),

@@ -13,7 +13,7 @@ use crate::tally::{DigestSlot, Tally};
 use aws_sdk_s3::primitives::SdkBody;
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, Limited};
 use s3gateway_s3::{ObjectKey, PhysicalBucket, VersionId};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -60,7 +60,9 @@ impl Source {
         if size > SMALL {
             return Ok(Self { whole: None, stream: Mutex::new(Some(body)) });
         }
-        let whole = body.collect().await?.to_bytes();
+        // What is longer than it said is not held.
+        let most = usize::try_from(size).unwrap_or(usize::MAX);
+        let whole = Limited::new(body, most).collect().await?.to_bytes();
         Ok(Self { whole: Some(whole), stream: Mutex::default() })
     }
 

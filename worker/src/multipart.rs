@@ -138,7 +138,7 @@ impl Upload<'_> {
         let mut marker: Option<String> = None;
         loop {
             let list = self.remote.control.list_parts().bucket(self.bucket.for_upstream()).key(self.key.as_str());
-            let page = list.upload_id(self.id).set_part_number_marker(marker.take()).send().await;
+            let page = list.upload_id(self.id).set_part_number_marker(marker.clone()).send().await;
             let page = page.map_err(|e| self.remote.classify("ListParts", &e))?;
             for part in page.parts() {
                 let digest = part.e_tag().and_then(|etag| parse_digest(unquote(etag)));
@@ -147,10 +147,12 @@ impl Upload<'_> {
                     held.insert(number, HeldPart { digest, length });
                 }
             }
-            marker = page.next_part_number_marker.filter(|m| page.is_truncated == Some(true) && !m.is_empty());
-            if marker.is_none() {
+            let next = page.next_part_number_marker.filter(|m| page.is_truncated == Some(true) && !m.is_empty());
+            // The same again from one that ignores where it is to begin: what it does not tell is sent once more.
+            if next.is_none() || next == marker {
                 return Ok(held);
             }
+            marker = next;
         }
     }
 

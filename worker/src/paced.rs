@@ -1,14 +1,16 @@
 //! The place that every request to a backend passes: it waits for its turn there, and its end is told to the backend's pace and
-//! standing, which see what the backend does and not how long a request waited here.
+//! standing, which see what the backend does and not how long a request waited here. An answer that is no object comes whole.
 //! Invariant: what a job sends to change a backend leaves while its claim stands, whatever it has waited for.
 use crate::claim::{self, ClaimRanOut};
 use crate::pace::Pace;
 use crate::standing::Standing;
 use aws_sdk_s3::config::http::{HttpRequest, HttpResponse};
+use aws_sdk_s3::primitives::SdkBody;
 use aws_smithy_runtime_api::client::http::{
     HttpClient, HttpConnector, HttpConnectorFuture, SharedHttpClient, SharedHttpConnector, http_client_fn,
 };
 use aws_smithy_runtime_api::client::result::ConnectorError;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use std::error::Error;
 use std::future::poll_fn;
 use std::pin::pin;
@@ -17,16 +19,21 @@ use std::task::Poll;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// The same client at a backend's pace. `slow_after`: how long an answer may take that comes soon by its nature.
+/// Most bytes of an answer that comes whole: several times S3's longest listing.
+const MAX_ANSWER: usize = 16 << 20;
+
+/// The same client at a backend's pace. `slow_after`: how long an answer may take that comes soon by its nature. `within`: how long
+/// the bytes of an answer that is no object may take behind its head.
 pub(crate) fn paced(
     client: SharedHttpClient,
     pace: Arc<Pace>,
     standing: Arc<Standing>,
     slow_after: Option<Duration>,
+    within: Duration,
 ) -> SharedHttpClient {
     http_client_fn(move |settings, components| {
         let inner = client.http_connector(settings, components);
-        SharedHttpConnector::new(Paced { inner, pace: pace.clone(), standing: standing.clone(), slow_after })
+        SharedHttpConnector::new(Paced { inner, pace: pace.clone(), standing: standing.clone(), slow_after, within })
     })
 }
 
@@ -42,6 +49,27 @@ struct Paced {
     pace: Arc<Pace>,
     standing: Arc<Standing>,
     slow_after: Option<Duration>,
+    within: Duration,
+}
+
+/// Whether a request asks for the bytes of an object, which are as many as they are.
+fn is_object_read(request: &HttpRequest) -> bool {
+    let query = request.uri().split_once('?').map_or("", |(_, query)| query);
+    request.method() == "GET" && query.split('&').any(|parameter| parameter == "x-id=GetObject")
+}
+
+/// The answer with all of its bytes, which are neither too many nor too slow: else one backend could fill the memory, or keep a
+/// job for ever.
+async fn read_whole(mut answer: HttpResponse, within: Duration) -> Result<HttpResponse, ConnectorError> {
+    let body = std::mem::replace(answer.body_mut(), SdkBody::empty());
+    let read = tokio::time::timeout(within, Limited::new(body, MAX_ANSWER).collect()).await;
+    let read = read.map_err(|elapsed| ConnectorError::timeout(elapsed.into()))?;
+    let whole = read.map_err(|error| match error.is::<LengthLimitError>() {
+        true => ConnectorError::other(error, None),
+        false => ConnectorError::io(error),
+    })?;
+    *answer.body_mut() = SdkBody::from(whole.to_bytes());
+    Ok(answer)
 }
 
 /// Sends a request as long as the claim stands, by the clock and not by what is woken first: connecting takes its time,
@@ -61,7 +89,7 @@ async fn by_claim(
 impl HttpConnector for Paced {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let (inner, pace, standing) = (self.inner.clone(), self.pace.clone(), self.standing.clone());
-        let slow_after = self.slow_after;
+        let (slow_after, within, is_object) = (self.slow_after, self.within, is_object_read(&request));
         let claim = claim::Standing::of_request().filter(|_| !matches!(request.method(), "GET" | "HEAD"));
         HttpConnectorFuture::new(async move {
             // As the user's error, since the SDK would try others again.
@@ -72,8 +100,12 @@ impl HttpConnector for Paced {
                 Some(claim) => by_claim(&claim, sent).await.map_err(|ran_out| ConnectorError::user(ran_out.into()))?,
                 None => sent.await,
             };
-            let status = answer.as_ref().ok().map(|answer| answer.status().as_u16());
-            standing.note(status, slow_after.is_some_and(|limit| began.elapsed() > limit));
+            let was_slow = slow_after.is_some_and(|limit| began.elapsed() > limit);
+            let answer = match answer {
+                Ok(answer) if !(is_object && answer.status().is_success()) => read_whole(answer, within).await,
+                answer => answer,
+            };
+            standing.note(answer.as_ref().ok().map(|answer| answer.status().as_u16()), was_slow);
             let answer = answer?;
             let seconds = answer.headers().get("retry-after").and_then(|value| value.parse().ok());
             pace.note(answer.status().as_u16(), seconds.map(Duration::from_secs));
@@ -85,7 +117,11 @@ impl HttpConnector for Paced {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use aws_sdk_s3::primitives::SdkBody;
+    use bytes::Bytes;
+    use futures::stream;
+    use http_body::Frame;
+    use http_body_util::StreamBody;
+    use std::convert::Infallible;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     /// Answers everything once it is connected, and counts.
@@ -111,7 +147,7 @@ mod tests {
         let sent = Arc::new(AtomicUsize::new(0));
         let backend = Backend { connects: Duration::from_secs(connects), sent: sent.clone() };
         let (inner, standing) = (SharedHttpConnector::new(backend), Standing::new("b", Duration::from_secs(1)));
-        let paced = Paced { inner, pace: Pace::new(1, None), standing, slow_after: None };
+        let paced = Paced { inner, pace: Pace::new(1, None), standing, slow_after: None, within: Duration::MAX };
         let mut request = HttpRequest::new(SdkBody::empty());
         request.set_method(method).unwrap();
         request.set_uri("http://b/bucket/k").unwrap();
@@ -139,6 +175,45 @@ mod tests {
             ("GET", Some(3), 4, true),
         ] {
             assert_eq!(send(method, lease, connects).await, (is_sent, !is_sent), "{method} {lease:?} {connects}");
+        }
+    }
+
+    /// Answers everything with bytes that do not end, after a pause each time.
+    #[derive(Clone, Debug)]
+    struct Endless(Duration);
+
+    impl HttpConnector for Endless {
+        fn call(&self, _: HttpRequest) -> HttpConnectorFuture {
+            let pause = self.0;
+            let bytes = stream::unfold((), move |()| async move {
+                tokio::time::sleep(pause).await;
+                Some((Ok::<_, Infallible>(Frame::data(Bytes::from_static(&[b' '; 1 << 16]))), ()))
+            });
+            let body = SdkBody::from_body_1_x(StreamBody::new(bytes));
+            HttpConnectorFuture::ready(Ok(HttpResponse::new(200.try_into().unwrap(), body)))
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_does_not_end_is_none_unless_it_is_an_object() {
+        let within = Duration::from_secs(30);
+        for (uri, pause, is_passed) in [
+            ("http://b/bucket?list-type=2", 0, false),
+            ("http://b/bucket?list-type=2", 1, false),
+            ("http://b/bucket/k?tagging", 1, false),
+            ("http://b/bucket/x-id=GetObject?tagging", 1, false),
+            ("http://b/bucket/k?x-id=GetObject", 0, true),
+            ("http://b/bucket/k?x-id=GetObject&versionId=v", 1, true),
+        ] {
+            let inner = SharedHttpConnector::new(Endless(Duration::from_secs(pause)));
+            let standing = Standing::new("b", Duration::from_secs(1));
+            let paced = Paced { inner, pace: Pace::new(1, None), standing, slow_after: None, within };
+            let mut request = HttpRequest::new(SdkBody::empty());
+            request.set_uri(uri).unwrap();
+            let began = Instant::now();
+            let answer = paced.call(request).await;
+            assert_eq!(answer.is_ok(), is_passed, "{uri} {pause}: {answer:?}");
+            assert!(began.elapsed() < within * 2, "{uri} {pause}: {:?}", began.elapsed());
         }
     }
 }

@@ -106,9 +106,12 @@ pub(crate) async fn empty(remote: &Remote, bucket: &PhysicalBucket) -> Result<()
 
 /// Deletes every version and delete marker; in a bucket that never kept any each object is its own `null` version.
 async fn delete_versions(remote: &Remote, bucket: &PhysicalBucket) -> Result<(), BackendError> {
+    let mut before = None;
     loop {
         // Always the first page: what was on it is gone when it is asked for again.
         let (entries, next) = remote.page_of_versions(bucket, "", None).await?;
+        let first = entries.first().map(|entry| (entry.object.key.clone(), entry.version_id.clone()));
+        require_other(remote, "ListObjectVersions", &mut before, first)?;
         let delete = |entry: VersionEntry| async move {
             remote.delete_version(bucket, &entry.object.key, &entry.version_id).await
         };
@@ -119,7 +122,22 @@ async fn delete_versions(remote: &Remote, bucket: &PhysicalBucket) -> Result<(),
     }
 }
 
+/// Passes a first page that begins otherwise than the one before it, all of which was deleted: else it would never end.
+fn require_other<T: PartialEq>(
+    remote: &Remote,
+    operation: &'static str,
+    before: &mut Option<T>,
+    first: Option<T>,
+) -> Result<(), BackendError> {
+    if first.is_some() && *before == first {
+        return Err(remote.unavailable(operation, "what was deleted is still listed"));
+    }
+    *before = first;
+    Ok(())
+}
+
 async fn delete_objects(remote: &Remote, bucket: &PhysicalBucket) -> Result<(), BackendError> {
+    let mut before = None;
     loop {
         // Always the first page: what was on it is gone when it is asked for again.
         let list = remote.control.list_objects_v2().bucket(bucket.for_upstream()).send().await;
@@ -128,6 +146,7 @@ async fn delete_objects(remote: &Remote, bucket: &PhysicalBucket) -> Result<(), 
         if keys.is_empty() {
             return Ok(());
         }
+        require_other(remote, "ListObjectsV2", &mut before, keys.first().cloned())?;
         let delete = |key: String| async move { remote.delete(bucket, &key).await };
         stream::iter(keys).map(delete).buffer_unordered(DELETES_AT_ONCE).try_collect::<()>().await?;
         if page.is_truncated != Some(true) {

@@ -41,7 +41,8 @@ pub struct WorkerSettings {
     pub allow_networks: Vec<IpNet>,
     /// How long to wait for a connection to a backend. Default 5 s.
     pub connect_timeout: Duration,
-    /// From request sent to the head of the answer, for requests without a body. Default 30 s.
+    /// From request sent to the head of the answer, for requests without a body; and as long again for the rest of an answer
+    /// that is no object. Default 30 s.
     pub answer_timeout: Duration,
     /// The same for uploads, sending included; must outlast the slowest CompleteMultipartUpload. A stalled stream is
     /// noticed long before. Default 1 h.

@@ -1,0 +1,99 @@
+//! For tests: a backend that answers what it was told to and notes what it was asked; and what is made of odd answers.
+use super::tests::remote_at;
+use super::{HttpResponse, Remote};
+use crate::settings::WorkerSettings;
+use crate::transport::Transport;
+use aws_sdk_s3::config::http::HttpRequest;
+use aws_sdk_s3::primitives::SdkBody;
+use aws_smithy_async::time::SharedTimeSource;
+use aws_smithy_runtime_api::client::http::{HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn};
+use std::fmt;
+use std::sync::{Arc, Mutex};
+
+/// A status, an ETag where it is not empty, and a body.
+pub(crate) type Said = (u16, &'static str, String);
+
+/// Methods and addresses of requests.
+pub(crate) type Asked = Arc<Mutex<Vec<String>>>;
+
+#[derive(Clone)]
+struct Canned {
+    says: Arc<dyn Fn(&str) -> Said + Send + Sync>,
+    asked: Asked,
+}
+
+impl fmt::Debug for Canned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Canned")
+    }
+}
+
+impl HttpConnector for Canned {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let line = format!("{} {}", request.method(), request.uri());
+        let (status, etag, body) = (self.says)(&line);
+        self.asked.lock().unwrap().push(line);
+        let length = body.len().to_string();
+        let mut answer = HttpResponse::new(status.try_into().unwrap(), SdkBody::from(body));
+        answer.headers_mut().insert("content-length", length);
+        if !etag.is_empty() {
+            answer.headers_mut().insert("etag", etag);
+        }
+        HttpConnectorFuture::ready(Ok(answer))
+    }
+}
+
+/// A backend that answers each request what `says` makes of its method and address.
+pub(crate) fn canned(says: impl Fn(&str) -> Said + Send + Sync + 'static) -> (Remote, Asked) {
+    let asked = Asked::default();
+    let canned = Canned { says: Arc::new(says), asked: asked.clone() };
+    let http = http_client_fn(move |_, _| SharedHttpConnector::new(canned.clone()));
+    let transport = Transport::Simulated { http, time: SharedTimeSource::default() };
+    let settings = WorkerSettings { transport, ..WorkerSettings::default() };
+    (remote_at("http://backend".to_owned(), &settings), asked)
+}
+
+mod tests {
+    use super::*;
+    use crate::backend::BackendError;
+    use crate::multipart::Upload;
+    use s3gateway_config::Capabilities;
+    use s3gateway_s3::{ObjectKey, PhysicalBucket};
+    use s3gateway_store::Backend;
+
+    #[tokio::test]
+    async fn a_list_that_begins_again_and_again_comes_to_an_end() {
+        let (bucket, key) = (PhysicalBucket::parse("some-bucket").unwrap(), ObjectKey::parse("k").unwrap());
+        let (remote, asked) = canned(|line| {
+            let body = match line {
+                line if line.starts_with("DELETE") => return (204, "", String::new()),
+                line if line.contains("ListBuckets") => {
+                    "<ListAllMyBucketsResult><Buckets></Buckets><ContinuationToken>t</ContinuationToken></ListAllMyBucketsResult>"
+                }
+                line if line.contains("ListParts") => {
+                    "<ListPartsResult><IsTruncated>true</IsTruncated><NextPartNumberMarker>1</NextPartNumberMarker>\
+                     <Part><PartNumber>1</PartNumber><ETag>5d41402abc4b2a76b9719d911017c592</ETag><Size>5</Size></Part></ListPartsResult>"
+                }
+                line if line.contains("versions") => {
+                    "<ListVersionsResult><IsTruncated>true</IsTruncated><Version><Key>k</Key><VersionId>v</VersionId>\
+                     <LastModified>2026-01-01T00:00:00.000Z</LastModified><ETag>e</ETag><Size>1</Size></Version></ListVersionsResult>"
+                }
+                _ => {
+                    "<ListBucketResult><IsTruncated>true</IsTruncated><Contents><Key>k</Key></Contents></ListBucketResult>"
+                }
+            };
+            (200, "", body.to_owned())
+        });
+        assert!(matches!(remote.owns_bucket(&bucket).await, Err(BackendError::Unavailable { .. })));
+        let upload = Upload { remote: &remote, bucket: &bucket, key: &key, id: "u" };
+        assert_eq!(upload.held_parts().await.unwrap().len(), 1, "what is not told is sent again");
+        for versioning in [false, true] {
+            let capabilities = Capabilities { versioning, ..Capabilities::default() };
+            let remote = Remote { backend: Backend { capabilities, ..remote.backend.clone() }, ..remote.twin() };
+            assert_eq!(remote.backend.capabilities.keeps_versions(), versioning);
+            let emptied = crate::retire::empty(&remote, &bucket).await;
+            assert!(emptied.unwrap_err().to_string().contains("still listed"));
+        }
+        assert!(asked.lock().unwrap().len() < 20, "{:?}", asked.lock().unwrap());
+    }
+}
