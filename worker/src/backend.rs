@@ -190,6 +190,16 @@ impl Remote {
         }
     }
 
+    /// Whether the backend says in S3's words that there is no such bucket.
+    pub(crate) async fn misses_bucket(&self, bucket: &PhysicalBucket) -> Result<bool, BackendError> {
+        let list = self.control.list_objects_v2().bucket(bucket.for_upstream()).max_keys(1);
+        match list.send().await.map_err(|e| self.classify("ListObjectsV2", &e)) {
+            Ok(_) => Ok(false),
+            Err(BackendError::NoSuchBucket) => Ok(true),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Whether the backend says in so many words that it has no such key; a bare 404 could come from anything between.
     pub(crate) async fn says_no_such_key(
         &self,
@@ -347,8 +357,8 @@ impl Remote {
     pub(crate) async fn delete(&self, bucket: &PhysicalBucket, key: &str) -> Result<(), BackendError> {
         let sent = self.control.delete_object().bucket(bucket.for_upstream()).key(key).send().await;
         match sent.map_err(|e| self.classify("DeleteObject", &e)) {
-            Ok(_) | Err(BackendError::NotFound { .. } | BackendError::NoSuchBucket) => Ok(()),
-            Err(error) => Err(error),
+            Ok(_) => Ok(()),
+            Err(error) => self.allow_gone(error),
         }
     }
 

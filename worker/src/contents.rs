@@ -1,5 +1,5 @@
 //! What a physical bucket lists, whether it keeps versions or not.
-//! Invariant: a bucket that is not there, or is somebody else's by now, holds nothing of ours; any other failure is one.
+//! Invariant: a bucket that is not there holds nothing; any other failure is one.
 use crate::backend::{BackendError, Remote};
 use s3gateway_s3::PhysicalBucket;
 
@@ -16,7 +16,6 @@ pub(crate) async fn page_of_keys(
     };
     match page {
         Err(BackendError::NoSuchBucket) => Ok((Vec::new(), false)),
-        Err(BackendError::Refused { status: 403, .. }) if !remote.owns_bucket(bucket).await? => Ok((Vec::new(), false)),
         page => page,
     }
 }

@@ -11,6 +11,7 @@ use crate::metrics::Metrics;
 use crate::multipart::{Upload, UploadIds};
 use crate::retire::drop_bucket;
 use crate::settled::is_settled;
+use crate::strangers::{is_strangers, require_not_ours};
 use futures::{StreamExt, TryStreamExt, stream};
 use s3gateway_config::BackendId;
 use s3gateway_s3::{ObjectKey, PhysicalBucket};
@@ -138,7 +139,13 @@ impl Drainer {
             look = DrainLook { since: millis(SystemTime::now()), counts, ..DrainLook::default() };
         }
         loop {
-            let (keys, more) = page_of_keys(&scene.replica, &drain.physical, &look.after).await?;
+            let (keys, more) = match page_of_keys(&scene.replica, &drain.physical, &look.after).await {
+                // Somebody else may hold the bucket's name there; then none of our copies is in it.
+                Err(BackendError::Refused { status: 403, .. }) if self.is_strangers(scene).await? => {
+                    (Vec::new(), false)
+                }
+                page => page?,
+            };
             for some in keys.chunks(KEYS_AT_ONCE) {
                 if Instant::now() >= budget || self.backlog.is_full().await? {
                     return Ok(false);
@@ -196,12 +203,19 @@ impl Drainer {
         Ok(Seen::Marked)
     }
 
+    async fn is_strangers(&self, scene: &Scene<'_>) -> Result<bool, DrainError> {
+        is_strangers(&self.metadata, &scene.replica, &scene.drain.bucket, &scene.drain.physical).await
+    }
+
     /// Drops the physical bucket of a replica that was seen empty; what has turned up in it since is looked at first.
     async fn let_go(&self, scene: &Scene<'_>) -> Result<(), DrainError> {
         let Scene { drain, replica, .. } = scene;
         let bucket = &drain.physical;
         // A name that never became a bucket of ours may have become somebody else's; one that was adopted stays.
-        if !self.metadata.is_adopted(&drain.bucket, &drain.backend).await? && replica.owns_bucket(bucket).await? {
+        let is_adopted = self.metadata.is_adopted(&drain.bucket, &drain.backend).await?;
+        if !is_adopted && !replica.owns_bucket(bucket).await? {
+            require_not_ours::<DrainError>(&self.metadata, replica, &drain.bucket, bucket).await?;
+        } else if !is_adopted {
             for (key, id) in UploadIds::open(replica, bucket, "").await?.into_all() {
                 let Ok(key) = ObjectKey::parse(&key) else { continue };
                 Upload { remote: replica, bucket, key: &key, id: &id }.abort().await?;

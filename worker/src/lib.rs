@@ -31,6 +31,7 @@ mod review;
 mod settings;
 mod settled;
 mod standing;
+mod strangers;
 mod suspect;
 mod tally;
 mod transport;

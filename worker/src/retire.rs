@@ -5,6 +5,7 @@ use crate::backends::Backends;
 use crate::clock::millis;
 use crate::metrics::Metrics;
 use crate::multipart::{Upload, UploadIds};
+use crate::strangers::require_not_ours;
 use crate::turn::Turn;
 use futures::{StreamExt, TryStreamExt, stream};
 use s3gateway_config::BackendId;
@@ -66,10 +67,12 @@ impl Retirer {
         if remote.owns_bucket(physical).await? {
             match empty(&remote, physical).await {
                 // Two deletes at once can leave a backend a name in its list that nothing stands behind.
-                Ok(()) | Err(BackendError::NoSuchBucket | BackendError::NotFound { .. }) => {}
+                Ok(()) | Err(BackendError::NoSuchBucket) => {}
                 Err(error) => return Err(error.into()),
             }
             drop_bucket(&remote, physical).await?;
+        } else {
+            require_not_ours::<RetireError>(&self.metadata, &remote, bucket, physical).await?;
         }
         self.metadata.drop_physical(bucket, id).await?;
         self.metrics.retired.inc();
@@ -159,7 +162,8 @@ async fn delete_objects(remote: &Remote, bucket: &PhysicalBucket) -> Result<(), 
 pub(crate) async fn drop_bucket(remote: &Remote, bucket: &PhysicalBucket) -> Result<(), BackendError> {
     let sent = remote.control.delete_bucket().bucket(bucket.for_upstream()).send().await;
     match sent.map_err(|e| remote.classify("DeleteBucket", &e)) {
-        Ok(_) | Err(BackendError::NoSuchBucket | BackendError::NotFound { .. }) => Ok(()),
+        Ok(_) | Err(BackendError::NoSuchBucket) => Ok(()),
+        Err(BackendError::NotFound { operation, .. }) => Err(remote.not_of_s3(operation)),
         Err(error) => Err(error),
     }
 }

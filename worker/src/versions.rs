@@ -167,8 +167,8 @@ impl Remote {
     ) -> Result<(), BackendError> {
         let delete = self.control.delete_object().bucket(bucket.for_upstream()).key(key).version_id(version);
         match delete.send().await.map_err(|e| self.classify("DeleteObject", &e)) {
-            Ok(_) | Err(BackendError::NotFound { .. } | BackendError::NoSuchBucket) => Ok(()),
-            Err(error) => Err(error),
+            Ok(_) => Ok(()),
+            Err(error) => self.allow_gone(error),
         }
     }
 

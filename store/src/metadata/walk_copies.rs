@@ -54,6 +54,16 @@ impl Metadata {
         Ok(self.db.read(query.fetch_one(self.db.pool())).await?.u64("n")? > 0)
     }
 
+    /// Whether a backend was once seen to hold a copy of any of the bucket's keys: what was only begun does not count, nor what a
+    /// former home was left with.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn has_verified_on(&self, bucket: &BucketId, backend: &BackendId) -> Result<bool, StoreError> {
+        let query = sqlx::query(sql::COPIES_HELD).bind(bucket.as_str()).bind(backend.as_str());
+        Ok(self.db.read(query.fetch_one(self.db.pool())).await?.u64("n")? > 0)
+    }
+
     /// Notes that a copy's bytes are not the home's, unless it has another ETag by now.
     ///
     /// # Errors

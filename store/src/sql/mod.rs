@@ -76,6 +76,7 @@ statements! {
     COPIES_COUNT = "copies_count.sql";
     COPIES_DELETE_OTHERS_POSTGRES = "copies_delete_others.postgres.sql";
     COPIES_DELETE_OTHERS_SQLITE = "copies_delete_others.sqlite.sql";
+    COPIES_HELD = "copies_held.sql";
     COPIES_LACKING = "copies_lacking.sql";
     COPIES_LEAVE_OTHERS_POSTGRES = "copies_leave_others.postgres.sql";
     COPIES_LEAVE_OTHERS_SQLITE = "copies_leave_others.sqlite.sql";

@@ -53,6 +53,11 @@ pub(crate) fn canned(says: impl Fn(&str) -> Said + Send + Sync + 'static) -> (Re
     (remote_at("http://backend".to_owned(), &settings), asked)
 }
 
+/// The document of an S3 error.
+pub(crate) fn error(code: &str) -> String {
+    format!("<Error><Code>{code}</Code><Message>m</Message></Error>")
+}
+
 mod tests {
     use super::*;
     use crate::backend::BackendError;
@@ -95,5 +100,31 @@ mod tests {
             assert!(emptied.unwrap_err().to_string().contains("still listed"));
         }
         assert!(asked.lock().unwrap().len() < 20, "{:?}", asked.lock().unwrap());
+    }
+
+    /// What something before a backend says, and what S3 says.
+    fn misses() -> Vec<String> {
+        let codes = ["NoSuchKey", "NoSuchVersion", "NoSuchBucket", "Other"].map(error);
+        ["".to_owned(), "<html>not found</html>".to_owned()].into_iter().chain(codes).collect()
+    }
+
+    #[tokio::test]
+    async fn a_404_is_a_delete_done_only_in_the_words_of_s3() {
+        let (bucket, key) = (PhysicalBucket::parse("some-bucket").unwrap(), ObjectKey::parse("k").unwrap());
+        let mut done = Vec::new();
+        for body in misses() {
+            let (remote, _) = canned(move |_| (404, "", body.clone()));
+            let results = [
+                remote.delete(&bucket, key.as_str()).await,
+                remote.delete_version(&bucket, key.as_str(), "v").await,
+                crate::retire::drop_bucket(&remote, &bucket).await,
+            ];
+            for error in results.iter().filter_map(|result| result.as_ref().err()) {
+                assert!(matches!(error, BackendError::Unavailable { .. }), "{error:?}");
+            }
+            done.push(results.map(|result| result.is_ok()));
+        }
+        let (nothing, object, bucket) = ([false; 3], [true, true, false], [true; 3]);
+        assert_eq!(done, [nothing, nothing, object, object, bucket, nothing]);
     }
 }

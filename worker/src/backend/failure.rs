@@ -46,6 +46,22 @@ impl Remote {
         BackendError::Unavailable { operation, backend: self.backend.id.to_string(), reason: reason.to_owned() }
     }
 
+    /// Passes the failure of a delete where the backend says in S3's words that nothing is there. A 404 in other words may be that
+    /// of whatever stands before it, which has asked nobody.
+    pub(crate) fn allow_gone(&self, error: BackendError) -> Result<(), BackendError> {
+        match error {
+            BackendError::NoSuchBucket => Ok(()),
+            BackendError::NotFound { code, .. } if matches!(code.as_str(), "NoSuchKey" | "NoSuchVersion") => Ok(()),
+            BackendError::NotFound { operation, .. } => Err(self.not_of_s3(operation)),
+            error => Err(error),
+        }
+    }
+
+    /// A 404 that is not S3's.
+    pub(crate) fn not_of_s3(&self, operation: &'static str) -> BackendError {
+        self.unavailable(operation, "a 404 that is not S3's")
+    }
+
     fn erred(&self, operation: &'static str, status: u16, code: &str) -> BackendError {
         self.unavailable(operation, &format!("answered {status} {}", printable(code)))
     }

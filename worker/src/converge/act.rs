@@ -249,6 +249,12 @@ impl Converger {
                 Err(ConvergeError::Refused(format!("a stranger holds the bucket's name on {}", id.real())))
             }
             Created::Strangers => {
+                // Under another name these would be forgotten.
+                if self.metadata.has_verified_on(&route.bucket, id).await? {
+                    return Err(ConvergeError::Unavailable(format!(
+                        "the bucket with the copies on {id} is not among those of its keys"
+                    )));
+                }
                 self.metadata.raise_physical_name_from(&route.bucket, id, bucket).await?;
                 Err(ConvergeError::Changed)
             }

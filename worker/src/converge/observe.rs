@@ -4,12 +4,13 @@ use crate::backend::{BackendError, Opened, Remote};
 use crate::copy::Source;
 use crate::object::{Tags, unquote};
 use crate::plan::{self, Action, Facts, Home, Target, Wanted, plan, plan_list};
+use crate::strangers::is_strangers;
 use crate::versions::Listed;
 use futures::future::join_all;
 use s3gateway_config::{BackendId, KeyRule};
 use s3gateway_filters::{replica_count, residency};
 use s3gateway_s3::{ObjectKey, PhysicalBucket};
-use s3gateway_store::{DirtyKey, ObjectCopy, Route};
+use s3gateway_store::{DirtyKey, ObjectCopy, Route, StoreError};
 
 /// The object tag that overrides a bucket's replica count.
 const REPLICA_COUNT_TAG: &str = "replica-count";
@@ -144,7 +145,7 @@ impl Converger {
                     };
                 }
                 if let (Some(versions), Some(remote)) = (kept, &remote) {
-                    let held = observe_list(route, remote, key).await;
+                    let held = self.observe_list(route, remote, key).await;
                     let not_now = held.as_ref().err().and_then(|unseen| unseen.not_now);
                     let held = held.map_err(|unseen| unseen.why);
                     let holds_key = remote.backend.capabilities.keys.holds(key.as_str());
@@ -157,7 +158,7 @@ impl Converger {
                 let is_new = wanted == Wanted::Yes && recorded.is_none() && is_small;
                 let seen = match &remote {
                     Some(_) if is_new => Ok(Target::Absent),
-                    _ => observe_target(route, &id, remote.as_deref(), key).await,
+                    _ => self.observe_target(route, &id, remote.as_deref(), key, recorded.is_some()).await,
                 };
                 let not_now = seen.as_ref().err().and_then(|unseen| unseen.not_now);
                 let target = seen.unwrap_or_else(|unseen| Target::Unknown(unseen.why));
@@ -207,42 +208,67 @@ impl From<BackendError> for Unseen {
     }
 }
 
-/// Looks at one backend.
-async fn observe_target(
-    route: &Route,
-    id: &BackendId,
-    remote: Option<&Remote>,
-    key: &ObjectKey,
-) -> Result<Target, Unseen> {
-    let (Some(remote), Some(bucket)) = (remote, route.physical_on(id)) else {
-        return Ok(Target::Unknown(format!("backend {id} is not known")));
-    };
-    if !remote.backend.capabilities.keys.holds(key.as_str()) {
-        return Ok(Target::Absent);
+impl From<StoreError> for Unseen {
+    fn from(error: StoreError) -> Self {
+        Self { why: error.to_string(), not_now: None }
     }
-    let found = match remote.head(bucket, key).await {
-        // Somebody else may hold the bucket's name there; then none of our copies is in it.
-        Err(BackendError::Refused { status: 403, .. }) if !remote.owns_bucket(bucket).await? => None,
-        found => found?,
-    };
-    let Some(mut copy) = found else { return Ok(Target::Absent) };
-    copy.tags = remote.tags(bucket, key).await?;
-    Ok(Target::Present(copy))
 }
 
-/// Whether a backend that keeps versions holds any of the key.
-async fn observe_list(route: &Route, remote: &Remote, key: &ObjectKey) -> Result<bool, Unseen> {
-    let id = &remote.backend.id;
-    let unnamed = || Unseen { why: format!("the bucket has no name on {id}"), not_now: None };
-    let bucket = route.physical_on(id).ok_or_else(unnamed)?;
-    if !remote.backend.capabilities.keys.holds(key.as_str()) {
-        return Ok(false);
+impl Converger {
+    /// Looks at one backend. Where a copy is recorded, its absence is believed only in the backend's own words.
+    async fn observe_target(
+        &self,
+        route: &Route,
+        id: &BackendId,
+        remote: Option<&Remote>,
+        key: &ObjectKey,
+        is_recorded: bool,
+    ) -> Result<Target, Unseen> {
+        let (Some(remote), Some(bucket)) = (remote, route.physical_on(id)) else {
+            return Ok(Target::Unknown(format!("backend {id} is not known")));
+        };
+        if !remote.backend.capabilities.keys.holds(key.as_str()) {
+            return Ok(Target::Absent);
+        }
+        let found = match remote.head(bucket, key).await {
+            // Somebody else may hold the bucket's name there; then none of our copies is in it.
+            Err(BackendError::Refused { status: 403, .. }) if self.is_strangers(route, remote, bucket).await? => {
+                return Ok(Target::Absent);
+            }
+            found => found?,
+        };
+        let Some(mut copy) = found else {
+            let is_gone = !is_recorded
+                || match remote.says_no_such_key(bucket, key).await {
+                    Err(BackendError::NoSuchBucket) => true,
+                    said => said?,
+                };
+            return if is_gone { Ok(Target::Absent) } else { Err(remote.not_of_s3("HeadObject").into()) };
+        };
+        copy.tags = remote.tags(bucket, key).await?;
+        Ok(Target::Present(copy))
     }
-    match remote.page_of_versions(bucket, key.as_str(), None).await {
-        Err(BackendError::NoSuchBucket) => Ok(false),
-        // Somebody else may hold the bucket's name there; then none of our copies is in it.
-        Err(BackendError::Refused { status: 403, .. }) if !remote.owns_bucket(bucket).await? => Ok(false),
-        page => Ok(page?.0.iter().any(|entry| entry.object.key == key.as_str())),
+
+    /// Whether a backend that keeps versions holds any of the key.
+    async fn observe_list(&self, route: &Route, remote: &Remote, key: &ObjectKey) -> Result<bool, Unseen> {
+        let id = &remote.backend.id;
+        let unnamed = || Unseen { why: format!("the bucket has no name on {id}"), not_now: None };
+        let bucket = route.physical_on(id).ok_or_else(unnamed)?;
+        if !remote.backend.capabilities.keys.holds(key.as_str()) {
+            return Ok(false);
+        }
+        match remote.page_of_versions(bucket, key.as_str(), None).await {
+            Err(BackendError::NoSuchBucket) => Ok(false),
+            // Somebody else may hold the bucket's name there; then none of our copies is in it.
+            Err(BackendError::Refused { status: 403, .. }) if self.is_strangers(route, remote, bucket).await? => {
+                Ok(false)
+            }
+            page => Ok(page?.0.iter().any(|entry| entry.object.key == key.as_str())),
+        }
+    }
+
+    async fn is_strangers(&self, route: &Route, remote: &Remote, bucket: &PhysicalBucket) -> Result<bool, Unseen> {
+        is_strangers(&self.metadata, remote, &route.bucket, bucket).await
     }
 }
 

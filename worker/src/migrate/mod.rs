@@ -10,6 +10,7 @@ use crate::clock::millis;
 use crate::contents::is_empty;
 use crate::retire::{drop_bucket, empty};
 use crate::settled::is_settled;
+use crate::strangers::require_not_ours;
 use crate::turns::take_turns;
 use crate::walk::WalkError;
 use s3gateway_config::BackendId;
@@ -232,8 +233,12 @@ impl Migrator {
         if migration.walk.is_some() && target.owns_bucket(physical).await? {
             empty(&target, physical).await?;
             drop_bucket(&target, physical).await?;
-        } else if target.owns_bucket(physical).await? && is_empty(&target, physical).await? {
-            drop_bucket(&target, physical).await?;
+        } else if target.owns_bucket(physical).await? {
+            if is_empty(&target, physical).await? {
+                drop_bucket(&target, physical).await?;
+            }
+        } else {
+            require_not_ours::<Halt>(&self.metadata, &target, &migration.bucket, physical).await?;
         }
         self.metadata.end_migration(migration, &migration.detail).await?;
         info!(migration = migration.id, "migration cancelled");

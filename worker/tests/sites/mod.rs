@@ -1,6 +1,6 @@
 //! Real S3 servers in this process, and a worker with its stores, each owned by a value and gone with it.
 pub mod walking;
-mod wire;
+pub mod wire;
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region, RequestChecksumCalculation};

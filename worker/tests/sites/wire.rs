@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 #[derive(Default)]
 pub struct Wire {
     seen: Mutex<Vec<String>>,
-    hindered: Mutex<Option<Hindered>>,
+    hindered: Mutex<Vec<Hindered>>,
     /// Ids of versions that no listing shows.
     hidden: Mutex<Vec<String>>,
     let_in: Notify,
@@ -20,8 +20,8 @@ pub struct Wire {
 
 /// Requests that do not come to the site.
 struct Hindered {
-    /// What they are answered; `None`: nothing, until they are let in.
-    status: Option<u16>,
+    /// Status and document of what they are answered; `None`: nothing, until they are let in.
+    answer: Option<(u16, String)>,
     /// Those whose method and path hold this.
     what: String,
 }
@@ -39,12 +39,14 @@ impl Wire {
 
     /// Answers with the status from now on what has this in its method and path.
     pub fn refuse(&self, status: u16, what: &str) {
-        self.hinder(Some(status), what);
+        let code = if status == 503 { "SlowDown" } else { "InternalError" };
+        *self.hindered.lock().unwrap() = Vec::new();
+        self.answer(status, what, &error(code));
     }
 
     /// Answers nothing from now on to what has this in its method and path, until it is let in.
     pub fn hold(&self, what: &str) {
-        self.hinder(None, what);
+        *self.hindered.lock().unwrap() = vec![Hindered { answer: None, what: what.to_owned() }];
     }
 
     /// Leaves these versions out of what is listed from now on, as if the site had lost them.
@@ -52,20 +54,22 @@ impl Wire {
         *self.hidden.lock().unwrap() = versions.iter().map(|id| (*id).to_owned()).collect();
     }
 
-    fn hinder(&self, status: Option<u16>, what: &str) {
-        *self.hindered.lock().unwrap() = Some(Hindered { status, what: what.to_owned() });
+    /// Answers with the status and the document from now on what has this in its method and path, and is not hindered already.
+    pub fn answer(&self, status: u16, what: &str, document: &str) {
+        let hindered = Hindered { answer: Some((status, document.to_owned())), what: what.to_owned() };
+        self.hindered.lock().unwrap().push(hindered);
     }
 
     /// Lets everything in again.
     pub fn let_in(&self) {
-        *self.hindered.lock().unwrap() = None;
+        self.hindered.lock().unwrap().clear();
         self.let_in.notify_waiters();
     }
 
     /// What a request is answered; `None`: nothing for now.
-    fn answer_to(&self, line: &str) -> Option<Option<u16>> {
+    fn answer_to(&self, line: &str) -> Option<Option<(u16, String)>> {
         let hindered = self.hindered.lock().unwrap();
-        hindered.as_ref().filter(|hindered| line.contains(&hindered.what)).map(|hindered| hindered.status)
+        hindered.iter().find(|hindered| line.contains(&hindered.what)).map(|hindered| hindered.answer.clone())
     }
 
     pub(super) async fn pass(
@@ -78,14 +82,12 @@ impl Wire {
         loop {
             // Registered before the look, so that being let in is not missed.
             let let_in = self.let_in.notified();
-            let Some(status) = self.answer_to(&line) else { break };
-            let Some(status) = status else {
+            let Some(answer) = self.answer_to(&line) else { break };
+            let Some((status, document)) = answer else {
                 let_in.await;
                 continue;
             };
-            let code = if status == 503 { "SlowDown" } else { "InternalError" };
-            let text = format!("<Error><Code>{code}</Code><Message>refused</Message></Error>");
-            return Ok(Response::builder().status(status).body(Body::from(text)).unwrap());
+            return Ok(Response::builder().status(status).body(Body::from(document)).unwrap());
         }
         let answer = Service::call(service, request).await?;
         let hidden = self.hidden.lock().unwrap().clone();
@@ -105,4 +107,9 @@ fn without_version(text: &str, id: &str) -> String {
     let Some(at) = text.find(&format!("<VersionId>{id}</VersionId>")) else { return text.to_owned() };
     let (start, end) = (text[..at].rfind("<Version>").unwrap(), at + text[at..].find(END).unwrap() + END.len());
     format!("{}{}", &text[..start], &text[end..])
+}
+
+/// The document of an S3 error.
+pub fn error(code: &str) -> String {
+    format!("<Error><Code>{code}</Code><Message>refused</Message></Error>")
 }

@@ -54,9 +54,14 @@ pub(super) async fn tags_uploads_and_copies_are_kept_by_bytes(f: Fixture) {
         verified_at: 7,
     };
     assert!(!m.has_copies_on(&bucket, &route.placement[0]).await.unwrap());
+    let begun = ObjectCopy { verified_how: "pending".into(), ..copy(0) };
+    m.record_copies(&bucket, &object("ä"), &[begun]).await.unwrap();
+    assert!(!m.has_verified_on(&bucket, &route.placement[0]).await.unwrap(), "it may never have come there");
     m.record_copies(&bucket, &object("ä"), &[copy(0), copy(1)]).await.unwrap();
     assert!(m.has_copies_on(&bucket, &route.placement[0]).await.unwrap());
     assert!(!m.has_copies_on(&bucket, &route.placement[0].twin()).await.unwrap());
+    assert!(m.has_verified_on(&bucket, &route.placement[0]).await.unwrap());
+    assert!(!m.has_verified_on(&bucket, &route.placement[0].twin()).await.unwrap());
     assert_eq!(m.copies(&bucket, &object("ä")).await.unwrap(), [copy(1), copy(0)], "by backend");
     assert!(m.copies(&bucket, &object("a\u{308}")).await.unwrap().is_empty(), "another key");
     let between = async |first: &str, last: &[u8], limit| {
