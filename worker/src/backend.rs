@@ -330,7 +330,13 @@ impl Remote {
         };
         let put = with_headers!(put, &object.headers).disable_payload_signing();
         let answer = put.send().await.map_err(|e| self.classify("PutObject", &e))?;
-        Ok(crate::object::unquote(answer.e_tag().unwrap_or_default()).to_owned())
+        self.told_etag("PutObject", answer.e_tag())
+    }
+
+    /// The ETag of what was stored. Without one it is not known to be what a look finds: that may be what was there before.
+    pub(crate) fn told_etag(&self, operation: &'static str, etag: Option<&str>) -> Result<String, BackendError> {
+        let etag = crate::object::unquote(etag.unwrap_or_default());
+        if etag.is_empty() { Err(self.unreadable(operation)) } else { Ok(etag.to_owned()) }
     }
 
     /// CopyObject of an object onto itself with the home's headers and user metadata.

@@ -129,7 +129,7 @@ impl Upload<'_> {
             .body(ByteStream::new(body));
         let sent = put.customize().disable_payload_signing().send().await;
         let answer = sent.map_err(|e| self.remote.classify("UploadPart", &e))?;
-        Ok(unquote(answer.e_tag().unwrap_or_default()).to_owned())
+        self.remote.told_etag("UploadPart", answer.e_tag())
     }
 
     /// ListParts: what is there already, by part number. A part whose ETag is no MD5 proves nothing and is left out.

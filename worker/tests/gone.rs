@@ -5,10 +5,14 @@
 #[allow(dead_code)]
 mod sites;
 
+use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
 use s3gateway_store::{DrainReason, DrainState, PlacementChange};
 use sites::wire::error;
-use sites::{Site, World, until};
+use sites::{Site, World, noise, until};
 use std::sync::Mutex;
+
+const MIB: usize = 1 << 20;
 
 /// Two embedded backends that both hold an object.
 async fn world_with(key: &str) -> World {
@@ -148,4 +152,38 @@ async fn a_bucket_with_copies_is_not_left_for_one_of_another_name() {
     world.reread_route().await;
     assert_eq!(world.bucket_on(&world.near), bucket);
     assert!(world.read(&world.near, "new").await.is_some());
+}
+
+/// Some backends do not tell the ETag of what an upload has become.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_there_before_an_upload_is_not_taken_for_it() {
+    let world = World::embedded().await;
+    let (first, last) = (noise(5 * MIB, 3), noise(MIB, 4));
+    upload(&world, "k", &[&first, &last]).await;
+    world.clean("k").await;
+    world.near.wire.take_seen();
+    let completes = format!("POST /{}/k?uploadId=", world.bucket_on(&world.near));
+    let unsaid = "<CompleteMultipartUploadResult></CompleteMultipartUploadResult>";
+    world.near.wire.answer(200, &completes, unsaid);
+    let (first, last) = (noise(5 * MIB, 5), noise(MIB, 6));
+    upload(&world, "k", &[&first, &last]).await;
+    asked(&world.near, &completes, 2).await;
+    world.near.wire.let_in();
+    world.clean("k").await;
+    let (held, _) = world.read(&world.near, "k").await.unwrap();
+    assert!(held == [first, last].concat(), "the older object of the same size is still there");
+}
+
+async fn upload(world: &World, key: &str, parts: &[&[u8]]) {
+    let (client, bucket) = (world.home.client(), world.bucket_on(&world.home));
+    let id = client.create_multipart_upload().bucket(&bucket).key(key).send().await.unwrap().upload_id.unwrap();
+    let mut done = CompletedMultipartUpload::builder();
+    for (number, part) in (1..).zip(parts) {
+        let body = ByteStream::from(part.to_vec());
+        let put = client.upload_part().bucket(&bucket).key(key).upload_id(&id).part_number(number).body(body);
+        let etag = put.send().await.unwrap().e_tag;
+        done = done.parts(CompletedPart::builder().part_number(number).set_e_tag(etag).build());
+    }
+    let complete = client.complete_multipart_upload().bucket(&bucket).key(key).upload_id(id);
+    world.write(key, complete.multipart_upload(done.build()).send()).await.unwrap();
 }

@@ -61,7 +61,9 @@ pub(crate) fn error(code: &str) -> String {
 mod tests {
     use super::*;
     use crate::backend::BackendError;
+    use crate::layout::Part;
     use crate::multipart::Upload;
+    use crate::object::Object;
     use s3gateway_config::Capabilities;
     use s3gateway_s3::{ObjectKey, PhysicalBucket};
     use s3gateway_store::Backend;
@@ -126,5 +128,22 @@ mod tests {
         }
         let (nothing, object, bucket) = ([false; 3], [true, true, false], [true; 3]);
         assert_eq!(done, [nothing, nothing, object, object, bucket, nothing]);
+    }
+
+    #[tokio::test]
+    async fn an_upload_without_an_etag_is_not_known_to_be_done() {
+        let (bucket, key) = (PhysicalBucket::parse("some-bucket").unwrap(), ObjectKey::parse("k").unwrap());
+        for (etag, is_known) in [("", false), ("\"\"", false), ("\"abc\"", true)] {
+            let (remote, _) = canned(move |_| (200, etag, String::new()));
+            let put = remote.put(&bucket, &key, &Object::default(), SdkBody::empty()).await;
+            let upload = Upload { remote: &remote, bucket: &bucket, key: &key, id: "u" };
+            let part = upload.put_part(Part { number: 1, offset: 0, length: 0 }, SdkBody::empty()).await;
+            for told in [put, part] {
+                match told {
+                    Ok(told) => assert!(is_known && told == "abc", "{etag}: {told}"),
+                    Err(error) => assert!(!is_known && matches!(error, BackendError::Unavailable { .. }), "{error:?}"),
+                }
+            }
+        }
     }
 }
