@@ -1,14 +1,14 @@
 //! Lets an old home go after it was verified: deletes what is still as it was copied, then the bucket if nothing is left in it.
 //! Invariant: what was written past the gateway stays, and the bucket with it.
-use super::verify::is_as;
+use super::verify::{Left, is_as, is_same};
 use super::{Halt, LATER, Migrator, SOON};
 use crate::backend::{BackendError, Remote};
 use crate::contents::is_empty;
 use crate::multipart::{Upload, UploadIds};
 use crate::retire::drop_bucket;
 use futures::{StreamExt, TryStreamExt, stream};
-use s3gateway_s3::ObjectKey;
 use s3gateway_s3::xml::ObjectEntry;
+use s3gateway_s3::{ObjectKey, PhysicalBucket};
 use s3gateway_store::{Migration, OldLook};
 use std::time::{Duration, Instant};
 use tracing::info;
@@ -32,10 +32,11 @@ impl Migrator {
             };
             if let (Some(first), Some(last)) = (objects.first(), objects.last()) {
                 let left = self.metadata.copies_left(migration, &first.key, &last.key).await?;
-                let copied = |object: &ObjectEntry| left.get(&object.key).is_some_and(|left| is_as(object, left));
-                let (copied, strays): (Vec<_>, Vec<_>) = objects.iter().partition(|object| copied(object));
+                let as_copied = |object: &ObjectEntry| left.get(&object.key).filter(|left| is_as(object, left));
+                let strays: Vec<_> = objects.iter().filter(|object| as_copied(object).is_none()).collect();
+                let copied = objects.iter().filter_map(|object| Some((object, as_copied(object)?)));
                 let deletes: Vec<_> =
-                    copied.into_iter().map(|object| delete_as_listed(&old, migration, object)).collect();
+                    copied.map(|(object, left)| delete_as_copied(&old, bucket, &object.key, left)).collect();
                 let done: Vec<bool> = stream::iter(deletes).buffered(DELETES_AT_ONCE).try_collect().await?;
                 let gone = done.iter().filter(|done| **done).count();
                 look.dropped += u64::try_from(gone).unwrap_or(u64::MAX);
@@ -111,12 +112,11 @@ impl Migrator {
     }
 }
 
-/// Deletes an object if it is still the one that was listed.
-async fn delete_as_listed(old: &Remote, migration: &Migration, object: &ObjectEntry) -> Result<bool, Halt> {
-    let bucket = &migration.source_physical;
-    let Ok(key) = ObjectKey::parse(&object.key) else { return Ok(false) };
+/// Deletes an object if it is still the one that was copied; a listing may show no ETag that would tell.
+async fn delete_as_copied(old: &Remote, bucket: &PhysicalBucket, key: &str, left: &Left) -> Result<bool, Halt> {
+    let Ok(key) = ObjectKey::parse(key) else { return Ok(false) };
     match old.head(bucket, &key).await? {
-        Some(now) if now.size == object.size && is_etag(&now.etag, object) => {}
+        Some(now) if is_same(&now, left) => {}
         Some(_) => return Ok(false),
         None => return Ok(true),
     }
@@ -124,7 +124,23 @@ async fn delete_as_listed(old: &Remote, migration: &Migration, object: &ObjectEn
     Ok(true)
 }
 
-fn is_etag(etag: &str, listed: &ObjectEntry) -> bool {
-    let listed = s3gateway_s3::etag::unquoted(&listed.etag);
-    listed.is_empty() || listed == etag
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::canned::canned;
+
+    #[tokio::test]
+    async fn what_was_written_since_it_was_copied_is_not_deleted() {
+        let bucket = PhysicalBucket::parse("some-bucket").unwrap();
+        for (etag, size, goes) in [("e", 1, true), ("other", 1, false), ("e", 2, false)] {
+            let (old, asked) = canned(|line| match line.starts_with("HEAD") {
+                true => (200, "\"e\"", "x".to_owned()),
+                false => (204, "", String::new()),
+            });
+            let left = (etag.to_owned(), size);
+            assert_eq!(delete_as_copied(&old, &bucket, "k", &left).await.ok(), Some(goes), "{left:?}");
+            let deletes = asked.lock().unwrap().iter().filter(|line| line.starts_with("DELETE")).count();
+            assert_eq!(deletes, usize::from(goes), "{left:?}");
+        }
+    }
 }

@@ -38,7 +38,7 @@ pub(super) struct Scene<'a> {
 }
 
 /// What the old home had of a key at the cut over: ETag and size.
-type Left = (String, i64);
+pub(super) type Left = (String, i64);
 
 /// A page of the old home's objects, and what is known of them.
 struct Listed {
@@ -275,7 +275,7 @@ pub(super) fn is_as(listed: &ObjectEntry, (etag, size): &Left) -> bool {
 }
 
 /// Whether an object is the one that was known.
-fn is_same(now: &Object, (etag, size): &Left) -> bool {
+pub(super) fn is_same(now: &Object, (etag, size): &Left) -> bool {
     now.etag == *etag && i64::try_from(now.size).is_ok_and(|now| now == *size)
 }
 
