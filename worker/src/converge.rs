@@ -2,6 +2,7 @@
 //! [`crate::plan`], carries it out, verifies, and records what is where. Idempotent; safe to run twice and to stop anywhere.
 mod act;
 mod observe;
+mod outcome;
 mod repatriate;
 mod versions;
 
@@ -18,7 +19,7 @@ use crate::settings::WorkerSettings;
 use crate::versions::Listed;
 use s3gateway_config::BackendId;
 use s3gateway_s3::{ObjectKey, PhysicalBucket, VersionId};
-use s3gateway_store::{DirtyKey, Metadata, ObjectCopy, Route, StoreError, Writes};
+use s3gateway_store::{DirtyKey, Metadata, Millis, ObjectCopy, Route, StoreError, Writes};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -45,6 +46,9 @@ pub(crate) enum ConvergeError {
     /// Trying again will not help.
     #[error("{0}")]
     Impossible(String),
+    /// It waits for other copies, whose own failures say what is to be done.
+    #[error("a surplus copy stays until all others are there")]
+    Stays,
     /// The object is large, and as many of these as may be are being copied already.
     #[error("large objects have their turn")]
     Large,
@@ -117,6 +121,8 @@ struct Scene<'a> {
     versions: Option<Vec<Listed>>,
     /// Those of them whose tags may have been changed.
     retagged: Vec<VersionId>,
+    /// Notes of such changes from before this have been seen through by this look.
+    retagged_before: Millis,
     claim: &'a Claim,
 }
 
@@ -188,6 +194,8 @@ impl Converger {
             Home::Present(object) => Some(object.clone()),
         };
         let versions = self.observe_versions(&route, &home, &home_bucket, &dirty.key, object.as_ref()).await?;
+        // What is noted while this look goes on was not read by it, however long it takes.
+        let retagged_before = versions::forgettable(SystemTime::now(), self.settings.retagged_kept);
         let retagged = match versions {
             Some(_) => self.metadata.retagged(&dirty.bucket, &dirty.key).await?,
             None => Vec::new(),
@@ -197,8 +205,8 @@ impl Converger {
         if is_large && places.iter().any(|place| place.action.moves_bytes()) && !claim.may_be_large() {
             return Err(ConvergeError::Large);
         }
-        let scene =
-            Scene { route: &route, key: &dirty.key, home, home_bucket, object, opened, versions, retagged, claim };
+        let (route, key) = (&route, &dirty.key);
+        let scene = Scene { route, key, home, home_bucket, object, opened, versions, retagged, retagged_before, claim };
         let recorded = self.note_pending(&scene, dirty, &places, recorded).await?;
         let results = self.carry_out(&scene, &places).await;
         let unchanged =
@@ -207,7 +215,7 @@ impl Converger {
         scene.hold().await?;
         self.record(&scene, dirty, &places, &results, &recorded).await?;
         self.lend_tags(&scene, dirty, &places).await?;
-        match sum_up(&scene, &places, results) {
+        match outcome::sum_up(&scene, &places, results) {
             _ if matches!(unchanged, Ok(false)) => Err(ConvergeError::Changed),
             Ok(done) => {
                 unchanged?;
@@ -335,36 +343,6 @@ fn copy_record(id: &BackendId, etag: &str, object: &Object, how: String) -> Obje
         size: i64::try_from(object.size).unwrap_or(i64::MAX),
         verified_how: how,
         verified_at: millis(SystemTime::now()),
-    }
-}
-
-/// One line for the job history; or the failure that matters most: a lost claim, then a change, then what can never
-/// work, then a refusal, then an absence.
-fn sum_up(
-    scene: &Scene<'_>,
-    places: &[Place],
-    results: Vec<Result<Option<ObjectCopy>, ConvergeError>>,
-) -> Result<String, ConvergeError> {
-    let rank = |error: &ConvergeError| match error {
-        ConvergeError::LostClaim => 0,
-        ConvergeError::Fenced | ConvergeError::OutOfService => 1,
-        ConvergeError::Changed => 2,
-        ConvergeError::Impossible(_) => 3,
-        ConvergeError::Refused(_) => 4,
-        ConvergeError::Store(_) => 5,
-        ConvergeError::NotNow(..) => 6,
-        ConvergeError::Unavailable(_) => 7,
-        ConvergeError::Large => 8,
-    };
-    let done = |place: &Place| format!("{} {}", place.id, <&str>::from(&place.action));
-    let mut line: Vec<String> = vec![match scene.object {
-        Some(_) => format!("{} home", scene.route.home),
-        None => format!("{} absent", scene.route.home),
-    }];
-    line.extend(places.iter().map(done));
-    match results.into_iter().filter_map(Result::err).min_by_key(rank) {
-        Some(error) => Err(error),
-        None => Ok(line.join(", ")),
     }
 }
 

@@ -56,6 +56,8 @@ pub struct WorkerSettings {
     pub abandoned_after: Duration,
     /// How long the job history is kept. Default 7 days.
     pub history: Duration,
+    /// How long a change of a version's tags stays noted: far longer than it can take from the note to the change. Default 1 h.
+    pub retagged_kept: Duration,
     /// Pause between two redrives of keys that were given up only because a backend was away. Default 5 min.
     pub redrive_interval: Duration,
     /// Pause between two looks for walks that are to be begun or gone on with. Default 1 s.
@@ -106,6 +108,7 @@ impl Default for WorkerSettings {
             retire_interval: Duration::from_secs(5),
             abandoned_after: Duration::from_secs(300),
             history: Duration::from_secs(7 * 24 * 3600),
+            retagged_kept: Duration::from_secs(3600),
             redrive_interval: Duration::from_secs(300),
             walk_interval: Duration::from_secs(1),
             look_interval: Duration::from_millis(500),

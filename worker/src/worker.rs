@@ -27,7 +27,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, error, info, info_span, warn};
-use verdict::{Verdict, chain};
+use verdict::{Verdict, chain, held_to_claim, until_taken};
 
 /// Begins the reason of a dead letter that only an absence has made; such keys are redriven by themselves.
 const AWAY: &str = "unavailable: ";
@@ -368,19 +368,15 @@ impl Shared {
                 self.queue.bury(job, &why).await?;
             }
             Verdict::MarkAgain => {
-                // What this worker did after the other had taken over may have undone the other's work.
+                // What this worker did after the other had taken over may have undone the other's work. Nobody else knows:
+                // the other may have cleared the key, which then comes back by this alone.
                 info!(key, "the claim was taken over");
-                self.queue.mark(&job.key, &job.request_id).await?;
+                let mark = || self.queue.mark(&job.key, &job.request_id);
+                until_taken(mark, |failures| self.decide_delay(failures)).await;
             }
         }
         Ok(())
     }
-}
-
-/// What a job has come to whose claim stands or has run out. By one that has run out nothing is put off or given up: another
-/// may have cleared the key meanwhile, and what this job has sent may land after that.
-fn held_to_claim(result: Result<Converged, ConvergeError>, stands: bool) -> Result<Converged, ConvergeError> {
-    if stands { result } else { result.or(Err(ConvergeError::LostClaim)) }
 }
 
 /// Whether the job was one that had leave to copy a large object.
@@ -389,20 +385,4 @@ fn note_end(ended: Result<bool, tokio::task::JoinError>) -> bool {
         error!(error = %failed, "a job ended without a verdict; it will be taken over");
         false
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_failure_by_a_claim_that_has_run_out_is_a_lost_claim() {
-        let away = || Err(ConvergeError::Unavailable("it is away".to_owned()));
-        let is_lost = |result| matches!(result, Err(ConvergeError::LostClaim));
-        assert!(is_lost(held_to_claim(away(), false)));
-        assert!(is_lost(held_to_claim(Err(ConvergeError::Impossible("never".to_owned())), false)));
-        assert!(!is_lost(held_to_claim(away(), true)));
-        // The queue itself tells a claim that is lost from one that is late.
-        assert!(held_to_claim(Ok(Converged::NoBucket), false).is_ok());
-    }
 }

@@ -347,6 +347,31 @@ async fn a_home_that_cannot_say_deletes_nothing() {
     waits(&world, "keeps no versions").await;
 }
 
+/// Without any time that it stays noted anyway.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_of_tags_that_is_noted_while_a_worker_looks_stays_noted() {
+    let mut world = versioned().await;
+    world.stop_worker().await;
+    world.start_worker_with(|settings| settings.retagged_kept = Duration::ZERO).await;
+    let mut versions = Vec::new();
+    for body in [b"one".as_slice(), b"two", b"three"] {
+        versions.push(VersionId::parse(&put(&world, "k", body).await.0).unwrap());
+    }
+    world.clean("k").await;
+    let (bucket, key) = (world.route.bucket.clone(), world.dirty("k"));
+    world.near.wire.hold("tagging");
+    world.near.wire.take_seen();
+    world.metadata.note_retagged(&bucket, &key.key, &versions[0]).await.unwrap();
+    world.queue.mark(&key, "req-2").await.unwrap();
+    let looks = || world.near.wire.take_seen().iter().any(|line| line.contains("tagging"));
+    until("its tags are being looked at", async || looks()).await;
+    world.metadata.note_retagged(&bucket, &key.key, &versions[1]).await.unwrap();
+    world.near.wire.let_in();
+    world.clean("k").await;
+    let noted = world.metadata.retagged(&bucket, &key.key).await.unwrap();
+    assert!(noted.contains(&versions[1]), "{noted:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_that_stops_in_the_middle_of_a_list_is_followed_by_another() {
     let mut world = versioned().await;

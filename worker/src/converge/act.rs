@@ -56,8 +56,7 @@ impl Converger {
             }));
             failed |= done.await.contains(&true);
         }
-        let left = || ConvergeError::Unavailable("a surplus copy stays until all others are there".to_owned());
-        results.into_iter().map(|result| result.unwrap_or_else(|| Err(left()))).collect()
+        results.into_iter().map(|result| result.unwrap_or(Err(ConvergeError::Stays))).collect()
     }
 
     /// Carries out one plan.

@@ -197,6 +197,7 @@ impl Converger {
             opened: None,
             versions: None,
             retagged: Vec::new(),
+            retagged_before: 0,
             claim,
         };
         let method = plan::decide_method(object, self.settings.multipart_threshold);

@@ -13,7 +13,7 @@ use crate::versions::{Listed, MOST_VERSIONS};
 use aws_sdk_s3::primitives::SdkBody;
 use futures::future::try_join_all;
 use s3gateway_s3::{ObjectKey, PhysicalBucket};
-use s3gateway_store::{ObjectCopy, Route, VersionCopy};
+use s3gateway_store::{Millis, ObjectCopy, Route, VersionCopy};
 use std::time::{Duration, SystemTime};
 
 /// Looks at a replica's list: one finds what is to be done, one sees that it is done, and one more each time that a
@@ -21,9 +21,11 @@ use std::time::{Duration, SystemTime};
 const ROUNDS: u32 = 4;
 /// Versions that a home is asked for at the same time.
 const ASKED_AT_ONCE: usize = 16;
-/// How long a change of tags stays noted: far longer than it can take from the note to the change, so that whoever forgets
-/// the note has seen the change.
-const RETAGGED_KEPT: Duration = Duration::from_secs(3600);
+
+/// Changes of tags noted before this have been made by `now`, so that a look that begins then sees them.
+pub(super) fn forgettable(now: SystemTime, kept: Duration) -> Millis {
+    millis(now.checked_sub(kept).unwrap_or(SystemTime::UNIX_EPOCH))
+}
 
 impl Converger {
     /// The home's versions of the key; `None` where it keeps none.
@@ -81,8 +83,7 @@ impl Converger {
         if scene.retagged.is_empty() {
             return Ok(());
         }
-        let before = millis(SystemTime::now().checked_sub(RETAGGED_KEPT).unwrap_or(SystemTime::UNIX_EPOCH));
-        Ok(self.metadata.forget_retagged(&scene.route.bucket, scene.key, before).await?)
+        Ok(self.metadata.forget_retagged(&scene.route.bucket, scene.key, scene.retagged_before).await?)
     }
 
     /// The bucket on the target, made where it is missing, and keeping versions.
