@@ -1,6 +1,7 @@
 //! Converges one key: looks at the home and at every other backend of the placement as they are now, decides with
 //! [`crate::plan`], carries it out, verifies, and records what is where. Idempotent; safe to run twice and to stop anywhere.
 mod act;
+mod leftovers;
 mod observe;
 mod outcome;
 mod repatriate;
@@ -231,7 +232,8 @@ impl Converger {
         remote.ok_or_else(|| ConvergeError::Refused(format!("backend {id} is not known")))
     }
 
-    /// Records copies that are about to be begun, so that the recorded ones never miss one that may exist. All that are recorded now.
+    /// Records copies that are about to be begun, so that the recorded ones never miss one that may exist, nor an upload that may
+    /// be left open. All that are recorded now.
     async fn note_pending(
         &self,
         scene: &Scene<'_>,
@@ -239,14 +241,21 @@ impl Converger {
         places: &[Place],
         recorded: Vec<ObjectCopy>,
     ) -> Result<Vec<ObjectCopy>, ConvergeError> {
-        let is_new =
-            |place: &&Place| matches!(place.action, Action::Copy(_) | Action::Versions) && place.recorded.is_none();
+        let is_new = |place: &&Place| match (&place.action, &place.recorded) {
+            (Action::Copy(_) | Action::Versions, None) => true,
+            (Action::Copy(method), Some(recorded)) if leftovers::is_by_parts(*method) => !self.may_be_open(recorded),
+            _ => false,
+        };
         let begun = places.iter().filter(is_new).map(|place| pending(&place.id, scene.object.as_ref()));
         let begun: Vec<ObjectCopy> = begun.collect();
         if !begun.is_empty() {
             self.records.add(dirty.clone(), begun.clone()).await?;
         }
         Ok(recorded.into_iter().chain(begun).collect())
+    }
+
+    fn may_be_open(&self, recorded: &ObjectCopy) -> bool {
+        leftovers::may_be_open(recorded, self.settings.multipart_threshold)
     }
 
     /// Whether the home still holds what was looked at.
@@ -276,9 +285,11 @@ impl Converger {
             match result {
                 Ok(copy) => copies.extend(copy.clone()),
                 Err(_) => {
+                    // A record by which an upload is to be looked for stays until that was done.
+                    let left = place.recorded.clone().filter(|recorded| self.may_be_open(recorded));
                     let began = matches!(place.action, Action::Copy(_) | Action::CopyMetadata | Action::Versions)
                         .then(|| pending(&place.id, scene.object.as_ref()));
-                    copies.extend(began.or_else(|| place.recorded.clone()));
+                    copies.extend(left.or(began).or_else(|| place.recorded.clone()));
                 }
             }
         }

@@ -2,6 +2,7 @@
 //! what was hashed on the way where one of them does not.
 //! Invariant: every read is bound to the home's ETag, so that an overwrite during the copy fails it instead of mixing two objects.
 use crate::backend::{BackendError, Remote};
+use crate::boundaries::{Layouts, Told};
 use crate::claim::Standing;
 use crate::layout::{self, Digest16, Part, Probe};
 use crate::metrics::Metrics;
@@ -124,6 +125,14 @@ struct Uploaded {
     proof: Proof,
 }
 
+/// What else an object's parts may be.
+#[derive(Default)]
+struct Others {
+    /// The count of parts whose lengths the home can still be asked for.
+    between: Option<u32>,
+    guesses: Vec<Vec<Part>>,
+}
+
 impl Copying<'_> {
     /// Makes the copy, replacing what is there.
     ///
@@ -168,59 +177,26 @@ impl Copying<'_> {
     }
 
     async fn copy_by_parts(&self, count: Option<u32>) -> Result<Acknowledged, BackendError> {
-        let (mut layouts, is_told) = self.find_layouts(count).await?;
+        let Layouts { mut best, told } = self.find_layouts(count).await?;
         let fallback = layout::uniform(self.object.size, self.settings.part_size);
-        let first = if layouts.is_empty() { fallback.clone() } else { layouts.remove(0) };
-        match self.upload(&first, layouts, count.is_some(), !(is_told && self.etags_tell())).await {
+        let first = if best.is_empty() { fallback.clone() } else { best.remove(0) };
+        let hashes = told == Told::Nothing || !self.etags_tell();
+        let between = (told == Told::Ends).then_some(count).flatten();
+        match self.upload(&first, Others { between, guesses: best }, count.is_some(), hashes).await {
             // The home's backend allowed parts that this one does not.
             Err(BackendError::Refused { code, .. }) if code == "EntityTooSmall" && first != fallback => {
-                self.upload(&fallback, Vec::new(), false, true).await
+                self.upload(&fallback, Others::default(), false, true).await
             }
             done => done,
         }
     }
 
-    /// Layouts to try, best first: what the home says of its parts, else guesses; and whether it said so.
-    async fn find_layouts(&self, count: Option<u32>) -> Result<(Vec<Vec<Part>>, bool), BackendError> {
-        let Some(count) = count else { return Ok((Vec::new(), false)) };
-        if count == 1 {
-            return Ok((layout::candidates(self.object.size, 1), true));
-        }
-        if let Some(exact) = self.ask_layout(count).await? {
-            return Ok((vec![exact], true));
-        }
-        Ok((layout::candidates(self.object.size, count), false))
-    }
-
-    /// The layout as the home tells it part by part; `None` where it does not.
-    async fn ask_layout(&self, count: u32) -> Result<Option<Vec<Part>>, BackendError> {
-        let last = i32::try_from(count).unwrap_or(i32::MAX);
-        let ask = |number| multipart::part_length(self, number);
-        let Some((first, told)) = ask(1).await? else { return Ok(None) };
-        if told != last {
-            return Ok(None);
-        }
-        // Nearly all uploads have equal parts, and the ETag will tell if this one has not.
-        if first > 0 && self.object.size.div_ceil(first) == u64::from(count) {
-            let Some((end, _)) = ask(last).await? else { return Ok(None) };
-            let even = layout::uniform(self.object.size, first);
-            if even.last().is_some_and(|part| part.length == end) {
-                return Ok(Some(even));
-            }
-        }
-        let lengths: Vec<Option<(u64, i32)>> =
-            stream::iter(1..=last).map(ask).buffered(self.settings.part_parallelism.max(1)).try_collect().await?;
-        let lengths: Option<Vec<u64>> = lengths.into_iter().map(|l| l.map(|(length, _)| length)).collect();
-        let whole = lengths.filter(|l| l.iter().sum::<u64>() == self.object.size);
-        Ok(whole.map(layout::from_lengths))
-    }
-
-    /// Uploads with `parts`; where the ETag shows that the home's parts were others, with the one of `others` that fits.
-    /// Where it is to be enough that both sides tell the same ETag, and they do not, once more with hashing.
+    /// Uploads with `parts`; where the ETag shows that the home's parts were others, with those that the home tells, or with the
+    /// guess that fits. Where it is to be enough that both sides tell the same ETag, and they do not, once more with hashing.
     async fn upload(
         &self,
         parts: &[Part],
-        others: Vec<Vec<Part>>,
+        others: Others,
         seeks_etag: bool,
         hashes: bool,
     ) -> Result<Acknowledged, BackendError> {
@@ -233,6 +209,16 @@ impl Copying<'_> {
             let uploaded = self.upload_parts(&upload, &parts, &held, hashes).await;
             let uploaded = self.keep_or_abort(&upload, uploaded).await?;
             let is_equal = layout::multipart_etag(&uploaded.digests) == self.object.etag;
+            // Two ends that look even say nothing of the parts between them.
+            if !is_equal && let Some(count) = others.between.take() {
+                let exact = self.ask_every_part(count).await;
+                let exact = self.keep_or_abort(&upload, exact).await?;
+                if let Some(exact) = exact.filter(|exact| *exact != parts) {
+                    (parts, resume) = (exact, false);
+                    upload.abort().await?;
+                    continue;
+                }
+            }
             if !is_equal && !hashes {
                 (hashes, is_again, resume) = (true, true, false);
                 upload.abort().await?;
@@ -247,14 +233,13 @@ impl Copying<'_> {
                 upload.abort().await?;
                 continue;
             }
-            if !is_equal
-                && seeks_etag
-                && !others.is_empty()
-                && let Some(right) = self.probe(std::mem::take(&mut others)).await?
-            {
-                (parts, resume) = (right, false);
-                upload.abort().await?;
-                continue;
+            if !is_equal && seeks_etag && !others.guesses.is_empty() {
+                let probed = self.probe(std::mem::take(&mut others.guesses)).await;
+                if let Some(right) = self.keep_or_abort(&upload, probed).await? {
+                    (parts, resume) = (right, false);
+                    upload.abort().await?;
+                    continue;
+                }
             }
             let completed = match self.standing.stands() {
                 true => upload.complete(&uploaded.etags).await,

@@ -6,6 +6,7 @@ mod backends;
 mod backlog;
 mod backoff;
 mod batch;
+mod boundaries;
 mod claim;
 mod clock;
 mod contents;

@@ -49,7 +49,10 @@ impl Converger {
             };
             let slots = results.iter_mut().zip(places).filter(|(_, place)| in_turn(place));
             let done = join_all(slots.map(|(slot, place)| async move {
-                let result = self.act(scene, place).await;
+                let result = match self.act(scene, place).await {
+                    Ok(copy) => self.end_uploads(scene, place).await.map(|()| copy),
+                    failed => failed,
+                };
                 let failed = result.is_err();
                 *slot = Some(result);
                 failed
