@@ -143,14 +143,14 @@ where
 }
 
 /// Awaits `write` and renews its lease in time. See [`Gateway::while_marked`].
-async fn while_renewed<T, F>(
+async fn while_renewed<T, N, F>(
     lease: Duration,
     mut since: Instant,
     mut renew: impl FnMut() -> F,
     write: impl Future<Output = Result<T, UpstreamError>>,
 ) -> (Result<T, UpstreamError>, Instant)
 where
-    F: Future<Output = Result<(), StoreError>>,
+    F: Future<Output = Result<N, StoreError>>,
 {
     let lost = async {
         loop {
@@ -159,7 +159,7 @@ where
             }
             let asked = Instant::now();
             match renew().await {
-                Ok(()) => since = asked,
+                Ok(_) => since = asked,
                 Err(error) => {
                     tracing::warn!(%error, "the lease of a write cannot be renewed");
                     if since.elapsed() >= lease / 2 {
@@ -254,7 +254,7 @@ mod tests {
     #[tokio::test]
     async fn a_write_that_has_lost_its_lease_is_broken_off() {
         let began = Instant::now();
-        let renew = || std::future::ready(Err(StoreError::Busy));
+        let renew = || std::future::ready(Err::<i64, _>(StoreError::Busy));
         let write = std::future::pending::<Result<(), UpstreamError>>();
         let (result, since) = while_renewed(LEASE, began, renew, write).await;
         assert!(matches!(result, Err(UpstreamError::Broken(_))), "{result:?}");
@@ -265,7 +265,7 @@ mod tests {
     #[tokio::test]
     async fn a_short_write_renews_nothing() {
         let began = Instant::now();
-        let renew = || std::future::ready(Err(StoreError::Busy));
+        let renew = || std::future::ready(Err::<i64, _>(StoreError::Busy));
         let (result, since) = while_renewed(Duration::from_secs(60), began, renew, std::future::ready(Ok(7))).await;
         assert!(matches!(result, Ok(7)));
         assert_eq!(since, began);

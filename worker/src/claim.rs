@@ -1,7 +1,7 @@
 //! A worker's hold on one job while it works, under the epoch in which it looked at the bucket.
 //! Invariant: by a claim that was not confirmed within its lease no change is sent to a backend, and what is being
 //! copied ends short of its last bytes.
-use s3gateway_store::queue::{Job, Lane};
+use s3gateway_store::queue::{Holder, Job, Lane};
 use s3gateway_store::{Metadata, Queue, StoreError};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,6 +24,8 @@ pub(crate) struct Claim {
     /// Leave to copy large objects; few of the worker's jobs have it at a time, so that small ones go on.
     pub(crate) lane: Arc<Semaphore>,
     pub(crate) leave: Mutex<Option<OwnedSemaphorePermit>>,
+    /// The key's sequence by the marks that the job made itself; 0 before.
+    pub(crate) marked: AtomicI64,
 }
 
 /// Why a job is given up half way.
@@ -121,6 +123,20 @@ impl Claim {
     /// Whether it was confirmed within its lease.
     pub(crate) fn stands(&self) -> bool {
         self.standing.stands()
+    }
+
+    /// Notes a mark of the key that the job made itself.
+    pub(crate) fn note_own(&self, holder: Holder, sequence: i64) {
+        // The other queue counts its own sequences.
+        if holder == self.job.holder {
+            self.marked.fetch_max(sequence, Ordering::Relaxed);
+        }
+    }
+
+    /// The job as it is put off or given up: what it marked itself is no write that came meanwhile.
+    pub(crate) fn job_to_put_back(&self) -> Job {
+        let sequence = self.job.sequence.max(self.marked.load(Ordering::Relaxed));
+        Job { sequence, ..self.job.clone() }
     }
 
     /// Whether the job may copy a large object now; it may from then on.

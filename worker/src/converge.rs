@@ -74,6 +74,8 @@ pub(crate) enum NotNow {
     Resting(Duration),
     /// It takes fewer requests than there are.
     Throttled(Duration),
+    /// A write of the key is in flight there, or may be.
+    InFlight(Duration),
 }
 
 /// What was done.

@@ -20,6 +20,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use s3gateway_store::queue::{Cleared, Job, Lane};
 use s3gateway_store::{JobRecord, Metadata, Millis, Queue, StoreError};
+use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::Semaphore;
@@ -226,6 +227,7 @@ impl Shared {
             standing: Standing::since(asked, self.settings.lease),
             lane: self.large.clone(),
             leave: Mutex::default(),
+            marked: AtomicI64::new(0),
         };
         Ok(claimed.into_iter().map(claim).collect())
     }
@@ -265,7 +267,7 @@ impl Shared {
             let verdict = self.decide_verdict(&job, held_to_claim(result, claim.stands()));
             self.record(&job, &verdict, started_at);
             let outcome = verdict.outcome();
-            if let Err(failed) = self.carry_out(&job, verdict).await {
+            if let Err(failed) = self.carry_out(&claim, verdict).await {
                 // The claim runs out and the key comes back: it is still dirty.
                 warn!(error = %failed, "the queue did not take the verdict");
             }
@@ -314,7 +316,7 @@ impl Shared {
     /// while the backend is away.
     fn decide_rest(&self, job: &Job, not_now: NotNow) -> Duration {
         let rest = match not_now {
-            NotNow::Throttled(rest) => return rest + self.decide_delay(0),
+            NotNow::Throttled(rest) | NotNow::InFlight(rest) => return rest + self.decide_delay(0),
             NotNow::Resting(rest) => rest,
         };
         let waited = self.now().saturating_sub(job.dirty_since);
@@ -340,7 +342,8 @@ impl Shared {
         });
     }
 
-    async fn carry_out(&self, job: &Job, verdict: Verdict) -> Result<(), StoreError> {
+    async fn carry_out(&self, claim: &Claim, verdict: Verdict) -> Result<(), StoreError> {
+        let job = &claim.job;
         let key = job.key.key.as_str();
         match verdict {
             Verdict::Clear(detail) => match self.queue.clear(job).await? {
@@ -353,11 +356,11 @@ impl Shared {
             },
             Verdict::Retry(why, delay) => {
                 info!(key, why, delay_ms = delay.as_secs_f64() * 1000.0, "not converged yet");
-                self.queue.retry(job, delay).await?;
+                self.queue.retry(&claim.job_to_put_back(), delay).await?;
             }
             Verdict::PutOff(why, delay) => {
                 debug!(key, why, delay_ms = delay.as_secs_f64() * 1000.0, "put off");
-                self.queue.put_off(job, delay).await?;
+                self.queue.put_off(&claim.job_to_put_back(), delay).await?;
             }
             Verdict::SetAside => {
                 debug!(key, "set aside");
@@ -365,7 +368,7 @@ impl Shared {
             }
             Verdict::Bury(why) => {
                 error!(key, why, "given up");
-                self.queue.bury(job, &why).await?;
+                self.queue.bury(&claim.job_to_put_back(), &why).await?;
             }
             Verdict::MarkAgain => {
                 // What this worker did after the other had taken over may have undone the other's work. Nobody else knows:

@@ -7,9 +7,11 @@ mod sites;
 
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
+use s3gateway_config::{PlaceRule, ResidencyPolicy};
 use s3gateway_s3::PhysicalBucket;
 use s3gateway_store::{Kept, PromotionState, StrandedState};
 use sites::{Site, World, noise, until};
+use std::time::Duration;
 
 const MIB: usize = 1 << 20;
 
@@ -155,6 +157,85 @@ async fn what_was_set_aside_is_kept_though_its_worker_came_no_further() {
     world.home.start().await;
     let settled = async || world.metadata.stranded_by_id(&row.id).await.unwrap().state;
     until("it is kept", async || settled().await == StrandedState::Kept(kept.clone())).await;
+}
+
+/// As a worker leaves it that dies just after it has brought an object home to where ETags do not survive a copy.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_brought_home_under_another_etag_is_no_newer_write() {
+    let mut world = World::embedded().await;
+    strand(&mut world, "k").await;
+    world.stop_worker().await;
+    let row = world.metadata.stranded(&world.route.bucket, &world.dirty("k").key).await.unwrap().remove(0);
+    let physical = PhysicalBucket::parse("s3gw-0123-aside").unwrap();
+    let kept = Kept { backend: world.near.id.clone(), physical, etag: "e".to_owned(), size: 5 };
+    world.metadata.begin_keeping(&row.id, &kept).await.unwrap();
+    let (id, done) = upload(&world, &world.near, "k", &[b"second"]).await;
+    let (client, at_near) = (world.near.client(), world.bucket_on(&world.near));
+    let complete = client.complete_multipart_upload().bucket(at_near).key("k").upload_id(id).multipart_upload(done);
+    complete.send().await.unwrap();
+    world.home.start().await;
+    assert_ne!(world.read(&world.near, "k").await.unwrap().1, world.read(&world.home, "k").await.unwrap().1);
+    world.start_worker().await;
+    world.queue.mark(&world.dirty("k"), "req-2").await.unwrap();
+    let settled = async || world.metadata.stranded_by_id(&row.id).await.unwrap().state;
+    until("it is settled", async || matches!(settled().await, StrandedState::Kept(_))).await;
+    assert_eq!(settled().await, StrandedState::Kept(kept), "what stands aside is what has lost");
+    world.clean("k").await;
+    for site in [&world.near, &world.home] {
+        assert_eq!(world.read(site, "k").await.unwrap().0, b"second", "{}", site.id);
+    }
+}
+
+async fn has_any_aside(site: &Site) -> bool {
+    let listed = site.client().list_buckets().send().await.unwrap();
+    listed.buckets().iter().any(|bucket| bucket.name().is_some_and(|name| name.ends_with("-aside")))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_stranded_comes_to_a_home_that_the_policy_denies() {
+    let mut world = World::embedded().await;
+    strand(&mut world, "k").await;
+    let deny = PlaceRule { jurisdictions: vec!["EU".to_owned()], ..PlaceRule::default() };
+    let policy = ResidencyPolicy { deny, ..ResidencyPolicy::default() };
+    world.metadata.set_tenant_policy(&world.tenant.id, &policy).await.unwrap();
+    world.home.start().await;
+    world.queue.mark(&world.dirty("k"), "req-2").await.unwrap();
+    until("it is refused", async || has_said(&world, "deny.jurisdictions denies de-fra").await).await;
+    assert_eq!(world.read(&world.near, "k").await.unwrap().0, b"first");
+    assert!(!has_any_aside(&world.near).await);
+
+    world.metadata.set_tenant_policy(&world.tenant.id, &ResidencyPolicy::default()).await.unwrap();
+    world.queue.mark(&world.dirty("k"), "req-3").await.unwrap();
+    world.clean("k").await;
+    assert_eq!(world.read(&world.near, "k").await.unwrap().0, b"second");
+    assert!(has_any_aside(&world.near).await);
+}
+
+/// The marks by which a worker keeps clients away are no writes that it has to look at at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stranded_key_that_fails_is_put_off_and_does_not_meet_its_own_lease() {
+    let mut world = World::embedded().await;
+    strand(&mut world, "k").await;
+    world.stop_worker().await;
+    // Between a second and two after each failure.
+    let delay = Duration::from_secs(2);
+    world.start_worker_with(|settings| (settings.backoff_base, settings.backoff_max) = (delay, delay)).await;
+    world.near.wire.refuse(403, "-aside");
+    world.home.start().await;
+    let refused = async || {
+        let jobs = world.metadata.jobs(100, None).await.unwrap();
+        let mut ends: Vec<i64> =
+            jobs.iter().filter(|job| job.detail.contains("CreateBucket")).map(|job| job.finished_at).collect();
+        ends.sort_unstable();
+        ends
+    };
+    until("it has failed again and again", async || refused().await.len() >= 3).await;
+    let ends = refused().await;
+    assert!(ends.windows(2).all(|pair| pair[1] - pair[0] >= 900), "{ends:?}");
+    assert!(!has_said(&world, "another write of the key").await);
+    world.near.wire.let_in();
+    world.clean("k").await;
+    assert_eq!(world.read(&world.near, "k").await.unwrap().0, b"second");
 }
 
 #[tokio::test(flavor = "multi_thread")]

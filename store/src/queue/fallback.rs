@@ -110,16 +110,18 @@ impl<P: Queue, F: Queue> Queue for WithFallback<P, F> {
     }
 
     /// Where the holder is away the other one notes a lease of its own; nobody commits it, so it only delays cleanness.
-    async fn renew(&self, key: &DirtyKey, mark: &Mark, lease: Duration) -> Result<(), StoreError> {
+    async fn renew(&self, key: &DirtyKey, mark: &Mark, lease: Duration) -> Result<i64, StoreError> {
         let renewed = match mark.holder {
             Holder::Redis => self.primary(self.primary.renew(key, mark, lease)).await,
             Holder::Sql => self.fallback.renew(key, mark, lease).await,
         };
         match (renewed, mark.holder) {
             (answer, _) if mark.is_alone() => answer,
-            (Err(StoreError::Unavailable(_)), Holder::Redis) => self.fallback.intent(key, "", lease).await.map(drop),
+            (Err(StoreError::Unavailable(_)), Holder::Redis) => {
+                self.fallback.intent(key, "", lease).await.map(|mark| mark.sequence)
+            }
             (Err(StoreError::Unavailable(_)), Holder::Sql) => {
-                self.primary(self.primary.intent(key, "", lease)).await.map(drop)
+                self.primary(self.primary.intent(key, "", lease)).await.map(|mark| mark.sequence)
             }
             (answer, _) => answer,
         }

@@ -188,12 +188,12 @@ pub trait Queue: Send + Sync {
     /// # Errors
     /// `Busy` while any other write of the key is in flight.
     async fn intent_alone(&self, key: &DirtyKey, request_id: &str, lease: Duration) -> Result<Mark, StoreError>;
-    /// Lengthens a lease; used before releasing the last bytes of a long upload.
+    /// Lengthens a lease; used before releasing the last bytes of a long upload. The key's sequence, which it raises.
     ///
     /// # Errors
     /// `Busy` where the lease ran out and another write has begun beside which this one may not be, or may have: a lease that is alone
     /// and is not noted any more is not taken anew.
-    async fn renew(&self, key: &DirtyKey, mark: &Mark, lease: Duration) -> Result<(), StoreError>;
+    async fn renew(&self, key: &DirtyKey, mark: &Mark, lease: Duration) -> Result<i64, StoreError>;
     /// What has come to the key beside the write that has so marked it.
     ///
     /// # Errors

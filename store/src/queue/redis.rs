@@ -282,8 +282,8 @@ impl Queue for RedisQueue {
         self.take_lease(key, format!("{ALONE}{:016x}", rand::random::<u64>()), request_id, lease, false).await
     }
 
-    async fn renew(&self, key: &DirtyKey, mark: &Mark, lease: Duration) -> Result<(), StoreError> {
-        self.take_lease(key, mark.lease.clone(), "", lease, true).await.map(drop)
+    async fn renew(&self, key: &DirtyKey, mark: &Mark, lease: Duration) -> Result<i64, StoreError> {
+        self.take_lease(key, mark.lease.clone(), "", lease, true).await.map(|mark| mark.sequence)
     }
 
     async fn disturbance(&self, key: &DirtyKey, mark: &Mark) -> Result<Disturbance, StoreError> {

@@ -80,7 +80,7 @@ impl Queue for SqlQueue {
     }
 
     /// Marks the key again too: its mark may have been cleared since the lease ran out.
-    async fn renew(&self, key: &DirtyKey, mark: &Mark, lease: Duration) -> Result<(), StoreError> {
+    async fn renew(&self, key: &DirtyKey, mark: &Mark, lease: Duration) -> Result<i64, StoreError> {
         write!(&self.db, tx => {
             if mark.is_alone() {
                 lock(tx, key).await?;
@@ -89,7 +89,7 @@ impl Queue for SqlQueue {
                     return Err(StoreError::Busy);
                 }
             }
-            take_lease(tx, self.db.kind(), key, &mark.lease, "", lease).await.map(drop)
+            take_lease(tx, self.db.kind(), key, &mark.lease, "", lease).await
         })
     }
 

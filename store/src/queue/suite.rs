@@ -377,7 +377,8 @@ pub(crate) async fn renewed_lease_marks_again(queue: &dyn Queue) {
         (queue.clear(&job).await.unwrap() == Cleared::Clean).then_some(())
     })
     .await;
-    queue.renew(&k, &mark, LONG).await.unwrap();
+    let raised = queue.renew(&k, &mark, LONG).await.unwrap();
+    assert!(raised > mark.sequence, "{raised}");
     assert!(!queue.is_clean(&k).await.unwrap());
     queue.mark(&k, "r").await.unwrap();
     let job = claim_one(queue, "w1").await;

@@ -1,16 +1,21 @@
 //! Brings home what stayed behind at a former home: compares a stranded key there with what the home holds now, has the newer
 //! one stand at the home, and sets the other aside, where an operator can download it.
 //! Invariant: what loses is set aside, verified and noted, before anything takes its place; and no client writes the key meanwhile.
-use super::{ConvergeError, Converger, Scene, physical_on};
+use super::{ConvergeError, Converger, NotNow, Scene, physical_on};
 use crate::backend::{Created, Remote};
 use crate::claim::Claim;
 use crate::copy::Copying;
+use crate::layout::Digest16;
 use crate::multipart::Uploaders;
 use crate::object::Object;
 use crate::plan::{self, Home};
+use http_body_util::BodyExt;
+use md5::{Digest, Md5};
+use s3gateway_filters::residency::{self, Denied};
 use s3gateway_s3::{ObjectKey, PhysicalBucket};
-use s3gateway_store::{Kept, Route, Stranded, StrandedState, names};
+use s3gateway_store::{Backend, Kept, Route, StoreError, Stranded, StrandedState, names};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tracing::info;
 
 /// How far a backend's clock may be behind the store's. Copies of the ended epoch are older by a claim's lease at least.
@@ -27,6 +32,9 @@ enum Verdict {
     HomeWins,
     /// The former home's write is the newer one; what the home holds is set aside, if it holds anything.
     FormerWins,
+    /// An attempt before this has brought the former home's object home, under an ETag of its own, and may not have come to its
+    /// end. What has lost stands aside already.
+    Brought,
     /// The former home's delete is the newer one.
     FormerDeleted,
 }
@@ -52,30 +60,57 @@ impl Converger {
         // Asked first: while the former home is away, no client is to wait.
         self.side(route, &row.home, &row.key).await?;
         let (queue, key) = (&claim.queue, &claim.job.key);
-        let mark = queue.intent_alone(key, "", claim.lease).await?;
+        let mark = match queue.intent_alone(key, "", claim.lease).await {
+            // A client's, or one of the attempt before this, whose lease runs out.
+            Err(busy @ StoreError::Busy) => {
+                return Err(ConvergeError::NotNow(busy.to_string(), NotNow::InFlight(claim.lease / 3)));
+            }
+            marked => marked?,
+        };
+        claim.note_own(mark.holder, mark.sequence);
         let lost = async {
             loop {
                 tokio::time::sleep(claim.lease / 3).await;
-                if let Err(error) = queue.renew(key, &mark, claim.lease).await {
-                    return error;
+                match queue.renew(key, &mark, claim.lease).await {
+                    Ok(sequence) => claim.note_own(mark.holder, sequence),
+                    Err(error) => return error,
                 }
             }
         };
-        tokio::select! {
-            settled = self.compare_and_settle(route, &row.id, claim) => settled?,
-            error = lost => return Err(error.into()),
+        let is_changing = AtomicBool::new(false);
+        let settled = tokio::select! {
+            settled = self.compare_and_settle(route, &row.id, claim, &is_changing) => settled,
+            error = lost => Err(error.into()),
+        };
+        // Once a change of the key was sent it runs out by itself after a failure: what was sent may still land.
+        if settled.is_ok() || !is_changing.load(Ordering::Relaxed) {
+            let released = queue.release(key, &mark).await;
+            settled?;
+            return Ok(released?);
         }
-        // After a failure it runs out by itself: what was sent may still land.
-        Ok(queue.release(key, &mark).await?)
+        settled
     }
 
-    async fn compare_and_settle(&self, route: &Route, id: &str, claim: &Claim) -> Result<(), ConvergeError> {
+    /// `is_changing` is raised before the key is changed at the home.
+    async fn compare_and_settle(
+        &self,
+        route: &Route,
+        id: &str,
+        claim: &Claim,
+        is_changing: &AtomicBool,
+    ) -> Result<(), ConvergeError> {
         // As it is now: a write that has ended since the first look may have overwritten it.
         let stranded = self.metadata.stranded(&route.bucket, &claim.job.key.key).await?;
         let Some(row) = &stranded.into_iter().find(|row| row.id == id) else { return Ok(()) };
         let former = self.side(route, &row.home, &row.key).await?;
         let home = self.side(route, &route.home, &row.key).await?;
-        let verdict = decide(row, former.object.as_ref(), home.object.as_ref());
+        let verdict = match decide(row, former.object.as_ref(), home.object.as_ref()) {
+            Verdict::HomeWins if was_brought(row, &former, &home).await? => Verdict::Brought,
+            verdict => verdict,
+        };
+        if verdict != Verdict::Settled {
+            require_allowed(route, &home)?;
+        }
         info!(key = row.key.as_str(), former = %row.home, ?verdict, "stranded key compared");
         let kept = match verdict {
             // Whoever has begun may have come this far.
@@ -83,13 +118,20 @@ impl Converger {
             Verdict::HomeWins => self.set_aside(row, &former, &home, claim).await?,
             Verdict::FormerWins => {
                 let kept = self.set_aside(row, &home, &home, claim).await?;
+                is_changing.store(true, Ordering::Relaxed);
                 self.bring_home(route, row, &former, &home, claim).await?;
                 kept
+            }
+            Verdict::Brought => {
+                is_changing.store(true, Ordering::Relaxed);
+                self.bring_home(route, row, &former, &home, claim).await?;
+                row.begun.clone()
             }
             Verdict::FormerDeleted => {
                 self.require_that_former_holds(row, &former).await?;
                 let kept = self.set_aside(row, &home, &home, claim).await?;
                 confirm(claim).await?;
+                is_changing.store(true, Ordering::Relaxed);
                 home.remote.delete(&home.bucket, row.key.as_str()).await?;
                 kept
             }
@@ -229,6 +271,42 @@ fn decide(row: &Stranded, former: Option<&Object>, home: Option<&Object>) -> Ver
         (Some(former), Some(home)) if is_same(former, home) => Verdict::Settled,
         (Some(_), _) if home_is_newer => Verdict::HomeWins,
         (Some(_), _) => Verdict::FormerWins,
+    }
+}
+
+/// Passes a home where the policy allows what is copied there: what comes, and what is set aside.
+fn require_allowed(route: &Route, home: &Side) -> Result<(), ConvergeError> {
+    let Backend { id, place, .. } = &home.remote.backend;
+    let refused = |denied: Denied| {
+        ConvergeError::Refused(format!("{} denies {id}, where what is stranded would be copied to", denied.rule))
+    };
+    residency::decide(&route.tenant_policy, &route.bucket_policy, place).map(drop).map_err(refused)
+}
+
+/// Whether what looks like a write at the home since is what an attempt before this has brought there: what has lost to that
+/// must not be replaced where it stands aside. An acknowledged write would have been told of.
+async fn was_brought(row: &Stranded, former: &Side, home: &Side) -> Result<bool, ConvergeError> {
+    match (&row.begun, &row.state, &former.object, &home.object) {
+        (Some(_), StrandedState::Open, Some(one), Some(other)) if one.size == other.size => {
+            let (one, other) = futures::try_join!(former.digest(&row.key, one), home.digest(&row.key, other))?;
+            Ok(one == other)
+        }
+        _ => Ok(false),
+    }
+}
+
+impl Side {
+    /// The MD5 of an object's bytes, read for it.
+    async fn digest(&self, key: &ObjectKey, object: &Object) -> Result<Digest16, ConvergeError> {
+        let mut body = self.remote.read(&self.bucket, key, None, &object.etag, None).await?;
+        let mut md5 = Md5::new();
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|_| self.remote.unavailable("GetObject", "the stream broke"))?;
+            if let Some(bytes) = frame.data_ref() {
+                md5.update(bytes);
+            }
+        }
+        Ok(md5.finalize().into())
     }
 }
 

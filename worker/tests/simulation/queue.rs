@@ -68,11 +68,11 @@ impl Queue for Watched {
         self.heard(mark)
     }
 
-    async fn renew(&self, key: &DirtyKey, mark: &Mark, lease: Duration) -> Result<(), StoreError> {
-        self.inner.renew(key, mark, lease).await?;
+    async fn renew(&self, key: &DirtyKey, mark: &Mark, lease: Duration) -> Result<i64, StoreError> {
+        let sequence = self.inner.renew(key, mark, lease).await?;
         self.note("renews", key);
         self.world.marked(&key.key);
-        self.heard(())
+        self.heard(sequence)
     }
 
     async fn commit(&self, key: &DirtyKey, mark: &Mark, request_id: &str) -> Result<(), StoreError> {
