@@ -184,7 +184,9 @@ impl Copying<'_> {
         let between = (told == Told::Ends).then_some(count).flatten();
         match self.upload(&first, Others { between, guesses: best }, count.is_some(), hashes).await {
             // The home's backend allowed parts that this one does not.
-            Err(BackendError::Refused { code, .. }) if code == "EntityTooSmall" && first != fallback => {
+            Err(BackendError::Refused { code, .. })
+                if code == "EntityTooSmall" && (first != fallback || between.is_some()) =>
+            {
                 self.upload(&fallback, Others::default(), false, true).await
             }
             done => done,

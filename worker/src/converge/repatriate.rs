@@ -105,7 +105,7 @@ impl Converger {
         let former = self.side(route, &row.home, &row.key).await?;
         let home = self.side(route, &route.home, &row.key).await?;
         let verdict = match decide(row, former.object.as_ref(), home.object.as_ref()) {
-            Verdict::HomeWins if was_brought(row, &former, &home).await? => Verdict::Brought,
+            Verdict::HomeWins | Verdict::FormerWins if was_brought(row, &former, &home).await? => Verdict::Brought,
             verdict => verdict,
         };
         if verdict != Verdict::Settled {
@@ -283,8 +283,8 @@ fn require_allowed(route: &Route, home: &Side) -> Result<(), ConvergeError> {
     residency::decide(&route.tenant_policy, &route.bucket_policy, place).map(drop).map_err(refused)
 }
 
-/// Whether what looks like a write at the home since is what an attempt before this has brought there: what has lost to that
-/// must not be replaced where it stands aside. An acknowledged write would have been told of.
+/// Whether what the home holds is what an attempt before this has brought there, whatever ETag and time it has: what has lost
+/// to that must not be replaced where it stands aside. An acknowledged write since would have been told of.
 async fn was_brought(row: &Stranded, former: &Side, home: &Side) -> Result<bool, ConvergeError> {
     match (&row.begun, &row.state, &former.object, &home.object) {
         (Some(_), StrandedState::Open, Some(one), Some(other)) if one.size == other.size => {
