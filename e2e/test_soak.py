@@ -15,7 +15,7 @@ from gateway import BINARY, DENIED, HOME, REPLICA
 from processes import run
 from soak import make_schedule, soak
 
-SECONDS = float(os.environ.get("S3GATEWAY_SOAK_SECONDS") or 130)
+SECONDS = float(os.environ.get("S3GATEWAY_SOAK_SECONDS") or 185)
 SEED = int(os.environ.get("S3GATEWAY_SOAK_SEED") or secrets.randbelow(1 << 32))
 
 
