@@ -12,3 +12,5 @@ create table promotion_keys (
     noted bigint not null,
     primary key (bucket, object_key)
 );
+-- Looked for by every worker every two seconds.
+create index buckets_self_promoting on buckets (id) where promote_after > 0;
