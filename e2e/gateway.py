@@ -35,6 +35,9 @@ PLACES = {
     "us-iad": {"zone": "us-iad-1", "region": "us-iad", "country": "US", "jurisdiction": "US", "provider": "aws"},
 }
 HOME, REPLICA, DENIED = "fi-hel", "de-fra", "us-iad"
+SPARE = "se-sto"
+"""Where a test may have one more backend."""
+EVERYWHERE = PLACES | {SPARE: {"zone": "se-sto-1", "region": "se-sto", "country": "SE", "jurisdiction": "EU", "provider": "elsewhere"}}
 
 
 @dataclass
@@ -217,7 +220,7 @@ class Gateway:
         self.slow_head.send(b"GET /slow HTTP/1.1\r\nHost: slow\r\nx-slow: ")
 
     def add_backend(self, backend: Backend, place: str, **capabilities: object):
-        parts = [f"--{name}={value}" for name, value in PLACES[place].items()]
+        parts = [f"--{name}={value}" for name, value in EVERYWHERE[place].items()]
         env = {"S3GATEWAY_BACKEND_SECRET_KEY": backend.secret_key}
         file = self.folder.path / "capabilities.json"
         file.write_text(json.dumps(capabilities))

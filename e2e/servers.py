@@ -90,6 +90,10 @@ class RgwUser:
     secret_key: str
 
 
+def user_named(name: str) -> RgwUser:
+    return RgwUser(name, f"{name}-access", f"{name}-secret-{uuid.uuid4().hex}")
+
+
 CEPH_CONF = """
 [global]
 fsid = {fsid}
@@ -148,7 +152,7 @@ class Rgw:
         self.mon = Process("ceph-mon", ["ceph-mon", "-c", self.conf, "-f", "-i", "a"], d)
         self.osd = Process("ceph-osd", ["ceph-osd", "-c", self.conf, "-f", "-i", "0"], d)
         self.ports = {name: pick_port() for name in gateways}
-        self.users = {name: RgwUser(name, f"{name}-access", f"{name}-secret-{uuid.uuid4().hex}") for name in gateways}
+        self.users = {name: user_named(name) for name in gateways}
         self.gateways = {name: self._radosgw(name, port) for name, port in self.ports.items()}
 
     def _radosgw(self, name: str, port: int) -> Process:
@@ -180,9 +184,19 @@ class Rgw:
         until(lambda: self.osd.must_live() and json.loads(self._ceph("ceph", "osd", "stat", "-f", "json"))["num_up_osds"] == 1, "the OSD is up", 40)
         for name in self.gateways:
             self.start_gateway(name)
-        for name, user in self.users.items():
-            self._ceph("radosgw-admin", "user", "create", f"--uid={name}", f"--display-name=rgw-user-{name}", f"--access-key={user.access_key}", f"--secret-key={user.secret_key}", "--max-buckets=0")
+        for user in self.users.values():
+            self._create(user)
         return self
+
+    def _create(self, user: RgwUser):
+        keys = (f"--access-key={user.access_key}", f"--secret-key={user.secret_key}")
+        self._ceph("radosgw-admin", "user", "create", f"--uid={user.name}", f"--display-name=rgw-user-{user.name}", *keys, "--max-buckets=0")
+
+    def add_user(self, name: str) -> RgwUser:
+        """One more user, whom every radosgw serves."""
+        user = user_named(name)
+        self._create(user)
+        return user
 
     def start_gateway(self, name: str):
         process = self.gateways[name].start()

@@ -11,9 +11,10 @@ from botocore.exceptions import ClientError
 
 from checker import Ledger
 from clients import create_bucket, fails, md5, payload
-from gateway import DENIED, HOME, REPLICA, Gateway
+from gateway import DENIED, HOME, REPLICA, SPARE, Backend, Gateway
 from processes import until
 from test_faults import clients_writing, wait_for_writes
+from test_promotion import Timed
 
 KEYS = 40
 """Enough for several looks, few enough for a busy machine."""
@@ -201,6 +202,74 @@ def test_a_backend_is_retired_and_taken_back(gateway, s3):
         gateway.admin("backend", "unretire", DENIED)
     until(lambda: at_home not in gateway.admin("bucket", "to-promote", "--limit", "1000"), "its homes may stay", 30)
     assert {k: s3.get_object(Bucket=bucket, Key=k)["Body"].read() for k in bodies} == bodies
+
+
+@pytest.fixture
+def spare(gateway):
+    """One more backend, with a bucket in it that is not the gateway's."""
+    user = gateway.rgw.add_user(SPARE)
+    backend = Backend(SPARE, gateway.rgw.endpoint(DENIED), user.access_key, user.secret_key)
+    backend.s3().create_bucket(Bucket="not-the-gateways")
+    gateway.add_backend(backend, SPARE, quoted_if_match=False)
+    try:
+        until(lambda: gateway.can_write(SPARE), "every proxy knows the backend", 30)
+        yield backend
+    finally:
+        del gateway.backends[SPARE]
+
+
+@pytest.mark.shape("production")
+def test_a_backend_that_is_home_of_buckets_is_retired_to_its_end(gateway, s3, spare):
+    """Its homes are promoted elsewhere, one under clients that write, what it holds is drained, and then it is removed: nothing is lost on the way."""
+    written = Timed(gateway, "globex", f"{SPARE},{HOME}")
+    wide, in_wide = filled(s3, f"{SPARE},{HOME},{REPLICA}", 10)
+    alone, in_alone = filled(s3, SPARE, 5)
+    replica, in_replica = filled(s3, f"{HOME},{SPARE}", 10)
+    homes = {written.bucket, wide, alone}
+    for bucket in (written.bucket, wide, replica):
+        gateway.admin("bucket", "replica-count", "globex", bucket, "2")
+    upload = s3.create_multipart_upload(Bucket=wide, Key="left-open")["UploadId"]
+    there = {bucket: mapping(gateway, bucket)[SPARE]["physical_bucket"] for bucket in (*homes, replica)}
+    until(lambda: at(gateway, SPARE, there[replica]) == etags(in_replica), "every key is at the replica", 60)
+    shown = lambda: json.loads(gateway.admin("--json", "backend", "show", SPARE))  # noqa: E731
+    to_promote = lambda: {h["bucket"] for h in json.loads(gateway.admin("--json", "bucket", "to-promote", "--limit", "1000"))["buckets"] if h["home"] == SPARE}  # noqa: E731
+
+    with clients_writing(written, 2):
+        assert "retiring" in gateway.admin("backend", "retire", SPARE)
+        until(lambda: to_promote() == homes, "the buckets that have their home there are listed", 30)
+        until(lambda: is_gone(gateway, replica, SPARE, there[replica]), "the replica is gone", 60)
+        assert shown()["state"] == "retiring" and shown()["buckets"]["home"] == 3, shown()
+        assert "(409)" in gateway.admin("backend", "remove", SPARE, check=False)
+        # One that has no replica gets one first.
+        place(gateway, alone, f"{SPARE},{HOME}")
+        gateway.admin("bucket", "replica-count", "globex", alone, "2")
+        until(lambda: at(gateway, HOME, mapping(gateway, alone)[HOME]["physical_bucket"]) == etags(in_alone), "it is filled", 60)
+        for bucket in sorted(homes):
+            gateway.admin("bucket", "promote", "globex", bucket, "--to", HOME)
+        wait_for_writes(written, 20)
+        assert not to_promote()
+        until(lambda: shown()["state"] == "retired", "nothing is there any more", 90)
+
+    assert not any(shown()["buckets"].values()), shown()
+    assert spare.buckets() == ["not-the-gateways"]
+    reports = {bucket: is_gone(gateway, bucket, SPARE, there[bucket]) for bucket in (*homes, replica)}
+    assert {report["reason"] for report in reports.values()} == {"retired"}
+    assert "reduced" not in reports[wide]["remark"] and all("copies reduced from 2 to 1" in reports[b]["remark"] for b in (written.bucket, alone, replica)), reports
+    gateway.admin("backend", "remove", SPARE)
+    assert SPARE not in gateway.admin("backend", "list")
+    kept = {d["bucket"]: d["state"] for d in json.loads(gateway.admin("--json", "drains", "--backend", SPARE))["drains"]}
+    assert kept.items() >= dict.fromkeys((*homes, replica), "gone").items(), kept
+
+    written.places = [HOME]
+    written.check()
+    assert set(mapping(gateway, wide)) == {HOME, REPLICA} and set(mapping(gateway, alone)) == {HOME}
+    until(lambda: at(gateway, REPLICA, mapping(gateway, wide)[REPLICA]["physical_bucket"]) == etags(in_wide), "the third place has the second copy", 60)
+    for client in gateway.through_each_proxy("globex"):
+        for bucket, bodies in ((wide, in_wide), (alone, in_alone), (replica, in_replica)):
+            assert {k: client.get_object(Bucket=bucket, Key=k)["Body"].read() for k in bodies} == bodies
+            client.put_object(Bucket=bucket, Key="later", Body=b"later")
+    assert fails(s3.upload_part, Bucket=wide, Key="left-open", UploadId=upload, PartNumber=1, Body=b"x") == (404, "NoSuchUpload")
+    assert fails(create_bucket, s3, f"new-{uuid.uuid4().hex[:8]}", SPARE)[1] == "InvalidLocationConstraint"
 
 
 def test_workers_are_killed_while_a_written_bucket_is_drained(gateway):

@@ -50,8 +50,8 @@ def stranded(gateway, bucket: str) -> dict[str, dict]:
 class Timed(Ledger):
     """Remembers when each write was acknowledged, and makes no multipart uploads."""
 
-    def __init__(self, gateway):
-        super().__init__(gateway)
+    def __init__(self, gateway, *where: str):
+        super().__init__(gateway, *where)
         self.times: list[float] = []
 
     def _write(self, key, state, write) -> bool:
