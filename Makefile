@@ -48,7 +48,7 @@ soak: build-needs
 bench: build-needs
 	bench/run
 
-# One worker process beside rclone sync, between the same two servers.
+# One worker process beside rclone sync, between the same two servers; its memory, and what marks one Redis takes.
 bench-replication: build-needs
 	bench/run replication
 

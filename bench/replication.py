@@ -1,8 +1,9 @@
 """Copies the same objects between the same two servers with one worker process and with `rclone sync`, in turns, and prints the table;
-then the lag at a steady load, and the worker's memory over a million dirty keys.
+then the worker's memory over jobs of several sizes, the lag at a steady load, its memory over a million dirty keys, and what marks one Redis takes.
 
-Usage: bench/run replication. Settings: BENCH_SMALL and BENCH_LARGE (how many objects), BENCH_ROUNDS, BENCH_RATE (writes a second at the
-steady load), BENCH_STEADY (its seconds), BENCH_KEYS (dirty keys for the worker's memory), BENCH_SERVERS (embedded or plain).
+Usage: bench/run replication. Settings: BENCH_SMALL and BENCH_LARGE (how many objects), BENCH_ROUNDS, BENCH_JOBS (objects of each job for the
+worker's memory), BENCH_RATE (writes a second at the steady load), BENCH_STEADY (its seconds), BENCH_KEYS (dirty keys for the worker's memory),
+BENCH_MARKS (keys that are marked), BENCH_SERVERS (embedded or plain). What is 0, or an empty list, is left out, but for the steady load.
 """
 
 from __future__ import annotations
@@ -39,7 +40,8 @@ SERVER = os.environ.get("BENCH_SERVERS", "plain")
 SMALL, LARGE = int(os.environ.get("BENCH_SMALL", "10000")), int(os.environ.get("BENCH_LARGE", "50"))
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "3"))
 RATE, STEADY = int(os.environ.get("BENCH_RATE", "200")), int(os.environ.get("BENCH_STEADY", "20"))
-KEYS = int(os.environ.get("BENCH_KEYS", "1000000"))
+KEYS, MARKS = int(os.environ.get("BENCH_KEYS", "1000000")), int(os.environ.get("BENCH_MARKS", "1000000"))
+JOBS = [int(count) for count in os.environ.get("BENCH_JOBS", "1000,10000").split(",") if count]
 SHARDS = 16
 SIZES = {"small": (SMALL, lambda: random.randint(1 << 10, 16 << 10)), "large": (LARGE, lambda: 64 << 20)}
 # Keys of the benchmark are plain file names, so that s3s-fs holds them all.
@@ -140,10 +142,10 @@ class Bench:
         assert answer.startswith(b":"), answer
         return int(answer[1:])
 
-    def load(self, bucket: str, kind: str) -> int:
-        """Puts the objects of one round through the proxy, which marks them; how many bytes."""
+    def load(self, bucket: str, kind: str, given: int = 0) -> int:
+        """Puts the objects of one round, or as many as are given, through the proxy, which marks them; how many bytes."""
         self.client.send("PUT", f"/{bucket}")
-        count, size = SIZES[kind]
+        count, size = given or SIZES[kind][0], SIZES[kind][1]
         sizes, block = [size() for _ in range(count)], os.urandom(64 << 20)
 
         def put(at: int):
@@ -238,6 +240,17 @@ def compare(bench: Bench, kind: str):
         print(f"| {name} | {seconds:.2f} | {count / seconds:,.0f} | {volume / seconds:,.0f} | {1000 * figure('cpu') / count:.2f} | {figure('peak'):.0f} | {ratio} |", flush=True)
 
 
+def grow(bench: Bench):
+    """Jobs of the same objects but for their number, a fresh worker for each: memory that is bounded does not follow it."""
+    print("\n| small objects in the job | worker's seconds | worker's peak MiB |\n|---:|---:|---:|")
+    for count in JOBS:
+        bench.load(f"job-of-{count}", "small", count)
+        figures = bench.by_worker(0)
+        for server in bench.servers:
+            bench.make_room(server)
+        print(f"| {count:,} | {figures['seconds']:.2f} | {figures['peak']} |", flush=True)
+
+
 def steady(bench: Bench):
     """Writes at a constant rate while a worker runs; from a key becoming dirty to its being clean."""
     bench.client.send("PUT", "/steady")
@@ -283,6 +296,16 @@ def memory(bench: Bench):
     worker.stop(signal.SIGTERM)
 
 
+def marks():
+    """The marks a second that one Redis takes from the queue as it ships: by a test of the store, which says so. It has a Redis of its own."""
+    argv = ["cargo", "test", "--profile", "dist", "-p", "s3gateway-store", "--lib", "--", "a_burst_is_taken", "--nocapture"]
+    done = subprocess.run(argv, cwd=ROOT, env=clean_environment() | {"MARKS": str(MARKS)}, capture_output=True, text=True)
+    figures = re.search(r"\d+ keys: .* marks/s .*", done.stdout)
+    if done.returncode or not figures:
+        raise SystemExit(f"{' '.join(argv)}: {done.stdout[-1000:]}{done.stderr[-1000:]}")
+    print(f"\nOne Redis: {figures.group()}", flush=True)
+
+
 def memory_used(redis: Redis) -> int:
     return int(re.search(rb"used_memory:(\d+)", redis.command("INFO", "memory")).group(1))
 
@@ -298,11 +321,16 @@ def main():
         for kind in SIZES:
             if SIZES[kind][0]:
                 compare(bench, kind)
+        if JOBS:
+            grow(bench)
         steady(bench)
         if KEYS:
             memory(bench)
     finally:
         bench.close()
+    # When all others are gone: it has the machine to itself.
+    if MARKS:
+        marks()
 
 
 main()
