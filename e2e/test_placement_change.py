@@ -244,10 +244,10 @@ def test_a_backend_that_is_home_of_buckets_is_retired_to_its_end(gateway, s3, sp
         place(gateway, alone, f"{SPARE},{HOME}")
         gateway.admin("bucket", "replica-count", "globex", alone, "2")
         until(lambda: at(gateway, HOME, mapping(gateway, alone)[HOME]["physical_bucket"]) == etags(in_alone), "it is filled", 60)
-        for bucket in sorted(homes):
-            gateway.admin("bucket", "promote", "globex", bucket, "--to", HOME)
+        begun = json.loads(gateway.admin("--json", "bucket", "to-promote", "--begin", "--limit", "1000"))["buckets"]
+        assert {home["bucket"]: home.get("to") for home in begun if home["home"] == SPARE} == dict.fromkeys(homes, HOME), begun
         wait_for_writes(written, 20)
-        assert not to_promote()
+        until(lambda: not to_promote(), "its homes are elsewhere", 60)
         until(lambda: shown()["state"] == "retired", "nothing is there any more", 90)
 
     assert not any(shown()["buckets"].values()), shown()

@@ -139,7 +139,7 @@ STATEMENTS = [
     ("upload_parts_sweep.sql", "'bucket-7', 1000", "upload_parts_pkey"),
     ("upload_checksums_sweep.sql", "'bucket-7', 1000", "upload_checksums_pkey"),
     ("walks_due.sql", f"{NOW}, 100", "walks_unfinished"),
-    ("walk_shards_free.sql", f"{NOW}, 100", "walk_shards_pkey"),
+    ("walk_shards_free.sql", f"{NOW}, 100, 'backfill'", "walk_shards_pkey"),
     ("walks_finish.sql", f"{NOW}", "walks_unfinished"),
     ("walks_under_way.sql", "'reconcile'", "walks_unfinished"),
     ("walks.sql", "100", "walks_by_time"),

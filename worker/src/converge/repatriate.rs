@@ -13,6 +13,7 @@ use http_body_util::BodyExt;
 use md5::{Digest, Md5};
 use s3gateway_filters::residency::{self, Denied};
 use s3gateway_s3::{ObjectKey, PhysicalBucket};
+use s3gateway_store::queue::Mark;
 use s3gateway_store::{Backend, Kept, Route, StoreError, Stranded, StrandedState, names};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -46,6 +47,22 @@ struct Side {
     object: Option<Object>,
 }
 
+/// The lease under which nobody else writes the key, and whether a change of the key at its home was sent under it.
+struct Alone {
+    mark: Mark,
+    is_changing: AtomicBool,
+}
+
+impl Alone {
+    /// Right before a change is sent: where the lease is gone, as Redis may have forgotten it, a client may have written since.
+    async fn begin_change(&self, claim: &Claim) -> Result<(), ConvergeError> {
+        let sequence = claim.queue.renew(&claim.job.key, &self.mark, claim.lease).await?;
+        claim.note_own(self.mark.holder, sequence);
+        self.is_changing.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
 impl Converger {
     /// Settles all that is stranded of a key.
     pub(super) async fn repatriate(&self, route: &Route, key: &ObjectKey, claim: &Claim) -> Result<(), ConvergeError> {
@@ -68,36 +85,36 @@ impl Converger {
             marked => marked?,
         };
         claim.note_own(mark.holder, mark.sequence);
+        let alone = Alone { mark, is_changing: AtomicBool::new(false) };
+        let mark = &alone.mark;
         let lost = async {
             loop {
                 tokio::time::sleep(claim.lease / 3).await;
-                match queue.renew(key, &mark, claim.lease).await {
+                match queue.renew(key, mark, claim.lease).await {
                     Ok(sequence) => claim.note_own(mark.holder, sequence),
                     Err(error) => return error,
                 }
             }
         };
-        let is_changing = AtomicBool::new(false);
         let settled = tokio::select! {
-            settled = self.compare_and_settle(route, &row.id, claim, &is_changing) => settled,
+            settled = self.compare_and_settle(route, &row.id, claim, &alone) => settled,
             error = lost => Err(error.into()),
         };
         // Once a change of the key was sent it runs out by itself after a failure: what was sent may still land.
-        if settled.is_ok() || !is_changing.load(Ordering::Relaxed) {
-            let released = queue.release(key, &mark).await;
+        if settled.is_ok() || !alone.is_changing.load(Ordering::Relaxed) {
+            let released = queue.release(key, mark).await;
             settled?;
             return Ok(released?);
         }
         settled
     }
 
-    /// `is_changing` is raised before the key is changed at the home.
     async fn compare_and_settle(
         &self,
         route: &Route,
         id: &str,
         claim: &Claim,
-        is_changing: &AtomicBool,
+        alone: &Alone,
     ) -> Result<(), ConvergeError> {
         // As it is now: a write that has ended since the first look may have overwritten it.
         let stranded = self.metadata.stranded(&route.bucket, &claim.job.key.key).await?;
@@ -118,12 +135,12 @@ impl Converger {
             Verdict::HomeWins => self.set_aside(row, &former, &home, claim).await?,
             Verdict::FormerWins => {
                 let kept = self.set_aside(row, &home, &home, claim).await?;
-                is_changing.store(true, Ordering::Relaxed);
+                alone.begin_change(claim).await?;
                 self.bring_home(route, row, &former, &home, claim).await?;
                 kept
             }
             Verdict::Brought => {
-                is_changing.store(true, Ordering::Relaxed);
+                alone.begin_change(claim).await?;
                 self.bring_home(route, row, &former, &home, claim).await?;
                 row.begun.clone()
             }
@@ -131,7 +148,7 @@ impl Converger {
                 self.require_that_former_holds(row, &former).await?;
                 let kept = self.set_aside(row, &home, &home, claim).await?;
                 confirm(claim).await?;
-                is_changing.store(true, Ordering::Relaxed);
+                alone.begin_change(claim).await?;
                 home.remote.delete(&home.bucket, row.key.as_str()).await?;
                 kept
             }

@@ -1,13 +1,8 @@
 //! Buckets as a whole, against real S3 servers: what workers end that is being deleted, retired or was left half done.
-// Helpers of tests fail as tests do.
-#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
-// Each test binary uses its own part of the helpers.
-#[allow(dead_code)]
-mod sites;
 
+use crate::sites::{World, until};
 use s3gateway_s3::{LogicalBucket, PhysicalBucket, Versioning};
 use s3gateway_store::{Adoption, Begun, BucketId, NewBucket};
-use sites::{World, until};
 use std::time::Duration;
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,15 +1,10 @@
 //! Walks as they are cut into shards: however long that takes, one worker does it, and nothing else waits for it.
-// Helpers of tests fail as tests do.
-#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
-// Each test binary uses its own part of the helpers.
-#[allow(dead_code)]
-mod sites;
 
+use crate::sites::{World, create_bucket, until};
 use aws_sdk_s3::primitives::ByteStream;
 use futures::future::join_all;
 use s3gateway_s3::{LogicalBucket, ObjectKey, PhysicalBucket, Versioning};
 use s3gateway_store::{Adoption, BucketId, NewWalk, ObjectCopy, Walk, WalkKind, WalkState};
-use sites::{World, create_bucket, until};
 use std::sync::Mutex;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

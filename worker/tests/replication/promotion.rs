@@ -1,12 +1,7 @@
 //! Promotions whose backends err, for a moment or for one bucket, against real S3 servers.
-// Helpers of tests fail as tests do.
-#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
-// Each test binary uses its own part of the helpers.
-#[allow(dead_code)]
-mod sites;
 
+use crate::sites::{World, create_bucket, until};
 use s3gateway_store::{ObjectCopy, PromotionState};
-use sites::{World, create_bucket, until};
 use std::time::{Duration, Instant};
 
 /// A comparison of millions of keys is made of as many answers.

@@ -1,11 +1,6 @@
 //! Places that are away beside places that say no, against real S3 servers.
-// Helpers of tests fail as tests do.
-#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
-// Each test binary uses its own part of the helpers.
-#[allow(dead_code)]
-mod sites;
 
-use sites::{World, until};
+use crate::sites::{World, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_place_that_was_away_gets_its_copy_though_another_can_never_hold_the_key() {

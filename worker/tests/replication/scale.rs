@@ -1,12 +1,7 @@
 //! The worker under load: how little it asks, who waits for whom, and what a backend that throttles does to the others.
-// Helpers of tests fail as tests do.
-#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
-// Each test binary uses its own part of the helpers.
-#[allow(dead_code)]
-mod sites;
 
+use crate::sites::{Site, World, create_bucket, noise, until};
 use s3gateway_store::{DirtyKey, ObjectCopy};
-use sites::{Site, World, create_bucket, noise, until};
 use std::time::{Duration, Instant};
 
 const MIB: usize = 1 << 20;

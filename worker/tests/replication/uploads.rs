@@ -1,13 +1,8 @@
 //! Copies of objects that were uploaded in parts, against real S3 servers: their boundaries, and what is left where one was cut short.
-// Helpers of tests fail as tests do.
-#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
-// Each test binary uses its own part of the helpers.
-#[allow(dead_code)]
-mod sites;
 
+use crate::sites::{World, noise, until};
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
-use sites::{World, noise, until};
 
 const MIB: usize = 1 << 20;
 

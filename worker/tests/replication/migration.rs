@@ -1,13 +1,8 @@
 //! Migrations of buckets, against real S3 servers.
-// Helpers of tests fail as tests do.
-#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
-// Each test binary uses its own part of the helpers.
-#[allow(dead_code)]
-mod sites;
 
+use crate::sites::{World, until};
 use s3gateway_s3::LogicalBucket;
 use s3gateway_store::{Begun, MigrationState, NewBucket, NewMigration};
-use sites::{World, until};
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::time::Duration;

@@ -1,15 +1,10 @@
 //! Converging against real S3 servers: what a key looks like everywhere after each kind of write and each absence.
-// Helpers of tests fail as tests do.
-#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
-// Each test binary uses its own part of the helpers.
-#[allow(dead_code)]
-mod sites;
 
+use crate::sites::{Site, World, noise, until};
 use aws_sdk_s3::primitives::{ByteStream, DateTime};
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
 use s3gateway_config::{KeyRule, PlaceRule, ResidencyPolicy};
 use s3gateway_s3::ObjectKey;
-use sites::{Site, World, noise, until};
 use std::time::Duration;
 
 const MIB: usize = 1 << 20;

@@ -1,15 +1,10 @@
 //! Replicas that are drained, policies that tighten, and a backend that does not answer, against real S3 servers.
-// Helpers of tests fail as tests do.
-#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
-// Each test binary uses its own part of the helpers.
-#[allow(dead_code)]
-mod sites;
 
+use crate::sites::{Site, World, until};
 use aws_sdk_s3::primitives::ByteStream;
 use s3gateway_config::{BackendId, PlaceRule, ResidencyPolicy};
 use s3gateway_s3::{LogicalBucket, ObjectKey};
 use s3gateway_store::{Begun, DirtyKey, Drain, DrainReason, DrainState, NewBucket, PlacementChange};
-use sites::{Site, World, until};
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 

@@ -1,14 +1,9 @@
 //! Walks that are held back: by a queue that has enough to do, or by their rate, which an operator changes while they run.
-// Helpers of tests fail as tests do.
-#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
-// Each test binary uses its own part of the helpers.
-#[allow(dead_code)]
-mod sites;
 
+use crate::sites::{World, create_bucket, until};
 use aws_sdk_s3::primitives::ByteStream;
 use s3gateway_s3::ObjectKey;
 use s3gateway_store::{BucketId, DirtyKey, NewWalk, Walk, WalkKind, WalkState};
-use sites::{World, create_bucket, until};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Past the gateway: nothing is marked.

@@ -1,17 +1,12 @@
 //! Walks against real S3 servers: what they find and mark, what they leave alone, and where they stop.
-// Helpers of tests fail as tests do.
-#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
-// Each test binary uses its own part of the helpers.
-#[allow(dead_code)]
-mod sites;
 
+use crate::sites::walking::{begin, found, reach, walk};
+use crate::sites::{Site, World, create_bucket, until};
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{BucketVersioningStatus, Tag, Tagging, VersioningConfiguration};
 use s3gateway_config::{PlaceRule, ResidencyPolicy};
 use s3gateway_s3::Versioning;
 use s3gateway_store::{BucketId, DeleteGuard, FindingKind, WalkKind, WalkState};
-use sites::walking::{begin, found, reach, walk};
-use sites::{Site, World, create_bucket, until};
 use std::time::Duration;
 
 /// Past the gateway: nothing is marked.

@@ -1,15 +1,10 @@
 //! What a worker takes for gone, done or a stranger's, against real S3 servers behind something that answers in their place.
-// Helpers of tests fail as tests do.
-#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
-// Each test binary uses its own part of the helpers.
-#[allow(dead_code)]
-mod sites;
 
+use crate::sites::wire::error;
+use crate::sites::{Site, World, noise, until};
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
 use s3gateway_store::{DrainReason, DrainState, PlacementChange};
-use sites::wire::error;
-use sites::{Site, World, noise, until};
 use std::sync::Mutex;
 
 const MIB: usize = 1 << 20;

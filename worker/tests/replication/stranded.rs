@@ -1,16 +1,11 @@
 //! What a worker does about a key that stayed behind at a former home, when that is back, against real S3 servers.
-// Helpers of tests fail as tests do.
-#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
-// Each test binary uses its own part of the helpers.
-#[allow(dead_code)]
-mod sites;
 
+use crate::sites::{Site, World, noise, until};
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
 use s3gateway_config::{PlaceRule, ResidencyPolicy};
 use s3gateway_s3::PhysicalBucket;
 use s3gateway_store::{Kept, PromotionState, StrandedState};
-use sites::{Site, World, noise, until};
 use std::time::Duration;
 
 const MIB: usize = 1 << 20;

@@ -1,15 +1,10 @@
 //! Versions against real S3 servers: a replica's list of a key is the home's, whatever was written, deleted, lost or left half done.
-// Helpers of tests fail as tests do.
-#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
-// Each test binary uses its own part of the helpers.
-#[allow(dead_code)]
-mod sites;
 
+use crate::sites::{Site, World, noise, until};
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{BucketVersioningStatus, CompletedMultipartUpload, CompletedPart, VersioningConfiguration};
 use s3gateway_s3::{LogicalBucket, ObjectKey, VersionId, Versioning};
 use s3gateway_store::{Begun, NewBucket, VersionCopy};
-use sites::{Site, World, noise, until};
 use std::time::Duration;
 
 /// A version as the home named it, with its content; `None` for a delete marker.

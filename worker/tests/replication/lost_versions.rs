@@ -1,16 +1,11 @@
 //! Versions that a home lists no more, and copies of versions that are not as the home's: what becomes of them at a replica.
-// Helpers of tests fail as tests do.
-#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
-// Each test binary uses its own part of the helpers.
-#[allow(dead_code)]
-mod sites;
 
+use crate::sites::walking::{begin, found, reach, walk};
+use crate::sites::{Site, World, until};
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{BucketVersioningStatus, VersioningConfiguration};
 use s3gateway_s3::{ObjectKey, VersionId, Versioning};
 use s3gateway_store::{DeleteGuard, VersionCopy, WalkKind, WalkState};
-use sites::walking::{begin, found, reach, walk};
-use sites::{Site, World, until};
 
 /// A bucket that keeps versions, with its first backfill behind it.
 async fn versioned() -> World {
