@@ -19,4 +19,6 @@ pub(super) enum Flaw {
     ClearIgnoresRestarts,
     /// After a restart the walk does not wait for what only the server before it knew of.
     WalkIsEarly,
+    /// That walk takes for granted that a key that is dirty is looked at later.
+    WalkPassesDirtyKeys,
 }

@@ -50,7 +50,7 @@ impl Protocol {
 }
 
 impl State {
-    pub(super) fn step_restart(&mut self, action: &Action) {
+    pub(super) fn step_restart(&mut self, action: &Action, flaw: Flaw) {
         let primary = &mut self.queues[PRIMARY];
         match (action, self.memory) {
             (Action::Save, _) => self.memory = Memory::Saved(QueueState { last_number: 0, ..*primary }),
@@ -67,8 +67,9 @@ impl State {
             }
             (Action::Walk, _) => {
                 self.memory = Memory::Walked;
-                // What is dirty is converged anyway.
-                if primary.record.is_none() && self.home != self.replica {
+                // What is dirty as well: its worker may have looked before a copy landed of which only the process before knew.
+                let is_dirty = primary.record.is_some();
+                if self.home != self.replica && (!is_dirty || flaw != Flaw::WalkPassesDirtyKeys) {
                     primary.mark();
                 }
             }
