@@ -50,10 +50,15 @@ async fn a_home_that_errs_for_one_bucket_is_not_replaced_for_another() {
 
 /// Who begins a promotion and who verifies copies have clocks of their own.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_copy_that_a_slow_clock_has_verified_is_looked_at_before_the_home_moves() {
+async fn a_copy_that_a_slow_clock_has_verified_meanwhile_is_looked_at_before_the_home_moves() {
     let world = World::embedded().await;
     world.put("k", b"x".to_vec()).await;
     world.clean("k").await;
+    world.near.wire.hold("list-type=2");
+    let (route, near) = (&world.route, &world.near.id);
+    let begun = world.metadata.begin_promotion(&route.bucket, near, route.epoch, false).await.unwrap();
+    let is_compared = async || world.near.wire.take_seen().iter().any(|line| line.contains("list-type=2"));
+    until("the two are compared", is_compared).await;
     let minutes_ago = world.metadata.now() - 10 * 60 * 1000;
     let told = |copy: ObjectCopy| {
         let etag = if copy.backend == world.near.id { "another".to_owned() } else { copy.etag };
@@ -61,8 +66,7 @@ async fn a_copy_that_a_slow_clock_has_verified_is_looked_at_before_the_home_move
     };
     let copies: Vec<ObjectCopy> = world.copies("k").await.into_iter().map(told).collect();
     world.metadata.record_copies(&world.route.bucket, &world.dirty("k").key, &copies).await.unwrap();
-    let (route, near) = (&world.route, &world.near.id);
-    let begun = world.metadata.begin_promotion(&route.bucket, near, route.epoch, false).await.unwrap();
+    world.near.wire.let_in();
     let now = async || world.metadata.promotion(&begun.id).await.unwrap();
     let has_ended = async || matches!(now().await.state, PromotionState::Done | PromotionState::Failed);
     until("it has ended", has_ended).await;
