@@ -1,7 +1,7 @@
 //! Watches for a Redis that was replaced or restarted, and has every bucket walked over whose marks it may have forgotten. What
 //! no walk finds is marked again from the journal of unlisted writes, which is kept short here, too.
 //! Invariant: servers are noted only after everything in the journal was marked since they were seen, and as settled only after it was
-//! marked since nothing can land any more that they do not know of.
+//! marked, and what is claimed raised, since nothing can land any more that they do not know of.
 use crate::settings::WorkerSettings;
 use s3gateway_store::{DirtyKey, Metadata, Millis, Queue, StoreError};
 use std::sync::Arc;
@@ -86,7 +86,8 @@ impl Suspects {
             return Ok(());
         }
         if let Some(asked) = self.metadata.queue_servers_due().await? {
-            // A write or a copy that has landed since the first time may have gone unseen, as no listing shows it.
+            // What has landed since they were seen may have come after a worker's look, and no listing may show it.
+            self.queue.settle().await?;
             self.mark_unlisted().await?;
             self.metadata.settle_queue_servers(asked).await?;
         }

@@ -179,6 +179,14 @@ impl<P: Queue, F: Queue> Queue for WithFallback<P, F> {
         self.primary.may_forget() || self.fallback.may_forget()
     }
 
+    async fn proves(&self, bucket: &BucketId) -> Result<bool, StoreError> {
+        self.primary(self.primary.proves(bucket)).await
+    }
+
+    async fn settle(&self) -> Result<(), StoreError> {
+        self.primary(self.primary.settle()).await
+    }
+
     async fn servers(&self) -> Result<Vec<String>, StoreError> {
         self.primary(self.primary.servers()).await
     }

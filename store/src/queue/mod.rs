@@ -223,6 +223,11 @@ pub trait Queue: Send + Sync {
     fn may_forget(&self) -> bool {
         false
     }
+    /// Has whoever has claimed a key look at it once more before it is clean: since its look something may have landed of which the
+    /// servers did not know.
+    async fn settle(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
     /// Run ids of the servers that hold the queue, where one can be replaced by another that knows less.
     async fn servers(&self) -> Result<Vec<String>, StoreError> {
         Ok(Vec::new())

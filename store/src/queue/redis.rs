@@ -354,6 +354,20 @@ impl Queue for RedisQueue {
         true
     }
 
+    async fn settle(&self) -> Result<(), StoreError> {
+        for keys in &self.shared.shards {
+            let mut cursor = "0".to_owned();
+            loop {
+                let args = [cursor.as_bytes(), &SCANNED_AT_ONCE.to_string().into_bytes()];
+                cursor = self.run(&SCRIPTS.settle, keys, &args).await?;
+                if cursor == "0" {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
     async fn servers(&self) -> Result<Vec<String>, StoreError> {
         self.run_ids().await
     }

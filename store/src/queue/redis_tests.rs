@@ -375,6 +375,21 @@ async fn a_server_that_may_have_forgotten_proves_nothing() {
     assert!(!queue.is_clean(&k).await.unwrap(), "what it knows it knows");
 }
 
+/// What a worker saw before a server had settled may be older than what has landed since.
+#[tokio::test]
+async fn whoever_has_claimed_a_key_before_looks_at_it_once_more() {
+    let (_server, queue) = single().await;
+    let (k, waiting) = (key_in("b", "k"), key_in("b", "waiting"));
+    write(&queue, &k, "r").await;
+    let job = claim_one(&queue, "w1").await;
+    queue.intent(&waiting, "r", LONG).await.unwrap();
+    queue.settle().await.unwrap();
+    assert_eq!(queue.clear(&job).await.unwrap(), Cleared::Requeued);
+    let job = claim_one(&queue, "w1").await;
+    assert_eq!((&job.key, job.request_id.as_str()), (&k, "r"), "what nobody has claimed is as it was");
+    assert_eq!(queue.clear(&job).await.unwrap(), Cleared::Clean);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn all_servers_of_a_cluster_are_named() {
     let cluster = RedisCluster::start();

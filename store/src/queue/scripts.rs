@@ -46,6 +46,7 @@ scripts! {
     dead_page = record letters dead_page;
     redrive = record redrive;
     depth = record depth;
+    settle = record settle;
     sweep = record sweep;
     disturbance = record leases disturbance;
     hold = hold;

@@ -198,9 +198,8 @@ impl<'a> ShardWalk<'a> {
         }
     }
 
-    /// Keeps what is found of keys that are dirty to itself, as it may be that of a moment, but has them marked once more: their worker may
-    /// have looked before a Redis forgot a mark, or before a copy landed of which only the one before knew. Drops the doubts about those
-    /// of which only a glance between two writes made it look as if the home did not have them, or versions of them.
+    /// Drops the doubts about keys that are dirty, which are converged anyway, and about those of which only a glance between
+    /// two writes made it look as if the home did not have them, or versions of them.
     async fn confirm(&self, doubtful: Vec<Judged>) -> Result<Vec<Judged>, WalkError> {
         let asked: Vec<_> = doubtful.into_iter().map(|one| self.confirm_one(one)).collect();
         stream::iter(asked).buffered(ASKED_AT_ONCE).try_collect().await
@@ -214,9 +213,7 @@ impl<'a> ShardWalk<'a> {
         let is_marked = self.walker.queue.is_marked(&self.dirty(&one.key)).await.map_err(WalkError::Queue)?;
         if self.shard.kind == WalkKind::Backfill {
             one.verdict.is_delete &= !is_marked;
-        } else if is_marked {
-            one.verdict = Verdict { marks: one.verdict.marks, ..Verdict::default() };
-        } else if !is_at_home && !self.is_still_so(&one).await? {
+        } else if is_marked || (!is_at_home && !self.is_still_so(&one).await?) {
             one.verdict = Verdict::default();
         }
         Ok(one)
@@ -323,7 +320,7 @@ impl<'a> ShardWalk<'a> {
         Some((place, replica, pairs(home, held, &one.row.recorded, &self.ground.route.home, &place.id)))
     }
 
-    /// The finding that a copy's headers or tags differ; none of a key that is dirty, which is marked once more.
+    /// The finding that a copy's headers or tags differ; none of a key that is dirty, which is converged anyway.
     async fn judge_carried(
         &self,
         one: &Judged,
@@ -334,12 +331,9 @@ impl<'a> ShardWalk<'a> {
         let stored_home = stored(&self.ground.home, &one.key, &pair.home_version, &pair.home_etag);
         let stored_copy = stored(replica, &one.key, &pair.version, &pair.etag);
         let carried = compare_carried(stored_home, stored_copy).await?;
-        if carried == Carried::Equal {
-            return Ok(None);
-        }
-        let (queue, dirty) = (&self.walker.queue, self.dirty(&one.key));
-        if queue.is_marked(&dirty).await.map_err(WalkError::Queue)? {
-            queue.mark(&dirty, self.shard.walk.as_str()).await.map_err(WalkError::Queue)?;
+        if carried == Carried::Equal
+            || self.walker.queue.is_marked(&self.dirty(&one.key)).await.map_err(WalkError::Queue)?
+        {
             return Ok(None);
         }
         // Converging looks at all of a current object; of a version it has to be told where to look.

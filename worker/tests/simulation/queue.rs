@@ -113,6 +113,14 @@ impl Queue for Watched {
         self.inner.may_forget()
     }
 
+    async fn proves(&self, bucket: &BucketId) -> Result<bool, StoreError> {
+        self.inner.proves(bucket).await
+    }
+
+    async fn settle(&self) -> Result<(), StoreError> {
+        self.inner.settle().await
+    }
+
     async fn servers(&self) -> Result<Vec<String>, StoreError> {
         self.inner.servers().await
     }

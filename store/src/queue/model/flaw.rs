@@ -19,6 +19,6 @@ pub(super) enum Flaw {
     ClearIgnoresRestarts,
     /// After a restart the walk does not wait for what only the server before it knew of.
     WalkIsEarly,
-    /// That walk takes for granted that a key that is dirty is looked at later.
-    WalkPassesDirtyKeys,
+    /// A claim of before the restarted server has settled clears its key after that.
+    SettlesBesideClaims,
 }

@@ -55,6 +55,13 @@ impl QueueState {
         self.record = Some(Record { sequence, job });
     }
 
+    /// The claim that stands cannot clear the key.
+    pub(super) fn raise_claimed(&mut self) {
+        if self.record.is_some_and(|record| record.job != Job::Queued) {
+            self.mark();
+        }
+    }
+
     pub(super) fn claim(&mut self, queue: usize) -> Option<Claim> {
         let record = self.record.filter(|record| !matches!(record.job, Job::Claimed(_)))?;
         let number = self.next_number();

@@ -64,12 +64,15 @@ impl State {
                 for (writer, lease) in self.writers.iter_mut().zip(primary.leases) {
                     writer.in_flight &= lease == Lease::Alive;
                 }
+                // Whoever claimed before may have looked before something landed.
+                if flaw != Flaw::SettlesBesideClaims {
+                    primary.raise_claimed();
+                }
             }
             (Action::Walk, _) => {
                 self.memory = Memory::Walked;
-                // What is dirty as well: its worker may have looked before a copy landed of which only the process before knew.
-                let is_dirty = primary.record.is_some();
-                if self.home != self.replica && (!is_dirty || flaw != Flaw::WalkPassesDirtyKeys) {
+                // What is dirty is converged anyway.
+                if primary.record.is_none() && self.home != self.replica {
                     primary.mark();
                 }
             }
