@@ -29,7 +29,7 @@ local function give(stream, entry, is_taken_over)
   if is_taken_over then record.attempts = record.attempts + 1 end
   record.claim = next_number()
   write_record(member, record)
-  jobs[#jobs + 1] = { member, record.sequence, record.attempts, record.since, record.request, name_claim(record.claim) }
+  jobs[#jobs + 1] = { member, record.sequence, record.attempts, record.since, record.request, text(record.claim) }
 end
 
 -- A stream's group is made by whoever misses it, at the stream's beginning.

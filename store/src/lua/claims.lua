@@ -2,15 +2,8 @@
 -- Moved by one script, which blocks the server while it runs.
 local DUE_AT_ONCE = 100
 
--- A claim is "<its number> <run id of the server that gave it>".
-local server = nil
-local function name_claim(number)
-  server = server or string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
-  return text(number) .. ' ' .. server
-end
-
 local function holds_claim(record, claim)
-  return record ~= nil and record.claim ~= 0 and text(record.claim) == string.match(claim, '^%d+')
+  return record ~= nil and record.claim ~= 0 and text(record.claim) == claim
 end
 
 -- Queues what waited or was delayed long enough.

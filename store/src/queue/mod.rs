@@ -223,8 +223,8 @@ pub trait Queue: Send + Sync {
     fn may_forget(&self) -> bool {
         false
     }
-    /// Has whoever has claimed a key look at it once more before it is clean: since its look something may have landed of which the
-    /// servers did not know.
+    /// Has whoever has claimed a key look at it once more before it is clean, and queues dead letters again: since their look something
+    /// may have landed of which the servers did not know.
     async fn settle(&self) -> Result<(), StoreError> {
         Ok(())
     }

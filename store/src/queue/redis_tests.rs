@@ -75,15 +75,10 @@ async fn killed_server_is_told_fast_and_comes_back_with_everything() {
     until("the queue is connected again", || async { queue.ping().await.ok() }).await;
     assert!(!queue.is_clean(&open).await.unwrap());
     queue.commit(&open, &mark, "r2").await.unwrap();
-    assert!(queue.extend(&job, "w1", LONG).await.unwrap());
-    assert_eq!(queue.clear(&job).await.unwrap(), Cleared::Requeued, "there may have been a mark that is forgotten");
-    let mut jobs = queue.claim("w1", 10, LONG).await.unwrap();
-    jobs.sort_by(|one, other| one.request_id.cmp(&other.request_id));
-    let claimed: Vec<_> = jobs.iter().map(|job| (&job.key, job.request_id.as_str())).collect();
-    assert_eq!(claimed, [(&done, "r1"), (&open, "r2")]);
-    for job in &jobs {
-        assert_eq!(queue.clear(job).await.unwrap(), Cleared::Clean);
-    }
+    assert_eq!(queue.clear(&job).await.unwrap(), Cleared::Clean);
+    let job = claim_one(&queue, "w1").await;
+    assert_eq!((&job.key, job.request_id.as_str()), (&open, "r2"));
+    assert_eq!(queue.clear(&job).await.unwrap(), Cleared::Clean);
 }
 
 /// The first question after a restart finds a broken connection; it must not become an error.
@@ -379,15 +374,22 @@ async fn a_server_that_may_have_forgotten_proves_nothing() {
 #[tokio::test]
 async fn whoever_has_claimed_a_key_before_looks_at_it_once_more() {
     let (_server, queue) = single().await;
-    let (k, waiting) = (key_in("b", "k"), key_in("b", "waiting"));
+    let (dead, k, waiting) = (key_in("b", "dead"), key_in("b", "k"), key_in("b", "waiting"));
+    write(&queue, &dead, "r").await;
+    queue.bury(&claim_one(&queue, "w1").await, "no").await.unwrap();
     write(&queue, &k, "r").await;
     let job = claim_one(&queue, "w1").await;
     queue.intent(&waiting, "r", LONG).await.unwrap();
     queue.settle().await.unwrap();
     assert_eq!(queue.clear(&job).await.unwrap(), Cleared::Requeued);
-    let job = claim_one(&queue, "w1").await;
-    assert_eq!((&job.key, job.request_id.as_str()), (&k, "r"), "what nobody has claimed is as it was");
-    assert_eq!(queue.clear(&job).await.unwrap(), Cleared::Clean);
+    assert_eq!(queue.dead_letters(10).await.unwrap().len(), 0, "what was given up is looked at again, too");
+    let mut jobs = queue.claim("w1", 10, LONG).await.unwrap();
+    jobs.sort_by(|one, other| one.key.key.as_str().cmp(other.key.key.as_str()));
+    let claimed: Vec<_> = jobs.iter().map(|job| &job.key).collect();
+    assert_eq!(claimed, [&dead, &k], "what nobody has claimed is as it was");
+    for job in &jobs {
+        assert_eq!(queue.clear(job).await.unwrap(), Cleared::Clean);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

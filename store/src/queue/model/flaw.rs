@@ -15,8 +15,6 @@ pub(super) enum Flaw {
     CopyLandsAfterClaim,
     /// A job of the fallback is cleared without the primary being marked first.
     FallbackClearsAlone,
-    /// A claim of before a restart is believed after it.
-    ClearIgnoresRestarts,
     /// After a restart the walk does not wait for what only the server before it knew of.
     WalkIsEarly,
     /// A claim of before the restarted server has settled clears its key after that.

@@ -29,7 +29,7 @@ pub(super) struct QueueState {
     pub(super) record: Option<Record>,
     pub(super) leases: [Lease; WRITERS],
     pub(super) last_number: u8,
-    /// Another process answers than the one at the beginning.
+    /// Another process answers than the one at the beginning. Nobody asks for that; it tells what may land.
     pub(super) is_restarted: bool,
 }
 
@@ -88,8 +88,7 @@ impl QueueState {
         if !self.holds(claim) && flaw != Flaw::ClearIgnoresClaims {
             return;
         }
-        let of_this = claim.is_of_restarted == self.is_restarted || flaw == Flaw::ClearIgnoresRestarts;
-        let unchanged = of_this && (record.sequence == claim.sequence || flaw == Flaw::ClearIgnoresSequence);
+        let unchanged = record.sequence == claim.sequence || flaw == Flaw::ClearIgnoresSequence;
         let nobody_writes = match flaw {
             Flaw::ClearIgnoresLeases => true,
             Flaw::ClearForgetsExpiredLeases => !self.leases.contains(&Lease::Alive),
