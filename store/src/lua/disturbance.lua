@@ -1,16 +1,12 @@
 -- disturbance.lua: what has come to a key beside the write that has marked it. Nothing where its job waits for that write's
 -- live lease alone, and it is as marked.
--- KEYS: see record.lua   ARGV: member, sequence, lease name   
--- returns: { 0 nothing, 1 a worker may have it, 2 other writers, run id of the server }
+-- KEYS: see record.lua   ARGV: member, sequence, lease name   returns: 0 nothing, 1 a worker may have it, 2 other writers
 local member, sequence, lease = ARGV[1], ARGV[2], ARGV[3]
-local function find()
-  local held = false
-  for name, expiry in pairs(read_leases(member)) do
-    if name ~= lease then return 2 end
-    held = expiry > NOW
-  end
-  local record = read_record(member)
-  if held and record and record.job == 'wait' and text(record.sequence) == sequence then return 0 end
-  return 1
+local held = false
+for name, expiry in pairs(read_leases(member)) do
+  if name ~= lease then return 2 end
+  held = expiry > NOW
 end
-return { find(), string.match(redis.call('INFO', 'server'), 'run_id:(%x+)') }
+local record = read_record(member)
+if held and record and record.job == 'wait' and text(record.sequence) == sequence then return 0 end
+return 1

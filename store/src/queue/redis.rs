@@ -288,12 +288,9 @@ impl Queue for RedisQueue {
 
     async fn disturbance(&self, key: &DirtyKey, mark: &Mark) -> Result<Disturbance, StoreError> {
         let sequence = mark.sequence.to_string();
-        let args = [sequence.as_bytes(), mark.lease.as_bytes()];
-        let (found, run_id): (u8, String) = self.run_on_key(&SCRIPTS.disturbance, key, &args).await?;
-        match found {
-            0 if self.shared.trust.proves(run_id, &key.bucket).await? => Ok(Disturbance::Nothing),
-            // A worker's claim may be forgotten, and what it has sent may yet land.
-            0 | 1 => Ok(Disturbance::Worker),
+        match self.run_on_key(&SCRIPTS.disturbance, key, &[sequence.as_bytes(), mark.lease.as_bytes()]).await? {
+            0 => Ok(Disturbance::Nothing),
+            1 => Ok(Disturbance::Worker),
             _ => Ok(Disturbance::Writers),
         }
     }
