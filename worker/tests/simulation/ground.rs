@@ -1,6 +1,7 @@
 //! What every schedule begins with: a database with a tenant, four backends and a bucket, made once; each player has a copy, and puts
 //! it back to that before the next schedule, as a new one would have all statements compiled anew.
-use super::server::{Databases, Server};
+use super::proxy::LEASE;
+use super::server::{Databases, Server, run_id};
 use super::world::SITES;
 use s3gateway_config::{BackendId, Capabilities, Place, PlaceRule, ResidencyPolicy, Secret};
 use s3gateway_s3::LogicalBucket;
@@ -26,6 +27,9 @@ impl Ground {
         for count in [2, 3] {
             let metadata = open(&file(folder.path(), count), 1).await;
             metadata.migrate().await.unwrap();
+            // As where the gateway has been at work since before its first bucket.
+            metadata.note_queue_servers(&[run_id(0)], Duration::ZERO).await.unwrap();
+            metadata.note_view("proxies", 0, Duration::ZERO, LEASE).await.unwrap();
             buckets.push((count, furnish(&metadata, count).await));
             drop(metadata);
             await_closed(&file(folder.path(), count)).await;

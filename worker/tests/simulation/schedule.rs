@@ -4,7 +4,7 @@ use super::crew::Crew;
 use super::director::{Director, STRAY};
 use super::ground::Plots;
 use super::panics;
-use super::proxy::{self, Proxy};
+use super::proxy::Proxy;
 use super::queue::Watched;
 use super::seat::{self, At, Seat};
 use super::stage::{Outcome, Stage, Still};
@@ -26,9 +26,7 @@ pub fn play(plots: &mut Plots<'_>, seed: u64, flaw: Flaw) -> Outcome {
         let world = World::new(seed, flaw, plots.redis());
         let (metadata, bucket) = {
             let _still = Still::hold();
-            let (metadata, bucket) = plots.lay_out(world.replica_count).await;
-            metadata.note_view("proxies", 0, Duration::ZERO, proxy::LEASE).await.unwrap();
-            (metadata, bucket)
+            plots.lay_out(world.replica_count).await
         };
         // The SDK's own jitter; who makes a folder draws from it, too.
         fastrand::seed(seed);

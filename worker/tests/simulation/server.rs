@@ -98,6 +98,11 @@ pub struct Redis {
     away_until: AtomicU64,
 }
 
+/// Of the process that answers after so many restarts.
+pub fn run_id(restarts: u64) -> String {
+    format!("{restarts:040x}")
+}
+
 impl Redis {
     pub fn new(databases: Arc<Databases>) -> Self {
         databases.empty();
@@ -106,7 +111,7 @@ impl Redis {
 
     /// Of the process that answers now.
     pub fn run_id(&self) -> String {
-        format!("{:040x}", self.restarts.load(Ordering::Relaxed))
+        run_id(self.restarts.load(Ordering::Relaxed))
     }
 
     /// Another process takes its place, and has what was saved. `is_seen`: whether it has a run id of its own.
