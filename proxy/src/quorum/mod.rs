@@ -67,11 +67,12 @@ impl Gateway {
             Landed::Held | Landed::Unproven => {}
         }
         let before = self.metadata.copies(&dirty.bucket, &dirty.key).await;
+        let servers = self.queue.servers().await;
         commit().await?;
-        let held = match disturbance {
-            Ok(disturbance) => self.await_copies(routed, dirty, before?, disturbance).await,
+        let held = match (disturbance, servers) {
+            (Ok(disturbance), Ok(servers)) => self.await_copies(routed, dirty, &servers, before?, disturbance).await,
             // Nobody can tell before the queue is back.
-            Err(_) => false,
+            _ => false,
         };
         self.metrics.observe_quorum(if held { QuorumOutcome::Awaited } else { QuorumOutcome::Unproven });
         if held { Ok(()) } else { Err(QuorumLack::Unproven.into()) }

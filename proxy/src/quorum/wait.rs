@@ -8,7 +8,7 @@ use crate::{
     refusal::{QuorumLack, Refusal},
 };
 use s3gateway_filters::{placement, residency};
-use s3gateway_store::{DirtyKey, ObjectCopy, Route, queue::Disturbance};
+use s3gateway_store::{DirtyKey, ObjectCopy, Route, StoreError, queue::Disturbance};
 use std::time::{Duration, Instant};
 
 /// Before the first look; a worker takes some milliseconds for a small object.
@@ -20,11 +20,12 @@ const LEAST_BANDWIDTH: u64 = 4 << 20;
 
 impl Gateway {
     /// Waits until so many places hold what the home holds, no longer than a backend may take to answer and the object to be
-    /// copied. `before`: the records before the commit; `disturbance`: what had come to the key by then.
+    /// copied. `before`: the records before the commit; `servers`: those of the queue then; `disturbance`: what had come to the key by then.
     pub(super) async fn await_copies(
         &self,
         routed: &Routed,
         dirty: &DirtyKey,
+        servers: &[String],
         mut before: Vec<ObjectCopy>,
         disturbance: Disturbance,
     ) -> bool {
@@ -42,7 +43,7 @@ impl Gateway {
             }
             tokio::time::sleep(pause.mul_f64(rand::random_range(0.8..1.2))).await;
             pause = (pause * 3 / 2).min(RAREST_LOOK);
-            let is_clean = self.queue.is_clean(dirty).await.unwrap_or(false);
+            let is_clean = self.was_cleared(dirty, servers).await.unwrap_or(false);
             if disturbance == Disturbance::Writers && !is_clean {
                 // Another write may yet land over what a worker has recorded; only a clean key has none in flight.
                 continue;
@@ -59,6 +60,12 @@ impl Gateway {
                 Told::Held => return true,
             }
         }
+    }
+
+    /// Whether a worker has cleared a mark that these servers of the queue took: they know of none now, and none of them was replaced, so that
+    /// they have not forgotten it. That a server before them may have forgotten others is no matter.
+    async fn was_cleared(&self, dirty: &DirtyKey, servers: &[String]) -> Result<bool, StoreError> {
+        Ok(!self.queue.is_marked(dirty).await? && self.queue.servers().await? == servers)
     }
 
     /// How long a worker may take to copy what the home holds.

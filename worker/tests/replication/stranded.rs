@@ -192,8 +192,11 @@ async fn nothing_stranded_comes_to_a_home_that_the_policy_denies() {
     strand(&mut world, "k").await;
     let deny = PlaceRule { jurisdictions: vec!["EU".to_owned()], ..PlaceRule::default() };
     let policy = ResidencyPolicy { deny, ..ResidencyPolicy::default() };
+    // A job that has begun goes by the policy that it has read.
+    world.stop_worker().await;
     world.metadata.set_tenant_policy(&world.tenant.id, &policy).await.unwrap();
     world.home.start().await;
+    world.start_worker().await;
     world.queue.mark(&world.dirty("k"), "req-2").await.unwrap();
     until("it is refused", async || has_said(&world, "deny.jurisdictions denies de-fra").await).await;
     assert_eq!(world.read(&world.near, "k").await.unwrap().0, b"first");
