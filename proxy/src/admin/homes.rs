@@ -1,21 +1,14 @@
 //! Homes that must be left, as policy forbids them or their backend is being retired: which, and promotions in their place.
 use super::{
-    input::{Params, Shared, last_of_full, page, position},
+    input::{Page, Params, Shared, last_of_full, page, position},
     problem::Problem,
 };
 use axum::{Json, extract::State};
 use s3gateway_config::BackendId;
 use s3gateway_filters::{placement, residency};
 use s3gateway_store::{HomeToLeave, Route, StoreError};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use std::collections::HashMap;
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Page {
-    after: Option<String>,
-    limit: Option<u32>,
-}
 
 #[derive(Serialize)]
 pub(super) struct Homes {

@@ -9,7 +9,7 @@ use s3gateway_config::BackendId;
 use s3gateway_filters::placement;
 use s3gateway_s3::LogicalBucket;
 use s3gateway_store::{Backend, BucketId, Metadata, Millis, Route, StoreError, Tenant};
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, de::DeserializeOwned};
 use std::{collections::HashMap, sync::Arc};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
@@ -102,6 +102,14 @@ pub(super) fn position(after: Option<&str>) -> Result<Option<&str>, Problem> {
         }
         after => Ok(after),
     }
+}
+
+/// Which page of a listing.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Page {
+    pub(super) after: Option<String>,
+    pub(super) limit: Option<u32>,
 }
 
 /// The entry behind which the next page begins, where this one is full.

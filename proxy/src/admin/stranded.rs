@@ -1,6 +1,6 @@
 //! Stranded keys, and what of them stands aside: listed, downloaded, given up.
 use super::{
-    input::{Params, Segment, Shared, last_of_full, page, position, render_time, resolve_bucket},
+    input::{Page, Params, Segment, Shared, last_of_full, page, position, render_time, resolve_bucket},
     problem::Problem,
 };
 use crate::upstream::UpstreamRequest;
@@ -14,7 +14,7 @@ use axum::{
 use bytes::Bytes;
 use s3gateway_s3::ObjectKey;
 use s3gateway_store::{DirtyKey, Kept, Stranded, StrandedState};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use std::time::SystemTime;
 
 /// Whose mark it is, in the job history.
@@ -22,13 +22,6 @@ const DROP: &str = "stranded-drop";
 
 /// Pieces of a download that wait for the operator's connection.
 const AHEAD: usize = 4;
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Page {
-    after: Option<String>,
-    limit: Option<u32>,
-}
 
 #[derive(Serialize)]
 pub(super) struct StrandedKeys {

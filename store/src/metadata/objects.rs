@@ -4,6 +4,7 @@ use super::db::{Columns, Kind, render_json, write};
 use crate::{BucketId, DirtyKey, JobRecord, KeyCopy, LentTags, Millis, ObjectCopy, OpenUpload, StoreError, sql};
 use s3gateway_config::BackendId;
 use s3gateway_s3::ObjectKey;
+use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 use std::collections::{BTreeMap, HashMap};
 use uuid::Uuid;
@@ -139,14 +140,10 @@ impl Metadata {
         let (keys, rows) = (render_keys(keys)?, render_copies(of_keys)?);
         let leave = self.by_kind(sql::COPIES_LEAVE_OTHERS_POSTGRES, sql::COPIES_LEAVE_OTHERS_SQLITE);
         let delete = self.by_kind(sql::COPIES_DELETE_OTHERS_POSTGRES, sql::COPIES_DELETE_OTHERS_SQLITE);
-        let put = self.by_kind(sql::COPIES_PUT_POSTGRES, sql::COPIES_PUT_SQLITE);
-        let note = self.by_kind(sql::PROMOTION_KEYS_NOTE_POSTGRES, sql::PROMOTION_KEYS_NOTE_SQLITE);
         write!(&self.db, tx => {
             sqlx::query(leave).bind(keys.as_str()).bind(rows.as_str()).execute(&mut *tx).await?;
             sqlx::query(delete).bind(keys.as_str()).bind(rows.as_str()).execute(&mut *tx).await?;
-            sqlx::query(put).bind(rows.as_str()).execute(&mut *tx).await?;
-            sqlx::query(note).bind(rows.as_str()).execute(tx).await?;
-            Ok(())
+            self.put_copies(tx, &rows).await
         })
     }
 
@@ -156,13 +153,19 @@ impl Metadata {
     /// `NotFound` where any of the buckets is unknown.
     pub async fn put_all_copies(&self, of_keys: &[(DirtyKey, Vec<ObjectCopy>)]) -> Result<(), StoreError> {
         let rows = render_copies(of_keys)?;
+        write!(&self.db, tx => {
+            self.put_copies(tx, &rows).await
+        })
+    }
+
+    /// Puts copies, rendered, and notes the keys among them whose bucket is being promoted.
+    async fn put_copies(&self, tx: &mut AnyConnection, rows: &str) -> Result<(), StoreError> {
         let put = self.by_kind(sql::COPIES_PUT_POSTGRES, sql::COPIES_PUT_SQLITE);
         let note = self.by_kind(sql::PROMOTION_KEYS_NOTE_POSTGRES, sql::PROMOTION_KEYS_NOTE_SQLITE);
-        write!(&self.db, tx => {
-            sqlx::query(put).bind(rows.as_str()).execute(&mut *tx).await?;
-            sqlx::query(note).bind(rows.as_str()).execute(tx).await?;
-            Ok(())
-        })
+        for statement in [put, note] {
+            sqlx::query(statement).bind(rows).execute(&mut *tx).await?;
+        }
+        Ok(())
     }
 
     /// What is known of a key's copies, by backend.

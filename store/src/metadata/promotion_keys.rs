@@ -2,14 +2,13 @@
 //! since the promotion began. Invariant: no statement reads more than a page of a bucket that may have any number of keys.
 use super::Metadata;
 use super::db::{Columns, write};
+use super::sweeps::BEHIND_ALL;
 use crate::{BucketId, StoreError, sql};
 use s3gateway_config::BackendId;
 use s3gateway_s3::ObjectKey;
 
 /// Keys of a page.
 const PAGE: i64 = 2000;
-/// Behind every key: no UTF-8 text has such a byte.
-const BEHIND_ALL: &[u8] = &[0xFF];
 
 impl Metadata {
     /// Those of the next page of keys, in byte order after `after`, whose copy on `other` is not proven to be equal to the one on

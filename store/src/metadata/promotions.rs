@@ -248,9 +248,9 @@ impl Metadata {
     /// # Errors
     /// `NotFound` unless the bucket is in service.
     pub async fn set_promote_after(&self, bucket: &BucketId, after: Option<Duration>) -> Result<(), StoreError> {
-        let millis = after.map_or(0, |after| i64::try_from(after.as_millis()).unwrap_or(i64::MAX));
+        let after = after.map_or(0, millis);
         write!(&self.db, tx => {
-            let query = sqlx::query(sql::BUCKET_SET_PROMOTE_AFTER).bind(bucket.as_str()).bind(millis);
+            let query = sqlx::query(sql::BUCKET_SET_PROMOTE_AFTER).bind(bucket.as_str()).bind(after);
             match query.execute(tx).await?.rows_affected() {
                 0 => Err(StoreError::NotFound),
                 _ => Ok(()),

@@ -11,7 +11,7 @@ use sqlx::any::AnyRow;
 /// Rows of each table that go in one transaction; those of a key, or of an upload, go together.
 pub(super) const ROWS: i64 = 1000;
 /// Behind every key: no UTF-8 text has such a byte.
-const BEHIND_ALL: &[u8] = &[0xFF];
+pub(super) const BEHIND_ALL: &[u8] = &[0xFF];
 /// As the driver names the database.
 const POSTGRES: &str = "PostgreSQL";
 

@@ -66,6 +66,15 @@ pub(crate) async fn await_job(queue: &dyn Queue, consumer: &str, lease: Duration
     until("a job is to be had", || async { queue.claim(consumer, 1, lease).await.unwrap().pop() }).await
 }
 
+/// Works until the only key is clean.
+pub(crate) async fn await_cleared(queue: &dyn Queue, what: &str) {
+    until(what, || async {
+        let job = queue.claim("w1", 1, LONG).await.unwrap().pop()?;
+        (queue.clear(&job).await.unwrap() == Cleared::Clean).then_some(())
+    })
+    .await;
+}
+
 pub(crate) async fn assert_no_job(queue: &dyn Queue) {
     let jobs = queue.claim("nobody", 10, LONG).await.unwrap();
     assert!(jobs.is_empty(), "{jobs:?}");
@@ -146,11 +155,7 @@ pub(crate) async fn lease_that_ran_out_since_the_claim_blocks_clear(queue: &dyn 
 pub(crate) async fn dead_writers_key_is_converged(queue: &dyn Queue) {
     let k = key("a");
     queue.intent(&k, "r", SHORT).await.unwrap();
-    until("the lease runs out and the key is cleared", || async {
-        let job = queue.claim("w1", 1, LONG).await.unwrap().pop()?;
-        (queue.clear(&job).await.unwrap() == Cleared::Clean).then_some(())
-    })
-    .await;
+    await_cleared(queue, "the lease runs out and the key is cleared").await;
     assert!(queue.is_clean(&k).await.unwrap());
 }
 
@@ -357,11 +362,7 @@ pub(crate) async fn claimers_never_share_a_job(queue: &dyn Queue) {
 pub(crate) async fn late_commit_marks_again(queue: &dyn Queue) {
     let k = key("a");
     let mark = queue.intent(&k, "slow", SHORT).await.unwrap();
-    until("the key is cleared under the slow writer", || async {
-        let job = queue.claim("w1", 1, LONG).await.unwrap().pop()?;
-        (queue.clear(&job).await.unwrap() == Cleared::Clean).then_some(())
-    })
-    .await;
+    await_cleared(queue, "the key is cleared under the slow writer").await;
     queue.commit(&k, &mark, "slow").await.unwrap();
     assert!(!queue.is_clean(&k).await.unwrap());
     let job = claim_one(queue, "w1").await;
@@ -372,11 +373,7 @@ pub(crate) async fn late_commit_marks_again(queue: &dyn Queue) {
 pub(crate) async fn renewed_lease_marks_again(queue: &dyn Queue) {
     let k = key("a");
     let mark = queue.intent(&k, "long", SHORT).await.unwrap();
-    until("the key is cleared under the long upload", || async {
-        let job = queue.claim("w1", 1, LONG).await.unwrap().pop()?;
-        (queue.clear(&job).await.unwrap() == Cleared::Clean).then_some(())
-    })
-    .await;
+    await_cleared(queue, "the key is cleared under the long upload").await;
     let raised = queue.renew(&k, &mark, LONG).await.unwrap();
     assert!(raised > mark.sequence, "{raised}");
     assert!(!queue.is_clean(&k).await.unwrap());

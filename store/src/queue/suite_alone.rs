@@ -1,5 +1,5 @@
 //! The part of the queue's suite that is about writers which must be alone.
-use super::suite::{LONG, SHORT, claim_one, key, write};
+use super::suite::{LONG, SHORT, await_cleared, claim_one, key, write};
 use super::testing::until;
 use super::{Cleared, DirtyKey, Disturbance, Mark, Queue};
 use crate::StoreError;
@@ -45,11 +45,7 @@ pub(crate) async fn others_keep_away_who_must_be_alone(queue: &dyn Queue) {
 pub(crate) async fn a_lease_that_is_alone_and_gone_is_not_taken_anew(queue: &dyn Queue) {
     let k = key("a");
     let alone = queue.intent_alone(&k, "r", SHORT).await.unwrap();
-    until("the lease runs out and the key is cleared", || async {
-        let job = queue.claim("w1", 1, LONG).await.unwrap().pop()?;
-        (queue.clear(&job).await.unwrap() == Cleared::Clean).then_some(())
-    })
-    .await;
+    await_cleared(queue, "the lease runs out and the key is cleared").await;
     assert!(is_busy(queue.renew(&k, &alone, LONG).await));
     assert!(queue.is_clean(&k).await.unwrap());
 }

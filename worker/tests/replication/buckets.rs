@@ -1,8 +1,8 @@
 //! Buckets as a whole, against real S3 servers: what workers end that is being deleted, retired or was left half done.
 
 use crate::sites::{World, until};
-use s3gateway_s3::{LogicalBucket, PhysicalBucket, Versioning};
-use s3gateway_store::{Adoption, Begun, BucketId, NewBucket};
+use s3gateway_s3::LogicalBucket;
+use s3gateway_store::{Begun, BucketId, NewBucket};
 use std::time::Duration;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -108,15 +108,7 @@ async fn an_adopted_bucket_outlives_its_deletion_though_the_gateway_died_in_it()
     let mut world = World::new().await;
     world.stop_worker().await;
     world.home.client().create_bucket().bucket("legacy").send().await.unwrap();
-    let adoption = Adoption {
-        tenant: world.tenant.id.clone(),
-        name: LogicalBucket::parse("old").unwrap(),
-        backend: world.home.id.clone(),
-        physical: PhysicalBucket::parse("legacy").unwrap(),
-        stays: true,
-        versioning: Versioning::Never,
-    };
-    let route = world.metadata.adopt_bucket(&adoption).await.unwrap();
+    let route = world.adopt("legacy").await;
     world.metadata.begin_delete_bucket(&route.bucket).await.unwrap();
     world.start_worker_with(|settings| settings.abandoned_after = Duration::ZERO).await;
     let unfinished = async || world.metadata.unfinished_buckets(i64::MAX, 10).await.unwrap();

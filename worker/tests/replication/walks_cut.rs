@@ -3,8 +3,8 @@
 use crate::sites::{World, create_bucket, until};
 use aws_sdk_s3::primitives::ByteStream;
 use futures::future::join_all;
-use s3gateway_s3::{LogicalBucket, ObjectKey, PhysicalBucket, Versioning};
-use s3gateway_store::{Adoption, BucketId, NewWalk, ObjectCopy, Walk, WalkKind, WalkState};
+use s3gateway_s3::ObjectKey;
+use s3gateway_store::{BucketId, NewWalk, ObjectCopy, Walk, WalkKind, WalkState};
 use std::sync::Mutex;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -20,15 +20,7 @@ async fn adopt(world: &World, keys: usize) -> Walk {
             put.unwrap();
         }
     }
-    let adoption = Adoption {
-        tenant: world.tenant.id.clone(),
-        name: LogicalBucket::parse("old").unwrap(),
-        backend: world.home.id.clone(),
-        physical: PhysicalBucket::parse("legacy").unwrap(),
-        stays: true,
-        versioning: Versioning::Never,
-    };
-    let route = world.metadata.adopt_bucket(&adoption).await.unwrap();
+    let route = world.adopt("legacy").await;
     world.metadata.walks_of(&route.bucket, 1).await.unwrap().remove(0)
 }
 

@@ -9,8 +9,10 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
 use s3gateway_config::{BackendId, Capabilities, KeyRule, Place, ResidencyPolicy, Secret};
-use s3gateway_s3::{LogicalBucket, ObjectKey};
-use s3gateway_store::{Backend, Begun, DirtyKey, LocalKey, Metadata, NewBucket, ObjectCopy, Queue, Route, Tenant};
+use s3gateway_s3::{LogicalBucket, ObjectKey, PhysicalBucket, Versioning};
+use s3gateway_store::{
+    Adoption, Backend, Begun, DirtyKey, LocalKey, Metadata, NewBucket, ObjectCopy, Queue, Route, Tenant,
+};
 use s3gateway_worker::{Worker, WorkerParts, WorkerSettings};
 use s3s::auth::SimpleAuth;
 use s3s::service::{S3Service, S3ServiceBuilder};
@@ -274,6 +276,19 @@ impl World {
     /// Reads the route again.
     pub async fn reread_route(&mut self) {
         self.route = self.metadata.route_by_id(&self.route.bucket).await.unwrap().unwrap();
+    }
+
+    /// Adopts a bucket of the home as the tenant's, to stay when that is deleted.
+    pub async fn adopt(&self, physical: &str) -> Route {
+        let adoption = Adoption {
+            tenant: self.tenant.id.clone(),
+            name: LogicalBucket::parse("old").unwrap(),
+            backend: self.home.id.clone(),
+            physical: PhysicalBucket::parse(physical).unwrap(),
+            stays: true,
+            versioning: Versioning::Never,
+        };
+        self.metadata.adopt_bucket(&adoption).await.unwrap()
     }
 
     pub async fn stop_worker(&mut self) {
