@@ -139,6 +139,8 @@ STATEMENTS = [
     ("upload_parts_sweep.sql", "'bucket-7', 1000", "upload_parts_pkey"),
     ("upload_checksums_sweep.sql", "'bucket-7', 1000", "upload_checksums_pkey"),
     ("walks_due.sql", f"{NOW}, 100", "walks_unfinished"),
+    ("walks_resume.sql", f"{NOW}, 16", "walks_unfinished"),
+    ("walks_postpone.sql", f"'fi-hel', {NOW}, {NOW}", "walks_waiting_for"),
     ("walk_shards_free.sql", f"{NOW}, 100, 'backfill'", "walk_shards_pkey"),
     ("walks_finish.sql", f"{NOW}", "walks_unfinished"),
     ("walks_under_way.sql", "'reconcile'", "walks_unfinished"),

@@ -132,6 +132,11 @@ impl Remote {
         self.standing.admit(Instant::now())
     }
 
+    /// How long it is still left alone.
+    pub(crate) fn rest(&self) -> Option<Duration> {
+        self.standing.rest(Instant::now())
+    }
+
     /// HeadObject of the current object.
     pub(crate) async fn head(&self, bucket: &PhysicalBucket, key: &ObjectKey) -> Result<Option<Object>, BackendError> {
         self.head_version(bucket, key, None).await

@@ -44,6 +44,12 @@ impl Backends {
         self.snapshot().values().filter(|remote| !remote.backend.id.is_twin()).cloned().collect()
     }
 
+    /// Those that are left alone now, twins among them, and for how long yet.
+    pub(crate) fn resting(&self) -> Vec<(BackendId, Duration)> {
+        let remotes = self.snapshot();
+        remotes.iter().filter_map(|(id, remote)| Some((id.clone(), remote.rest()?))).collect()
+    }
+
     /// Reads all backends, each with its twin; clients of unchanged ones keep their connections.
     pub(crate) async fn reload(&self) -> Result<(), StoreError> {
         let known = self.snapshot();

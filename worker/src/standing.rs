@@ -74,6 +74,14 @@ impl Standing {
         Arc::new(Self { backend: backend.to_owned(), longest_rest, state })
     }
 
+    /// How long it is to be left alone from now on. Unlike [`Self::admit`] it gives no leave to try it.
+    pub(crate) fn rest(&self, now: Instant) -> Option<Duration> {
+        match *self.state.lock().unwrap_or_else(PoisonError::into_inner) {
+            State::Resting { until, .. } | State::OnTrial { until, .. } if now < until => Some(until - now),
+            _ => None,
+        }
+    }
+
     /// Passes a backend that may be asked now.
     ///
     /// # Errors
@@ -137,6 +145,7 @@ mod tests {
             standing.report(Seen::Failed, begin);
         }
         assert_eq!(standing.admit(begin), Err(Duration::from_secs(1)));
+        assert_eq!((standing.rest(begin), standing.rest(at(1000))), (Some(Duration::from_secs(1)), None));
         standing.report(Seen::Failed, at(900));
         assert_eq!(standing.admit(at(900)), Err(Duration::from_millis(100)), "what was on its way is nothing new");
         assert_eq!(standing.admit(at(1000)), Ok(()), "a trial");

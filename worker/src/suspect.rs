@@ -1,5 +1,5 @@
-//! Watches for a Redis that was replaced or restarted, and has every bucket walked over whose marks it may have forgotten. What
-//! no walk finds is marked again from the journal of unlisted writes, which is kept short here, too.
+//! Watches for a Redis that was replaced or restarted and may have forgotten marks: buckets are walked over once it has settled, and
+//! what no walk finds is marked again from the journal of unlisted writes, which is kept short here, too.
 //! Invariant: servers are noted only after everything in the journal was marked since they were seen, and as settled only after it was
 //! marked, and what is claimed raised, since nothing can land any more that they do not know of.
 use crate::settings::WorkerSettings;
@@ -10,10 +10,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-/// Between two looks: a failover read of a suspect bucket is refused for as long.
+/// Between two looks: a failover read of a suspect bucket is refused for so much longer.
 const INTERVAL: Duration = Duration::from_secs(2);
-/// Such walks under way at the same time, in all workers together.
-const WALKS_AT_ONCE: u32 = 16;
 /// Rows of the journal marked, or forgotten, at once.
 const ROWS: u32 = 1000;
 /// Between two prunings of the journal; far more than a Redis may forget.
@@ -26,7 +24,6 @@ const KEPT: Millis = 3_600_000;
 pub(crate) struct Suspects {
     metadata: Metadata,
     queue: Arc<dyn Queue>,
-    rate: u32,
     lease: Duration,
 }
 
@@ -42,7 +39,7 @@ struct Watch {
 
 impl Suspects {
     pub(crate) fn new(metadata: Metadata, queue: Arc<dyn Queue>, settings: &WorkerSettings) -> Self {
-        Self { metadata, queue, rate: settings.reconcile_rate, lease: settings.lease }
+        Self { metadata, queue, lease: settings.lease }
     }
 
     /// Goes on until `stop`; a queue that forgets nothing needs no watch.
@@ -90,10 +87,6 @@ impl Suspects {
             self.queue.settle().await?;
             self.mark_unlisted().await?;
             self.metadata.settle_queue_servers(asked).await?;
-        }
-        let begun = self.metadata.begin_suspect_walks(WALKS_AT_ONCE, self.rate).await?;
-        if begun > 0 {
-            info!(begun, "walks of suspect buckets asked for");
         }
         Ok(())
     }

@@ -42,6 +42,7 @@ const POSTGRES: &Files = &[
     (20, "lent_by_object", include_str!("../../../migrations/postgres/0020_lent_by_object.sql")),
     (21, "master_key", include_str!("../../../migrations/postgres/0021_master_key.sql")),
     (22, "restart_and_promotion", include_str!("../../../migrations/postgres/0022_restart_and_promotion.sql")),
+    (23, "walks_waiting_for", include_str!("../../../migrations/postgres/0023_walks_waiting_for.sql")),
 ];
 const SQLITE: &Files = &[
     (1, "foundation", include_str!("../../../migrations/sqlite/0001_foundation.sql")),
@@ -65,6 +66,7 @@ const SQLITE: &Files = &[
     (20, "lent_by_object", include_str!("../../../migrations/sqlite/0020_lent_by_object.sql")),
     (21, "master_key", include_str!("../../../migrations/sqlite/0021_master_key.sql")),
     (22, "restart_and_promotion", include_str!("../../../migrations/sqlite/0022_restart_and_promotion.sql")),
+    (23, "walks_waiting_for", include_str!("../../../migrations/sqlite/0023_walks_waiting_for.sql")),
 ];
 
 pub(super) async fn migrate(db: &Db) -> Result<(), StoreError> {

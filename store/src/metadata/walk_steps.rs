@@ -16,7 +16,7 @@ use sqlx::any::AnyRow;
 pub const FINDINGS_KEPT: i64 = 1000;
 
 impl Metadata {
-    /// Walks that wait and may go on now.
+    /// Walks that have not begun and may begin now.
     ///
     /// # Errors
     /// `Unavailable`.
@@ -121,24 +121,42 @@ impl Metadata {
         })
     }
 
-    /// Has a walk that had begun go on after its wait; nothing where another worker has done so.
+    /// Has walks that had begun, and whose wait is over, go on, at most `limit` of them; how many.
     ///
     /// # Errors
     /// `Unavailable`.
-    pub async fn resume_walk(&self, id: &WalkId, now: Millis) -> Result<(), StoreError> {
+    pub async fn resume_walks(&self, now: Millis, limit: u32) -> Result<u64, StoreError> {
         write!(&self.db, tx => {
-            sqlx::query(sql::WALK_RESUME).bind(id.as_str()).bind(now).execute(tx).await?;
+            let query = sqlx::query(sql::WALKS_RESUME).bind(now).bind(i64::from(limit));
+            Ok(query.execute(tx).await?.rows_affected())
+        })
+    }
+
+    /// Has a walk wait because something is away, such as a backend; nothing where it does not run any more.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn suspend_walk(
+        &self,
+        id: &WalkId,
+        why: &str,
+        until: Millis,
+        backend: Option<&str>,
+    ) -> Result<(), StoreError> {
+        write!(&self.db, tx => {
+            let query = sqlx::query(sql::WALK_WAIT).bind(id.as_str()).bind(why).bind(until);
+            query.bind(backend.unwrap_or_default()).execute(tx).await?;
             Ok(())
         })
     }
 
-    /// Has a walk wait because something is away; nothing where it does not run any more.
+    /// Has all walks that wait for a backend, and could go on by now, wait until `until`.
     ///
     /// # Errors
     /// `Unavailable`.
-    pub async fn suspend_walk(&self, id: &WalkId, why: &str, until: Millis) -> Result<(), StoreError> {
+    pub async fn postpone_walks(&self, backend: &BackendId, now: Millis, until: Millis) -> Result<(), StoreError> {
         write!(&self.db, tx => {
-            sqlx::query(sql::WALK_WAIT).bind(id.as_str()).bind(why).bind(until).execute(tx).await?;
+            sqlx::query(sql::WALKS_POSTPONE).bind(backend.as_str()).bind(now).bind(until).execute(tx).await?;
             Ok(())
         })
     }

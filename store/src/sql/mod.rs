@@ -304,7 +304,9 @@ statements! {
     WALKS_DUE = "walks_due.sql";
     WALKS_FINISH = "walks_finish.sql";
     WALKS_OF_BUCKET = "walks_of_bucket.sql";
+    WALKS_POSTPONE = "walks_postpone.sql";
     WALKS_PRUNE = "walks_prune.sql";
+    WALKS_RESUME = "walks_resume.sql";
     WALKS_UNDER_WAY = "walks_under_way.sql";
     WALK_APPROVE = "walk_approve.sql";
     WALK_BEGIN = "walk_begin.sql";
@@ -323,7 +325,6 @@ statements! {
     WALK_PACE = "walk_pace.sql";
     WALK_RATE = "walk_rate.sql";
     WALK_RESTART = "walk_restart.sql";
-    WALK_RESUME = "walk_resume.sql";
     WALK_SHARDS_DELETE = "walk_shards_delete.sql";
     WALK_SHARDS_FREE = "walk_shards_free.sql";
     WALK_SHARD_ADVANCE = "walk_shard_advance.sql";

@@ -30,6 +30,16 @@ pub(crate) enum BackendError {
     Refused { operation: &'static str, backend: String, status: u16, code: String },
 }
 
+impl BackendError {
+    /// The backend that is away; `None` where one bucket or object is the matter.
+    pub(crate) fn away(&self) -> Option<&str> {
+        match self {
+            Self::Unavailable { backend, .. } | Self::Throttled { backend, .. } => Some(backend),
+            Self::Changed | Self::NoSuchBucket | Self::NotFound { .. } | Self::Refused { .. } => None,
+        }
+    }
+}
+
 impl Remote {
     fn throttled(&self, operation: &'static str, after: Option<Duration>) -> BackendError {
         // What was on its way as the pace fell comes back a moment after it is taken again.

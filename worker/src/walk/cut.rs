@@ -1,6 +1,6 @@
 //! Cuts walks into shards, before workers walk them.
 //! Invariant: the claim on a walk is moved on while it is cut, by compare-and-set, so that of two workers one begins it.
-use super::ground::listing;
+use super::ground::{admit, listing};
 use super::merge::Reach;
 use super::{UnderWay, WalkError, Walker};
 use s3gateway_store::{Millis, Route, StoreError, Walk, WalkId, WalkKind};
@@ -74,7 +74,7 @@ impl Walker {
             let noted = match &error {
                 // Its claim runs out.
                 WalkError::Store(_) => Ok(()),
-                _ => self.suspend(&walk.id, &error.to_string()).await,
+                _ => self.suspend(&walk.id, &error).await,
             };
             if let Err(error) = noted {
                 warn!(%error, "why the walk cannot begin could not be written down");
@@ -127,6 +127,7 @@ impl Walker {
         let remote = self.backends.get(&route.home).await?;
         let remote = remote.ok_or_else(|| WalkError::Waits(format!("backend {} is not known", route.home)))?;
         let listing = listing(route, &remote, WalkKind::Backfill, 0, false)?;
+        admit([&listing])?;
         let (mut cut, mut after, mut failures) = (Cut::default(), String::new(), 0);
         loop {
             let page = match listing.page(&after).await {

@@ -55,6 +55,11 @@ impl Ground {
         Ok(Self { route, home, places, replicas })
     }
 
+    /// Passes where no backend is left alone.
+    pub(super) fn admit(&self) -> Result<(), WalkError> {
+        admit(std::iter::once(&self.home).chain(&self.replicas))
+    }
+
     /// Whether listings that were read of `self` still stand for what is there now.
     pub(super) fn is_same(&self, now: &Self) -> bool {
         let facts = |ground: &Self| {
@@ -70,6 +75,16 @@ impl Ground {
 fn remote_of<'a>(remotes: &'a [(BackendId, Arc<Remote>)], id: &BackendId) -> Result<&'a Arc<Remote>, WalkError> {
     let found = remotes.iter().find(|(other, _)| other == id).map(|(_, remote)| remote);
     found.ok_or_else(|| WalkError::Waits(format!("backend {id} is not known")))
+}
+
+/// Passes listings of which no backend is left alone. None is tried out in vain, as where another rests.
+pub(super) fn admit<'a>(listings: impl IntoIterator<Item = &'a Listing> + Clone) -> Result<(), WalkError> {
+    let remotes = || listings.clone().into_iter().map(|listing| &listing.remote);
+    let resting = |remote: &Arc<Remote>| WalkError::Resting(remote.backend.id.clone());
+    match remotes().find(|remote| remote.rest().is_some()) {
+        Some(remote) => Err(resting(remote)),
+        None => remotes().try_for_each(|remote| remote.admit().map_err(|_| resting(remote))),
+    }
 }
 
 /// A bucket's listing on a backend, as a walk of that kind and rate reads it.

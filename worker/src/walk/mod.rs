@@ -19,6 +19,7 @@ use crate::metrics::Metrics;
 use crate::settings::WorkerSettings;
 use rand::Rng;
 use rand::rngs::StdRng;
+use s3gateway_config::BackendId;
 use s3gateway_store::{Metadata, Millis, Queue, StoreError, WalkId, WalkKind, WalkShard};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -36,10 +37,14 @@ const CLAIM: Duration = Duration::from_secs(15);
 /// Of the shards that a worker walks at the same time, this part at most is of backfills: they wait for the queue, and comparisons,
 /// after which reads may be served by replicas again, are not to wait for them.
 const BACKFILLS_PART: usize = 2;
-/// Walks looked at in one round.
+/// Walks begun in one round,
 const WALKS_AT_ONCE: u32 = 100;
+/// and walks that go on after a wait: no more than can soon be walked, for what they waited for may still be away.
+const RESUMED_AT_ONCE: u32 = 16;
 /// Periodic walks under way at the same time, in all workers together.
 const PERIODIC_AT_ONCE: u32 = 4;
+/// Walks of buckets under way, in all workers together, of which Redis may have forgotten marks: no replica answers for them meanwhile.
+const SUSPECT_AT_ONCE: u32 = 16;
 /// Periodic walks that wait for a backend, up to which the next is begun as soon as one has ended;
 const FEW_STUCK: u32 = 64;
 /// with more, some are begun each time this has passed: buckets of a backend that is away only add to those that wait.
@@ -66,6 +71,9 @@ pub(crate) enum WalkError {
     /// A backend is away or says no.
     #[error(transparent)]
     Backend(#[from] BackendError),
+    /// A backend erred or did not answer lately, and is left alone.
+    #[error("{0} is left alone, as it erred or did not answer lately")]
+    Resting(BackendId),
     /// It has to wait, and the text says for what.
     #[error("{0}")]
     Waits(String),
@@ -96,6 +104,17 @@ struct UnderWay {
     lists: Arc<Semaphore>,
     /// When periodic walks were last begun whatever others wait for.
     slow: Instant,
+}
+
+impl WalkError {
+    /// The backend that is away.
+    fn away(&self) -> Option<&str> {
+        match self {
+            Self::Backend(error) => error.away(),
+            Self::Resting(backend) => Some(backend.as_str()),
+            Self::Waits(_) | Self::Queue(_) | Self::Store(_) | Self::Gone | Self::Moved => None,
+        }
+    }
 }
 
 impl UnderWay {
@@ -147,12 +166,17 @@ impl Walker {
         if let Err(error) = self.begin_periodic(most_stuck).await {
             warn!(%error, "no periodic walk can be begun");
         }
-        for walk in self.metadata.walks_due(now, WALKS_AT_ONCE).await? {
-            match walk.begun_at {
-                0 => self.begin_cut(walk, under_way, stop).await?,
-                _ => self.metadata.resume_walk(&walk.id, now).await?,
-            }
+        if self.queue.may_forget() {
+            self.metadata.begin_suspect_walks(SUSPECT_AT_ONCE, self.settings.reconcile_rate).await?;
         }
+        // What would find it away has others go first.
+        for (backend, rest) in self.backends.resting() {
+            self.metadata.postpone_walks(&backend, now, self.in_time(rest)).await?;
+        }
+        for walk in self.metadata.walks_due(now, WALKS_AT_ONCE).await? {
+            self.begin_cut(walk, under_way, stop).await?;
+        }
+        self.metadata.resume_walks(now, RESUMED_AT_ONCE).await?;
         self.claim_shards(under_way, stop).await
     }
 
@@ -244,8 +268,8 @@ impl Walker {
     /// Has the walk wait or end, as the failure asks for.
     async fn note_failure(&self, shard: &WalkShard, error: WalkError) {
         let noted = match &error {
-            WalkError::Backend(_) | WalkError::Waits(_) | WalkError::Queue(_) => {
-                self.suspend(&shard.walk, &error.to_string()).await
+            WalkError::Backend(_) | WalkError::Resting(_) | WalkError::Waits(_) | WalkError::Queue(_) => {
+                self.suspend(&shard.walk, &error).await
             }
             WalkError::Gone => self.metadata.fail_walk(&shard.walk, &error.to_string()).await,
             WalkError::Store(_) | WalkError::Moved => Ok(()),
@@ -256,9 +280,9 @@ impl Walker {
         }
     }
 
-    async fn suspend(&self, id: &WalkId, why: &str) -> Result<(), StoreError> {
-        let attempts = self.metadata.walk(id).await?.attempts;
-        self.metadata.suspend_walk(id, why, self.in_time(self.decide_delay(attempts))).await
+    async fn suspend(&self, id: &WalkId, why: &WalkError) -> Result<(), StoreError> {
+        let until = self.in_time(self.decide_delay(self.metadata.walk(id).await?.attempts));
+        self.metadata.suspend_walk(id, &why.to_string(), until, why.away()).await
     }
 
     fn decide_delay(&self, attempts: u32) -> Duration {

@@ -56,6 +56,7 @@ impl<'a> ShardWalk<'a> {
     /// Begins where the shard was left.
     pub(super) async fn begin(walker: &'a Walker, shard: &'a WalkShard) -> Result<Self, WalkError> {
         let ground = Ground::survey(&walker.metadata, &walker.backends, shard, shard.rate).await?;
+        ground.admit()?;
         let mut walk = Self {
             walker,
             shard,

@@ -130,3 +130,31 @@ async fn a_walk_that_runs_is_slowed_and_hastened() {
     assert_eq!(reach(&world, &walk, WalkState::Done).await.done, 200);
     assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn walks_that_wait_for_a_backend_ask_it_seldom_and_keep_no_other_waiting() {
+    const WALKS: usize = 60;
+    let mut world = World::embedded().await;
+    world.stop_worker().await;
+    let mut stuck = Vec::new();
+    for n in 0..WALKS {
+        let sites = [&world.home, &world.far];
+        let route = create_bucket(&world.metadata, &world.tenant, &format!("stuck-{n}"), &sites).await;
+        stuck.push(begin(&world, &route.bucket, WalkKind::Reconcile, 0).await);
+    }
+    world.home.wire.take_seen();
+    world.home.wire.refuse(500, "list-type=2");
+    world.start_worker().await;
+    for walk in &stuck {
+        until("it says why it waits", async || !look(&world, walk).await.note.is_empty()).await;
+    }
+    let other = create_bucket(&world.metadata, &world.tenant, "others", &[&world.near, &world.far]).await;
+    let other = begin(&world, &other.bucket, WalkKind::Reconcile, 0).await;
+    reach(&world, &other, WalkState::Done).await;
+    let asked = world.home.wire.take_seen().iter().filter(|line| line.contains("list-type=2")).count();
+    assert!((1..WALKS / 2).contains(&asked), "asked {asked} times");
+    world.home.wire.let_in();
+    for walk in &stuck {
+        reach(&world, walk, WalkState::Done).await;
+    }
+}

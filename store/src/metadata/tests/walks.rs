@@ -4,6 +4,7 @@ use crate::{
     Admission, BucketId, DeleteGuard, FindingKind, Metadata, NewWalk, ObjectCopy, Route, Step, StoreError, Walk,
     WalkFinding, WalkKind, WalkShard, WalkState,
 };
+use s3gateway_config::BackendId;
 use s3gateway_s3::Versioning;
 use std::time::Duration;
 
@@ -148,14 +149,18 @@ pub(super) async fn a_walk_waits_resumes_restarts_and_ends(f: Fixture) {
     let walk = begun(m, &bucket, &[], 50, 0).await;
     let shards = claimed(m).await;
     let until = in_a_minute();
-    m.suspend_walk(&walk.id, "the home is away", until).await.unwrap();
+    m.suspend_walk(&walk.id, "the home is away", until, Some("fi-hel")).await.unwrap();
     assert_eq!(m.admit_step(&shards[0], 1, 0, GUARD).await.unwrap(), Admission::Stop);
-    m.resume_walk(&walk.id, until - 1).await.unwrap();
+    assert_eq!(m.resume_walks(until - 1, 10).await.unwrap(), 0);
     let waiting = m.walk(&walk.id).await.unwrap();
     assert_eq!((waiting.state, waiting.note.as_str(), waiting.attempts), (WalkState::Waiting, "the home is away", 1));
-    assert!(m.walks_due(until - 1, 10).await.unwrap().is_empty());
-    assert_eq!(m.walks_due(until, 10).await.unwrap().len(), 1);
-    m.resume_walk(&walk.id, until).await.unwrap();
+    for (backend, resumed) in [("se-sto", 1), ("fi-hel", 0)] {
+        m.suspend_walk(&walk.id, "the home is away", until, Some("fi-hel")).await.unwrap();
+        m.postpone_walks(&BackendId::parse(backend).unwrap(), until, until + 1).await.unwrap();
+        assert_eq!(m.resume_walks(until, 0).await.unwrap(), 0, "not more than were asked for");
+        assert_eq!(m.resume_walks(until, 10).await.unwrap(), resumed, "{backend}");
+    }
+    assert_eq!(m.resume_walks(until + 1, 10).await.unwrap(), 1);
     assert!(matches!(m.admit_step(&shards[0], 1, 0, GUARD).await.unwrap(), Admission::Go { .. }));
     let now_runs = m.walk(&walk.id).await.unwrap();
     assert_eq!((now_runs.state, now_runs.note.as_str(), now_runs.attempts), (WalkState::Running, "", 0));
@@ -243,6 +248,9 @@ pub(super) async fn a_long_walk_keeps_no_other_waiting(f: Fixture) {
     assert!(m.free_shards(now(), 10, Some(WalkKind::Reconcile)).await.unwrap().is_empty());
     assert!(m.keep_shard(&first, 0).await.unwrap());
     assert_eq!(free().await[0].walk, long.id, "a claim that was given back counts no longer");
+    m.suspend_walk(&long.id, "the home is away", now(), None).await.unwrap();
+    assert_eq!(m.resume_walks(in_a_minute(), 10).await.unwrap(), 1);
+    assert_eq!(free().await[0].walk, short.id, "one that was stopped lately may be stopped again");
 }
 
 pub(super) async fn changes_that_concern_every_key_begin_a_backfill(f: Fixture) {
@@ -283,7 +291,7 @@ pub(super) async fn buckets_take_their_turn_at_being_reconciled(f: Fixture) {
     assert_eq!(m.begin_periodic(made + 1, 10, 9, 7).await.unwrap(), 3, "a deep walk is a reconcile, too");
     assert!(m.oldest_reconcile().await.unwrap().is_some_and(|oldest| oldest > made), "each was asked for anew");
     let stuck = m.walks_of(&buckets[2], 1).await.unwrap().remove(0);
-    m.suspend_walk(&stuck.id, "the home is away", now()).await.unwrap();
+    m.suspend_walk(&stuck.id, "the home is away", now(), None).await.unwrap();
     assert_eq!(m.begin_periodic(in_a_minute(), 10, 0, 7).await.unwrap(), 0, "more would get stuck as well");
     assert_eq!(m.begin_periodic(in_a_minute(), 10, 1, 7).await.unwrap(), 4);
 }
@@ -323,9 +331,9 @@ pub(super) async fn a_bucket_is_suspect_until_it_was_walked_over(f: Fixture) {
     settle(m).await;
     assert_eq!(m.queue_servers_due().await.unwrap(), None);
     assert_eq!(m.begin_suspect_walks(1, 0).await.unwrap(), 0, "as many as may be are under way");
-    m.suspend_walk(&before.id, "the home is away", now()).await.unwrap();
+    m.suspend_walk(&before.id, "the home is away", now(), None).await.unwrap();
     assert_eq!(m.begin_suspect_walks(1, 0).await.unwrap(), 1, "one that cannot go on keeps no other waiting");
-    m.resume_walk(&before.id, now()).await.unwrap();
+    assert_eq!(m.resume_walks(now(), 10).await.unwrap(), 1);
     for shard in claimed(m).await {
         assert!(m.take_step(&shard, &step("", true)).await.unwrap());
     }
