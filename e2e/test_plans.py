@@ -33,7 +33,7 @@ COPIES = '\'[{"bucket": "bucket-7", "object_key": "70686f746f732f303030303030313
 STATEMENTS = [
     ("queue_lane_has_any.sql", "0", "dirty_keys_due"),
     ("queue_claim.postgres.sql", f"{NOW}, 60000, 32, 'worker', 'claim', 0", "dirty_keys_due"),
-    ("queue_mark.postgres.sql", f"{ONE}, 'request', {NOW}, {NOW}", "dirty_keys_pkey"),
+    ("queue_mark.postgres.sql", f"{ONE}, 'request', {NOW}, {NOW}, 7", "dirty_keys_pkey"),
     ("queue_lock.sql", ONE, "dirty_keys_pkey"),
     ("queue_clear.sql", f"{ONE}, 'claim', 1", "dirty_keys_pkey"),
     ("queue_requeue.sql", f"{ONE}, 'claim', 1, {NOW}", "dirty_keys_pkey"),
@@ -138,9 +138,9 @@ STATEMENTS = [
     ("uploads_sweep.sql", "'bucket-7', 1000", "uploads_pkey"),
     ("upload_parts_sweep.sql", "'bucket-7', 1000", "upload_parts_pkey"),
     ("upload_checksums_sweep.sql", "'bucket-7', 1000", "upload_checksums_pkey"),
-    ("walks_due.sql", f"{NOW}, 100", "walks_unfinished"),
-    ("walks_resume.sql", f"{NOW}, 16", "walks_unfinished"),
-    ("walks_postpone.sql", f"'fi-hel', {NOW}, {NOW}", "walks_waiting_for"),
+    ("walks_due.sql", f"{NOW}, 100", "walks_waiting"),
+    ("walks_resume.sql", f"{NOW}, 16", "walks_waiting"),
+    ("walks_postpone.sql", f"'fi-hel', {NOW}, {NOW}", "walks_waiting"),
     ("walk_shards_free.sql", f"{NOW}, 100, 'backfill'", "walk_shards_pkey"),
     ("walks_finish.sql", f"{NOW}", "walks_unfinished"),
     ("walks_under_way.sql", "'reconcile'", "walks_unfinished"),
@@ -237,9 +237,9 @@ insert into uploads (bucket, upload_id, object_key, initiated_at) select {bucket
 insert into upload_checksums (bucket, upload_id, algorithm, kind) select {bucket}, 'upload-' || n, 'SHA256', 'FULL_OBJECT' {half};
 insert into upload_parts (bucket, upload_id, part_number, etag, size, value)
     select {bucket}, 'upload-' || n, part, 'etag', 4096, '' from generate_series(1, {ROWS // 10}) n, generate_series(1, 5) part;
-insert into dirty_keys (bucket, object_key, sequence, request_id, dirty_since, attempts, state, due_at, claimed_by, claim, reason, lane)
+insert into dirty_keys (bucket, object_key, sequence, request_id, dirty_since, attempts, state, due_at, claimed_by, claim, reason, lane, flow)
     select {bucket}, {key}, n, 'request', {NOW} - n, 0,
-        case when n % 1000 = 0 then 'dead' when n % 100 = 0 then 'claimed' when n % 10 = 0 then 'delayed' else 'ready' end, {NOW} - n, '', '', '', (n % 50 = 1)::int {rows};
+        case when n % 1000 = 0 then 'dead' when n % 100 = 0 then 'claimed' when n % 10 = 0 then 'delayed' else 'ready' end, {NOW} - n, '', '', '', (n % 50 = 1)::int, n % 16 {rows};
 insert into dirty_leases (bucket, object_key, lease, expires_at) select {bucket}, {key}, 'lease-' || n, {NOW} + n - 1000 {half};
 insert into tenants (id, name, policy, default_placement, default_replica_count, created_at)
     select 'tenant-' || n, 'name-' || n, '', '', 2, 1 from generate_series(0, 1999) n;

@@ -4,7 +4,9 @@ use s3gateway_config::{BackendId, Capabilities, Place, ResidencyPolicy, Secret};
 use s3gateway_s3::checksum::{Algorithm, Checksum};
 use s3gateway_s3::{LogicalBucket, ObjectKey, PhysicalBucket, VersionId, Versioning};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use sha2::{Digest, Sha256};
 use std::sync::Arc;
+use uuid::Uuid;
 
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident) => {
@@ -35,8 +37,30 @@ macro_rules! id {
 }
 id!(/// A tenant's id (UUIDv7); never shown to its clients except as S3's owner id.
     TenantId);
-id!(/// A bucket's id (UUIDv7); a re-created bucket gets a new one.
+id!(/// A bucket's id (UUIDv7); a re-created bucket gets a new one. It ends with its tenant's number.
     BucketId);
+
+/// Digits with which a bucket's id ends, of its tenant's number.
+const TENANT_DIGITS: usize = 4;
+
+impl BucketId {
+    /// A new bucket's id. Its last two bytes are its tenant's, so that the queue, which knows no more of a key than its bucket's
+    /// id, can have tenants take turns.
+    pub(crate) fn generate(tenant: &TenantId) -> Self {
+        let mut id = Uuid::now_v7().into_bytes();
+        let [.., a, b] = &mut id;
+        let [first, second, ..]: [u8; 32] = Sha256::digest(tenant.as_str()).into();
+        (*a, *b) = (first, second);
+        Self::new(&Uuid::from_bytes(id).to_string())
+    }
+
+    /// The number of the bucket's tenant. Few tenants share one, and a bucket that was made before ids ended with it has one of
+    /// its own.
+    pub(crate) fn tenant_number(&self) -> u16 {
+        let digits = self.0.len().checked_sub(TENANT_DIGITS).and_then(|from| self.0.get(from..));
+        digits.and_then(|digits| u16::from_str_radix(digits, 16).ok()).unwrap_or(0)
+    }
+}
 
 /// Milliseconds since the Unix epoch, as all times are stored.
 pub type Millis = i64;
@@ -401,3 +425,21 @@ pub struct UnfinishedBucket {
 
 /// An object's tags that the gateway keeps for its home, behind the ETag of the object that they belong to.
 pub type LentTags = (String, Vec<(String, String)>);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_buckets_id_ends_with_its_tenants_number() {
+        let (acme, other) = (TenantId::new("acme"), TenantId::new("other"));
+        let (first, second) = (BucketId::generate(&acme), BucketId::generate(&acme));
+        assert_ne!(first, second);
+        assert_eq!(first.tenant_number(), second.tenant_number());
+        assert_ne!(first.tenant_number(), BucketId::generate(&other).tenant_number());
+        assert_eq!(Uuid::parse_str(first.as_str()).map(|id| id.get_version_num()), Ok(7));
+        for (id, number) in [("0199-00ff", 255), ("ffff", 65_535), ("fff", 0), ("", 0), ("no-hex", 0), ("bücher", 0)] {
+            assert_eq!(BucketId::new(id).tenant_number(), number, "{id}");
+        }
+    }
+}

@@ -22,6 +22,6 @@ end
 
 -- The streams of a lane.
 local function streams_of(lane)
-  if lane == 'l' then return LARGE, LARGE end
+  if lane == 'l' then return LARGE, AGAIN - 1 end
   return AGAIN, #KEYS
 end

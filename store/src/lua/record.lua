@@ -9,14 +9,15 @@
 --   dead (zset): member by the time it was given up;  reasons (hash): member -> why
 --   ages (zset): second -> when the first dirty key of that second became dirty;  seconds (hash): second -> count of its dirty keys
 --   sequence (string): the last number given out;  turn (string): count of claims
---   large, again, flow... (streams): an entry for each member that may be claimed or is; each is a queue of its own, and they
+--   large..., again..., flow... (streams): an entry for each member that may be claimed or is; each is a queue of its own, and they
 --     take turns. large: what a worker has set aside; again: what came back; flows: the rest, each bucket's in one of them
+--   A tenant has two streams of each, so that it fills no more whatever it writes, and another that shares one has one more.
 -- A record's job says where the key's only job is: "wait", "retry", "dead", or "<stream>:<entry id>".
 -- Its lane is s(mall), or l(arge) once a worker has set it aside. Its claim is the number that the current claim was given, else 0.
 -- All times are milliseconds of the Redis server's clock: one clock for every gateway.
 local DIRTY, BUCKETS, INFLIGHT, WAITING, DELAYED, DEAD, REASONS, AGES, SECONDS, SEQUENCE, TURN = unpack(KEYS, 1, 11)
-local FIRST_STREAM = 12
-local LARGE, AGAIN, FIRST_FLOW = FIRST_STREAM, FIRST_STREAM + 1, FIRST_STREAM + 2
+-- The first stream of each kind, and how many there are; the large ones are the first of all.
+local LARGE, LARGES, AGAIN, AGAINS, FLOW, FLOWS = 12, 4, 16, 4, 20, 8
 local GROUP = 'workers'
 local TIME = redis.call('TIME')
 local NOW = TIME[1] * 1000 + math.floor(TIME[2] / 1000)
@@ -53,15 +54,16 @@ local function bucket_of(member)
   return string.sub(member, 1, string.find(member, '/', 1, true) - 1)
 end
 
--- The flow with the fewest jobs: a bucket that was clean never queues behind another's burst while there is a shorter flow.
-local function shortest_flow()
-  local best, least = FIRST_FLOW, nil
-  for flow = FIRST_FLOW, #KEYS do
-    local length = redis.call('XLEN', KEYS[flow])
-    if not least or length < least then best, least = flow, length end
-    if length == 0 then break end
-  end
-  return best
+-- The shorter one of the two streams that the bucket's tenant has of `count` from `first` on. The bucket's id ends with its tenant's
+-- number, in hex.
+local function shorter_stream(bucket, first, count)
+  local tenant = tonumber(string.sub(bucket, -4), 16) or 0
+  local one = tenant % count
+  local other = (one + 1 + math.floor(tenant / count) % (count - 1)) % count
+  one, other = first + one, first + other
+  local length = redis.call('XLEN', KEYS[one])
+  if length == 0 or length <= redis.call('XLEN', KEYS[other]) then return one end
+  return other
 end
 
 -- A record of a key that was clean; its job still has to be put somewhere.
@@ -70,7 +72,7 @@ local function new_record(member)
   if redis.call('HINCRBY', SECONDS, second, 1) == 1 then redis.call('ZADD', AGES, text(NOW), second) end
   local bucket = bucket_of(member)
   local count, flow = string.match(redis.call('HGET', BUCKETS, bucket) or '', '^(%d+) (%d+)$')
-  redis.call('HSET', BUCKETS, bucket, (count or 0) + 1 .. ' ' .. (flow or shortest_flow()))
+  redis.call('HSET', BUCKETS, bucket, (count or 0) + 1 .. ' ' .. (flow or shorter_stream(bucket, FLOW, FLOWS)))
   return { sequence = 0, attempts = 0, claim = 0, since = NOW, lane = 's', job = 'new', request = '' }
 end
 
@@ -100,11 +102,13 @@ end
 -- those does not keep it waiting, and keys that always come back do not keep those waiting.
 local function queue_job(member, record)
   take_job_away(member, record)
-  local stream = AGAIN
+  local bucket, stream = bucket_of(member), nil
   if record.lane == 'l' then
-    stream = LARGE
+    stream = shorter_stream(bucket, LARGE, LARGES)
   elseif record.job == 'new' or record.job == 'wait' then
-    stream = tonumber(string.match(redis.call('HGET', BUCKETS, bucket_of(member)), ' (%d+)$'))
+    stream = tonumber(string.match(redis.call('HGET', BUCKETS, bucket), ' (%d+)$'))
+  else
+    stream = shorter_stream(bucket, AGAIN, AGAINS)
   end
   record.job = stream .. ':' .. redis.call('XADD', KEYS[stream], '*', 'key', member)
 end

@@ -1,7 +1,7 @@
 -- sweep.lua: forgets consumers that hold nothing and were not seen for long; every worker process brings a new name.
 -- KEYS: see record.lua   ARGV: idle in ms   returns: how many
 local count = 0
-for stream = FIRST_STREAM, #KEYS do
+for stream = LARGE, #KEYS do
   local consumers = redis.pcall('XINFO', 'CONSUMERS', KEYS[stream], GROUP)
   for _, fields in ipairs(consumers.err and {} or consumers) do
     local consumer = {}

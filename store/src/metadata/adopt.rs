@@ -6,7 +6,6 @@ use super::routes::route_in;
 use super::{Metadata, feed};
 use crate::{Adoption, BucketId, Change, Route, StoreError, sql};
 use s3gateway_config::{BackendId, ResidencyPolicy};
-use uuid::Uuid;
 
 impl Metadata {
     /// Takes a physical bucket into service as a tenant's, with its backend as home and one copy, and has its keys walked over.
@@ -31,7 +30,7 @@ impl Metadata {
             if sqlx::query(sql::RETIREMENT_OF).bind(backend).fetch_optional(&mut *tx).await?.is_some() {
                 return Err(StoreError::Invalid(format!("backend: {backend} is being retired")));
             }
-            let id = BucketId::new(&Uuid::now_v7().to_string());
+            let id = BucketId::generate(&adoption.tenant);
             let query = sqlx::query(sql::BUCKET_INSERT).bind(id.as_str()).bind(tenant).bind(adoption.name.as_str());
             let query = query.bind(backend).bind(1_i64).bind("").bind(policy.as_str()).bind(now());
             query.execute(&mut *tx).await?;

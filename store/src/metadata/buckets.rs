@@ -12,7 +12,6 @@ use s3gateway_config::{BackendId, Place, ResidencyPolicy};
 use s3gateway_s3::{LogicalBucket, PhysicalBucket, Versioning};
 use sqlx::AnyConnection;
 use std::collections::HashSet;
-use uuid::Uuid;
 
 /// Names tried before giving up; each is taken with a chance of 2^-64 unless buckets retire and come back.
 const MOST_NAMES: u32 = 10_000;
@@ -362,7 +361,7 @@ fn verify_placement(bucket: &NewBucket) -> Result<(), StoreError> {
 }
 
 async fn insert_bucket(tx: &mut AnyConnection, bucket: &NewBucket) -> Result<BucketId, StoreError> {
-    let id = BucketId::new(&Uuid::now_v7().to_string());
+    let id = BucketId::generate(&bucket.tenant);
     let policy = render_json(&ResidencyPolicy::default())?;
     let home = bucket.placement.first().ok_or_else(|| StoreError::Invalid("placement: empty".into()))?;
     let mut mappings = Vec::with_capacity(bucket.placement.len());

@@ -36,7 +36,7 @@ const SCANNED_AT_ONCE: u32 = 1000;
 /// Keys marked by one script, for the same reason.
 const MARKED_AT_ONCE: usize = 200;
 /// How the record of a queue is written in Redis; a queue of another layout is refused.
-const LAYOUT: u32 = 2;
+const LAYOUT: u32 = 3;
 
 /// The queue on one Redis server or a Redis Cluster. Cheap to clone; all clones share the connection.
 #[derive(Clone)]

@@ -18,6 +18,8 @@ use uuid::Uuid;
 const PAGE: i64 = 1000;
 /// Keys marked in one transaction: no other writer of the same keys waits long.
 const MARKED_AT_ONCE: usize = 500;
+/// Turns among which tenants are spread, as the claims count them.
+const FLOWS: u16 = 16;
 
 /// The queue in table `dirty_keys`. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -371,7 +373,8 @@ async fn raise_mark(
             sql::QUEUE_MARK_SQLITE
         }
     };
-    of_key(text, key).bind(request_id).bind(now).bind(due).fetch_one(tx).await?.int("sequence")
+    let flow = i64::from(key.bucket.tenant_number() % FLOWS);
+    of_key(text, key).bind(request_id).bind(now).bind(due).bind(flow).fetch_one(tx).await?.int("sequence")
 }
 
 /// Locks a dirty key's row and tells whose claim it bears (empty: nobody's); `None` for a clean key.

@@ -28,6 +28,7 @@ macro_rules! queue_suite {
             many_keys_are_marked_at_once, a_job_that_is_put_off_counts_no_attempt,
             what_was_put_off_comes_at_once_when_its_key_is_marked,
             large_jobs_queue_apart_until_written_again, a_burst_of_one_bucket_is_drained_in_order,
+            bursts_of_one_tenant_keep_no_other_waiting,
             workers_that_attend_share_all_jobs, dead_letters_are_listed_to_the_last);
     };
     (@cases $name:ident, $fixture:path, $($case:ident),+) => {

@@ -130,6 +130,41 @@ pub(crate) async fn a_burst_of_one_bucket_is_drained_in_order(queue: &dyn Queue)
     }
 }
 
+/// New, come back or large: what another tenant has of it is had long before the bursts are over.
+pub(crate) async fn bursts_of_one_tenant_keep_no_other_waiting(queue: &dyn Queue) {
+    const MOST: usize = 200;
+    let burst = |bucket: usize| (0..100).map(move |n| key_in(&format!("burst-{bucket}-0000"), &format!("{n:03}")));
+    queue.mark_all(&(0..12).flat_map(burst).collect::<Vec<_>>(), "r").await.unwrap();
+    let others = ["other-1-0002", "other-2-0002"];
+    let few: Vec<DirtyKey> = others.iter().flat_map(|bucket| (0..3).map(|n| key_in(bucket, &n.to_string()))).collect();
+    queue.mark_all(&few, "r").await.unwrap();
+
+    let claim_until_few = async |lane: Lane| {
+        let (mut taken, mut found) = (Vec::new(), Vec::new());
+        while found.len() < few.len() && taken.len() <= MOST {
+            let jobs = queue.claim_in(lane, "w", 30, LONG).await.unwrap();
+            let (ours, others): (Vec<Job>, Vec<Job>) = jobs.into_iter().partition(|job| few.contains(&job.key));
+            found.extend(ours);
+            taken.extend(others);
+        }
+        assert_eq!(found.len(), few.len(), "{lane:?}: {} of the bursts went first", taken.len());
+        (taken, found)
+    };
+    let (mut bursts, mut found) = claim_until_few(Lane::Small).await;
+    while bursts.len() < 2 * MOST {
+        bursts.extend(queue.claim("w", 50, LONG).await.unwrap());
+    }
+    let back = bursts.split_off(MOST);
+    for job in back.iter().chain(&found) {
+        queue.retry(job, Duration::ZERO).await.unwrap();
+    }
+    (_, found) = claim_until_few(Lane::Small).await;
+    for job in bursts.iter().chain(&found) {
+        queue.set_aside(job).await.unwrap();
+    }
+    claim_until_few(Lane::Large).await;
+}
+
 /// Leases of shards speed workers up and are needed for nothing: jobs of a worker that went silent are had by the others.
 pub(crate) async fn workers_that_attend_share_all_jobs(queue: &dyn Queue) {
     for worker in ["a", "b", "silent"] {

@@ -1,11 +1,22 @@
--- queue_claim.postgres.sql: claims due keys, among them those whose claim is older than the lease.
--- Own text: concurrent workers step over each other's rows with skip locked, which SQLite neither has nor needs.
+-- queue_claim.postgres.sql: claims due keys, among them those whose claim is older than the lease: of each flow those due first, so that
+-- no tenant's burst keeps another waiting.
+-- Own text: concurrent workers step over each other's rows with skip locked, which SQLite neither has nor needs. So that they find
+-- others behind those, each flow is asked for more than are claimed.
 -- A worker that died over a key has failed at it: else a key that kills workers would come back for ever.
 -- $1 now, $2 lease, $3 at most, $4 consumer, $5 claim, $6 lane
-with due as (
-    select bucket as due_bucket, object_key as due_key from dirty_keys
-    where lane = $6 and state <> 'dead' and due_at <= $1 and (state <> 'claimed' or due_at <= $1 - $2)
-    order by due_at limit $3 for update skip locked)
+with first as (
+    select f.bucket, f.object_key, row_number() over (partition by flow order by f.due_at) as turn, f.due_at
+    from generate_series(0, 15) flow cross join lateral (
+        select k.bucket, k.object_key, k.due_at from dirty_keys k
+        where k.lane = $6 and k.flow = flow and k.state <> 'dead' and k.due_at <= $1
+            and (k.state <> 'claimed' or k.due_at <= $1 - $2)
+        order by k.due_at limit $3 * 4
+    ) f
+), due as (
+    select k.bucket as due_bucket, k.object_key as due_key
+    from first join dirty_keys k on k.bucket = first.bucket and k.object_key = first.object_key
+    where k.lane = $6 and k.state <> 'dead' and k.due_at <= $1 and (k.state <> 'claimed' or k.due_at <= $1 - $2)
+    order by first.turn, first.due_at limit $3 for update of k skip locked)
 update dirty_keys set state = 'claimed', due_at = $1, claimed_by = $4, claim = $5,
     attempts = attempts + case when state = 'claimed' then 1 else 0 end
 from due where bucket = due_bucket and object_key = due_key

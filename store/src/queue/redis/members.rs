@@ -7,17 +7,16 @@ use s3gateway_s3::ObjectKey;
 /// Where the keys of a shard have its dirty keys and its buckets.
 pub(super) const DIRTY: usize = 0;
 pub(super) const BUCKETS: usize = 1;
-/// Streams among which a shard's buckets are spread: as many can have a burst at a time and keep no other bucket waiting.
-const FLOWS: usize = 8;
+/// Streams of large jobs, of those that came back, and of new ones, as `record.lua` counts them. A tenant has two of each.
+const STREAMS: [(&str, usize); 3] = [("large", 4), ("again", 4), ("flow", 8)];
 
 /// Every key of a shard, in the order that `record.lua` names them.
 pub(super) fn shard_keys(prefix: &str, shard: u32) -> Vec<String> {
     let names = [
         "dirty", "buckets", "inflight", "waiting", "delayed", "dead", "reasons", "ages", "seconds", "sequence", "turn",
-        "large", "again",
     ];
-    let flows = (0..FLOWS).map(|flow| format!("flow{flow}"));
-    let names = names.into_iter().map(str::to_owned).chain(flows);
+    let streams = STREAMS.into_iter().flat_map(|(name, count)| (0..count).map(move |at| format!("{name}{at}")));
+    let names = names.into_iter().map(str::to_owned).chain(streams);
     names.map(|name| format!("{{{prefix}:{shard}}}:{name}")).collect()
 }
 
