@@ -138,6 +138,7 @@ STATEMENTS = [
     ("uploads_sweep.sql", "'bucket-7', 1000", "uploads_pkey"),
     ("upload_parts_sweep.sql", "'bucket-7', 1000", "upload_parts_pkey"),
     ("upload_checksums_sweep.sql", "'bucket-7', 1000", "upload_checksums_pkey"),
+    ("buckets_suspect.sql", "2, 'bucket-100', 16", "buckets_pkey"),
     ("walks_due.sql", f"{NOW}, 100", "walks_waiting"),
     ("walks_resume.sql", f"{NOW}, 16", "walks_waiting"),
     ("walks_postpone.sql", f"'fi-hel', {NOW}, {NOW}", "walks_waiting"),
@@ -202,7 +203,7 @@ WHOLE = [
     ("queue_orphan_leases.sql", f"{NOW}", "dirty_leases"),
     ("stranded_count.sql", "", "stranded_keys"),
     ("walks_prune.sql", f"{NOW - 7 * DAY}", "walks"),
-    ("buckets_suspect.sql", "2, 16", "buckets"),
+    ("bucket_suspect_any.sql", "2", "buckets"),
 ]
 
 

@@ -94,9 +94,17 @@ impl Metadata {
     /// Begins reconciles of buckets that are suspect because of servers that have settled, as long as fewer than `most` walks of that
     /// kind are under way, and trusts the servers once there is no such bucket; how many were begun.
     ///
+    /// `passed`: the last bucket for which one was begun, so that the next call need not look at those before it. Where none is left it
+    /// begins with the first again.
+    ///
     /// # Errors
     /// `Unavailable`.
-    pub async fn begin_suspect_walks(&self, most: u32, rate: u32) -> Result<u32, StoreError> {
+    pub async fn begin_suspect_walks(
+        &self,
+        most: u32,
+        rate: u32,
+        passed: &mut Option<BucketId>,
+    ) -> Result<usize, StoreError> {
         let servers = sqlx::query(sql::QUEUE_SERVERS).bind(0_i64);
         let suspect = self.db.read(servers.fetch_one(self.db.pool())).await?.int("suspect")?;
         if suspect == 0 {
@@ -104,24 +112,32 @@ impl Metadata {
         }
         let kind = WalkKind::Reconcile;
         let query = sqlx::query(sql::WALKS_UNDER_WAY).bind(kind.as_str());
-        let under_way = self.db.read(query.fetch_one(self.db.pool())).await?.u32("n")?;
-        let query = sqlx::query(sql::BUCKETS_SUSPECT).bind(suspect).bind(i64::from(most));
-        let rows = self.db.read(query.fetch_all(self.db.pool())).await?;
-        if rows.is_empty() {
-            write!(&self.db, tx => {
-                sqlx::query(sql::QUEUE_SERVERS_TRUST).bind(suspect).execute(tx).await?;
-                Ok(())
-            })?;
+        let room = most.saturating_sub(self.db.read(query.fetch_one(self.db.pool())).await?.u32("n")?);
+        if room == 0 {
             return Ok(0);
         }
-        let mut begun = 0;
-        for row in rows.iter().take(most.saturating_sub(under_way) as usize) {
-            if row.int("is_asked")? == 0 {
-                let bucket = BucketId::new(&row.text("id")?);
-                self.begin_walk(NewWalk { bucket, kind, rate, reason: REASON.to_owned() }).await?;
-                begun += 1;
-            }
+        let after = passed.as_ref().map_or("", BucketId::as_str);
+        let query = sqlx::query(sql::BUCKETS_SUSPECT).bind(suspect).bind(after).bind(i64::from(room));
+        let rows = self.db.read(query.fetch_all(self.db.pool())).await?;
+        if rows.is_empty() && passed.take().is_none() {
+            self.trust_where_none_is_suspect(suspect).await?;
         }
-        Ok(begun)
+        for row in &rows {
+            let bucket = BucketId::new(&row.text("id")?);
+            *passed = Some(bucket.clone());
+            self.begin_walk(NewWalk { bucket, kind, rate, reason: REASON.to_owned() }).await?;
+        }
+        Ok(rows.len())
+    }
+
+    async fn trust_where_none_is_suspect(&self, generation: i64) -> Result<(), StoreError> {
+        let query = sqlx::query(sql::BUCKET_SUSPECT_ANY).bind(generation);
+        if self.db.read(query.fetch_optional(self.db.pool())).await?.is_some() {
+            return Ok(());
+        }
+        write!(&self.db, tx => {
+            sqlx::query(sql::QUEUE_SERVERS_TRUST).bind(generation).execute(tx).await?;
+            Ok(())
+        })
     }
 }

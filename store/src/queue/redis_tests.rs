@@ -48,9 +48,9 @@ async fn redis_and_sqlite() -> ((RedisServer, TempDir), WithFallback<RedisQueue,
     ((server, folder), WithFallback::new(primary, fallback))
 }
 
-queue_suite!(redis, super::single);
-queue_suite!(sql, super::sqlite);
-queue_suite!(with_fallback, super::redis_and_sqlite);
+queue_suite!(redis, async || Some(super::single().await));
+queue_suite!(sqlite, async || Some(super::sqlite().await));
+queue_suite!(with_fallback, async || Some(super::redis_and_sqlite().await));
 
 fn is_unavailable<T>(answer: &Result<T, StoreError>) -> bool {
     matches!(answer, Err(StoreError::Unavailable(_)))
@@ -364,7 +364,7 @@ async fn a_server_that_may_have_forgotten_proves_nothing() {
     assert!(!queue.proves(&b).await.unwrap());
     let asked = metadata.queue_servers_due().await.unwrap().unwrap();
     metadata.settle_queue_servers(asked).await.unwrap();
-    metadata.begin_suspect_walks(1, 0).await.unwrap();
+    metadata.begin_suspect_walks(1, 0, &mut None).await.unwrap();
     assert!(queue.proves(&b).await.unwrap());
     assert!(queue.is_clean(&key_in("b", "other")).await.unwrap(), "there is no bucket that it could have forgotten");
     assert!(!queue.is_clean(&k).await.unwrap(), "what it knows it knows");

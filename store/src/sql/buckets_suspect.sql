@@ -1,8 +1,6 @@
--- buckets_suspect.sql: buckets that no walk has been over since $1, a generation of the queue's servers, and whether one is
--- about to be; those without one first. $2 most
-select b.id, case when exists (
-    select 1 from walks w where w.bucket = b.id and w.finished_at = 0 and (w.begun_at = 0 or w.generation >= $1)
-) then 1 else 0 end as is_asked
-from buckets b where b.state = 'active' and b.generation < $1 and not exists (
-    select 1 from walks w where w.bucket = b.id and w.state = 'done' and w.generation >= $1)
-order by is_asked, b.id limit $2
+-- buckets_suspect.sql: buckets that no walk has been over since $1, a generation of the queue's servers, nor is about to be. Walks are
+-- counted bucket by bucket, so that as many buckets are read as are asked for. $2 behind which bucket, $3 most
+select b.id from buckets b where b.state = 'active' and b.generation < $1 and b.id > $2 and 0 = (
+    select count(*) from walks w where w.bucket = b.id and ((w.state = 'done' and w.generation >= $1)
+        or (w.finished_at = 0 and (w.begun_at = 0 or w.generation >= $1))))
+order by b.id limit $3

@@ -64,6 +64,7 @@ statements! {
     BUCKET_SET_WRITE_QUORUM = "bucket_set_write_quorum.sql";
     BUCKET_STATE = "bucket_state.sql";
     BUCKET_STATE_BY_NAME = "bucket_state_by_name.sql";
+    BUCKET_SUSPECT_ANY = "bucket_suspect_any.sql";
     BUCKET_TAGS = "bucket_tags.sql";
     CHECKSUM = "checksum.sql";
     CHECKSUMS_PRUNE = "checksums_prune.sql";

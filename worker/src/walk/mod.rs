@@ -20,7 +20,7 @@ use crate::settings::WorkerSettings;
 use rand::Rng;
 use rand::rngs::StdRng;
 use s3gateway_config::BackendId;
-use s3gateway_store::{Metadata, Millis, Queue, StoreError, WalkId, WalkKind, WalkShard};
+use s3gateway_store::{BucketId, Metadata, Millis, Queue, StoreError, WalkId, WalkKind, WalkShard};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use step::ShardWalk;
@@ -104,6 +104,8 @@ struct UnderWay {
     lists: Arc<Semaphore>,
     /// When periodic walks were last begun whatever others wait for.
     slow: Instant,
+    /// The last suspect bucket for which a walk was begun.
+    suspect: Option<BucketId>,
 }
 
 impl WalkError {
@@ -126,6 +128,7 @@ impl UnderWay {
             reads: Arc::new(Semaphore::new(CUTS_AT_ONCE)),
             lists: Arc::new(Semaphore::new(LISTED_AT_ONCE)),
             slow: Instant::now(),
+            suspect: None,
         }
     }
 }
@@ -167,7 +170,8 @@ impl Walker {
             warn!(%error, "no periodic walk can be begun");
         }
         if self.queue.may_forget() {
-            self.metadata.begin_suspect_walks(SUSPECT_AT_ONCE, self.settings.reconcile_rate).await?;
+            let rate = self.settings.reconcile_rate;
+            self.metadata.begin_suspect_walks(SUSPECT_AT_ONCE, rate, &mut under_way.suspect).await?;
         }
         // What would find it away has others go first.
         for (backend, rest) in self.backends.resting() {

@@ -1,5 +1,6 @@
 //! The SQL queue keeps the contract of [`Queue`], as the one in Redis does.
 use super::{Fixture, object, until};
+use crate::queue::suite::queue_suite;
 use crate::queue::{Cleared, Job, SqlQueue};
 use crate::{BucketId, DirtyKey, Queue};
 use std::collections::HashSet;
@@ -12,6 +13,14 @@ const LONG: Duration = Duration::from_secs(60);
 /// Longer than a busy machine takes for the few statements that must come before its end.
 const SHORT: Duration = Duration::from_secs(1);
 const NOW: Duration = Duration::ZERO;
+
+async fn on_postgres() -> Option<(Fixture, SqlQueue)> {
+    let fixture = Fixture::postgres().await?;
+    let queue = fixture.metadata.sql_queue();
+    Some((fixture, queue))
+}
+
+queue_suite!(postgres, super::on_postgres);
 
 fn dirty(key: &str) -> DirtyKey {
     DirtyKey { bucket: BucketId::new("b1"), key: object(key) }

@@ -315,7 +315,7 @@ pub(super) async fn a_bucket_is_suspect_until_it_was_walked_over(f: Fixture) {
     let (early, late) = (f.bucket(&tenant, "early").await.bucket, f.bucket(&tenant, "late").await.bucket);
     assert!(!proves("other", &early).await, "nobody has heard of it");
     assert!(proves("one", &early).await && proves("two", &late).await);
-    assert_eq!(m.begin_suspect_walks(10, 0).await.unwrap(), 0);
+    assert_eq!(m.begin_suspect_walks(10, 0, &mut None).await.unwrap(), 0);
 
     // A walk that began before the server was seen may have passed keys that it then forgot.
     let before = begun(m, &early, &[], 0, 0).await;
@@ -327,12 +327,16 @@ pub(super) async fn a_bucket_is_suspect_until_it_was_walked_over(f: Fixture) {
     assert!(proves("one", &early).await && !proves("three", &early).await && !proves("three", &late).await);
     let new = f.bucket(&tenant, "new").await.bucket;
     assert!(proves("three", &new).await, "it was made under this server");
-    assert_eq!(m.begin_suspect_walks(10, 0).await.unwrap(), 0, "it has not settled");
+    assert_eq!(m.begin_suspect_walks(10, 0, &mut None).await.unwrap(), 0, "it has not settled");
     settle(m).await;
     assert_eq!(m.queue_servers_due().await.unwrap(), None);
-    assert_eq!(m.begin_suspect_walks(1, 0).await.unwrap(), 0, "as many as may be are under way");
+    assert_eq!(m.begin_suspect_walks(1, 0, &mut None).await.unwrap(), 0, "as many as may be are under way");
     m.suspend_walk(&before.id, "the home is away", now(), None).await.unwrap();
-    assert_eq!(m.begin_suspect_walks(1, 0).await.unwrap(), 1, "one that cannot go on keeps no other waiting");
+    assert_eq!(
+        m.begin_suspect_walks(1, 0, &mut None).await.unwrap(),
+        1,
+        "one that cannot go on keeps no other waiting"
+    );
     assert_eq!(m.resume_walks(now(), 10).await.unwrap(), 1);
     for shard in claimed(m).await {
         assert!(m.take_step(&shard, &step("", true)).await.unwrap());
@@ -340,8 +344,8 @@ pub(super) async fn a_bucket_is_suspect_until_it_was_walked_over(f: Fixture) {
     assert_eq!(m.finish_walks().await.unwrap(), 1);
     assert_eq!(m.walk(&before.id).await.unwrap().state, WalkState::Done);
     assert!(!proves("three", &early).await);
-    assert_eq!(m.begin_suspect_walks(10, 0).await.unwrap(), 1, "each bucket once");
-    assert_eq!(m.begin_suspect_walks(10, 0).await.unwrap(), 0);
+    assert_eq!(m.begin_suspect_walks(10, 0, &mut None).await.unwrap(), 1, "each bucket once");
+    assert_eq!(m.begin_suspect_walks(10, 0, &mut None).await.unwrap(), 0);
     assert!(m.walks_of(&new, 10).await.unwrap().is_empty());
     for bucket in [&early, &late] {
         let walk = m.walks_of(bucket, 1).await.unwrap().remove(0);
@@ -357,7 +361,7 @@ pub(super) async fn a_bucket_is_suspect_until_it_was_walked_over(f: Fixture) {
         m.finish_walks().await.unwrap();
         assert!(proves("three", bucket).await);
     }
-    assert_eq!(m.begin_suspect_walks(10, 0).await.unwrap(), 0);
+    assert_eq!(m.begin_suspect_walks(10, 0, &mut None).await.unwrap(), 0);
     assert!(proves("three", &BucketId::new("any")).await, "it is believed about everything");
 }
 
@@ -379,20 +383,20 @@ pub(super) async fn a_walk_of_a_suspect_bucket_waits_for_what_may_yet_land(f: Fi
     settle(m).await;
     // A copy of a worker.
     assert!(m.note_queue_servers(&server("two"), HOUR).await.unwrap());
-    assert_eq!(m.begin_suspect_walks(10, 0).await.unwrap(), 1, "because of the first");
+    assert_eq!(m.begin_suspect_walks(10, 0, &mut None).await.unwrap(), 1, "because of the first");
     walk_over().await;
     assert!(m.has_suspect_queue_server().await.unwrap());
     assert_eq!(m.queue_servers_due().await.unwrap(), None);
     assert!(m.queue_server_proves("one", &bucket).await.unwrap());
     assert!(!m.queue_server_proves("two", &bucket).await.unwrap());
-    assert_eq!(m.begin_suspect_walks(10, 0).await.unwrap(), 0);
+    assert_eq!(m.begin_suspect_walks(10, 0, &mut None).await.unwrap(), 0);
     // A write of a proxy.
     m.note_view("proxy", 0, Duration::ZERO, HOUR).await.unwrap();
     assert!(m.note_queue_servers(&server("three"), Duration::ZERO).await.unwrap());
     walk_over().await;
     assert_eq!(m.queue_servers_due().await.unwrap(), None);
     assert!(!m.queue_server_proves("three", &bucket).await.unwrap());
-    assert_eq!(m.begin_suspect_walks(10, 0).await.unwrap(), 0);
+    assert_eq!(m.begin_suspect_walks(10, 0, &mut None).await.unwrap(), 0);
 }
 
 pub(super) async fn the_first_server_seen_may_have_forgotten_what_was_there_before(f: Fixture) {
@@ -405,6 +409,6 @@ pub(super) async fn the_first_server_seen_may_have_forgotten_what_was_there_befo
     let late = f.bucket(&tenant, "late").await.bucket;
     assert!(m.queue_server_proves("one", &late).await.unwrap());
     settle(m).await;
-    assert_eq!(m.begin_suspect_walks(10, 0).await.unwrap(), 1);
+    assert_eq!(m.begin_suspect_walks(10, 0, &mut None).await.unwrap(), 1);
     assert_eq!(m.walks(10).await.unwrap()[0].bucket, early);
 }
