@@ -13,6 +13,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
+/// The bucket's id.
+const BUCKET: &str = "01941f29-7c00-7000-8000-000000000000";
+
 /// A database for each count of copies.
 pub struct Ground {
     server: Server,
@@ -30,9 +33,12 @@ impl Ground {
             // As where the gateway has been at work since before its first bucket.
             metadata.note_queue_servers(&[run_id(0)], Duration::ZERO).await.unwrap();
             metadata.note_view("proxies", 0, Duration::ZERO, LEASE).await.unwrap();
-            buckets.push((count, furnish(&metadata, count).await));
+            let given = furnish(&metadata, count).await;
             drop(metadata);
-            await_closed(&file(folder.path(), count)).await;
+            let file = file(folder.path(), count);
+            await_closed(&file).await;
+            buckets.push((count, rename(&file, &given).await));
+            await_closed(&file).await;
         }
         Self { server: Server::start(), folder, buckets }
     }
@@ -155,6 +161,20 @@ async fn furnish(metadata: &Metadata, count: usize) -> BucketId {
     let Begun::Created(route) = metadata.begin_create_bucket(&new).await.unwrap() else { panic!("the name is new") };
     metadata.activate_bucket(&route.bucket).await.unwrap();
     route.bucket
+}
+
+/// Gives a bucket the id that it has in every process: a key's shard in Redis follows from that, and the order of claims from it.
+async fn rename(path: &Path, given: &BucketId) -> BucketId {
+    let options = SqliteConnectOptions::new().filename(path).foreign_keys(false);
+    let mut link = SqliteConnection::connect_with(&options).await.unwrap();
+    let columns = "select t.name, c.name from sqlite_master t, pragma_table_info(t.name) c where t.type = 'table'";
+    let columns: Vec<(String, String)> = sqlx::query_as(columns).fetch_all(&mut link).await.unwrap();
+    for (table, column) in columns {
+        let rename = format!("update \"{table}\" set \"{column}\" = ? where \"{column}\" = ?");
+        sqlx::query(AssertSqlSafe(rename)).bind(BUCKET).bind(given.as_str()).execute(&mut link).await.unwrap();
+    }
+    link.close().await.unwrap();
+    BucketId::new(BUCKET)
 }
 
 fn backend(id: &str) -> Backend {

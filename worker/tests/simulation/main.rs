@@ -27,10 +27,13 @@ use ground::{Ground, Plots};
 use schedule::play;
 use stage::Outcome;
 use std::ops::Range;
+use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 use world::Flaw;
 
+/// Which schedules to play.
+const SEEDS: &str = "S3GATEWAY_SIMULATION_SEEDS";
 /// Schedules of an ordinary test run.
 const USUAL: Range<u64> = 0..200;
 /// Within which each flaw must be noticed.
@@ -42,7 +45,7 @@ fn ground() -> Ground {
 
 /// The seeds asked for, and whether it is one that is asked about.
 fn seeds() -> (Range<u64>, bool) {
-    let Ok(text) = std::env::var("S3GATEWAY_SIMULATION_SEEDS") else { return (USUAL, false) };
+    let Ok(text) = std::env::var(SEEDS) else { return (USUAL, false) };
     let number = |text: &str| text.parse::<u64>().unwrap_or_else(|_| panic!("{text:?} is no seed, nor FIRST..LAST"));
     match text.split_once("..") {
         Some((first, last)) => (number(first)..number(last), false),
@@ -97,9 +100,7 @@ fn whatever_happens_all_copies_become_equal_and_no_key_is_clean_before() {
     if let Some((seed, outcome)) = failed.first() {
         let last = outcome.trace.len().saturating_sub(60);
         let last = outcome.trace[last..].join("\n  ");
-        let replay = format!(
-            "S3GATEWAY_SIMULATION_SEEDS={seed} cargo test --workspace --test simulation whatever -- --nocapture"
-        );
+        let replay = format!("{SEEDS}={seed} cargo test --workspace --test simulation whatever -- --nocapture");
         panic!(
             "{} of the schedules fail; the first is seed {seed}, which ends so:\n  {last}\nAll of it: {replay}",
             failed.len()
@@ -107,6 +108,13 @@ fn whatever_happens_all_copies_become_equal_and_no_key_is_clean_before() {
     }
     let (count, took) = (seeds.end - seeds.start, began.elapsed().as_secs_f64());
     println!("{count} schedules, {events} events, {took:.1} s: {:.0} schedules a minute", count as f64 / took * 60.0);
+}
+
+/// What another process tells of a seed.
+fn elsewhere(seed: u64) -> String {
+    let mut process = Command::new(std::env::current_exe().unwrap());
+    process.args(["whatever", "--nocapture"]).env(SEEDS, seed.to_string());
+    String::from_utf8(process.output().unwrap().stdout).unwrap()
 }
 
 #[test]
@@ -120,6 +128,7 @@ fn a_seed_is_a_schedule() {
             trace[differ.unwrap_or(0).saturating_sub(3)..].iter().take(6).cloned().collect::<Vec<_>>()
         };
         assert!(one == other, "seed {seed}: {:#?}\n{:#?}", from(&one.trace), from(&other.trace));
+        assert!(elsewhere(seed).contains(&one.trace.join("\n")), "seed {seed} is another schedule in another process");
     }
 }
 
