@@ -162,6 +162,10 @@ impl Db {
         self.kind == Kind::Sqlite && self.pool.options().get_min_connections() == 1
     }
 
+    pub(crate) fn is_at_rest(&self) -> bool {
+        usize::try_from(self.pool.size()).is_ok_and(|open| self.pool.num_idle() >= open)
+    }
+
     pub(crate) async fn ping(&self) -> Result<(), StoreError> {
         self.read(sqlx::query("select 1").fetch_one(&self.pool)).await.map(drop)
     }

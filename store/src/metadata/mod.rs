@@ -89,6 +89,11 @@ impl Metadata {
         Self { db: self.db.conducted(conductor), secrets: self.secrets.clone() }
     }
 
+    /// Whether every connection is free; one that an operation has used is so a little after it.
+    pub fn is_at_rest(&self) -> bool {
+        self.db.is_at_rest()
+    }
+
     /// The clock of this process, by which it stamps rows.
     pub fn now(&self) -> Millis {
         self.db.now()

@@ -18,7 +18,6 @@ const BUCKET: &str = "01941f29-7c00-7000-8000-000000000000";
 
 /// A database for each count of copies.
 pub struct Ground {
-    server: Server,
     folder: TempDir,
     buckets: Vec<(usize, BucketId)>,
 }
@@ -40,7 +39,7 @@ impl Ground {
             buckets.push((count, rename(&file, &given).await));
             await_closed(&file).await;
         }
-        Self { server: Server::start(), folder, buckets }
+        Self { folder, buckets }
     }
 
     fn bucket(&self, count: usize) -> BucketId {
@@ -48,11 +47,12 @@ impl Ground {
     }
 }
 
-/// The databases of one player, who has one schedule at a time.
+/// The databases and the Redis server of one player, who has one schedule at a time.
 pub struct Plots<'a> {
     ground: &'a Ground,
     plots: Vec<Plot>,
     redis: Arc<Databases>,
+    _server: Server,
 }
 
 struct Plot {
@@ -66,7 +66,8 @@ struct Plot {
 
 impl<'a> Plots<'a> {
     pub fn on(ground: &'a Ground) -> Self {
-        Self { ground, plots: Vec::new(), redis: ground.server.lend() }
+        let server = Server::start();
+        Self { ground, plots: Vec::new(), redis: server.databases(), _server: server }
     }
 
     pub fn redis(&self) -> Arc<Databases> {
@@ -92,7 +93,7 @@ impl Plot {
         let folder = folder();
         let to = file(folder.path(), count);
         std::fs::copy(ground, &to).unwrap();
-        // One connection serves; another is opened where it has not been given back yet, for which nobody waits.
+        // One connection serves; another is opened where an operation asks for one before its last is back, for which it cannot wait.
         let metadata = open(&to, 64).await;
         let options = SqliteConnectOptions::new().filename(&to).foreign_keys(false);
         let mut restoring = SqliteConnection::connect_with(&options).await.unwrap();

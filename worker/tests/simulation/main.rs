@@ -24,6 +24,8 @@ mod wire;
 mod world;
 
 use ground::{Ground, Plots};
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+use nix::unistd::Pid;
 use schedule::play;
 use stage::Outcome;
 use std::ops::Range;
@@ -53,10 +55,25 @@ fn seeds() -> (Range<u64>, bool) {
     }
 }
 
-/// Plays them on all cores; those that fail, and how many events there were.
+/// The cores that this process may use.
+fn cores() -> Vec<usize> {
+    let ours = sched_getaffinity(Pid::from_raw(0)).unwrap();
+    (0..CpuSet::count()).filter(|core| ours.is_set(*core).unwrap()).collect()
+}
+
+/// Keeps this thread, and whatever it starts, on one core: a schedule goes from thread to thread and to Redis thousands of times, which
+/// is dearer from core to core.
+fn stay_on(core: usize) {
+    let mut one = CpuSet::new();
+    one.set(core).unwrap();
+    sched_setaffinity(Pid::from_raw(0), &one).unwrap();
+}
+
+/// Plays them, on each core one at a time; those that fail, and how many events there were.
 fn play_all(ground: &Ground, seeds: Range<u64>, flaw: Flaw, is_one_enough: bool) -> (Vec<(u64, Outcome)>, usize) {
     let next = AtomicU64::new(seeds.start);
-    let work = || {
+    let work = |core: usize| {
+        stay_on(core);
         let (mut plots, mut failed, mut events) = (Plots::on(ground), Vec::new(), 0);
         loop {
             let seed = next.fetch_add(1, Ordering::Relaxed);
@@ -74,10 +91,9 @@ fn play_all(ground: &Ground, seeds: Range<u64>, flaw: Flaw, is_one_enough: bool)
             }
         }
     };
+    let work = &work;
     let ended: Vec<_> = std::thread::scope(|scope| {
-        // A schedule is now in its own thread and now in its database's, and neither waits busily.
-        let cores = std::thread::available_parallelism().map_or(2, usize::from);
-        let working: Vec<_> = (0..cores * 2).map(|_| scope.spawn(work)).collect();
+        let working: Vec<_> = cores().into_iter().map(|core| scope.spawn(move || work(core))).collect();
         working.into_iter().map(|one| one.join().unwrap()).collect()
     });
     let events = ended.iter().map(|(_, events)| events).sum();

@@ -7,7 +7,7 @@ use super::panics;
 use super::proxy::Proxy;
 use super::queue::Watched;
 use super::seat::{self, At, Seat};
-use super::stage::{Outcome, Stage, Still};
+use super::stage::{Outcome, Stage, Still, Turn, await_rest};
 use super::world::{Flaw, World};
 use s3gateway_store::{BucketId, FindingKind, Metadata, Queue, WalkKind, WalkState};
 use std::collections::BTreeSet;
@@ -34,17 +34,20 @@ pub fn play(plots: &mut Plots<'_>, seed: u64, flaw: Flaw) -> Outcome {
         let stage = world.stage.clone();
         let queue = if world.redis.is_some() { "Redis" } else { "the database" };
         stage.note(&format!("{:?}, {} copies, the queue in {queue}", world.weather(), world.replica_count));
-        tokio::select! {
+        let schedule = Schedule::new(world, metadata, bucket);
+        tokio::spawn(stage.clone().direct(history.clone()));
+        // Nothing happens after its last turn, which is held.
+        let _last = tokio::select! {
             biased;
-            () = stage.direct() => {}
-            () = stage.failure() => {}
-            () = Schedule::new(world, metadata, bucket).run() => {}
-        }
+            () = stage.failure() => None,
+            last = tokio::spawn(schedule.run()) => Some(last.unwrap()),
+        };
         let _still = Still::hold();
         for job in history.jobs(1000, None).await.unwrap().iter().rev() {
             let took = job.finished_at - job.started_at;
             stage.note(&format!("job {} {}: {} ({took} ms)", job.key.as_str(), job.outcome, job.detail));
         }
+        await_rest(&history).await;
         if let Some(panic) = panics::seen() {
             stage.fail(format!("panicked: {panic}"));
         }
@@ -74,7 +77,7 @@ impl Schedule {
         Self { stage: world.stage.clone(), world, metadata, director, crew, queue }
     }
 
-    async fn run(mut self) {
+    async fn run(mut self) -> Turn {
         while self.crew.is_short() {
             self.crew.hire();
         }
@@ -95,13 +98,14 @@ impl Schedule {
             reported = self.walk().await;
             self.rest("the queue after a walk").await;
         }
-        let _turn = self.stage.turn(0).await;
+        let turn = self.stage.turn(0).await;
         self.world.judge(&reported);
         for id in self.director.strays.lock().unwrap().iter() {
             if !self.world.site(id).held.lock().unwrap().objects.contains_key(STRAY) {
                 self.stage.fail(format!("somebody else's object is gone at {id}"));
             }
         }
+        turn
     }
 
     fn proxies(&self) -> JoinSet<()> {

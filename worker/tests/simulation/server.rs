@@ -1,49 +1,48 @@
-//! A real Redis server for all schedules, each player's in databases of its own, and what becomes of it in a schedule: it is away, and
-//! it is restarted without what it was told last.
+//! A real Redis server for each player's schedules, and what becomes of it in a schedule: it is away, and it is restarted without what
+//! it was told last.
 use super::stage::Stage;
 use redis::{Client, Connection};
-use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
+/// The databases of a server: what it holds, and what is on its disk.
+const HELD: u64 = 0;
+const SAVED: u64 = 1;
+
 /// The process; ends when dropped.
 pub struct Server {
     child: Child,
     folder: TempDir,
-    players: AtomicU64,
 }
 
 impl Server {
     pub fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let child = Command::new("redis-server")
-            .args(["--port", "0", "--save", "", "--appendonly", "no", "--databases", "1024", "--unixsocket"])
+            .args(["--port", "0", "--save", "", "--appendonly", "no", "--unixsocket"])
             .arg(folder.path().join("socket"))
             .stdout(Stdio::null())
             .spawn()
             .unwrap_or_else(|error| panic!("redis-server (apt redis-server) does not start: {error}"));
-        let server = Self { child, folder, players: AtomicU64::new(0) };
+        let server = Self { child, folder };
         let until = Instant::now() + Duration::from_secs(10);
-        while Client::open(server.url(0)).unwrap().get_connection().is_err() {
+        while Client::open(server.url()).unwrap().get_connection().is_err() {
             assert!(Instant::now() < until, "redis-server does not answer");
             std::thread::sleep(Duration::from_millis(5));
         }
         server
     }
 
-    /// Databases that nobody else has.
-    pub fn lend(&self) -> Arc<Databases> {
-        let first = self.players.fetch_add(1, Ordering::Relaxed) * 2;
-        let link = Client::open(self.url(first)).unwrap().get_connection().unwrap();
-        Arc::new(Databases { url: self.url(first), first, link: Mutex::new(link) })
+    pub fn databases(&self) -> Arc<Databases> {
+        let link = Client::open(self.url()).unwrap().get_connection().unwrap();
+        Arc::new(Databases { url: self.url(), link: Mutex::new(link) })
     }
 
-    fn url(&self, database: u64) -> String {
-        let socket: PathBuf = self.folder.path().join("socket");
-        format!("unix://{}?db={database}", socket.display())
+    fn url(&self) -> String {
+        format!("unix://{}", self.folder.path().join("socket").display())
     }
 }
 
@@ -54,10 +53,9 @@ impl Drop for Server {
     }
 }
 
-/// One player's: what the server holds, and what it would still hold if it were restarted now.
+/// What the server holds, and what it would still hold if it were restarted now.
 pub struct Databases {
     pub url: String,
-    first: u64,
     link: Mutex<Connection>,
 }
 
@@ -65,17 +63,17 @@ impl Databases {
     /// As new.
     pub fn empty(&self) {
         let script = "for _, db in ipairs(ARGV) do redis.call('SELECT', db) redis.call('FLUSHDB') end";
-        self.run(script, self.first, self.first + 1);
+        self.run(script, HELD, SAVED);
     }
 
     /// Everything is on the disk.
     pub fn save(&self) {
-        self.copy(self.first, self.first + 1);
+        self.copy(HELD, SAVED);
     }
 
     /// Back to what is on the disk.
     pub fn restart(&self) {
-        self.copy(self.first + 1, self.first);
+        self.copy(SAVED, HELD);
     }
 
     /// Makes one database what another is.

@@ -3,8 +3,11 @@
 //! Invariant: nothing is drawn, and nothing happens, between two turns that does not follow from those before.
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
+use s3gateway_store::Metadata;
+use std::future::poll_fn;
 use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex};
+use std::task::Poll;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Duration, Instant};
 
@@ -33,7 +36,8 @@ struct State {
     waiting: Vec<Waiting>,
     arrivals: u64,
     trace: Vec<String>,
-    wrong: Option<String>,
+    /// What is wrong first, and the length of the trace with it.
+    wrong: Option<(String, usize)>,
 }
 
 struct Waiting {
@@ -78,18 +82,23 @@ impl Stage {
     /// Ends the schedule: a promise is broken.
     pub fn fail(&self, wrong: String) {
         self.note(&wrong);
-        self.state.lock().unwrap().wrong.get_or_insert(wrong);
+        let mut state = self.state.lock().unwrap();
+        let length = state.trace.len();
+        state.wrong.get_or_insert((wrong, length));
         self.failed.notify_one();
     }
 
-    /// Ends as soon as anything is wrong.
+    /// Ends when anything is wrong; what others did until that was noticed is no part of the schedule.
     pub async fn failure(&self) {
         self.failed.notified().await;
+        let mut state = self.state.lock().unwrap();
+        let length = state.wrong.as_ref().map(|(_, length)| *length);
+        state.trace.truncate(length.unwrap_or(usize::MAX));
     }
 
     pub fn end(&self) -> Outcome {
         let mut state = self.state.lock().unwrap();
-        Outcome { trace: std::mem::take(&mut state.trace), wrong: state.wrong.take() }
+        Outcome { trace: std::mem::take(&mut state.trace), wrong: state.wrong.take().map(|(wrong, _)| wrong) }
     }
 
     /// Waits so many virtual milliseconds, and then for a turn.
@@ -108,12 +117,13 @@ impl Stage {
         }
     }
 
-    /// Gives turns for ever.
-    pub async fn direct(&self) {
+    /// Gives turns for ever, as a task of its own.
+    pub async fn direct(self: Arc<Self>, metadata: Metadata) {
         loop {
             for _ in 0..BREATHS {
-                tokio::task::yield_now().await;
+                breathe().await;
             }
+            await_rest(&metadata).await;
             match self.earliest() {
                 None => self.arrived.notified().await,
                 Some(due) if due > Instant::now() => tokio::select! {
@@ -141,6 +151,28 @@ impl Stage {
         // One that is gone by now has no use for its turn.
         let _ = next.grant.send(Turn { _end: end });
         let _ = ended.await;
+    }
+}
+
+/// Lets every other task that can go on do so. Tokio's own `yield_now` looks after the timers as well, though no time passes.
+async fn breathe() {
+    let mut has_yielded = false;
+    poll_fn(|context| {
+        if std::mem::replace(&mut has_yielded, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+/// Waits until the last operation has given its connection back, while virtual time stands still: one that came before that would
+/// open another, which has read and compiled nothing yet.
+pub async fn await_rest(metadata: &Metadata) {
+    while !metadata.is_at_rest() {
+        std::thread::yield_now();
+        tokio::task::yield_now().await;
     }
 }
 
