@@ -26,7 +26,7 @@ from botocore.exceptions import ClientError
 from clients import Target
 from processes import TARGET, Folder, Process, pick_port, run, until
 from raw import Connection, host_of
-from servers import Postgres, Redis, Rgw
+from servers import Postgres, Redis, RedisCluster, Rgw
 
 BINARY = Path(os.environ.get("S3GATEWAY_BIN") or TARGET / "debug/s3gateway").resolve()
 PLACES = {
@@ -343,7 +343,7 @@ url = "{metadata}"
 max_connections = 8
 
 [queue]
-redis = ["{redis}"]
+redis = {redis}
 shards = 8
 
 [secrets]
@@ -396,7 +396,8 @@ class Production(Gateway):
 
     def __init__(self):
         super().__init__()
-        self.postgres, self.redis, self.rgw = Postgres(), Redis(), Rgw(list(PLACES))
+        redis = RedisCluster if os.environ.get("S3GATEWAY_E2E_REDIS") == "cluster" else Redis
+        self.postgres, self.redis, self.rgw = Postgres(), redis(), Rgw(list(PLACES))
         self.admin_token = secrets.token_hex(32)
         self.proxies: list[Process] = []
         self.workers: list[Process] = []
@@ -436,7 +437,7 @@ class Production(Gateway):
         if n == 0:
             self.admin_endpoint = f"http://127.0.0.1:{admin_port}"
         path = self.folder.path / f"s3gateway-{n}.toml"
-        path.write_text(CONFIG.format(metadata=self.postgres.url, redis=self.redis.url, folder=self.folder.path, port=port, admin_port=admin_port, worker_port=worker_port))
+        path.write_text(CONFIG.format(metadata=self.postgres.url, redis=json.dumps(self.redis.urls), folder=self.folder.path, port=port, admin_port=admin_port, worker_port=worker_port))
         return path
 
     def proxy_endpoints(self) -> list[str]:
@@ -468,7 +469,7 @@ class Production(Gateway):
         (self.rgw.start_gateway if on else self.rgw.kill_gateway)(backend)
 
     def heal(self):
-        for server in (self.postgres, self.redis):
+        for server in (self.postgres, *self.redis.nodes):
             if not server.process.alive():
                 server.process.stop()
                 server.start()

@@ -58,12 +58,13 @@ class Redis:
     """One Redis with an append-only file that is written before each answer, so that nothing acknowledged is lost when it is killed;
     with `everysec` a write may wait behind a slow disk's."""
 
-    def __init__(self, fsync: str = "no"):
+    def __init__(self, fsync: str = "no", options: tuple = ()):
         self.folder = Folder("redis")
         self.port = pick_port()
-        argv = ["redis-server", "--bind", "127.0.0.1", "--port", self.port, "--dir", self.folder.path, "--save", "", "--appendonly", "yes", "--appendfsync", fsync]
+        argv = ["redis-server", "--bind", "127.0.0.1", "--port", self.port, "--dir", self.folder.path, "--save", "", "--appendonly", "yes", "--appendfsync", fsync, *options]
         self.process = Process("redis", argv, self.folder.path)
-        self.url = f"redis://127.0.0.1:{self.port}"
+        self.urls = [f"redis://127.0.0.1:{self.port}"]
+        self.nodes = [self]
 
     def start(self) -> "Redis":
         self.process.start()
@@ -79,6 +80,34 @@ class Redis:
     def close(self):
         self.kill()
         self.folder.remove()
+
+
+class RedisCluster:
+    """A Redis Cluster of three masters, which are killed and started together."""
+
+    def __init__(self):
+        options = ("--cluster-enabled", "yes", "--cluster-node-timeout", 2000, "--cluster-port")
+        self.nodes = [Redis(options=(*options, pick_port())) for _ in range(3)]
+        self.urls = [url for node in self.nodes for url in node.urls]
+        self.is_made = False
+
+    def start(self) -> "RedisCluster":
+        for node in self.nodes:
+            node.start()
+        if not self.is_made:
+            addresses = [f"127.0.0.1:{node.port}" for node in self.nodes]
+            subprocess.run(["redis-cli", "--cluster", "create", *addresses, "--cluster-yes"], capture_output=True, check=True)
+            self.is_made = True
+        until(lambda: all(b"cluster_state:ok" in node.command("cluster", "info") for node in self.nodes), "the cluster forms", 60)
+        return self
+
+    def kill(self):
+        for node in self.nodes:
+            node.kill()
+
+    def close(self):
+        for node in self.nodes:
+            node.close()
 
 
 @dataclass

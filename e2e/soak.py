@@ -148,7 +148,7 @@ class Deployment(Gateway):
         path = self.folder.path / f"s3gateway-{n}.toml"
         metadata = f"postgresql://postgres@127.0.0.1:{self.linked['postgres']}/postgres"
         redis = f"redis://127.0.0.1:{self.linked['redis']}"
-        text = CONFIG.format(metadata=metadata, redis=redis, folder=self.folder.path, port=self.ports[n], admin_port=admin_port, worker_port=pick_port())
+        text = CONFIG.format(metadata=metadata, redis=json.dumps([redis]), folder=self.folder.path, port=self.ports[n], admin_port=admin_port, worker_port=pick_port())
         # Redis is restarted every half minute here: with longer timeouts hardly a moment would be left in which it has settled.
         path.write_text(text.replace('read_timeout = "15s"', 'read_timeout = "3s"').replace('write_timeout = "10s"', 'write_timeout = "3s"'))
         return path

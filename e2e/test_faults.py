@@ -148,15 +148,15 @@ def lacks(gateway) -> set[str]:
 
 def write_and_have_it_forgotten(gateway, write):
     """Carries out writes, all acknowledged, and then has Redis restart as if it had not got to writing their marks down."""
-    appended = gateway.redis.folder.path / "appendonlydir"
+    appended = [node.folder.path / "appendonlydir" for node in gateway.redis.nodes]
     gateway.kill_workers()
-    earlier = {file.name: file.read_bytes() for file in appended.iterdir()}
+    earlier = {file: file.read_bytes() for folder in appended for file in folder.iterdir()}
     write()
     gateway.redis.kill()
-    for file in appended.iterdir():
+    for file in [file for folder in appended for file in folder.iterdir()]:
         file.unlink()
-    for name, data in earlier.items():
-        (appended / name).write_bytes(data)
+    for file, data in earlier.items():
+        file.write_bytes(data)
     gateway.redis.start()
     assert gateway.is_clean(), "Redis has forgotten"
 

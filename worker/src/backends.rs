@@ -47,7 +47,11 @@ impl Backends {
     /// Those that are left alone now, twins among them, and for how long yet.
     pub(crate) fn resting(&self) -> Vec<(BackendId, Duration)> {
         let remotes = self.snapshot();
-        remotes.iter().filter_map(|(id, remote)| Some((id.clone(), remote.rest()?))).collect()
+        let mut resting: Vec<_> =
+            remotes.iter().filter_map(|(id, remote)| Some((id.clone(), remote.rest()?))).collect();
+        // In an order that a simulation can repeat.
+        resting.sort_unstable_by(|(a, _), (b, _)| a.as_str().cmp(b.as_str()));
+        resting
     }
 
     /// Reads all backends, each with its twin; clients of unchanged ones keep their connections.

@@ -121,11 +121,23 @@ impl Schedule {
         proxies
     }
 
+    /// Approves walks that wait because the home lists nothing, as an operator does who knows that there is nothing.
+    async fn approve_walks(&self) {
+        if !self.world.home().held.lock().unwrap().objects.is_empty() {
+            return;
+        }
+        let (metadata, bucket) = (&self.director.metadata, &self.director.bucket);
+        for walk in metadata.walks_of(bucket, 10).await.unwrap().into_iter().filter(|walk| !walk.state.is_final()) {
+            metadata.approve_walk(&walk.id).await.unwrap();
+        }
+    }
+
     /// Waits until nothing is dirty; what was given up in bad weather is redriven as an operator would.
     async fn rest(&self, what: &str) {
         let until = self.stage.millis() + PATIENCE * 1000;
         loop {
             self.queue.redrive(None).await.unwrap();
+            self.approve_walks().await;
             let depth = self.queue.depth().await.unwrap();
             // Nor may there be anything left that Redis could have forgotten.
             let is_at_rest = depth.dirty == 0 && !self.world.is_anything_under_way();
@@ -151,6 +163,7 @@ impl Schedule {
                 // One that was begun in bad weather may be under way still.
                 walk = self.director.begin_walk(WalkKind::Deep).await;
             }
+            self.approve_walks().await;
             if let Some(begun) = &walk {
                 let now = metadata.walk(&begun.id).await.unwrap();
                 if now.state == WalkState::Done {
