@@ -63,6 +63,55 @@ async fn shards_are_shared_in_a_cluster() {
     assert_eq!((cleared.len(), queue.depth().await.unwrap().dirty), (500, 0));
 }
 
+/// Half of three dozen workers go silent with jobs in their hands: the others have all shards and all keys.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn dozens_of_workers_share_all_work() {
+    const WORKERS: usize = 36;
+    const LEASE: Duration = Duration::from_millis(300);
+    let server = RedisServer::start();
+    let mut workers = Vec::new();
+    for n in 0..WORKERS {
+        workers.push((format!("w{n}"), queue_on(&[server.url()], 64).await));
+    }
+    let share = async |workers: &[(String, RedisQueue)]| {
+        let most = 64_usize.div_ceil(workers.len());
+        until("every shard is held, and no worker holds more than its share", || async {
+            let holds = workers.iter().map(|(name, queue)| queue.attend(name, HOLD));
+            let holds = futures::future::try_join_all(holds).await.unwrap();
+            let is_fair = holds.iter().all(|held| *held <= most);
+            (is_fair && holds.iter().sum::<usize>() == 64).then_some(())
+        })
+        .await;
+    };
+    share(&workers).await;
+    let keys: Vec<DirtyKey> = (0..2000).map(|n| key_in("b", &format!("k{n}"))).collect();
+    workers[0].1.mark_all(&keys, "r").await.unwrap();
+    let silent = workers.split_off(WORKERS / 2);
+    let lost = silent.iter().map(|(name, queue)| queue.claim(name, 10, LEASE));
+    let lost: usize = futures::future::try_join_all(lost).await.unwrap().iter().map(Vec::len).sum();
+    assert!(lost > 100, "{lost} jobs in the hands of the silent");
+    let work = |name: String, queue: RedisQueue| async move {
+        let mut cleared = Vec::new();
+        while queue.depth().await.unwrap().dirty > 0 {
+            queue.attend(&name, HOLD).await.unwrap();
+            for job in queue.claim(&name, 20, LEASE).await.unwrap() {
+                if queue.clear(&job).await.unwrap() == Cleared::Clean {
+                    cleared.push(job.key);
+                }
+            }
+        }
+        cleared
+    };
+    let cleared: HashSet<DirtyKey> =
+        futures::future::join_all(workers.iter().cloned().map(|(name, queue)| work(name, queue)))
+            .await
+            .into_iter()
+            .flatten()
+            .collect();
+    assert_eq!(cleared, keys.into_iter().collect());
+    share(&workers).await;
+}
+
 #[tokio::test]
 async fn a_worker_asks_its_own_shards_first() {
     let server = RedisServer::start();
