@@ -54,16 +54,23 @@ impl State {
         }
     }
 
+    /// How long the backend is to be left alone from now on.
+    fn rest(self, now: Instant) -> Option<Duration> {
+        match self {
+            Self::Resting { until, .. } | Self::OnTrial { until, .. } if now < until => Some(until - now),
+            _ => None,
+        }
+    }
+
     /// Whether the backend may be asked now, else how long it is to be left alone.
     fn admit(&mut self, now: Instant) -> Result<(), Duration> {
-        match *self {
-            Self::Fair { .. } => Ok(()),
-            Self::Resting { until, .. } | Self::OnTrial { until, .. } if now < until => Err(until - now),
-            Self::Resting { rest, .. } | Self::OnTrial { rest, .. } => {
-                *self = Self::OnTrial { until: now + TRIAL, rest };
-                Ok(())
-            }
+        if let Some(rest) = self.rest(now) {
+            return Err(rest);
         }
+        if let Self::Resting { rest, .. } | Self::OnTrial { rest, .. } = *self {
+            *self = Self::OnTrial { until: now + TRIAL, rest };
+        }
+        Ok(())
     }
 }
 
@@ -76,10 +83,7 @@ impl Standing {
 
     /// How long it is to be left alone from now on. Unlike [`Self::admit`] it gives no leave to try it.
     pub(crate) fn rest(&self, now: Instant) -> Option<Duration> {
-        match *self.state.lock().unwrap_or_else(PoisonError::into_inner) {
-            State::Resting { until, .. } | State::OnTrial { until, .. } if now < until => Some(until - now),
-            _ => None,
-        }
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).rest(now)
     }
 
     /// Passes a backend that may be asked now.

@@ -11,7 +11,7 @@
 --   sequence (string): the last number given out;  turn (string): count of claims
 --   large..., again..., flow... (streams): an entry for each member that may be claimed or is; each is a queue of its own, and they
 --     take turns. large: what a worker has set aside; again: what came back; flows: the rest, each bucket's in one of them
---   A tenant has two streams of each, so that it fills no more whatever it writes, and another that shares one has one more.
+--     A tenant has two streams of each kind and fills no others whatever it writes; who shares one of them has another.
 -- A record's job says where the key's only job is: "wait", "retry", "dead", or "<stream>:<entry id>".
 -- Its lane is s(mall), or l(arge) once a worker has set it aside. Its claim is the number that the current claim was given, else 0.
 -- All times are milliseconds of the Redis server's clock: one clock for every gateway.
