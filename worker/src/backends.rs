@@ -50,7 +50,7 @@ impl Backends {
         let mut resting: Vec<_> =
             remotes.iter().filter_map(|(id, remote)| Some((id.clone(), remote.rest()?))).collect();
         // In an order that a simulation can repeat.
-        resting.sort_unstable_by(|(a, _), (b, _)| a.as_str().cmp(b.as_str()));
+        resting.sort_unstable();
         resting
     }
 

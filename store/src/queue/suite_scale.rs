@@ -3,7 +3,7 @@ use super::suite::{LONG, SHORT, assert_no_job, await_job, claim_one, key, key_in
 use super::testing::until;
 use super::{Cleared, DirtyKey, Job, Lane, Queue};
 use std::collections::HashSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub(crate) async fn many_keys_are_marked_at_once(queue: &dyn Queue) {
     let keys: Vec<DirtyKey> = (0..700).map(|n| key(&format!("k{n}\0 ä"))).collect();
@@ -140,8 +140,8 @@ pub(crate) async fn bursts_of_one_tenant_keep_no_other_waiting(queue: &dyn Queue
     queue.mark_all(&few, "r").await.unwrap();
 
     let claim_until_few = async |lane: Lane| {
-        let (mut taken, mut found) = (Vec::new(), Vec::new());
-        while found.len() < few.len() && taken.len() <= MOST {
+        let (mut taken, mut found, began) = (Vec::new(), Vec::new(), Instant::now());
+        while found.len() < few.len() && taken.len() <= MOST && began.elapsed() < LONG / 10 {
             let jobs = queue.claim_in(lane, "w", 30, LONG).await.unwrap();
             let (ours, others): (Vec<Job>, Vec<Job>) = jobs.into_iter().partition(|job| few.contains(&job.key));
             found.extend(ours);
@@ -152,7 +152,9 @@ pub(crate) async fn bursts_of_one_tenant_keep_no_other_waiting(queue: &dyn Queue
     };
     let (mut bursts, mut found) = claim_until_few(Lane::Small).await;
     while bursts.len() < 2 * MOST {
-        bursts.extend(queue.claim("w", 50, LONG).await.unwrap());
+        let jobs = queue.claim("w", 50, LONG).await.unwrap();
+        assert!(!jobs.is_empty(), "{} of the bursts were to be had", bursts.len());
+        bursts.extend(jobs);
     }
     let back = bursts.split_off(MOST);
     for job in back.iter().chain(&found) {
