@@ -103,6 +103,13 @@ STATEMENTS = [
     ("upload_checksum_delete.sql", UPLOAD, "upload_checksums_pkey"),
     ("upload_checksums_delete_all.sql", "'bucket-7'", "upload_checksums_pkey"),
     ("upload_parts.sql", UPLOAD, "upload_parts_pkey"),
+    ("upload_places.sql", UPLOAD, "upload_places_pkey"),
+    ("upload_places_of_key.sql", f"{ONE}, 'de-fra'", "upload_places_by_key"),
+    ("upload_places_due.sql", f"{NOW} - 1000, 100", "upload_places_by_look"),
+    ("upload_places_leave.sql", UPLOAD, "upload_places_pkey"),
+    ("upload_place_lose.sql", f"{UPLOAD}, 'de-fra', {NOW}", "upload_places_pkey"),
+    ("upload_place_claim.sql", f"{UPLOAD}, 'de-fra', {NOW}, {NOW} + 1", "upload_places_pkey"),
+    ("upload_place_delete.sql", f"{UPLOAD}, 'de-fra'", "upload_places_pkey"),
     ("upload_part_put.sql", f"{UPLOAD}, 1, 'etag', 4096, 'value'", "upload_parts_pkey"),
     ("upload_parts_delete.sql", UPLOAD, "upload_parts_pkey"),
     ("upload_parts_delete_all.sql", "'bucket-7'", "upload_parts_pkey"),
@@ -137,6 +144,7 @@ STATEMENTS = [
     ("object_parts_sweep.sql", PAGE, "object_parts_pkey"),
     ("uploads_sweep.sql", "'bucket-7', 1000", "uploads_pkey"),
     ("upload_parts_sweep.sql", "'bucket-7', 1000", "upload_parts_pkey"),
+    ("upload_places_sweep.sql", "'bucket-7', 1000", "upload_places_pkey"),
     ("upload_checksums_sweep.sql", "'bucket-7', 1000", "upload_checksums_pkey"),
     ("buckets_suspect.sql", "2, 'bucket-100', 16", "buckets_pkey"),
     ("walks_due.sql", f"{NOW}, 100", "walks_waiting"),
@@ -238,6 +246,8 @@ insert into uploads (bucket, upload_id, object_key, initiated_at) select {bucket
 insert into upload_checksums (bucket, upload_id, algorithm, kind) select {bucket}, 'upload-' || n, 'SHA256', 'FULL_OBJECT' {half};
 insert into upload_parts (bucket, upload_id, part_number, etag, size, value)
     select {bucket}, 'upload-' || n, part, 'etag', 4096, '' from generate_series(1, {ROWS // 10}) n, generate_series(1, 5) part;
+insert into upload_places (bucket, upload_id, backend, place_upload_id, object_key, home, looked_at)
+    select {bucket}, 'upload-' || n, b, 'place-' || n, {key}, 'fi-hel', {NOW} - n {half}, {backends};
 insert into dirty_keys (bucket, object_key, sequence, request_id, dirty_since, attempts, state, due_at, claimed_by, claim, reason, lane, flow)
     select {bucket}, {key}, n, 'request', {NOW} - n, 0,
         case when n % 1000 = 0 then 'dead' when n % 100 = 0 then 'claimed' when n % 10 = 0 then 'delayed' else 'ready' end, {NOW} - n, '', '', '', (n % 50 = 1)::int, n % 16 {rows};

@@ -184,6 +184,152 @@ def test_deletes_copies_tags_and_parts_are_at_both_places_when_they_return(gatew
     assert [bucket.everywhere(k) for k in ("w/copy", "w/parts")] == [[None, None]] * 2
 
 
+class Parts:
+    """An upload in parts, sent one by one."""
+
+    def __init__(self, bucket: Bucket, key: str, **more):
+        self.bucket, self.key = bucket, key
+        self.named = {"Bucket": bucket.name, "Key": key}
+        self.named["UploadId"] = bucket.s3.create_multipart_upload(**self.named, **more)["UploadId"]
+        self.bodies: dict[int, bytes] = {}
+        self.etags: dict[int, str] = {}
+
+    def send(self, number: int, body: bytes, **more) -> Parts:
+        self.bodies[number] = body
+        self.etags[number] = self.bucket.s3.upload_part(**self.named, PartNumber=number, Body=body, **more)["ETag"]
+        return self
+
+    def complete(self, **more) -> bytes:
+        parts = [{"PartNumber": n, "ETag": e} for n, e in sorted(self.etags.items())]
+        self.bucket.s3.complete_multipart_upload(**self.named, MultipartUpload={"Parts": parts}, **more)
+        return b"".join(body for _, body in sorted(self.bodies.items()))
+
+    def abort(self):
+        self.bucket.s3.abort_multipart_upload(**self.named)
+
+    def at(self, place: str) -> list[dict[int, str]]:
+        """The key's open uploads at a backend: their parts' ETags by number."""
+        s3, named = self.bucket.backends[place], {"Bucket": self.bucket.physical[place]}
+        uploads = s3.list_multipart_uploads(**named, Prefix=self.key).get("Uploads", [])
+        named["Key"] = self.key
+        ids = [upload["UploadId"] for upload in uploads if upload["Key"] == self.key]
+        return [{part["PartNumber"]: part["ETag"] for part in s3.list_parts(**named, UploadId=i).get("Parts", [])} for i in ids]
+
+
+@pytest.mark.shape("production")
+def test_parts_are_at_both_places_as_they_are_sent_and_no_worker_is_needed(gateway, bucket):
+    streamed, s3 = counted(gateway, "streamed"), gateway.through_each_proxy(TENANT)[0]
+    gateway.kill_workers()
+    parts = Parts(bucket, "p/alone ä+", ContentType="text/plain", CacheControl="no-cache", Metadata={"a": "1"})
+    assert parts.at(REPLICA) == [{}], "it is begun at the replica, too"
+    for number, size in ((1, 6 * MIB), (2, 5 * MIB), (7, 1_000)):
+        parts.send(number, payload(size, f"part{number}"))
+        assert parts.at(HOME) == parts.at(REPLICA) == [parts.etags]
+    # A part that is sent once more replaces the one before it, and one that is not named is no part of the object.
+    parts.send(2, payload(5 * MIB + 1, "again")).send(9, payload(100, "unnamed"))
+    assert parts.at(HOME) == parts.at(REPLICA) == [parts.etags]
+    del parts.bodies[9], parts.etags[9]
+    bucket.s3 = s3
+    body = parts.complete()
+    assert bucket.everywhere(parts.key) == [body, body]
+    heads = [bucket.head(place, parts.key) for place in bucket.places]
+    assert all(head["ContentType"] == "text/plain" and head["CacheControl"] == "no-cache" and head["Metadata"] == {"a": "1"} for head in heads)
+    assert heads[0]["ETag"] == heads[1]["ETag"] and heads[0]["ETag"].endswith('-3"')
+    assert counted(gateway, "streamed") == streamed + 1
+    assert parts.at(HOME) == parts.at(REPLICA) == []
+    gateway.start_workers()
+    until(lambda: bucket.is_clean(parts.key), "a worker has looked at it", 60)
+    assert [bucket.head(place, parts.key)["LastModified"] for place in bucket.places] == [head["LastModified"] for head in heads]
+    details = until(lambda: bucket.jobs(parts.key), "its job is in the history", 20)
+    assert all(f"{REPLICA} leave" in detail for detail in details), details
+
+
+def test_uploads_in_parts_of_every_kind_are_at_both_places_when_they_are_completed(gateway, bucket):
+    first, last = payload(5 * MIB, "first"), payload(10, "last")
+    plain = Parts(bucket, "p/plain").send(1, first).send(2, last)
+    assert bucket.everywhere("p/plain") == [None, None]
+    body = plain.complete()
+    assert bucket.everywhere("p/plain") == [body] * 2
+    tagged = Parts(bucket, "p/tagged", Tagging="t=1").send(1, first)
+    body = tagged.complete()
+    assert bucket.everywhere("p/tagged") == [body] * 2
+    if gateway.name == "production":
+        tags = [bucket.backends[p].get_object_tagging(Bucket=bucket.physical[p], Key="p/tagged")["TagSet"] for p in bucket.places]
+        assert tags == [[{"Key": "t", "Value": "1"}]] * 2
+    checked = Parts(bucket, "p/checked", ChecksumAlgorithm="CRC32").send(1, first, ChecksumAlgorithm="CRC32").send(2, b"", ChecksumAlgorithm="CRC32")
+    body = checked.complete()
+    assert bucket.everywhere("p/checked") == [body] * 2
+    copied = Parts(bucket, "p/copied").send(1, first)
+    named = {**copied.named, "CopySource": {"Bucket": bucket.name, "Key": "p/plain"}, "PartNumber": 2}
+    copied.etags[2], copied.bodies[2] = bucket.s3.upload_part_copy(**named)["CopyPartResult"]["ETag"], first + last
+    copied.send(3, last)
+    body = copied.complete()
+    assert bucket.everywhere("p/copied") == [body] * 2
+    # Conditions are the home's: a replica is not asked to complete what the home has refused.
+    rival = Parts(bucket, "p/plain").send(1, last)
+    assert fails(rival.complete, IfNoneMatch="*") == (412, "PreconditionFailed")
+    assert bucket.everywhere("p/plain") == [first + last] * 2
+    body = rival.complete()
+    assert bucket.everywhere("p/plain") == [body] * 2
+    empty = Parts(bucket, "p/empty").send(1, b"")
+    assert empty.complete() == b"" and bucket.everywhere("p/empty") == [b"", b""]
+
+
+def test_a_part_of_a_wrong_hash_is_nowhere(gateway, bucket):
+    parts, target = Parts(bucket, "p/false").send(1, payload(5 * MIB, "true")), gateway.direct(TENANT)
+    request = Request("PUT", f"/{bucket.name}/p/false", body=payload(200_000, "false"), query=[("partNumber", "2"), ("uploadId", parts.named["UploadId"])])
+    authorise(request, target.signer(), host_of(target.endpoint), sha256(b"something else"))
+    with Connection(target.endpoint) as connection:
+        connection.send(request.to_bytes())
+        assert connection.answer("PUT").status == 400
+    assert parts.at(HOME) == parts.at(REPLICA) == [parts.etags]
+    body = parts.complete()
+    assert bucket.everywhere("p/false") == [body] * 2
+
+
+def test_an_upload_that_is_aborted_ends_at_both_places(gateway, bucket):
+    parts = Parts(bucket, "p/aborted").send(1, payload(5 * MIB, "aborted"))
+    kept = Parts(bucket, "p/kept").send(1, payload(5 * MIB, "kept"))
+    assert len(parts.at(REPLICA)) == len(kept.at(REPLICA)) == 1
+    parts.abort()
+    until(lambda: parts.at(HOME) == parts.at(REPLICA) == [], "nothing is left of it", 30)
+    assert kept.at(HOME) == kept.at(REPLICA) == [kept.etags]
+    body = kept.complete()
+    assert bucket.everywhere("p/kept") == [body] * 2
+
+
+def test_a_worker_leaves_a_clients_upload_alone(gateway, bucket):
+    """Another upload of the same key is brought to the replica by a worker meanwhile."""
+    parts = Parts(bucket, "p/shared").send(1, payload(5 * MIB, "mine"))
+    rival = Parts(bucket, "p/shared").send(1, payload(6 * MIB, "theirs"))
+    bucket.put("p/source", payload(5 * MIB, "source"))
+    named = {**rival.named, "CopySource": {"Bucket": bucket.name, "Key": "p/source"}, "PartNumber": 2}
+    rival.etags[2], rival.bodies[2] = bucket.s3.upload_part_copy(**named)["CopyPartResult"]["ETag"], payload(5 * MIB, "source")
+    body = rival.complete()
+    assert bucket.everywhere("p/shared") == [body] * 2
+    until(lambda: bucket.is_clean("p/shared"), "its worker is done", 60)
+    until(lambda: parts.at(HOME) == parts.at(REPLICA) == [parts.etags], "only the client's is open", 30)
+    awaited = counted(gateway, "awaited")
+    body = parts.send(2, b"and more").complete()
+    assert bucket.everywhere("p/shared") == [body] * 2
+    if gateway.name == "dev":
+        assert counted(gateway, "awaited") == awaited, "it was streamed"
+
+
+def test_a_replica_that_is_lost_in_the_middle_of_an_upload_leaves_the_rest_to_a_worker(gateway, bucket):
+    parts = Parts(bucket, "p/middle").send(1, payload(5 * MIB, "before"))
+    assert parts.at(REPLICA) == [parts.etags]
+    gateway.stop_backend(REPLICA)
+    parts.send(2, payload(5 * MIB, "meanwhile"))
+    assert fails(parts.complete) == UNAVAILABLE, "too few places hold it"
+    assert fails(bucket.s3.create_multipart_upload, Bucket=bucket.name, Key="p/other") == UNAVAILABLE
+    gateway.start_backend(REPLICA)
+    until(lambda: bucket.put("p/other", b"back"), "writes go on", 40)
+    body = until(lambda: parts.send(3, b"after") and parts.complete(), "it is completed", 60)
+    assert bucket.everywhere("p/middle") == [body] * 2
+    until(lambda: bucket.is_clean("p/middle") and parts.at(HOME) == parts.at(REPLICA) == [], "nothing is left open", 60)
+
+
 def test_what_is_put_and_deleted_at_once_is_nowhere(gateway, bucket):
     for n in range(10):
         bucket.put(f"brief/{n}", b"brief")

@@ -92,8 +92,8 @@ impl Gateway {
         self.require_same_home(routed, since).await
     }
 
-    /// After a write to the home: commits a success, at as many places as the bucket asks for, drops the lease of a certain
-    /// refusal, leaves it to run out after anything else, when the write may have happened.
+    /// After a write to the home: commits a success, at as many places as the bucket asks for, of which some may have it by then;
+    /// drops the lease of a certain refusal, leaves it to run out after anything else, when the write may have happened.
     ///
     /// Cancel: the key stays dirty and its lease runs out; converge finds out what happened.
     pub(crate) async fn settle<T>(
@@ -103,14 +103,13 @@ impl Gateway {
         mark: &Mark,
         since: Instant,
         request_id: RequestId,
-        result: Result<T, UpstreamError>,
+        result: Result<(T, Landed), UpstreamError>,
     ) -> Result<T, Refusal> {
         match result {
-            Ok(value) => {
+            Ok((value, landed)) => {
                 match routed.route.write_quorum {
                     0 | 1 => self.commit(routed, dirty, mark, since, request_id).await?,
                     _ => {
-                        let landed = Landed::Unproven;
                         Box::pin(self.commit_at_quorum(routed, dirty, mark, since, request_id, landed)).await?;
                     }
                 }

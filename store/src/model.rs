@@ -375,6 +375,36 @@ pub struct OpenUpload {
     pub initiated_at: Millis,
 }
 
+/// An upload in parts at a replica, beside the one at the bucket's home.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlaceUpload {
+    /// The replica's backend.
+    pub backend: BackendId,
+    /// The upload id that it gave.
+    pub upload_id: String,
+    /// It lacks something, so that it is the workers' to go on with or to end.
+    pub is_lost: bool,
+}
+
+/// The same as a worker looks after it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenPlace {
+    /// The bucket.
+    pub bucket: BucketId,
+    /// The key it is for.
+    pub key: ObjectKey,
+    /// The home when it began.
+    pub home: BackendId,
+    /// The home's upload id.
+    pub upload_id: String,
+    /// The replica's backend.
+    pub backend: BackendId,
+    /// The upload id that it gave.
+    pub place_upload_id: String,
+    /// When a worker has looked at it last.
+    pub looked_at: Millis,
+}
+
 /// What a change of the control plane touched; proxies drop what they cached of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {

@@ -43,7 +43,7 @@ pub(crate) struct Copying<'a> {
     /// Its bytes, where they are at hand.
     pub(crate) opened: Option<&'a Source>,
     /// Who else may have uploads of the key open at the target.
-    pub(crate) uploaders: Uploaders,
+    pub(crate) uploaders: Uploaders<'a>,
     pub(crate) settings: &'a WorkerSettings,
     pub(crate) metrics: &'a Metrics,
 }
@@ -332,12 +332,12 @@ impl Copying<'_> {
     async fn keep_or_abort<T>(&self, upload: &Upload<'_>, result: Result<T, BackendError>) -> Result<T, BackendError> {
         let Err(error) = &result else { return result };
         let resumable = matches!(error, BackendError::Unavailable { .. } | BackendError::Throttled { .. })
-            && self.uploaders == Uploaders::Workers
+            && self.uploaders != Uploaders::Clients
             && self.target.backend.capabilities.list_uploads;
         if !resumable {
             // The copy's own failure is what counts; a left-over among workers' is aborted by the next attempt.
             let _ = match self.uploaders {
-                Uploaders::Workers => upload.abort().await,
+                Uploaders::Workers(_) => upload.abort().await,
                 // Nobody else knows of it.
                 Uploaders::Clients => Standing::unbound(upload.abort()).await,
             };

@@ -21,6 +21,7 @@ mod metrics;
 mod migrate;
 mod multipart;
 mod object;
+mod open_uploads;
 mod pace;
 mod paced;
 mod plan;

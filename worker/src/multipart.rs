@@ -31,9 +31,10 @@ impl UploadIds {
         Self(uploads.into_iter().filter_map(|u| Some((u.key?, u.upload_id?))).collect())
     }
 
-    /// The ids of exactly this key's uploads, oldest first.
-    pub(crate) fn of_key(self, key: &ObjectKey) -> Vec<String> {
-        self.0.into_iter().filter(|(k, _)| k == key.as_str()).map(|(_, id)| id).collect()
+    /// The ids of exactly this key's uploads, oldest first, but for those that are clients'.
+    pub(crate) fn of_workers(self, key: &ObjectKey, clients: &[String]) -> Vec<String> {
+        let ours = self.0.into_iter().filter(|(k, id)| k == key.as_str() && !clients.contains(id));
+        ours.map(|(_, id)| id).collect()
     }
 
     /// All of them.
@@ -44,10 +45,10 @@ impl UploadIds {
 
 /// Who opens uploads of a key at a target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Uploaders {
-    /// Workers alone: the newest may be gone on with, the others are left-overs.
-    Workers,
-    /// Clients, too, as at a home: none is touched but the copy's own.
+pub(crate) enum Uploaders<'a> {
+    /// Workers: the newest may be gone on with, the others are left-overs. But for these, which clients send their parts to.
+    Workers(&'a [String]),
+    /// Clients, as at a home: none is touched but the copy's own.
     Clients,
 }
 
@@ -91,7 +92,7 @@ pub(crate) async fn open(
 ) -> Result<(String, BTreeMap<i32, Digest16>), BackendError> {
     let Copying { target: remote, target_bucket: bucket, target_key: key, .. } = *copying;
     let mut ids = match copying.uploaders {
-        Uploaders::Workers => UploadIds::open(remote, bucket, key.as_str()).await?.of_key(key),
+        Uploaders::Workers(clients) => UploadIds::open(remote, bucket, key.as_str()).await?.of_workers(key, clients),
         Uploaders::Clients => Vec::new(),
     };
     let newest = if resume { ids.pop() } else { None };
@@ -114,6 +115,17 @@ pub(crate) async fn open(
 }
 
 impl Upload<'_> {
+    /// Whether the backend has it still.
+    pub(crate) async fn is_open(&self) -> Result<bool, BackendError> {
+        let list = self.remote.control.list_parts().bucket(self.bucket.for_upstream()).key(self.key.as_str());
+        match list.upload_id(self.id).max_parts(1).send().await.map_err(|e| self.remote.classify("ListParts", &e)) {
+            Ok(_) => Ok(true),
+            Err(BackendError::NotFound { code, .. }) if code == "NoSuchUpload" => Ok(false),
+            Err(BackendError::NotFound { operation, .. }) => Err(self.remote.not_of_s3(operation)),
+            Err(error) => Err(error),
+        }
+    }
+
     /// UploadPart; answers the part's ETag.
     pub(crate) async fn put_part(&self, part: Part, body: SdkBody) -> Result<String, BackendError> {
         let length = i64::try_from(part.length).map_err(|_| self.remote.refused("UploadPart", 0, "EntityTooLarge"))?;
@@ -174,7 +186,10 @@ impl Upload<'_> {
         match abort.key(self.key.as_str()).upload_id(self.id).send().await {
             Ok(_) => Ok(()),
             Err(error) => match self.remote.classify("AbortMultipartUpload", &error) {
-                BackendError::NotFound { .. } | BackendError::NoSuchBucket => Ok(()),
+                // Some say that it is the key.
+                BackendError::NotFound { code, .. } if code.starts_with("NoSuch") => Ok(()),
+                BackendError::NotFound { operation, .. } => Err(self.remote.not_of_s3(operation)),
+                BackendError::NoSuchBucket => Ok(()),
                 error => Err(error),
             },
         }

@@ -54,6 +54,8 @@ pub struct WorkerSettings {
     /// How long a bucket may be half made or half deleted before its gateway counts as dead and the worker ends it; far
     /// longer than any gateway takes. Default 5 min.
     pub abandoned_after: Duration,
+    /// Pause between two looks at an upload at a replica, whether the home's that it belongs to is over. Default 1 h.
+    pub upload_look_interval: Duration,
     /// How long the job history is kept. Default 7 days.
     pub history: Duration,
     /// How long a change of a version's tags stays noted: far longer than it can take from the note to the change. Default 1 h.
@@ -107,6 +109,7 @@ impl Default for WorkerSettings {
             drain_grace: Duration::from_secs(25),
             retire_interval: Duration::from_secs(5),
             abandoned_after: Duration::from_secs(300),
+            upload_look_interval: Duration::from_secs(3600),
             history: Duration::from_secs(7 * 24 * 3600),
             retagged_kept: Duration::from_secs(3600),
             redrive_interval: Duration::from_secs(300),

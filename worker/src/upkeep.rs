@@ -1,9 +1,11 @@
 //! What a worker does beside its jobs, again and again: it ends what gateways left half done, drops what deleted buckets left
-//! behind, has placements follow policies and backends, drains what has left them, and removes rows that are of no use any more.
+//! behind, ends uploads at replicas that no client goes on with, has placements follow policies and backends, drains what has left
+//! them, and removes rows that are of no use any more.
 use crate::backends::Backends;
 use crate::backlog::Backlog;
 use crate::drain::Drainer;
 use crate::metrics::Metrics;
+use crate::open_uploads::OpenUploads;
 use crate::recover::Recoverer;
 use crate::retire::Retirer;
 use crate::review::Reviewer;
@@ -26,6 +28,7 @@ pub(crate) struct Upkeep {
     retirer: Retirer,
     reviewer: Reviewer,
     drainer: Drainer,
+    open_uploads: OpenUploads,
     interval: Duration,
 }
 
@@ -43,8 +46,10 @@ impl Upkeep {
         let retirer =
             Retirer { metadata: metadata.clone(), backends: backends.clone(), metrics: metrics.clone(), lease };
         let reviewer = Reviewer { metadata: metadata.clone() };
+        let (m, q, b) = (metadata.clone(), queue.clone(), backends.clone());
+        let open_uploads = OpenUploads { metadata: m, queue: q, backends: b, interval: settings.upload_look_interval };
         let drainer = Drainer { metadata: metadata.clone(), queue, backends, backlog, metrics, lease };
-        Self { metadata, recoverer, retirer, reviewer, drainer, interval }
+        Self { metadata, recoverer, retirer, reviewer, drainer, open_uploads, interval }
     }
 
     /// Goes on until `stop`.
@@ -57,6 +62,7 @@ impl Upkeep {
             let round = async {
                 self.recoverer.round(SystemTime::now(), stop).await;
                 self.retirer.round(SystemTime::now(), stop).await;
+                self.open_uploads.round(stop).await;
             };
             tokio::select! {
                 () = round => {}

@@ -4,7 +4,7 @@ use super::{
     checksums::parse_algorithm,
     conditions::WriteConditions,
     home::{done, etag_of, explain},
-    lending::{Lending, with_tags},
+    lending::{Lending, ObjectWrite, with_tags},
     multipart::with_stored_headers,
     source::{SOURCE_VERSION_ID, Source, check_size, content_length, header_once, judge_source, pin_source},
     tagging::{check_replica_count, parse_put_tags, put_request},
@@ -169,7 +169,8 @@ impl Gateway {
             Ok(Copied { result, version, source_version: source.version.clone() })
         };
         let lending = Lending::Written(Some(&tags));
-        self.write_lending(admitted, key, &plan.conditions, write, |made: &Copied| &made.result.etag, lending).await
+        let object = ObjectWrite { key, conditions: &plan.conditions, lending, elsewhere: None };
+        self.write_lending(admitted, object, write, |made: &Copied| &made.result.etag).await
     }
 
     /// Streams the object from its home to the destination's, holding one piece at a time.
@@ -214,9 +215,9 @@ impl Gateway {
             }
             Ok((answer, checksum))
         };
-        let (answer, checksum) = self
-            .write_lending(admitted, key, &plan.conditions, write, etag_of_copy, Lending::Written(Some(&tags)))
-            .await?;
+        let lending = Lending::Written(Some(&tags));
+        let object = ObjectWrite { key, conditions: &plan.conditions, lending, elsewhere: None };
+        let (answer, checksum) = self.write_lending(admitted, object, write, etag_of_copy).await?;
         Ok(Copied {
             result: copied(etag_of(&answer), SystemTime::now(), checksum),
             version: self.shown_version(routed, answer.header(VERSION_ID.as_str())).await,

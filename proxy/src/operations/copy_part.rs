@@ -73,6 +73,8 @@ impl Gateway {
         let bounds = Bounds::parse(request)?;
         let upload = self.open_upload_id(admitted)?;
         self.require_open(&routed.route, &upload).await?;
+        // No client sends these bytes, and the replicas may not have them.
+        self.leave_places(&routed.route, &upload.backend_upload_id).await?;
         let mut source = self.resolve_source(admitted, routed, Some(&upload.home)).await?;
         let part = upload
             .request(Method::PUT, &routed.route, key)?

@@ -1,5 +1,9 @@
 //! DeleteObject and DeleteObjects. Deletes are writes: marked before they reach the home, so that replicas follow.
-use super::{conditions::WriteConditions, home::explain, lending::Lending};
+use super::{
+    conditions::WriteConditions,
+    home::explain,
+    lending::{Lending, ObjectWrite},
+};
 use crate::{
     admit::{Admitted, Routed},
     answer::Answer,
@@ -116,7 +120,8 @@ impl Gateway {
             self.forget_checksums(&routed.route, key, began).await;
             Ok(deleted)
         };
-        self.write_lending(admitted, key, conditions, write, |_| "", Lending::Written(None)).await
+        let object = ObjectWrite { key, conditions, lending: Lending::Written(None), elsewhere: None };
+        self.write_lending(admitted, object, write, |_| "").await
     }
 
     async fn delete_at_home(

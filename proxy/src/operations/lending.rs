@@ -5,6 +5,7 @@ use super::conditions::WriteConditions;
 use crate::{
     admit::{Admitted, Routed},
     gateway::Gateway,
+    quorum::{Landed, PlacesToComplete},
     refusal::Refusal,
     upstream::{UpstreamError, UpstreamRequest},
     version::of_version,
@@ -32,6 +33,15 @@ impl<'t> Lending<'t> {
             Self::Untouched => None,
         }
     }
+}
+
+/// A write of one object, beside the request that carries it out at the home.
+pub(super) struct ObjectWrite<'w> {
+    pub(super) key: &'w ObjectKey,
+    pub(super) conditions: &'w WriteConditions,
+    pub(super) lending: Lending<'w>,
+    /// What is completed at replicas after the home.
+    pub(super) elsewhere: Option<PlacesToComplete>,
 }
 
 impl Gateway {
@@ -95,7 +105,7 @@ impl Gateway {
         }
     }
 
-    /// Marks `key`, decides the conditions, carries out `write`, keeps the tags to lend, and commits the mark before the
+    /// Marks the key, decides the conditions, carries out `write`, keeps the tags to lend, and commits the mark before the
     /// success is returned. `etag`: the ETag of what was written.
     ///
     /// # Errors
@@ -103,12 +113,11 @@ impl Gateway {
     pub(super) async fn write_lending<T>(
         &self,
         admitted: &Admitted,
-        key: &ObjectKey,
-        conditions: &WriteConditions,
+        object: ObjectWrite<'_>,
         write: impl Future<Output = Result<T, UpstreamError>>,
         etag: fn(&T) -> &str,
-        lending: Lending<'_>,
     ) -> Result<T, Refusal> {
+        let ObjectWrite { key, conditions, lending, elsewhere } = object;
         let (routed, request_id) = (admitted.routed()?, admitted.request_id);
         let route = &routed.route;
         self.require_reachable_quorum(route)?;
@@ -116,11 +125,31 @@ impl Gateway {
         let since = Instant::now();
         let mark =
             self.intent_under(conditions, lends_tags(routed, lending.tags()), routed, &dirty, request_id).await?;
+        let is_alone = match &elsewhere {
+            Some(elsewhere) => match self.claim_places(&dirty, &mark, elsewhere).await {
+                Ok(is_alone) => is_alone,
+                Err(refusal) => {
+                    self.release(&dirty, &mark).await;
+                    return Err(refusal);
+                }
+            },
+            None => false,
+        };
         let (result, since) = self.while_marked(&dirty, &mark, since, write).await;
         if let (Ok(value), Lending::Written(tags)) = (&result, lending) {
             self.store_lent_tags(route, key, etag(value), tags).await?;
         }
-        self.settle(routed, &dirty, &mark, since, request_id, result).await
+        let (landed, since) = match (&result, elsewhere) {
+            (Ok(value), Some(elsewhere)) if is_alone => {
+                Box::pin(self.complete_places(&dirty, &mark, since, elsewhere, unquoted(etag(value)))).await
+            }
+            (Ok(_), Some(elsewhere)) => {
+                self.leave_places(route, elsewhere.upload_id()).await?;
+                (Landed::Unproven, since)
+            }
+            _ => (Landed::Unproven, since),
+        };
+        self.settle(routed, &dirty, &mark, since, request_id, result.map(|value| (value, landed))).await
     }
 
     /// Keeps the tags of a multipart upload until it is completed.

@@ -40,7 +40,7 @@ pub(crate) use conditions::WriteConditions;
 pub(crate) use create_bucket::Made;
 pub(crate) use home::explain;
 pub(crate) use lending::lends_tags;
-pub(crate) use multipart::to_millis;
+pub(crate) use multipart::{completed_etag, to_millis};
 pub(crate) use tagging::{count_for, parse_put_tags};
 
 impl Gateway {

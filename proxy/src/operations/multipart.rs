@@ -4,9 +4,9 @@ use super::{
     completion::judge,
     conditions::WriteConditions,
     home::{done, etag_of, explain, physical_on, unreadable},
-    lending::Lending,
+    lending::{Lending, ObjectWrite},
     parts::composed_etag,
-    tagging::{parse_put_tags, put_request},
+    tagging::{count_for, parse_put_tags, put_request},
     upload_checksum::UploadChecksum,
     upload_id::{OpenedUpload, seal},
 };
@@ -15,14 +15,14 @@ use crate::{
     answer::Answer,
     gateway::Gateway,
     refusal::Refusal,
-    upstream::{UpstreamError, UpstreamRequest},
+    upstream::{UpstreamAnswer, UpstreamError, UpstreamRequest},
     version::VERSION_ID,
 };
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Method, StatusCode, header};
 use s3gateway_filters::{headers, keys};
 use s3gateway_s3::{
-    Addressing, ObjectKey, Operation, S3Code, S3Error, S3Request, VersionId,
+    Addressing, ObjectKey, Operation, PhysicalBucket, S3Code, S3Error, S3Request, VersionId,
     etag::{quoted, unquoted},
     uri,
     xml::{CompleteMultipartUpload, CompleteMultipartUploadResult, CompletedPart, InitiateMultipartUploadResult},
@@ -46,17 +46,19 @@ enum ToDo {
 }
 
 impl Gateway {
-    /// Begins an upload at the home.
+    /// Begins an upload at the home, and at replicas where the bucket's writes go to several places.
     ///
-    /// Cancel: an upload may stay open at the backend that no client knows of.
+    /// Cancel: uploads may stay open at backends that no client knows of.
     pub(super) async fn create_upload(&self, admitted: &Admitted) -> Result<Answer, Refusal> {
         let (routed, key, bucket) = (admitted.routed()?, admitted.key()?, admitted.bucket()?);
         let (route, home) = (&routed.route, &routed.home);
         keys::check(home.capabilities().keys, key)?;
         let tags = parse_put_tags(&admitted.request, route)?.unwrap_or_default();
         let checksum = UploadChecksum::parse(&admitted.request)?;
-        let request = routed.request(Method::POST, Some(key))?.query("uploads", "");
-        let request = with_stored_headers(request, &admitted.request.headers)?;
+        let begin =
+            |request: UpstreamRequest| with_stored_headers(request.query("uploads", ""), &admitted.request.headers);
+        let request = begin(routed.request(Method::POST, Some(key))?)?;
+        let reached = self.reach_for_upload(routed, key, count_for(Some(&tags), route)).await?;
         let answer = self.ask_home(routed, request, Bytes::new()).await?;
         let upload_id = InitiateMultipartUploadResult::parse(&answer.body).map_err(unreadable)?.upload_id;
         let noted = async {
@@ -71,7 +73,8 @@ impl Gateway {
             }
             // Not sent with the upload: one server spoils tags that come this way. They are set once the object is made.
             self.store_upload_tags(route, &upload_id, &tags).await?;
-            Ok::<(), Refusal>(())
+            let begin = |physical: &PhysicalBucket| begin(UpstreamRequest::new(Method::POST, physical, Some(key)));
+            self.begin_at_places(routed, key, &upload_id, reached, begin).await
         };
         if let Err(refusal) = noted.await {
             let request = routed.request(Method::DELETE, Some(key))?.query("uploadId", &upload_id);
@@ -137,6 +140,10 @@ impl Gateway {
             // Nothing but its tags is written.
             self.note_unlisted(routed, key).await?;
         }
+        let elsewhere = match is_open {
+            true => self.places_to_complete(route, &upload.backend_upload_id, &document, tags.is_empty()).await?,
+            false => None,
+        };
         let write = async {
             let to_do = match standing.filter(|_| is_made) {
                 None => ToDo::Complete(request, document),
@@ -150,8 +157,8 @@ impl Gateway {
             }
             Ok(made)
         };
-        let Made { etag, version } =
-            self.write_lending(admitted, key, &conditions, write, |made: &Made| &made.etag, lending).await?;
+        let object = ObjectWrite { key, conditions: &conditions, lending, elsewhere };
+        let Made { etag, version } = self.write_lending(admitted, object, write, |made: &Made| &made.etag).await?;
         if let Err(error) = self.forget_upload(route, &upload).await {
             // The object is made and committed: a row too many is no reason to call that a failure.
             tracing::warn!(%error, "a completed upload is still listed");
@@ -182,7 +189,7 @@ impl Gateway {
         let (etag, version) = match to_do {
             ToDo::Complete(request, document) => {
                 let answer = self.client.send(&upload.home, request, document).await.map_err(explain)?;
-                let etag = done(CompleteMultipartUploadResult::parse(&answer.body))?.etag;
+                let etag = completed(&answer)?;
                 (etag, self.answered_version(routed, answer.header(VERSION_ID.as_str())).await)
             }
             // Once more, as another write may have come before this one's mark.
@@ -248,11 +255,25 @@ impl Gateway {
     async fn forget_upload(&self, route: &Route, upload: &OpenedUpload) -> Result<(), Refusal> {
         self.forget_upload_checksums(route, &upload.backend_upload_id).await;
         self.forget_upload_tags(route, &upload.backend_upload_id).await?;
+        self.leave_places(route, &upload.backend_upload_id).await?;
         if !upload.home.capabilities().list_uploads {
             self.metadata.delete_upload(&route.bucket, &upload.backend_upload_id).await?;
         }
         Ok(())
     }
+}
+
+/// The ETag that a completion tells, as the backend gives it; some tell none.
+fn completed(answer: &UpstreamAnswer) -> Result<Option<String>, UpstreamError> {
+    Ok(done(CompleteMultipartUploadResult::parse(&answer.body))?.etag)
+}
+
+/// The ETag that a replica's completion tells, without quotes; empty where it tells none.
+///
+/// # Errors
+/// What the document says in the place of a success.
+pub(crate) fn completed_etag(answer: &UpstreamAnswer) -> Result<String, UpstreamError> {
+    Ok(completed(answer)?.as_deref().map(unquoted).unwrap_or_default().to_owned())
 }
 
 /// Part numbers and ETags alone: checksums are compared and kept here, and the backend has none.

@@ -1,5 +1,9 @@
 //! Object tagging, at the home or lent by the gateway; a change of tags is a write to the key, so that replicas follow.
-use super::{conditions::WriteConditions, home::etag_of, lending::Lending};
+use super::{
+    conditions::WriteConditions,
+    home::etag_of,
+    lending::{Lending, ObjectWrite},
+};
 use crate::{
     admit::{Admitted, Routed},
     answer::Answer,
@@ -131,7 +135,9 @@ impl Gateway {
         };
         let write = self.ask_home(routed, request.version(version.as_ref()), document);
         let unconditional = WriteConditions::default();
-        match self.write_lending(admitted, key, &unconditional, write, etag_of, Lending::Written(tags.as_ref())).await {
+        let lending = Lending::Written(tags.as_ref());
+        let object = ObjectWrite { key, conditions: &unconditional, lending, elsewhere: None };
+        match self.write_lending(admitted, object, write, etag_of).await {
             Ok(_) => Ok(version),
             Err(Refusal::Upstream(error)) => Err(of_version(error, version.as_ref())),
             Err(refusal) => Err(refusal),

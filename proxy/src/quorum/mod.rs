@@ -3,8 +3,10 @@
 //! success is told only after every place that counts was seen to hold what the home holds; the key stays dirty until a worker
 //! has seen it, too.
 mod held;
+mod part;
 mod places;
 mod stream;
+mod uploads;
 mod wait;
 
 use crate::{
@@ -20,8 +22,10 @@ use s3gateway_store::{
 };
 use std::time::Instant;
 
+pub(crate) use part::PartPlaces;
 pub(crate) use places::Places;
 pub(crate) use stream::CopyRequest;
+pub(crate) use uploads::PlacesToComplete;
 
 /// What is known of the places beside the home once this has the write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

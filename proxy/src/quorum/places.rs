@@ -16,7 +16,7 @@ use futures::future::join_all;
 use s3gateway_config::BackendId;
 use s3gateway_s3::{ObjectKey, checksum::Checksum, etag};
 use s3gateway_store::{
-    DirtyKey,
+    DirtyKey, Route,
     queue::{Disturbance, Mark},
 };
 use std::{sync::Arc, time::Instant};
@@ -31,10 +31,10 @@ pub(crate) struct Places {
 }
 
 /// A replica that answers.
-struct Reached {
-    backend: Arc<UpstreamBackend>,
+pub(crate) struct Reached {
+    pub(super) backend: Arc<UpstreamBackend>,
     /// Until the first attempt takes it.
-    sending: Option<Sending>,
+    pub(super) sending: Option<Sending>,
     /// It has the bucket.
     is_ready: bool,
 }
@@ -51,25 +51,7 @@ impl Places {
         key: &ObjectKey,
         count: u32,
     ) -> Result<Self, Refusal> {
-        let route = &routed.route;
-        let needed = usize::try_from(route.write_quorum.saturating_sub(1)).unwrap_or(usize::MAX);
-        let holders = gateway.holders(route, count).into_iter().filter_map(|id| gateway.backends.get(id));
-        let mut left = holders.filter(|backend| backend.capabilities().keys.holds(key.as_str()));
-        let mut reached = Vec::with_capacity(needed.min(8));
-        while reached.len() < needed {
-            let next: Vec<_> = left.by_ref().take(needed - reached.len()).collect();
-            if next.is_empty() {
-                gateway.metrics.observe_quorum(QuorumOutcome::Unreachable);
-                return Err(QuorumLack::Unreachable.into());
-            }
-            let tried = join_all(next.into_iter().map(|backend| try_place(gateway, routed, backend))).await;
-            reached.extend(tried.into_iter().flatten());
-        }
-        // Where a bucket is still to be made, or records say more than which copies there are, it is a worker's turn.
-        let is_plain = !route.versioning.is_set() && !route.has_stranded;
-        if !is_plain || !reached.iter().all(|place| place.is_ready) {
-            reached.clear();
-        }
+        let reached = gateway.reach_replicas(routed, key, count).await?;
         Ok(Self { gateway: gateway.clone(), reached, streams: Vec::new(), is_released: false })
     }
 
@@ -126,14 +108,12 @@ impl Places {
         if self.streams.is_empty() {
             return Ok(());
         }
-        let gateway = &self.gateway;
-        if gateway.queue.disturbance(dirty, mark).await? != Disturbance::Nothing {
+        let ids: Vec<BackendId> = self.reached.iter().map(|place| place.backend.id().clone()).collect();
+        if !self.gateway.claim_replicas(dirty, mark, &ids).await? {
             self.streams.clear();
             self.reached.clear();
-            return Ok(());
         }
-        let ids: Vec<BackendId> = self.reached.iter().map(|place| place.backend.id().clone()).collect();
-        Ok(gateway.metadata.note_pending(&dirty.bucket, &dirty.key, &ids).await?)
+        Ok(())
     }
 
     /// Lets every place have the last bytes, which have left soon or never do: so no write lands after its lease.
@@ -165,6 +145,68 @@ impl Places {
             }),
         )
     }
+}
+
+impl Gateway {
+    /// Reaches as many replicas as the bucket's writes need; none where a worker is to bring there what is written.
+    ///
+    /// # Errors
+    /// As [`Places::reach`].
+    pub(super) async fn reach_replicas(
+        &self,
+        routed: &Routed,
+        key: &ObjectKey,
+        count: u32,
+    ) -> Result<Vec<Reached>, Refusal> {
+        let route = &routed.route;
+        let needed = replicas_needed(route);
+        let holders = self.holders(route, count).into_iter().filter_map(|id| self.backends.get(id));
+        let mut left = holders.filter(|backend| backend.capabilities().keys.holds(key.as_str()));
+        let mut reached = Vec::with_capacity(needed.min(8));
+        while reached.len() < needed {
+            let next: Vec<_> = left.by_ref().take(needed - reached.len()).collect();
+            if next.is_empty() {
+                self.metrics.observe_quorum(QuorumOutcome::Unreachable);
+                return Err(QuorumLack::Unreachable.into());
+            }
+            let tried = join_all(next.into_iter().map(|backend| try_place(self, routed, backend))).await;
+            reached.extend(tried.into_iter().flatten());
+        }
+        if !is_streamed(route) || !reached.iter().all(|place| place.is_ready) {
+            // A bucket is still to be made.
+            reached.clear();
+        }
+        Ok(reached)
+    }
+}
+
+impl Gateway {
+    /// Whether a write has the key's replicas to itself; the copies at `backends`, which it is about to begin, are noted then.
+    ///
+    /// # Errors
+    /// A store error, also while Redis is away.
+    pub(super) async fn claim_replicas(
+        &self,
+        dirty: &DirtyKey,
+        mark: &Mark,
+        backends: &[BackendId],
+    ) -> Result<bool, Refusal> {
+        if self.queue.disturbance(dirty, mark).await? != Disturbance::Nothing {
+            return Ok(false);
+        }
+        self.metadata.note_pending(&dirty.bucket, &dirty.key, backends).await?;
+        Ok(true)
+    }
+}
+
+/// Places that must hold a write beside its home.
+pub(super) fn replicas_needed(route: &Route) -> usize {
+    usize::try_from(route.write_quorum.saturating_sub(1)).unwrap_or(usize::MAX)
+}
+
+/// Whether a write may go to replicas past the workers: records say nothing of a key but which copies there are.
+pub(super) fn is_streamed(route: &Route) -> bool {
+    route.write_quorum > 1 && !route.versioning.is_set() && !route.has_stranded
 }
 
 /// Finds out whether a replica can be sent something; `None`: not now.

@@ -8,7 +8,6 @@ use crate::{
     gateway::Gateway,
     marks::LEASE_AGE,
     operations::{WriteConditions, explain, lends_tags},
-    quorum::Places,
     refusal::Refusal,
     upstream::{UpstreamAnswer, UpstreamBackend, UpstreamError, UpstreamRequest},
     version::VERSION_ID,
@@ -19,6 +18,7 @@ use pingora_http::ResponseHeader;
 use s3gateway_filters::payload::{BodyPlan, BodyVerifier, ChunkedEncoder, Finished};
 use s3gateway_s3::{Operation, S3Code, VersionId, checksum::Checksum, tagging::TagSet};
 use s3gateway_store::{DirtyKey, UploadedPart, queue::Mark};
+use spread::Elsewhere;
 use std::{sync::Arc, time::Instant};
 use tokio::task::JoinHandle;
 
@@ -44,8 +44,7 @@ pub(super) struct Upload {
     /// Of a part, by the algorithm of its upload.
     computed: Option<Checksum>,
     conditions: WriteConditions,
-    /// Where else it goes before it is acknowledged, where the bucket asks for that.
-    places: Option<Box<Places>>,
+    elsewhere: Elsewhere,
     /// The backend has said no while the body was still coming.
     refused: bool,
 }
@@ -94,7 +93,7 @@ impl Upload {
             checksum: None,
             computed: None,
             conditions,
-            places: None,
+            elsewhere: Elsewhere::Nowhere,
             refused: false,
         })
     }
@@ -201,9 +200,7 @@ impl Upload {
         };
         if !end {
             let out = out.unwrap_or_default();
-            if let Some(places) = &self.places {
-                places.feed_all(&out).await?;
-            }
+            self.elsewhere.feed_all(&out).await?;
             return Ok(Some(match &mut self.encoder {
                 Some(encoder) => encoder.push(out),
                 None => out,
@@ -283,7 +280,10 @@ impl Upload {
     async fn commit_upload(&mut self, gateway: &Gateway, admitted: &Admitted, etag: &str) -> Result<(), Refusal> {
         let (mark, since) = match std::mem::replace(&mut self.marking, Marking::Settled) {
             Marking::Made(mark, since) => (mark, since),
-            Marking::NotNeeded => return self.keep_part(gateway, admitted, etag).await,
+            Marking::NotNeeded => {
+                self.elsewhere.settle_part(&self.dirty, etag).await;
+                return self.keep_part(gateway, admitted, etag).await;
+            }
             Marking::Asked(..) | Marking::Settled => {
                 return Err(UpstreamError::Malformed("a success without a mark").into());
             }
@@ -319,7 +319,7 @@ impl Upload {
             },
             Marking::NotNeeded | Marking::Settled => return,
         };
-        if certain && !self.released_before && !self.may_land_elsewhere() {
+        if certain && !self.released_before && !self.elsewhere.may_have_object() {
             gateway.release(&self.dirty, &mark).await;
         }
     }

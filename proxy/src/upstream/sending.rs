@@ -49,6 +49,16 @@ impl Sending {
         self.note_failure(sent)
     }
 
+    /// Sends a request with a small body that is at hand, and takes the answer.
+    ///
+    /// # Errors
+    /// As [`Client::send`].
+    pub(crate) async fn ask(mut self, request: UpstreamRequest, body: &Bytes) -> Result<UpstreamAnswer, UpstreamError> {
+        self.send_request_head(request.content_length(body.len() as u64)).await?;
+        self.hand_over(body).await?;
+        self.conclude().await
+    }
+
     /// Ends the body and takes the answer.
     ///
     /// # Errors

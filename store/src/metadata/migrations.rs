@@ -44,6 +44,7 @@ const POSTGRES: &Files = &[
     (22, "restart_and_promotion", include_str!("../../../migrations/postgres/0022_restart_and_promotion.sql")),
     (23, "walks_waiting_for", include_str!("../../../migrations/postgres/0023_walks_waiting_for.sql")),
     (24, "fair_queue", include_str!("../../../migrations/postgres/0024_fair_queue.sql")),
+    (25, "upload_places", include_str!("../../../migrations/postgres/0025_upload_places.sql")),
 ];
 const SQLITE: &Files = &[
     (1, "foundation", include_str!("../../../migrations/sqlite/0001_foundation.sql")),
@@ -69,6 +70,7 @@ const SQLITE: &Files = &[
     (22, "restart_and_promotion", include_str!("../../../migrations/sqlite/0022_restart_and_promotion.sql")),
     (23, "walks_waiting_for", include_str!("../../../migrations/sqlite/0023_walks_waiting_for.sql")),
     (24, "fair_queue", include_str!("../../../migrations/sqlite/0024_fair_queue.sql")),
+    (25, "upload_places", include_str!("../../../migrations/sqlite/0025_upload_places.sql")),
 ];
 
 pub(super) async fn migrate(db: &Db) -> Result<(), StoreError> {

@@ -26,6 +26,7 @@ mod tenants;
 #[cfg(test)]
 mod tests;
 mod unlisted;
+mod upload_places;
 mod versions;
 mod walk_copies;
 mod walk_steps;

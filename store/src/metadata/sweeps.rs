@@ -23,7 +23,8 @@ const COPIES: &[&str] = &[sql::COPIES_SWEEP, sql::VERSION_COPIES_SWEEP, sql::STR
 /// What is known of copies on one backend.
 const COPIES_ON: &[&str] = &[sql::COPIES_SWEEP_ON, sql::VERSION_COPIES_SWEEP_ON];
 /// What was lent to open uploads.
-const UPLOADS: &[&str] = &[sql::UPLOAD_CHECKSUMS_SWEEP, sql::UPLOAD_PARTS_SWEEP, sql::UPLOADS_SWEEP];
+const UPLOADS: &[&str] =
+    &[sql::UPLOAD_CHECKSUMS_SWEEP, sql::UPLOAD_PARTS_SWEEP, sql::UPLOAD_PLACES_SWEEP, sql::UPLOADS_SWEEP];
 
 /// Rows that are of no use any more.
 #[derive(Clone, Debug, PartialEq, Eq)]

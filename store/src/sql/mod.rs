@@ -285,6 +285,15 @@ statements! {
     UPLOAD_PARTS_DELETE_ALL = "upload_parts_delete_all.sql";
     UPLOAD_PARTS_SWEEP = "upload_parts_sweep.sql";
     UPLOAD_PART_PUT = "upload_part_put.sql";
+    UPLOAD_PLACES = "upload_places.sql";
+    UPLOAD_PLACES_DUE = "upload_places_due.sql";
+    UPLOAD_PLACES_LEAVE = "upload_places_leave.sql";
+    UPLOAD_PLACES_OF_KEY = "upload_places_of_key.sql";
+    UPLOAD_PLACES_SWEEP = "upload_places_sweep.sql";
+    UPLOAD_PLACE_CLAIM = "upload_place_claim.sql";
+    UPLOAD_PLACE_DELETE = "upload_place_delete.sql";
+    UPLOAD_PLACE_LOSE = "upload_place_lose.sql";
+    UPLOAD_PLACE_PUT = "upload_place_put.sql";
     UPLOAD_PUT = "upload_put.sql";
     VERSION_COPIES = "version_copies.sql";
     VERSION_COPIES_AFTER = "version_copies_after.sql";

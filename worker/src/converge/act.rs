@@ -1,6 +1,6 @@
 //! Carries the plans out: deletes, copies, verifies.
 //! Invariant: before anything changes at a backend, the claim on the key has just been confirmed.
-use super::{ConvergeError, Converger, Place, Scene, copy_record, known, physical_on};
+use super::{ConvergeError, Converger, Place, Scene, copy_record, known, leftovers, physical_on};
 use crate::backend::{BackendError, Created, Remote};
 use crate::copy::{Acknowledged, Copying};
 use crate::multipart::Uploaders;
@@ -141,6 +141,10 @@ impl Converger {
         scene.hold().await?;
         // What stayed behind at a former home comes to the home by this, too.
         let is_home = remote.backend.id == scene.route.home;
+        let clients = match is_home || !leftovers::is_by_parts(method) {
+            true => Vec::new(),
+            false => self.metadata.client_uploads(&scene.route.bucket, scene.key, &remote.backend.id).await?,
+        };
         let copying = Copying {
             source: &scene.home,
             source_bucket: &scene.home_bucket,
@@ -152,7 +156,7 @@ impl Converger {
             version: None,
             object,
             opened: scene.opened.as_ref(),
-            uploaders: if is_home { Uploaders::Clients } else { Uploaders::Workers },
+            uploaders: if is_home { Uploaders::Clients } else { Uploaders::Workers(&clients) },
             settings: &self.settings,
             metrics: &self.metrics,
         };

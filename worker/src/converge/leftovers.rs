@@ -21,7 +21,8 @@ pub(super) fn is_by_parts(method: Method) -> bool {
 }
 
 impl Converger {
-    /// Aborts the key's uploads at a replica, if any may be left by what was begun there before. Only workers upload there.
+    /// Aborts the key's uploads at a replica, if any may be left by what was begun there before, but for those
+    /// that clients send parts to.
     pub(super) async fn end_uploads(&self, scene: &Scene<'_>, place: &Place) -> Result<(), ConvergeError> {
         let Some(remote) = &place.remote else { return Ok(()) };
         let was_begun = place.recorded.as_ref().is_some_and(|recorded| self.may_be_open(recorded));
@@ -36,7 +37,8 @@ impl Converger {
             Err(BackendError::Refused { status: 403, .. }) if !remote.owns_bucket(bucket).await? => return Ok(()),
             open => open?,
         };
-        for id in open.of_key(scene.key) {
+        let clients = self.metadata.client_uploads(&scene.route.bucket, scene.key, &place.id).await?;
+        for id in open.of_workers(scene.key, &clients) {
             scene.hold().await?;
             Upload { remote, bucket, key: scene.key, id: &id }.abort().await?;
         }

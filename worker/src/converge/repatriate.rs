@@ -220,7 +220,7 @@ impl Converger {
             version: None,
             object,
             opened: None,
-            uploaders: Uploaders::Workers,
+            uploaders: Uploaders::Workers(&[]),
             settings: &self.settings,
             metrics: &self.metrics,
         };

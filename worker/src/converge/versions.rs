@@ -259,7 +259,7 @@ impl VersionList<'_> {
             version: Some(&home.id),
             object: &object,
             opened: None,
-            uploaders: Uploaders::Workers,
+            uploaders: Uploaders::Workers(&[]),
             settings,
             metrics,
         };

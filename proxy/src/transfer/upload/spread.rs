@@ -4,66 +4,131 @@ use crate::{
     admit::Admitted,
     gateway::Gateway,
     operations::count_for,
-    quorum::{CopyRequest, Places},
+    quorum::{CopyRequest, PartPlaces, Places},
     refusal::Refusal,
     upstream::UpstreamBackend,
 };
 use bytes::Bytes;
 use s3gateway_filters::payload::ChunkedEncoder;
 use s3gateway_s3::checksum::Algorithm;
-use s3gateway_store::queue::Mark;
+use s3gateway_store::{DirtyKey, queue::Mark};
 use std::{sync::Arc, time::Instant};
 
-impl Upload {
-    /// Reaches the places that are to have the object beside its home, where the bucket asks for that. A part is no object.
+/// Where else an upload goes before it is acknowledged, where the bucket asks for that.
+#[derive(Default)]
+pub(super) enum Elsewhere {
+    #[default]
+    Nowhere,
+    /// An object, which is all or nothing.
+    Object(Box<Places>),
+    /// A part, which a place may come to lack.
+    Part(Box<PartPlaces>),
+}
+
+impl Elsewhere {
+    /// Hands a piece to every place.
     ///
     /// # Errors
-    /// `Quorum` where too few can be reached.
+    /// As [`Places::feed_all`].
+    pub(super) async fn feed_all(&mut self, piece: &Bytes) -> Result<(), Refusal> {
+        match self {
+            Self::Nowhere => Ok(()),
+            Self::Object(places) => places.feed_all(piece).await,
+            Self::Part(places) => {
+                places.feed_all(piece).await;
+                Ok(())
+            }
+        }
+    }
+
+    /// Waits for the places of a part. `home_etag`: without quotes.
+    pub(super) async fn settle_part(&mut self, dirty: &DirtyKey, home_etag: &str) {
+        if let Self::Part(places) = self {
+            Box::pin(places.settle(dirty, home_etag)).await;
+        }
+    }
+
+    /// Whether another place than the home may have the whole object, or be about to.
+    pub(super) fn may_have_object(&self) -> bool {
+        matches!(self, Self::Object(places) if places.are_released())
+    }
+}
+
+impl Upload {
+    /// Reaches the places that are to have the object beside its home, or finds those that have the upload of a part, where the
+    /// bucket asks for that.
+    ///
+    /// # Errors
+    /// `Quorum` where too few can be reached for an object; a store error.
     pub(in crate::transfer) async fn reach_places(
         &mut self,
         gateway: &Arc<Gateway>,
         admitted: &Admitted,
     ) -> Result<(), Refusal> {
         let routed = admitted.routed()?;
-        if routed.route.write_quorum > 1 && self.part.is_none() {
-            let count = count_for(self.tags.as_ref(), &routed.route);
-            let places = Box::pin(Places::reach(gateway, routed, &self.dirty.key, count)).await?;
-            self.places = Some(Box::new(places));
+        if routed.route.write_quorum <= 1 {
+            return Ok(());
         }
+        self.elsewhere = match &self.part {
+            Some((upload_id, number)) => {
+                let length = self.plan.decoded_length;
+                let places = Box::pin(PartPlaces::find(gateway, routed, upload_id, *number, length)).await?;
+                Elsewhere::Part(Box::new(places))
+            }
+            None => {
+                let count = count_for(self.tags.as_ref(), &routed.route);
+                let places = Box::pin(Places::reach(gateway, routed, &self.dirty.key, count)).await?;
+                Elsewhere::Object(Box::new(places))
+            }
+        };
         Ok(())
     }
 
-    /// Begins the object at the other places: as the home gets it, but for conditions, which are the home's to hold.
+    /// Begins it at the other places: as the home gets it, but for conditions, which are the home's to hold.
     pub(super) fn begin_copies(&mut self, admitted: &Admitted) -> Result<(), Refusal> {
-        let Some(mut places) = self.places.take() else { return Ok(()) };
         let length = self.plan.decoded_length;
-        let begun = places.begin_streams(|backend| {
-            let request = self.unconditional_request(admitted, backend)?;
-            Ok(match self.trailing_for(backend) {
-                Some(algorithm) => CopyRequest {
-                    request: request.trailing_checksum(algorithm, length),
-                    encoder: Some(ChunkedEncoder::new(length)),
-                },
-                None => CopyRequest { request: request.content_length(length), encoder: None },
-            })
-        });
-        self.places = Some(places);
+        let mut elsewhere = std::mem::take(&mut self.elsewhere);
+        let begun = match &mut elsewhere {
+            Elsewhere::Nowhere => Ok(()),
+            Elsewhere::Object(places) => places.begin_streams(|backend| {
+                let request = self.unconditional_request(admitted, backend)?;
+                Ok(match self.trailing_for(backend) {
+                    Some(algorithm) => CopyRequest {
+                        request: request.trailing_checksum(algorithm, length),
+                        encoder: Some(ChunkedEncoder::new(length)),
+                    },
+                    None => CopyRequest { request: request.content_length(length), encoder: None },
+                })
+            }),
+            Elsewhere::Part(places) => {
+                places.begin_streams(&self.dirty);
+                Ok(())
+            }
+        };
+        self.elsewhere = elsewhere;
         begun
     }
 
     /// Lets the last bytes go, to all places together: the payload has proven true, and the key is marked.
     pub(super) async fn let_go(&mut self, gateway: &Gateway, admitted: &Admitted, last: &Bytes) -> Result<(), Refusal> {
-        match self.places.take() {
-            None => self.await_mark(gateway, admitted).await?,
-            Some(mut places) => {
-                let ready = Box::pin(self.await_replicas(gateway, admitted, &mut places)).await;
-                if ready.is_ok() {
-                    places.release_all(last, self.checksum.as_ref());
-                }
-                self.places = Some(places);
-                ready?;
+        let mut elsewhere = std::mem::take(&mut self.elsewhere);
+        let ready = match &mut elsewhere {
+            Elsewhere::Nowhere => self.await_mark(gateway, admitted).await,
+            Elsewhere::Object(places) => Box::pin(self.await_replicas(gateway, admitted, places)).await,
+            Elsewhere::Part(places) => {
+                places.catch_up_all().await;
+                Ok(())
+            }
+        };
+        if ready.is_ok() {
+            match &mut elsewhere {
+                Elsewhere::Nowhere => {}
+                Elsewhere::Object(places) => places.release_all(last, self.checksum.as_ref()),
+                Elsewhere::Part(places) => places.release_all(last),
             }
         }
+        self.elsewhere = elsewhere;
+        ready?;
         self.released = true;
         Ok(())
     }
@@ -94,14 +159,11 @@ impl Upload {
         since: Instant,
     ) -> Result<(), Refusal> {
         let (routed, id) = (admitted.routed()?, admitted.request_id);
-        let Some(places) = &mut self.places else { return gateway.commit(routed, &self.dirty, mark, since, id).await };
+        let Elsewhere::Object(places) = &mut self.elsewhere else {
+            return gateway.commit(routed, &self.dirty, mark, since, id).await;
+        };
         let landed = places.landed(etag).await;
         Box::pin(gateway.commit_at_quorum(routed, &self.dirty, mark, since, id, landed)).await
-    }
-
-    /// Whether another place than the home may have the whole object, or be about to.
-    pub(super) fn may_land_elsewhere(&self) -> bool {
-        self.places.as_ref().is_some_and(|places| places.are_released())
     }
 
     /// The algorithm of the checksum that goes to a backend behind the body. The parts of an upload are kept without: its

@@ -15,6 +15,7 @@ mod server;
 mod sweeps;
 mod tls;
 mod unlisted;
+mod upload_places;
 mod versions;
 mod walks;
 
@@ -199,6 +200,7 @@ suite! {
     buckets::versioning_goes_with_the_bucket,
     checksums::checksums_are_kept_replaced_and_forgotten,
     checksums::parts_of_uploads_become_those_of_objects,
+    upload_places::uploads_at_replicas_are_kept_lost_left_and_looked_at,
     objects::tags_uploads_and_copies_are_kept_by_bytes,
     objects::what_a_deleted_bucket_leaves_behind,
     objects::job_history_is_newest_first,

@@ -11,7 +11,7 @@ use s3gateway_s3::{LogicalBucket, PhysicalBucket, Versioning};
 /// Rows of each table: two pages, and some.
 const MANY: i64 = 2 * ROWS + 500;
 /// Tables with rows about a bucket's keys and uploads that its clients see, and their columns.
-const LENT: [(&str, &str); 8] = [
+const LENT: [(&str, &str); 9] = [
     ("object_tags", "object_key, etag, tags) select '{b}', {key}, 'e', '[]'"),
     (
         "object_checksums",
@@ -23,6 +23,10 @@ const LENT: [(&str, &str); 8] = [
     ("uploads", "upload_id, object_key, initiated_at) select '{b}', {name}, {key}, 1"),
     ("upload_checksums", "upload_id, algorithm, kind) select '{b}', {name}, 'CRC32', 'COMPOSITE'"),
     ("upload_parts", "upload_id, part_number, etag, size, value) select '{b}', {name}, 1, 'e', 1, 'v'"),
+    (
+        "upload_places",
+        "upload_id, backend, place_upload_id, object_key, home, looked_at) select '{b}', {name}, 'de-fra', 'u', {key}, 'fi-hel', 1",
+    ),
 ];
 const STRANDED: (&str, &str) = (
     "stranded_keys",

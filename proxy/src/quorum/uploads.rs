@@ -1,0 +1,273 @@
+//! Uploads in parts that go to replicas beside their home: begun, fed and completed at all of them at once.
+//! Invariants: a replica that fails is left out of the upload, which goes on; what the upload has become comes there by a worker then.
+//! A replica completes only what the home has completed, while the write has the key's replicas to itself.
+use super::{
+    Landed,
+    places::{Reached, is_streamed, replicas_needed},
+};
+use crate::{
+    admit::Routed,
+    gateway::Gateway,
+    operations::completed_etag,
+    refusal::Refusal,
+    upstream::{UpstreamAnswer, UpstreamBackend, UpstreamError, UpstreamRequest},
+};
+use bytes::Bytes;
+use futures::future::join_all;
+use http::Method;
+use s3gateway_config::BackendId;
+use s3gateway_s3::{ObjectKey, PhysicalBucket, S3Error, xml::InitiateMultipartUploadResult};
+use s3gateway_store::{DirtyKey, PlaceUpload, Route, queue::Mark};
+use std::{sync::Arc, time::Instant};
+
+/// An upload at a replica.
+pub(super) struct UploadPlace {
+    pub(super) backend: Arc<UpstreamBackend>,
+    physical: PhysicalBucket,
+    upload_id: String,
+}
+
+impl UploadPlace {
+    pub(super) fn request(&self, method: Method, key: &ObjectKey) -> UpstreamRequest {
+        UpstreamRequest::new(method, &self.physical, Some(key)).query("uploadId", &self.upload_id)
+    }
+}
+
+/// A completion that is to be repeated where the upload stands beside its home.
+pub(crate) struct PlacesToComplete {
+    places: Vec<UploadPlace>,
+    needed: usize,
+    /// The home's.
+    upload_id: String,
+    /// The parts, as the home is told them.
+    document: Bytes,
+    /// Nothing is to be added to what the parts make.
+    is_whole: bool,
+}
+
+impl PlacesToComplete {
+    /// The home's.
+    pub(crate) fn upload_id(&self) -> &str {
+        &self.upload_id
+    }
+}
+
+impl Gateway {
+    /// Reaches the replicas that an upload is to be begun at; none where a worker is to bring there what becomes of it.
+    ///
+    /// # Errors
+    /// `Quorum` where too few can be reached.
+    pub(crate) async fn reach_for_upload(
+        &self,
+        routed: &Routed,
+        key: &ObjectKey,
+        count: u32,
+    ) -> Result<Vec<Reached>, Refusal> {
+        if routed.route.write_quorum <= 1 {
+            return Ok(Vec::new());
+        }
+        let mut reached = self.reach_replicas(routed, key, count).await?;
+        // Only an ETag that both make of the parts' tells that the home's object is there.
+        let tells = |backend: &UpstreamBackend| backend.capabilities().multipart_etag;
+        reached.retain(|place| tells(&routed.home) && tells(&place.backend));
+        Ok(reached)
+    }
+
+    /// Begins an upload at replicas, and notes where. `upload_id`: the home's; `begin`: the request for a bucket.
+    ///
+    /// # Errors
+    /// A store error: then none is open there.
+    pub(crate) async fn begin_at_places(
+        &self,
+        routed: &Routed,
+        key: &ObjectKey,
+        upload_id: &str,
+        reached: Vec<Reached>,
+        begin: impl Fn(&PhysicalBucket) -> Result<UpstreamRequest, S3Error>,
+    ) -> Result<(), Refusal> {
+        let route = &routed.route;
+        let ask = |mut place: Reached| {
+            let physical = route.physical_on(place.backend.id())?.clone();
+            let (request, sending) = (begin(&physical).ok()?, place.sending.take()?);
+            Some(async move {
+                let answer = sending.ask(request, &Bytes::new()).await.ok()?;
+                let upload_id = InitiateMultipartUploadResult::parse(&answer.body).ok()?.upload_id;
+                Some(UploadPlace { backend: place.backend, physical, upload_id })
+            })
+        };
+        let begun: Vec<UploadPlace> =
+            join_all(reached.into_iter().filter_map(ask)).await.into_iter().flatten().collect();
+        if begun.is_empty() {
+            return Ok(());
+        }
+        let rows: Vec<_> = begun.iter().map(|p| (p.backend.id().clone(), p.upload_id.clone())).collect();
+        let noted = self.metadata.put_upload_places(&route.bucket, key, &route.home, upload_id, &rows).await;
+        if noted.is_err() {
+            let end = |place: &UploadPlace| (place.backend.clone(), place.request(Method::DELETE, key));
+            let ends = begun.iter().map(end).map(|(backend, request)| async move {
+                self.client.send(&backend, request, Bytes::new()).await.map(drop)
+            });
+            // What stays open is as if the gateway had died here: its backend's lifecycle ends it.
+            join_all(ends).await;
+        }
+        Ok(noted?)
+    }
+
+    /// Where an upload stands beside its home, lacking nothing. `upload_id`: the home's.
+    ///
+    /// # Errors
+    /// A store error.
+    pub(super) async fn places_of_upload(&self, route: &Route, upload_id: &str) -> Result<Vec<UploadPlace>, Refusal> {
+        if !is_streamed(route) {
+            return Ok(Vec::new());
+        }
+        let noted = self.metadata.upload_places(&route.bucket, upload_id).await?;
+        let holders = self.holders(route, route.replica_count);
+        let found = noted.into_iter().filter(|place| !place.is_lost && holders.contains(&&place.backend));
+        let place = |PlaceUpload { backend, upload_id, .. }: PlaceUpload| {
+            let physical = route.physical_on(&backend)?.clone();
+            Some(UploadPlace { backend: self.backends.get(&backend)?, physical, upload_id })
+        };
+        Ok(found.filter_map(place).collect())
+    }
+
+    /// What is to be done for a completion beside its home; `None` where nothing is. `document`: as the home is told it;
+    /// `is_whole`: the object gets nothing besides.
+    ///
+    /// # Errors
+    /// A store error.
+    pub(crate) async fn places_to_complete(
+        &self,
+        route: &Route,
+        upload_id: &str,
+        document: &Bytes,
+        is_whole: bool,
+    ) -> Result<Option<PlacesToComplete>, Refusal> {
+        let places = self.places_of_upload(route, upload_id).await?;
+        let (needed, upload_id, document) = (replicas_needed(route), upload_id.to_owned(), document.clone());
+        Ok((!places.is_empty()).then_some(PlacesToComplete { places, needed, upload_id, document, is_whole }))
+    }
+
+    /// Leaves what an upload has at replicas to the workers, which go on with it or end it.
+    ///
+    /// # Errors
+    /// A store error.
+    pub(crate) async fn leave_places(&self, route: &Route, upload_id: &str) -> Result<(), Refusal> {
+        if route.write_quorum > 1 {
+            self.metadata.leave_upload_places(&route.bucket, upload_id).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether a completion has the key's replicas to itself; the copies that it may make are noted then.
+    ///
+    /// # Errors
+    /// A store error, also while Redis is away.
+    pub(crate) async fn claim_places(
+        &self,
+        dirty: &DirtyKey,
+        mark: &Mark,
+        to_complete: &PlacesToComplete,
+    ) -> Result<bool, Refusal> {
+        let ids: Vec<BackendId> = to_complete.places.iter().map(|place| place.backend.id().clone()).collect();
+        self.claim_replicas(dirty, mark, &ids).await
+    }
+
+    /// Completes at the replicas what the home has completed. `since`: no later than the lease was renewed last; `etag`: the home's,
+    /// without quotes. Gives what came of it, and since when the lease holds by then.
+    pub(crate) async fn complete_places(
+        &self,
+        dirty: &DirtyKey,
+        mark: &Mark,
+        since: Instant,
+        to_complete: PlacesToComplete,
+        etag: &str,
+    ) -> (Landed, Instant) {
+        let asked = Instant::now();
+        // So that each lands before its lease ends, or never.
+        if let Err(error) = self.queue.renew(dirty, mark, self.lease()).await {
+            tracing::debug!(%error, "an upload is completed at its home alone");
+            return (Landed::Unproven, since);
+        }
+        let until = asked + self.settings.upstream.connect_timeout;
+        let complete = |place| complete_one(self, place, &dirty.key, &to_complete.document, until);
+        let all = async { Ok(join_all(to_complete.places.iter().map(complete)).await) };
+        let (outcomes, since) = self.while_marked(dirty, mark, asked, all).await;
+        let Ok(outcomes) = outcomes else { return (Landed::Lost { settled: false }, since) };
+        for (place, outcome) in to_complete.places.iter().zip(&outcomes) {
+            let (bucket, upload_id, backend) = (&dirty.bucket, &to_complete.upload_id, place.backend.id());
+            let noted = match outcome {
+                Ok(_) => self.metadata.delete_upload_place(bucket, upload_id, backend).await,
+                Err(_) => self.metadata.lose_upload_place(bucket, upload_id, backend).await,
+            };
+            if let Err(error) = noted {
+                tracing::debug!(%error, "a worker finds out what became of an upload");
+            }
+        }
+        let outcomes = outcomes.iter().map(|outcome| outcome.as_deref());
+        (judge_completions(etag, to_complete.needed, to_complete.is_whole, outcomes), since)
+    }
+}
+
+/// Gives the ETag that the replica tells, without quotes.
+async fn complete_one(
+    gateway: &Gateway,
+    place: &UploadPlace,
+    key: &ObjectKey,
+    document: &Bytes,
+    until: Instant,
+) -> Result<String, UpstreamError> {
+    let sending = gateway.client.dial(place.backend.clone()).await?;
+    if Instant::now() > until {
+        return Err(UpstreamError::OutOfService);
+    }
+    let request = place.request(Method::POST, key).header("content-type", "application/xml");
+    let answer: UpstreamAnswer = sending.ask(request, document).await?;
+    completed_etag(&answer)
+}
+
+/// What the replicas' answers come to: each its ETag, or why there is none.
+fn judge_completions<'o>(
+    home_etag: &str,
+    needed: usize,
+    is_whole: bool,
+    outcomes: impl Iterator<Item = Result<&'o str, &'o UpstreamError>>,
+) -> Landed {
+    let mut held = 0;
+    for outcome in outcomes {
+        match outcome {
+            Ok(etag) => held += usize::from(!etag.is_empty() && etag == home_etag),
+            // A worker can do what has certainly not happened.
+            Err(error) if error.is_definite() => {}
+            Err(_) => return Landed::Lost { settled: false },
+        }
+    }
+    if held >= needed && is_whole { Landed::Held } else { Landed::Unproven }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_completion_is_held_where_enough_tell_the_homes_etag() {
+        let (broken, refused) = (UpstreamError::Broken(String::new()), UpstreamError::from_answer(400, "InvalidPart"));
+        for (needed, is_whole, outcomes, want) in [
+            (1, true, vec![Ok("x-2")], Landed::Held),
+            (2, true, vec![Ok("x-2"), Ok("x-2")], Landed::Held),
+            (2, true, vec![Ok("x-2")], Landed::Unproven),
+            (1, true, vec![Ok("y-2")], Landed::Unproven),
+            (1, true, vec![Ok("")], Landed::Unproven),
+            (1, false, vec![Ok("x-2")], Landed::Unproven),
+            (1, true, vec![Err(&refused)], Landed::Unproven),
+            (1, true, vec![Err(&refused), Ok("x-2")], Landed::Held),
+            (1, true, vec![Err(&UpstreamError::OutOfService)], Landed::Unproven),
+            (1, true, vec![Err(&broken)], Landed::Lost { settled: false }),
+            (1, true, vec![Ok("x-2"), Err(&broken)], Landed::Lost { settled: false }),
+        ] {
+            let judged = judge_completions("x-2", needed, is_whole, outcomes.clone().into_iter());
+            assert_eq!(judged, want, "{needed} of {outcomes:?}");
+        }
+        assert_eq!(judge_completions("", 1, true, vec![Ok("")].into_iter()), Landed::Unproven);
+    }
+}

@@ -1,0 +1,95 @@
+//! Ends uploads at replicas when the upload at the home that they belong to is over: aborted, completed, or forgotten by its client and
+//! ended by the home's own lifecycle.
+//! Invariant: only the home's word, in S3's own terms, says that an upload is over; and none is ended at a bucket's home.
+use crate::backend::BackendError;
+use crate::backends::Backends;
+use crate::multipart::Upload;
+use s3gateway_s3::PhysicalBucket;
+use s3gateway_store::{DirtyKey, Metadata, Millis, OpenPlace, Queue, Route, StoreError};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+/// Uploads looked at in one round.
+const UPLOADS_AT_ONCE: u32 = 100;
+
+/// What looking after open uploads needs.
+pub(crate) struct OpenUploads {
+    pub(crate) metadata: Metadata,
+    pub(crate) queue: Arc<dyn Queue>,
+    pub(crate) backends: Arc<Backends>,
+    /// Between two looks at one.
+    pub(crate) interval: Duration,
+}
+
+/// Why an upload is looked at again later.
+#[derive(Debug, thiserror::Error)]
+enum UploadError {
+    #[error("a backend is left alone, as it erred or did not answer lately")]
+    Resting,
+    #[error(transparent)]
+    Backend(#[from] BackendError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl OpenUploads {
+    /// One round over the uploads whose turn it is; what fails has its turn again after the interval.
+    pub(crate) async fn round(&self, stop: &CancellationToken) {
+        let since = self.metadata.now() - Millis::try_from(self.interval.as_millis()).unwrap_or(Millis::MAX);
+        let open = match self.metadata.open_places(since, UPLOADS_AT_ONCE).await {
+            Ok(open) => open,
+            Err(error) => return warn!(%error, "uploads that are open at replicas cannot be read"),
+        };
+        for open in open {
+            if stop.is_cancelled() {
+                return;
+            }
+            let bucket = open.bucket.as_str();
+            match self.look(&open).await {
+                Ok(true) => {
+                    info!(bucket, backend = %open.backend, "an upload at a replica has ended, as the home's has")
+                }
+                Ok(false) => {}
+                Err(error) => debug!(bucket, backend = %open.backend, %error, "an upload at a replica stays for now"),
+            }
+        }
+    }
+
+    /// Whether it has ended.
+    async fn look(&self, open: &OpenPlace) -> Result<bool, UploadError> {
+        let OpenPlace { bucket, key, backend, .. } = open;
+        if !self.metadata.claim_open_place(open).await? {
+            return Ok(false);
+        }
+        // What a deleted bucket leaves goes with it.
+        let Some(route) = self.metadata.route_by_id(bucket).await? else { return Ok(false) };
+        if !self.is_over(open, &route).await? {
+            return Ok(false);
+        }
+        let dirty = DirtyKey { bucket: bucket.clone(), key: key.clone() };
+        // A worker may be going on with its parts.
+        if self.queue.is_marked(&dirty).await? {
+            return Ok(false);
+        }
+        if let (Some(remote), Some(physical)) = (self.backends.get(backend).await?, route.physical_on(backend))
+            // After a promotion it is as much an upload of that home as any other.
+            && *backend != route.home
+        {
+            remote.admit().map_err(|_| UploadError::Resting)?;
+            Upload { remote: &remote, bucket: physical, key, id: &open.place_upload_id }.abort().await?;
+        }
+        self.metadata.delete_upload_place(bucket, &open.upload_id, backend).await?;
+        Ok(true)
+    }
+
+    /// Whether the home has the upload no more; nobody can go on with one of a former home.
+    async fn is_over(&self, open: &OpenPlace, route: &Route) -> Result<bool, UploadError> {
+        let home: Option<&PhysicalBucket> = route.physical_on(&open.home).filter(|_| open.home == route.home);
+        let (Some(bucket), Some(remote)) = (home, self.backends.get(&open.home).await?) else { return Ok(true) };
+        remote.admit().map_err(|_| UploadError::Resting)?;
+        let upload = Upload { remote: &remote, bucket, key: &open.key, id: &open.upload_id };
+        Ok(!upload.is_open().await?)
+    }
+}
