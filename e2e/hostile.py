@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 from dataclasses import dataclass, field
-from urllib.parse import unquote
+from urllib.parse import parse_qs, unquote
 
 HANG = object()
 """Says nothing more and keeps the connection open until the other side ends it."""
@@ -40,6 +40,10 @@ class Seen:
         return self.target.partition("?")[0].lstrip("/").partition("/")[0]
 
     @property
+    def query(self) -> dict[str, list[str]]:
+        return parse_qs(self.target.partition("?")[2], keep_blank_values=True)
+
+    @property
     def key(self) -> str:
         return unquote(self.target.partition("?")[0].lstrip("/").partition("/")[2])
 
@@ -52,6 +56,7 @@ class Hostile:
     answers: dict[tuple[str, str], list] = field(default_factory=dict)
     seen: list[Seen] = field(default_factory=list)
     objects: dict[tuple[str, str], Seen] = field(default_factory=dict)
+    uploads: dict[tuple[str, str], dict[int, bytes]] = field(default_factory=dict)
 
     def __post_init__(self):
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=128)
@@ -121,6 +126,8 @@ class Hostile:
         where = (request.bucket, request.key)
         if not request.key:
             return ok() if request.method != "GET" else ok(b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>")
+        if "uploads" in request.query or "uploadId" in request.query:
+            return self._upload(request)
         if request.method == "PUT":
             self.objects[where] = request
             return answer(200, ("ETag", etag(request.body)))
@@ -132,6 +139,32 @@ class Hostile:
             body = b"<Error><Code>NoSuchKey</Code></Error>"
             return answer(404, body=b"" if request.method == "HEAD" else body)
         return ok(stored.body, length_only=request.method == "HEAD")
+
+
+    def _upload(self, request: Seen) -> bytes:
+        """An upload in parts; the id is the key's own, as there is never more than one."""
+        where = (request.bucket, request.key)
+        if "uploads" in request.query:
+            self.uploads[where] = {}
+            return answer(200, body=f"<InitiateMultipartUploadResult><UploadId>{request.key}</UploadId></InitiateMultipartUploadResult>".encode())
+        parts = self.uploads.get(where)
+        if parts is None:
+            return answer(404, body=b"<Error><Code>NoSuchUpload</Code></Error>")
+        if request.method == "PUT":
+            parts[int(request.query["partNumber"][0])] = request.body
+            return answer(200, ("ETag", etag(request.body)))
+        if request.method == "GET":
+            entry = "<Part><PartNumber>{}</PartNumber><LastModified>2026-01-01T00:00:00Z</LastModified><ETag>{}</ETag><Size>{}</Size></Part>"
+            entries = "".join(entry.format(n, etag(body), len(body)) for n, body in sorted(parts.items()))
+            return answer(200, body=f"<ListPartsResult><IsTruncated>false</IsTruncated>{entries}</ListPartsResult>".encode())
+        del self.uploads[where]
+        if request.method == "DELETE":
+            return b"HTTP/1.1 204 No Content\r\n\r\n"
+        request.body = b"".join(body for _, body in sorted(parts.items()))
+        self.objects[where] = request
+        digests = b"".join(hashlib.md5(body).digest() for _, body in sorted(parts.items()))
+        made = f'"{hashlib.md5(digests).hexdigest()}-{len(parts)}"'
+        return answer(200, body=f"<CompleteMultipartUploadResult><ETag>{made}</ETag></CompleteMultipartUploadResult>".encode())
 
 
 def read_request(stream, connection: int) -> Seen | None:

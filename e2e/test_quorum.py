@@ -193,14 +193,17 @@ class Parts:
         self.named["UploadId"] = bucket.s3.create_multipart_upload(**self.named, **more)["UploadId"]
         self.bodies: dict[int, bytes] = {}
         self.etags: dict[int, str] = {}
+        self.checksums: dict[int, dict[str, str]] = {}
 
     def send(self, number: int, body: bytes, **more) -> Parts:
         self.bodies[number] = body
-        self.etags[number] = self.bucket.s3.upload_part(**self.named, PartNumber=number, Body=body, **more)["ETag"]
+        sent = self.bucket.s3.upload_part(**self.named, PartNumber=number, Body=body, **more)
+        self.etags[number] = sent["ETag"]
+        self.checksums[number] = {name: value for name, value in sent.items() if name == "ChecksumCRC32" and "ChecksumAlgorithm" in more}
         return self
 
     def complete(self, **more) -> bytes:
-        parts = [{"PartNumber": n, "ETag": e} for n, e in sorted(self.etags.items())]
+        parts = [{"PartNumber": n, "ETag": e, **self.checksums.get(n, {})} for n, e in sorted(self.etags.items())]
         self.bucket.s3.complete_multipart_upload(**self.named, MultipartUpload={"Parts": parts}, **more)
         return b"".join(body for _, body in sorted(self.bodies.items()))
 
@@ -225,10 +228,8 @@ def test_parts_are_at_both_places_as_they_are_sent_and_no_worker_is_needed(gatew
     for number, size in ((1, 6 * MIB), (2, 5 * MIB), (7, 1_000)):
         parts.send(number, payload(size, f"part{number}"))
         assert parts.at(HOME) == parts.at(REPLICA) == [parts.etags]
-    # A part that is sent once more replaces the one before it, and one that is not named is no part of the object.
-    parts.send(2, payload(5 * MIB + 1, "again")).send(9, payload(100, "unnamed"))
+    parts.send(2, payload(5 * MIB + 1, "replaces the one before it"))
     assert parts.at(HOME) == parts.at(REPLICA) == [parts.etags]
-    del parts.bodies[9], parts.etags[9]
     bucket.s3 = s3
     body = parts.complete()
     assert bucket.everywhere(parts.key) == [body, body]
@@ -277,7 +278,7 @@ def test_uploads_in_parts_of_every_kind_are_at_both_places_when_they_are_complet
 
 def test_a_part_of_a_wrong_hash_is_nowhere(gateway, bucket):
     parts, target = Parts(bucket, "p/false").send(1, payload(5 * MIB, "true")), gateway.direct(TENANT)
-    request = Request("PUT", f"/{bucket.name}/p/false", body=payload(200_000, "false"), query=[("partNumber", "2"), ("uploadId", parts.named["UploadId"])])
+    request = Request("PUT", f"/{bucket.name}/p/false?partNumber=2&uploadId={quote(parts.named['UploadId'])}", body=payload(200_000, "false"))
     authorise(request, target.signer(), host_of(target.endpoint), sha256(b"something else"))
     with Connection(target.endpoint) as connection:
         connection.send(request.to_bytes())
@@ -321,7 +322,8 @@ def test_a_replica_that_is_lost_in_the_middle_of_an_upload_leaves_the_rest_to_a_
     assert parts.at(REPLICA) == [parts.etags]
     gateway.stop_backend(REPLICA)
     parts.send(2, payload(5 * MIB, "meanwhile"))
-    assert fails(parts.complete) == UNAVAILABLE, "too few places hold it"
+    until(lambda: fails(bucket.delete, "p/none") == UNAVAILABLE, "the proxy has seen that it is away", 30)
+    assert fails(parts.complete) == UNAVAILABLE, "too few places can hold it"
     assert fails(bucket.s3.create_multipart_upload, Bucket=bucket.name, Key="p/other") == UNAVAILABLE
     gateway.start_backend(REPLICA)
     until(lambda: bucket.put("p/other", b"back"), "writes go on", 40)
@@ -619,6 +621,60 @@ def test_a_replica_that_misbehaves_is_never_acknowledged(siege, name, script, si
     assert fails(target.s3().put_object, Bucket=bucket, Key=key, Body=payload(size, name)) == UNAVAILABLE
     assert time.monotonic() - started < 10
     assert gateway.depth()["dirty"] and gateway.copies("acme", bucket, key)["state"] != "clean"
+
+
+def parts_of(target, bucket: str, key: str) -> tuple[dict, list[dict]]:
+    """An upload of two parts that is begun: its names, and what is to be completed."""
+    s3, named = target.s3(), {"Bucket": bucket, "Key": key}
+    named["UploadId"] = s3.create_multipart_upload(**named)["UploadId"]
+    return named, [{"PartNumber": n, "ETag": s3.upload_part(**named, PartNumber=n, Body=payload(5 * MIB, n))["ETag"]} for n in (1, 2)]
+
+
+def test_parts_are_streamed_past_the_workers(siege):
+    _, home, replica, target, bucket = siege
+    named, parts = parts_of(target, bucket, "honest")
+    target.s3().complete_multipart_upload(**named, MultipartUpload={"Parts": parts})
+    bodies = [request.body for backend in (home, replica) for where, request in backend.objects.items() if where[1] == "honest"]
+    assert bodies == [payload(5 * MIB, 1) + payload(5 * MIB, 2)] * 2
+
+
+@pytest.mark.parametrize("name,script", [
+    ("refuses a part", [READ, answer(500)]),
+    ("refuses a part early", [answer(503)]),
+    ("hangs up on a part", [CLOSE]),
+    ("hangs up at the end of a part", [READ, CLOSE]),
+    ("takes a part and says nothing", [READ, HANG]),
+    ("stores another part", [READ, BROKEN]),
+], ids=lambda value: value.replace(" ", "-") if isinstance(value, str) else "")
+def test_a_replica_that_fails_at_a_part_is_left_out_of_the_upload(siege, name, script):
+    gateway, home, replica, target, bucket = siege
+    key = name.replace(" ", "-")
+    replica.answers["PUT", key] = script
+    named, parts = parts_of(target, bucket, key)
+    assert len(replica.asked("PUT", key)) == 1, "it is not sent the second part"
+    assert fails(target.s3().complete_multipart_upload, **named, MultipartUpload={"Parts": parts}) == UNAVAILABLE
+    assert [r.query for r in replica.asked("POST", key)] == [{"uploads": [""]}], "it is not asked to complete"
+    assert any(where[1] == key for where in home.objects) and gateway.copies("acme", bucket, key)["state"] != "clean"
+
+
+@pytest.mark.parametrize("name,script", [
+    ("refuses to complete", [READ, answer(500)]),
+    ("is asked to slow down", [answer(503, body=b"<Error><Code>SlowDown</Code></Error>")]),
+    ("hangs up on a completion", [READ, CLOSE]),
+    ("completes and says nothing", [READ, HANG]),
+    ("fails after a success", [READ, answer(200, body=b"<Error><Code>InternalError</Code></Error>")]),
+    ("completes something else", [READ, answer(200, body=b'<CompleteMultipartUploadResult><ETag>"0-2"</ETag></CompleteMultipartUploadResult>')]),
+    ("completes what no HEAD finds", [READ, answer(200, body=b"<CompleteMultipartUploadResult/>")]),
+], ids=lambda value: value.replace(" ", "-") if isinstance(value, str) else "")
+def test_a_replica_that_does_not_complete_is_never_acknowledged(siege, name, script):
+    gateway, _, replica, target, bucket = siege
+    key = name.replace(" ", "-")
+    named, parts = parts_of(target, bucket, key)
+    replica.answers["POST", key] = script
+    started = time.monotonic()
+    assert fails(target.s3().complete_multipart_upload, **named, MultipartUpload={"Parts": parts}) == UNAVAILABLE
+    assert time.monotonic() - started < 10
+    assert gateway.copies("acme", bucket, key)["state"] != "clean"
 
 
 def test_a_replica_that_reads_nothing_holds_the_client_back_and_not_the_memory(siege):

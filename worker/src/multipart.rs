@@ -120,7 +120,7 @@ impl Upload<'_> {
         let list = self.remote.control.list_parts().bucket(self.bucket.for_upstream()).key(self.key.as_str());
         match list.upload_id(self.id).max_parts(1).send().await.map_err(|e| self.remote.classify("ListParts", &e)) {
             Ok(_) => Ok(true),
-            Err(BackendError::NotFound { code, .. }) if code == "NoSuchUpload" => Ok(false),
+            Err(error) if is_no_upload(&error) => Ok(false),
             Err(BackendError::NotFound { operation, .. }) => Err(self.remote.not_of_s3(operation)),
             Err(error) => Err(error),
         }
@@ -186,14 +186,18 @@ impl Upload<'_> {
         match abort.key(self.key.as_str()).upload_id(self.id).send().await {
             Ok(_) => Ok(()),
             Err(error) => match self.remote.classify("AbortMultipartUpload", &error) {
-                // Some say that it is the key.
-                BackendError::NotFound { code, .. } if code.starts_with("NoSuch") => Ok(()),
+                error if is_no_upload(&error) => Ok(()),
                 BackendError::NotFound { operation, .. } => Err(self.remote.not_of_s3(operation)),
                 BackendError::NoSuchBucket => Ok(()),
                 error => Err(error),
             },
         }
     }
+}
+
+/// Whether a backend says in S3's words that it has no such upload; some say that it is the key.
+fn is_no_upload(error: &BackendError) -> bool {
+    matches!(error, BackendError::NotFound { code, .. } if matches!(code.as_str(), "NoSuchUpload" | "NoSuchKey"))
 }
 
 /// HeadObject of one part of the source: its length and the object's part count, where the backend answers by part number at all.

@@ -4,7 +4,6 @@
 use crate::backend::BackendError;
 use crate::backends::Backends;
 use crate::multipart::Upload;
-use s3gateway_s3::PhysicalBucket;
 use s3gateway_store::{DirtyKey, Metadata, Millis, OpenPlace, Queue, Route, StoreError};
 use std::sync::Arc;
 use std::time::Duration;
@@ -86,8 +85,13 @@ impl OpenUploads {
 
     /// Whether the home has the upload no more; nobody can go on with one of a former home.
     async fn is_over(&self, open: &OpenPlace, route: &Route) -> Result<bool, UploadError> {
-        let home: Option<&PhysicalBucket> = route.physical_on(&open.home).filter(|_| open.home == route.home);
-        let (Some(bucket), Some(remote)) = (home, self.backends.get(&open.home).await?) else { return Ok(true) };
+        if open.home != route.home {
+            return Ok(true);
+        }
+        let (Some(bucket), Some(remote)) = (route.physical_on(&route.home), self.backends.get(&route.home).await?)
+        else {
+            return Ok(false);
+        };
         remote.admit().map_err(|_| UploadError::Resting)?;
         let upload = Upload { remote: &remote, bucket, key: &open.key, id: &open.upload_id };
         Ok(!upload.is_open().await?)

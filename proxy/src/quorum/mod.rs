@@ -68,7 +68,7 @@ impl Gateway {
                 self.metrics.observe_quorum(QuorumOutcome::Streamed);
                 return Ok(());
             }
-            Landed::Held | Landed::Unproven => {}
+            Landed::Held | Landed::Unproven => tracing::debug!(?landed, ?disturbance, "a worker is waited for"),
         }
         let before = self.metadata.copies(&dirty.bucket, &dirty.key).await;
         let servers = self.queue.servers().await;

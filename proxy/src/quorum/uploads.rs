@@ -16,7 +16,7 @@ use bytes::Bytes;
 use futures::future::join_all;
 use http::Method;
 use s3gateway_config::BackendId;
-use s3gateway_s3::{ObjectKey, PhysicalBucket, S3Error, xml::InitiateMultipartUploadResult};
+use s3gateway_s3::{ObjectKey, PhysicalBucket, S3Error, etag::unquoted, xml::InitiateMultipartUploadResult};
 use s3gateway_store::{DirtyKey, PlaceUpload, Route, queue::Mark};
 use std::{sync::Arc, time::Instant};
 
@@ -209,7 +209,7 @@ impl Gateway {
     }
 }
 
-/// Gives the ETag that the replica tells, without quotes.
+/// Gives the ETag that the replica tells, without quotes; one that does not tell it is asked for it.
 async fn complete_one(
     gateway: &Gateway,
     place: &UploadPlace,
@@ -223,7 +223,14 @@ async fn complete_one(
     }
     let request = place.request(Method::POST, key).header("content-type", "application/xml");
     let answer: UpstreamAnswer = sending.ask(request, document).await?;
-    completed_etag(&answer)
+    let told = completed_etag(&answer)?;
+    if !told.is_empty() {
+        return Ok(told);
+    }
+    let request = UpstreamRequest::new(Method::HEAD, &place.physical, Some(key));
+    // It has completed whatever becomes of this question.
+    let head = gateway.client.send(&place.backend, request, Bytes::new()).await.ok();
+    Ok(head.map(|head| unquoted(head.header("etag")).to_owned()).unwrap_or_default())
 }
 
 /// What the replicas' answers come to: each its ETag, or why there is none.

@@ -11,14 +11,17 @@ for other, ends in pairs(leases) do
   if other ~= lease and ends > NOW and (is_alone(lease) or is_alone(other)) then return 0 end
 end
 if is_renewal and is_alone(lease) and not leases[lease] then return 0 end
+local has_stood = leases[lease] and leases[lease] > NOW
 leases[lease] = expiry
 write_leases(member, leases)
 local record = read_record(member) or new_record(member)
+-- What has waited for a lease all the time goes on doing so: nobody has seen the key since.
+local is_undisturbed = is_renewal and has_stood and record.job == 'wait'
 if record.job == 'dead' then record.attempts = 0 end
 if not entry_of(record) then
   let_job_wait(member, record, first_expiry(leases))
 end
 if request ~= '' then record.request = request end
-record.sequence = next_number()
+if not is_undisturbed then record.sequence = next_number() end
 write_record(member, record)
 return record.sequence

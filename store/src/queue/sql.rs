@@ -81,11 +81,17 @@ impl Queue for SqlQueue {
         self.take_lease(key, format!("{ALONE}{}", Uuid::now_v7()), request_id, lease).await
     }
 
-    /// Marks the key again too: its mark may have been cleared since the lease ran out.
+    /// Marks the key again, too, if its mark may have been cleared since.
     async fn renew(&self, key: &DirtyKey, mark: &Mark, lease: Duration) -> Result<i64, StoreError> {
         write!(&self.db, tx => {
+            lock(tx, key).await?;
+            let now = now(tx, self.db.kind()).await?;
+            let query = of_key(sql::QUEUE_UNDISTURBED, key).bind(mark.sequence).bind(mark.lease.as_str()).bind(now);
+            if query.fetch_optional(&mut *tx).await?.is_some() {
+                hold_lease(tx, key, &mark.lease, now, now.saturating_add(millis(lease))).await?;
+                return Ok(mark.sequence);
+            }
             if mark.is_alone() {
-                lock(tx, key).await?;
                 let own = of_key(sql::QUEUE_LEASE_OWN, key).bind(mark.lease.as_str());
                 if own.fetch_optional(&mut *tx).await?.is_none() {
                     return Err(StoreError::Busy);
@@ -352,9 +358,21 @@ async fn take_lease(
         // What has been written so far goes with the transaction.
         return Err(StoreError::Busy);
     }
+    hold_lease(tx, key, name, now, until).await?;
+    Ok(sequence)
+}
+
+/// Notes a lease, and has the key wait for it.
+async fn hold_lease(
+    tx: &mut AnyConnection,
+    key: &DirtyKey,
+    name: &str,
+    now: i64,
+    until: i64,
+) -> Result<(), StoreError> {
     of_key(sql::QUEUE_LEASE_PUT, key).bind(name).bind(until).execute(&mut *tx).await?;
     of_key(sql::QUEUE_WAIT, key).bind(now).execute(tx).await?;
-    Ok(sequence)
+    Ok(())
 }
 
 /// Makes the key dirty or raises its sequence; its row is locked from then on.

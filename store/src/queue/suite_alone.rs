@@ -74,6 +74,8 @@ pub(crate) async fn a_write_has_its_key_to_itself_until_something_comes(queue: &
     let mark = queue.intent(&clean, "r1", LONG).await.unwrap();
     assert_eq!(seen(&clean, &mark).await, Disturbance::Nothing);
     assert!(queue.claim("w1", 8, LONG).await.unwrap().is_empty(), "no worker gets it while that is so");
+    assert_eq!(queue.renew(&clean, &mark, LONG).await.unwrap(), mark.sequence);
+    assert_eq!(seen(&clean, &mark).await, Disturbance::Nothing, "a lease that is lengthened in time is still the same");
     let other = queue.intent(&clean, "r2", LONG).await.unwrap();
     assert_eq!(seen(&clean, &mark).await, Disturbance::Writers);
     assert_eq!(seen(&clean, &other).await, Disturbance::Writers);
@@ -84,6 +86,8 @@ pub(crate) async fn a_write_has_its_key_to_itself_until_something_comes(queue: &
     let mark = queue.intent(&marked, "r3", LONG).await.unwrap();
     queue.mark(&marked, "walk").await.unwrap();
     assert_eq!(seen(&marked, &mark).await, Disturbance::Worker, "a walk has marked it");
+    assert!(queue.renew(&marked, &mark, LONG).await.unwrap() > mark.sequence);
+    assert_eq!(seen(&marked, &mark).await, Disturbance::Worker, "and has done so still");
 
     let dirty = key("dirty");
     write(queue, &dirty, "r4").await;
@@ -101,6 +105,9 @@ pub(crate) async fn a_write_has_its_key_to_itself_until_something_comes(queue: &
     let mark = queue.intent(&late, "r6", SHORT).await.unwrap();
     let over = || async { (seen(&late, &mark).await == Disturbance::Worker).then_some(()) };
     until("the lease runs out", over).await;
+    assert!(queue.renew(&late, &mark, SHORT).await.unwrap() > mark.sequence);
+    assert_eq!(seen(&late, &mark).await, Disturbance::Worker, "a worker may have had it before");
+    until("and so again", over).await;
     let next = queue.intent(&late, "r8", LONG).await.unwrap();
     assert_eq!(seen(&late, &next).await, Disturbance::Writers, "a lease that nobody has dropped counts");
 }
