@@ -202,6 +202,12 @@ class Parts:
         self.checksums[number] = {name: value for name, value in sent.items() if name == "ChecksumCRC32" and "ChecksumAlgorithm" in more}
         return self
 
+    def copy(self, number: int, key: str, body: bytes) -> Parts:
+        """A part from an object of the bucket, which no client sends."""
+        named = {**self.named, "CopySource": {"Bucket": self.bucket.name, "Key": key}, "PartNumber": number}
+        self.bodies[number], self.etags[number] = body, self.bucket.s3.upload_part_copy(**named)["CopyPartResult"]["ETag"]
+        return self
+
     def complete(self, **more) -> bytes:
         parts = [{"PartNumber": n, "ETag": e, **self.checksums.get(n, {})} for n, e in sorted(self.etags.items())]
         self.bucket.s3.complete_multipart_upload(**self.named, MultipartUpload={"Parts": parts}, **more)
@@ -260,11 +266,7 @@ def test_uploads_in_parts_of_every_kind_are_at_both_places_when_they_are_complet
     checked = Parts(bucket, "p/checked", ChecksumAlgorithm="CRC32").send(1, first, ChecksumAlgorithm="CRC32").send(2, b"", ChecksumAlgorithm="CRC32")
     body = checked.complete()
     assert bucket.everywhere("p/checked") == [body] * 2
-    copied = Parts(bucket, "p/copied").send(1, first)
-    named = {**copied.named, "CopySource": {"Bucket": bucket.name, "Key": "p/plain"}, "PartNumber": 2}
-    copied.etags[2], copied.bodies[2] = bucket.s3.upload_part_copy(**named)["CopyPartResult"]["ETag"], first + last
-    copied.send(3, last)
-    body = copied.complete()
+    body = Parts(bucket, "p/copied").send(1, first).copy(2, "p/plain", first + last).send(3, last).complete()
     assert bucket.everywhere("p/copied") == [body] * 2
     # Conditions are the home's: a replica is not asked to complete what the home has refused.
     rival = Parts(bucket, "p/plain").send(1, last)
@@ -302,11 +304,9 @@ def test_an_upload_that_is_aborted_ends_at_both_places(gateway, bucket):
 def test_a_worker_leaves_a_clients_upload_alone(gateway, bucket):
     """Another upload of the same key is brought to the replica by a worker meanwhile."""
     parts = Parts(bucket, "p/shared").send(1, payload(5 * MIB, "mine"))
-    rival = Parts(bucket, "p/shared").send(1, payload(6 * MIB, "theirs"))
-    bucket.put("p/source", payload(5 * MIB, "source"))
-    named = {**rival.named, "CopySource": {"Bucket": bucket.name, "Key": "p/source"}, "PartNumber": 2}
-    rival.etags[2], rival.bodies[2] = bucket.s3.upload_part_copy(**named)["CopyPartResult"]["ETag"], payload(5 * MIB, "source")
-    body = rival.complete()
+    source = payload(5 * MIB, "source")
+    bucket.put("p/source", source)
+    body = Parts(bucket, "p/shared").send(1, payload(6 * MIB, "theirs")).copy(2, "p/source", source).complete()
     assert bucket.everywhere("p/shared") == [body] * 2
     until(lambda: bucket.is_clean("p/shared"), "its worker is done", 60)
     until(lambda: parts.at(HOME) == parts.at(REPLICA) == [parts.etags], "only the client's is open", 30)
@@ -548,18 +548,21 @@ def test_without_redis_nothing_is_acknowledged_and_nothing_is_stored(gateway, bu
 
 
 @pytest.mark.shape("plain")
-def test_an_upload_in_parts_is_waited_for_as_long_as_its_copy_takes(shape):
+def test_what_is_copied_in_parts_is_waited_for_as_long_as_its_copy_takes(shape):
     """A worker takes longer for the copy than a backend may take for an answer; so does the next one, over it."""
     gateway = Plain('backend_bandwidth_mib = 6\n[proxy.upstream]\nread_timeout = "3s"\n').start()
     try:
-        bucket, parts = Bucket(gateway), [payload(8 * MIB, n) for n in range(4)]
-        for body in (parts, parts[::-1]):
-            upload = {"Bucket": bucket.name, "Key": "large", "UploadId": bucket.s3.create_multipart_upload(Bucket=bucket.name, Key="large")["UploadId"]}
-            sent = [{"PartNumber": n, "ETag": bucket.s3.upload_part(PartNumber=n, Body=part, **upload)["ETag"]} for n, part in enumerate(body, 1)]
+        bucket, bodies = Bucket(gateway), [payload(8 * MIB, n) for n in range(4)]
+        for n, body in enumerate(bodies):
+            bucket.put(f"source/{n}", body)
+        for order in ((0, 1, 2, 3), (3, 2, 1, 0)):
+            parts = Parts(bucket, "large")
+            for number, n in enumerate(order, 1):
+                parts.copy(number, f"source/{n}", bodies[n])
             began = time.monotonic()
-            bucket.s3.complete_multipart_upload(MultipartUpload={"Parts": sent}, **upload)
+            body = parts.complete()
             assert time.monotonic() - began > 3
-            assert [sha256(held) for held in bucket.everywhere("large")] == [sha256(b"".join(body))] * 2
+            assert [sha256(held) for held in bucket.everywhere("large")] == [sha256(body)] * 2
     finally:
         gateway.close()
 
