@@ -11,7 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from hostile import CLOSE, READ, answer, error, etag, ok
+from gateway import HOME, Backend, Solo
+from hostile import ACCESS_KEY, CLOSE, READ, SECRET_KEY, Hostile, answer, error, etag, ok
 from processes import until
 from raw import exchange, host_of
 from sigv4 import Request, authorise
@@ -157,3 +158,50 @@ def test_BE_06_the_tags_of_two_writes_at_once(siege):
         del siege.home.answers["PUT", key]
     tags = siege.ask("GET", key, query="?tagging")
     assert tags.status == 200 and tags.xml().findtext("TagSet/Tag/Value") == "2", str(tags)
+
+
+@pytest.mark.parametrize("made", ["of parts", "by a copy"])
+def test_BE_06_tags_that_follow_an_object_are_never_anothers(made):
+    """They are set by a request of their own; what is written meanwhile waits for it."""
+    home, gateway = Hostile(), Solo().start()
+    try:
+        gateway.add_backend(Backend(HOME, home.endpoint, ACCESS_KEY, SECRET_KEY), HOME, tagging=True, list_uploads=False)
+        gateway.add_tenant("acme", "--placement", HOME, "--replica-count", "1")
+        target = gateway.target()
+        bucket = until(lambda: target.make_bucket("tagged", HOME), "a first bucket is made", 20)
+        named = {"Bucket": bucket, "Key": "k"}
+        target.s3().put_object(Bucket=bucket, Key="source", Body=b"source")
+        if made == "of parts":
+            upload = {**named, "UploadId": target.s3().create_multipart_upload(**named, Tagging="t=1")["UploadId"]}
+            sent = [{"PartNumber": 1, "ETag": target.s3().upload_part(**upload, PartNumber=1, Body=b"parts")["ETag"]}]
+            make = lambda: target.s3().complete_multipart_upload(**upload, MultipartUpload={"Parts": sent})
+        else:
+            make = lambda: target.s3().copy_object(**named, CopySource={"Bucket": bucket, "Key": "source"}, TaggingDirective="REPLACE", Tagging="t=1")
+        follows, order = threading.Event(), []
+        gone_on = threading.Event()
+
+        def put(request):
+            if "tagging" in request.query:
+                follows.set()
+                assert gone_on.wait(10)
+                order.append("tags")
+                return answer(200)
+            order.append("copy" if "x-amz-copy-source" in request.headers else "put")
+            home.objects[request.bucket, "k"] = request
+            result = f"<CopyObjectResult><ETag>{etag(b'source')}</ETag></CopyObjectResult>".encode() if order[-1] == "copy" else b""
+            return answer(200, ("ETag", etag(request.body)), body=result)
+
+        home.answers["PUT", "k"] = [READ, put]
+        with ThreadPoolExecutor(2) as pool:
+            first = pool.submit(make)
+            assert follows.wait(10)
+            second = pool.submit(lambda: target.s3().put_object(**named, Body=b"another"))
+            # Long enough for a write that does not wait to be seen at the home.
+            with pytest.raises(TimeoutError):
+                second.result(0.5)
+            gone_on.set()
+            first.result(20), second.result(20)
+        assert order == (["tags", "put"] if made == "of parts" else ["copy", "tags", "put"])
+    finally:
+        gateway.close()
+        home.close()

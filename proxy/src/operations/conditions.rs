@@ -117,7 +117,8 @@ fn not_implemented(what: &str) -> S3Error {
 
 impl Gateway {
     /// Marks a key for a write under these conditions, maybe none; where there are some, they hold until it is settled.
-    /// `lends_tags`: their row must not be written in another order than the home carries the writes out in.
+    /// `is_alone`: no other write may come in between, as tags follow it or are kept here, in the order in which the home carries
+    /// the writes out.
     ///
     /// # Errors
     /// As [`Gateway::intent`] or [`Gateway::intent_alone`], [`Gateway::require_taken`] and [`Gateway::decide_conditions`]:
@@ -125,12 +126,12 @@ impl Gateway {
     pub(crate) async fn intent_under(
         &self,
         conditions: &WriteConditions,
-        lends_tags: bool,
+        is_alone: bool,
         routed: &Routed,
         dirty: &DirtyKey,
         request_id: RequestId,
     ) -> Result<Mark, Refusal> {
-        let mark = match (conditions.is_empty(), lends_tags) {
+        let mark = match (conditions.is_empty(), is_alone) {
             (true, false) => self.intent(dirty, request_id).await?,
             (true, true) => self.intent_alone(dirty, request_id, S3Code::SlowDown).await?,
             (false, _) => self.intent_alone(dirty, request_id, S3Code::ConditionalRequestConflict).await?,

@@ -144,6 +144,7 @@ impl Gateway {
             ),
             false => (request, None),
         };
+        let tags_follow = tagging.is_some();
         let write = async {
             let answer = self.ask_home(routed, request, Bytes::new()).await?;
             let result = done(CopyObjectResult::parse(&answer.body))?;
@@ -169,7 +170,7 @@ impl Gateway {
             Ok(Copied { result, version, source_version: source.version.clone() })
         };
         let lending = Lending::Written(Some(&tags));
-        let object = ObjectWrite { key, conditions: &plan.conditions, lending, elsewhere: None };
+        let object = ObjectWrite { key, conditions: &plan.conditions, lending, tags_follow, elsewhere: None };
         self.write_lending(admitted, object, write, |made: &Copied| &made.result.etag).await
     }
 
@@ -216,7 +217,7 @@ impl Gateway {
             Ok((answer, checksum))
         };
         let lending = Lending::Written(Some(&tags));
-        let object = ObjectWrite { key, conditions: &plan.conditions, lending, elsewhere: None };
+        let object = ObjectWrite { key, conditions: &plan.conditions, lending, tags_follow: false, elsewhere: None };
         let (answer, checksum) = self.write_lending(admitted, object, write, etag_of_copy).await?;
         Ok(Copied {
             result: copied(etag_of(&answer), SystemTime::now(), checksum),

@@ -120,7 +120,8 @@ impl Gateway {
             self.forget_checksums(&routed.route, key, began).await;
             Ok(deleted)
         };
-        let object = ObjectWrite { key, conditions, lending: Lending::Written(None), elsewhere: None };
+        let object =
+            ObjectWrite { key, conditions, lending: Lending::Written(None), tags_follow: false, elsewhere: None };
         self.write_lending(admitted, object, write, |_| "").await
     }
 

@@ -40,6 +40,8 @@ pub(super) struct ObjectWrite<'w> {
     pub(super) key: &'w ObjectKey,
     pub(super) conditions: &'w WriteConditions,
     pub(super) lending: Lending<'w>,
+    /// Its tags follow by a request of their own, which must not find another object.
+    pub(super) tags_follow: bool,
     /// What is completed at replicas after the home.
     pub(super) elsewhere: Option<PlacesToComplete>,
 }
@@ -117,17 +119,17 @@ impl Gateway {
         write: impl Future<Output = Result<T, UpstreamError>>,
         etag: fn(&T) -> &str,
     ) -> Result<T, Refusal> {
-        let ObjectWrite { key, conditions, lending, elsewhere } = object;
+        let ObjectWrite { key, conditions, lending, tags_follow, elsewhere } = object;
         let (routed, request_id) = (admitted.routed()?, admitted.request_id);
         let route = &routed.route;
         self.require_reachable_quorum(route)?;
         let dirty = DirtyKey { bucket: route.bucket.clone(), key: key.clone() };
         let since = Instant::now();
-        let mark =
-            self.intent_under(conditions, lends_tags(routed, lending.tags()), routed, &dirty, request_id).await?;
-        let is_alone = match &elsewhere {
+        let is_alone = tags_follow || lends_tags(routed, lending.tags());
+        let mark = self.intent_under(conditions, is_alone, routed, &dirty, request_id).await?;
+        let has_replicas = match &elsewhere {
             Some(elsewhere) => match self.claim_places(&dirty, &mark, elsewhere).await {
-                Ok(is_alone) => is_alone,
+                Ok(has_replicas) => has_replicas,
                 Err(refusal) => {
                     self.release(&dirty, &mark).await;
                     return Err(refusal);
@@ -140,7 +142,7 @@ impl Gateway {
             self.store_lent_tags(route, key, etag(value), tags).await?;
         }
         let (landed, since) = match (&result, elsewhere) {
-            (Ok(value), Some(elsewhere)) if is_alone => {
+            (Ok(value), Some(elsewhere)) if has_replicas => {
                 Box::pin(self.complete_places(&dirty, &mark, since, elsewhere, unquoted(etag(value)))).await
             }
             (Ok(_), Some(elsewhere)) => {

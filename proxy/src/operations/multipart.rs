@@ -134,6 +134,7 @@ impl Gateway {
             true => Some(put_request(upload.request(Method::PUT, route, key)?, &tags)),
             false => None,
         };
+        let tags_follow = set_tags.is_some();
         // A repeated completion whose upload's tags are forgotten finds the object with its own, which may be others by now.
         let lending = if is_made && tags.is_empty() { Lending::Untouched } else { Lending::Written(Some(&tags)) };
         if is_made {
@@ -157,7 +158,7 @@ impl Gateway {
             }
             Ok(made)
         };
-        let object = ObjectWrite { key, conditions: &conditions, lending, elsewhere };
+        let object = ObjectWrite { key, conditions: &conditions, lending, tags_follow, elsewhere };
         let Made { etag, version } = self.write_lending(admitted, object, write, |made: &Made| &made.etag).await?;
         if let Err(error) = self.forget_upload(route, &upload).await {
             // The object is made and committed: a row too many is no reason to call that a failure.
