@@ -680,6 +680,46 @@ def test_a_replica_that_does_not_complete_is_never_acknowledged(siege, name, scr
     assert gateway.copies("acme", bucket, key)["state"] != "clean"
 
 
+def test_a_replica_completes_nothing_once_something_else_has_come_to_the_key(siege):
+    _, home, replica, target, bucket = siege
+    named, parts = parts_of(target, bucket, "overtaken")
+    asked, go_on = threading.Event(), threading.Event()
+
+    def complete(request):
+        asked.set()
+        assert go_on.wait(10)
+        return answer(200, body=b'<CompleteMultipartUploadResult><ETag>"0-2"</ETag></CompleteMultipartUploadResult>')
+
+    home.answers["POST", "overtaken"] = [READ, complete]
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        first = pool.submit(fails, target.s3().complete_multipart_upload, **named, MultipartUpload={"Parts": parts})
+        assert asked.wait(10)
+        second = pool.submit(fails, target.s3().put_object, Bucket=bucket, Key="overtaken", Body=b"another")
+        until(lambda: any(not request.query for request in home.asked("PUT", "overtaken")), "the other write is at the home", 10)
+        go_on.set()
+        assert first.result(20) == second.result(20) == UNAVAILABLE
+    assert [r.query for r in replica.asked("POST", "overtaken")] == [{"uploads": [""]}]
+
+
+def test_a_completion_that_fails_at_a_replica_is_tried_once_more(siege):
+    _, _, replica, target, bucket = siege
+    for key, answers in {"once-more": 1, "twice-more": 2}.items():
+        named, parts = parts_of(target, bucket, key)
+        left = [answer(500)] * answers
+
+        def complete(request, key=key, left=left):
+            return left.pop() if left else replica._upload(request)
+
+        replica.answers["POST", key] = [READ, complete]
+        complete_upload = target.s3().complete_multipart_upload
+        if answers == 1:
+            complete_upload(**named, MultipartUpload={"Parts": parts})
+            assert any(where[1] == key for where in replica.objects)
+        else:
+            assert fails(complete_upload, **named, MultipartUpload={"Parts": parts}) == UNAVAILABLE
+        assert len(replica.asked("POST", key)) == 3
+
+
 def test_a_replica_that_reads_nothing_holds_the_client_back_and_not_the_memory(siege):
     gateway, home, replica, target, bucket = siege
     replica.answers["PUT", "stalled"] = [HANG_UNREAD]

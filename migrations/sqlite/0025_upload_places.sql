@@ -13,4 +13,4 @@ create table upload_places (
     primary key (bucket, upload_id, backend)
 );
 create index upload_places_by_key on upload_places (bucket, object_key);
-create index upload_places_by_look on upload_places (looked_at);
+create index upload_places_by_look on upload_places (lost, looked_at);

@@ -204,9 +204,9 @@ impl Copying<'_> {
     ) -> Result<Acknowledged, BackendError> {
         let mut parts = parts.to_vec();
         let (mut others, mut hashes, mut is_again) = (others, hashes, false);
-        let mut resume = seeks_etag;
+        // Left-overs are looked for once: what others begin later is none.
+        let (mut id, mut held) = multipart::open(self, seeks_etag, &parts).await?;
         loop {
-            let (id, held) = multipart::open(self, resume, &parts).await?;
             let upload = Upload { remote: self.target, bucket: self.target_bucket, key: self.target_key, id: &id };
             let uploaded = self.upload_parts(&upload, &parts, &held, hashes).await;
             let uploaded = self.keep_or_abort(&upload, uploaded).await?;
@@ -216,14 +216,14 @@ impl Copying<'_> {
                 let exact = self.ask_every_part(count).await;
                 let exact = self.keep_or_abort(&upload, exact).await?;
                 if let Some(exact) = exact.filter(|exact| *exact != parts) {
-                    (parts, resume) = (exact, false);
-                    upload.abort().await?;
+                    (id, held) = self.begin_anew(&upload).await?;
+                    parts = exact;
                     continue;
                 }
             }
             if !is_equal && !hashes {
-                (hashes, is_again, resume) = (true, true, false);
-                upload.abort().await?;
+                (hashes, is_again) = (true, true);
+                (id, held) = self.begin_anew(&upload).await?;
                 continue;
             }
             if !is_equal && is_again {
@@ -231,15 +231,14 @@ impl Copying<'_> {
             }
             if !is_equal && uploaded.reused > 0 {
                 // Parts found there may be of an older object: only an equal ETag would have proven them.
-                resume = false;
-                upload.abort().await?;
+                (id, held) = self.begin_anew(&upload).await?;
                 continue;
             }
             if !is_equal && seeks_etag && !others.guesses.is_empty() {
                 let probed = self.probe(std::mem::take(&mut others.guesses)).await;
                 if let Some(right) = self.keep_or_abort(&upload, probed).await? {
-                    (parts, resume) = (right, false);
-                    upload.abort().await?;
+                    (id, held) = self.begin_anew(&upload).await?;
+                    parts = right;
                     continue;
                 }
             }
@@ -255,6 +254,13 @@ impl Copying<'_> {
             }
             return Ok(Acknowledged { proof: uploaded.proof, etag });
         }
+    }
+
+    /// Ends an upload and begins another, without any parts.
+    async fn begin_anew(&self, upload: &Upload<'_>) -> Result<(String, BTreeMap<i32, Digest16>), BackendError> {
+        upload.abort().await?;
+        let Upload { remote, bucket, key, .. } = *upload;
+        Ok((multipart::create(remote, bucket, key, &self.object.headers).await?, BTreeMap::new()))
     }
 
     /// The ETag that the completed upload has. Some backends do not tell it, and the look that follows is not to take what was there

@@ -233,6 +233,12 @@ impl Drainer {
                 done => done?,
             }
         }
+        if is_adopted {
+            // Others are open there with which the gateway has nothing to do.
+            for open in self.metadata.open_places_at(&drain.bucket, &drain.backend).await? {
+                Upload { remote: replica, bucket, key: &open.key, id: &open.place_upload_id }.abort().await?;
+            }
+        }
         self.metadata.drop_physical(&drain.bucket, &drain.backend).await?;
         self.metrics.retired.inc();
         info!(bucket = drain.name, backend = %drain.backend, "drained replica dropped");

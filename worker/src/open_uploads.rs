@@ -1,6 +1,6 @@
 //! Ends uploads at replicas when the upload at the home that they belong to is over: aborted, completed, or forgotten by its client and
 //! ended by the home's own lifecycle.
-//! Invariant: only the home's word, in S3's own terms, says that an upload is over; and none is ended at a bucket's home.
+//! Invariant: only the home's word, in S3's own terms, says that an upload is over, or that the home has become another one.
 use crate::backend::BackendError;
 use crate::backends::Backends;
 use crate::multipart::Upload;
@@ -12,6 +12,8 @@ use tracing::{debug, info, warn};
 
 /// Uploads looked at in one round.
 const UPLOADS_AT_ONCE: u32 = 100;
+/// Between two looks at one that is lost at most: it has perhaps ended already, and was kept by a dirty key or a backend that was away.
+const LOST_INTERVAL: Duration = Duration::from_secs(60);
 
 /// What looking after open uploads needs.
 pub(crate) struct OpenUploads {
@@ -36,8 +38,10 @@ enum UploadError {
 impl OpenUploads {
     /// One round over the uploads whose turn it is; what fails has its turn again after the interval.
     pub(crate) async fn round(&self, stop: &CancellationToken) {
-        let since = self.metadata.now() - Millis::try_from(self.interval.as_millis()).unwrap_or(Millis::MAX);
-        let open = match self.metadata.open_places(since, UPLOADS_AT_ONCE).await {
+        let before =
+            |interval: Duration| self.metadata.now() - Millis::try_from(interval.as_millis()).unwrap_or(Millis::MAX);
+        let (since, lost_since) = (before(self.interval), before(self.interval.min(LOST_INTERVAL)));
+        let open = match self.metadata.open_places(since, lost_since, UPLOADS_AT_ONCE).await {
             Ok(open) => open,
             Err(error) => return warn!(%error, "uploads that are open at replicas cannot be read"),
         };
@@ -72,10 +76,7 @@ impl OpenUploads {
         if self.queue.is_marked(&dirty).await? {
             return Ok(false);
         }
-        if let (Some(remote), Some(physical)) = (self.backends.get(backend).await?, route.physical_on(backend))
-            // After a promotion it is as much an upload of that home as any other.
-            && *backend != route.home
-        {
+        if let (Some(remote), Some(physical)) = (self.backends.get(backend).await?, route.physical_on(backend)) {
             remote.admit().map_err(|_| UploadError::Resting)?;
             Upload { remote: &remote, bucket: physical, key, id: &open.place_upload_id }.abort().await?;
         }

@@ -54,7 +54,12 @@ impl Upkeep {
 
     /// Goes on until `stop`.
     pub(crate) async fn run(&self, stop: &CancellationToken) {
-        tokio::join!(self.keep_buckets(stop), self.keep_placements(stop), self.keep_rows(stop));
+        tokio::join!(
+            self.keep_buckets(stop),
+            self.keep_uploads(stop),
+            self.keep_placements(stop),
+            self.keep_rows(stop)
+        );
     }
 
     async fn keep_buckets(&self, stop: &CancellationToken) {
@@ -62,10 +67,19 @@ impl Upkeep {
             let round = async {
                 self.recoverer.round(SystemTime::now(), stop).await;
                 self.retirer.round(SystemTime::now(), stop).await;
-                self.open_uploads.round(stop).await;
             };
             tokio::select! {
                 () = round => {}
+                () = stop.cancelled() => return,
+            }
+            let _ = tokio::time::timeout(self.interval, stop.cancelled()).await;
+        }
+    }
+
+    async fn keep_uploads(&self, stop: &CancellationToken) {
+        while !stop.is_cancelled() {
+            tokio::select! {
+                () = self.open_uploads.round(stop) => {}
                 () = stop.cancelled() => return,
             }
             let _ = tokio::time::timeout(self.interval, stop.cancelled()).await;

@@ -73,8 +73,6 @@ impl Gateway {
         let bounds = Bounds::parse(request)?;
         let upload = self.open_upload_id(admitted)?;
         self.require_open(&routed.route, &upload).await?;
-        // No client sends these bytes, and the replicas may not have them.
-        self.leave_places(&routed.route, &upload.backend_upload_id).await?;
         let mut source = self.resolve_source(admitted, routed, Some(&upload.home)).await?;
         let part = upload
             .request(Method::PUT, &routed.route, key)?
@@ -83,11 +81,14 @@ impl Gateway {
         // Only the bytes can tell the checksum that the upload was begun with.
         if upload.checksum.is_none() && source.is_copied_by(&upload.home) {
             let (etag, last_modified) = self.copy_part_inside(request, &mut source, &upload, bounds, part).await?;
+            self.lose_places(&routed.route, &upload.backend_upload_id).await;
             let last_modified = or_now(last_modified);
             let result = CopyPartResult { etag: quoted(&etag), last_modified, checksums: Vec::new() };
             return Ok(Answer::xml(result.render()).with_some(SOURCE_VERSION_ID, source.version));
         }
         let copied = self.copy_part_through(request, &mut source, &upload, bounds, part, number).await?;
+        // No client sends these bytes, so that no replica has them.
+        self.lose_places(&routed.route, &upload.backend_upload_id).await;
         self.keep_part(&routed.route, &upload.backend_upload_id, &copied).await;
         let checksums = upload.checksum.map(|asked| (asked.algorithm, copied.value)).into_iter().collect();
         let result = CopyPartResult { etag: quoted(&copied.etag), last_modified: SystemTime::now(), checksums };

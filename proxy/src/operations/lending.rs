@@ -143,10 +143,10 @@ impl Gateway {
         }
         let (landed, since) = match (&result, elsewhere) {
             (Ok(value), Some(elsewhere)) if has_replicas => {
-                Box::pin(self.complete_places(&dirty, &mark, since, elsewhere, unquoted(etag(value)))).await
+                Box::pin(self.complete_places(routed, &dirty, &mark, since, elsewhere, unquoted(etag(value)))).await
             }
             (Ok(_), Some(elsewhere)) => {
-                self.leave_places(route, elsewhere.upload_id()).await?;
+                self.lose_places(route, elsewhere.upload_id()).await;
                 (Landed::Unproven, since)
             }
             _ => (Landed::Unproven, since),

@@ -1,16 +1,23 @@
 //! One part on its way to the replicas that have its upload, along with the home.
-//! Invariant: a replica that does not take it, or takes something else, is left out of the upload from then on; the part goes on.
+//! Invariant: a replica that does not take it in time, or takes something else, is left out of the upload from then on; the part goes on.
 use super::{
     stream::{BodyStream, CopyRequest},
     uploads::UploadPlace,
 };
-use crate::{admit::Routed, gateway::Gateway, refusal::Refusal};
+use crate::{admit::Routed, gateway::Gateway};
 use bytes::Bytes;
 use futures::future::join_all;
 use http::Method;
 use s3gateway_s3::etag;
 use s3gateway_store::DirtyKey;
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio::time::timeout;
+
+/// How long the client waits for a replica, which can do without it: to take the next piece, and after the home's answer.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The replicas of a part's upload.
 pub(crate) struct PartPlaces {
@@ -26,19 +33,19 @@ pub(crate) struct PartPlaces {
 
 impl PartPlaces {
     /// Finds where an upload stands beside its home. `upload_id`: the home's; `length`: the part's, in bytes.
-    ///
-    /// # Errors
-    /// A store error.
     pub(crate) async fn find(
         gateway: &Arc<Gateway>,
         routed: &Routed,
         upload_id: &str,
         number: u32,
         length: u64,
-    ) -> Result<Self, Refusal> {
-        let places = gateway.places_of_upload(&routed.route, upload_id).await?;
+    ) -> Self {
+        let found = gateway.places_of_upload(&routed.route, upload_id).await;
+        // A replica that lacks this part refuses to complete.
+        let places =
+            found.inspect_err(|error| tracing::debug!(%error, "a part goes to its home alone")).unwrap_or_default();
         let (gateway, upload_id) = (gateway.clone(), upload_id.to_owned());
-        Ok(Self { gateway, upload_id, number, length, places, streams: Vec::new() })
+        Self { gateway, upload_id, number, length, places, streams: Vec::new() }
     }
 
     /// Begins an attempt; what one before has begun ends, but for what has its last bytes.
@@ -57,14 +64,15 @@ impl PartPlaces {
     /// Hands a piece to every place that still takes it; goes on when the slowest has room for it.
     pub(crate) async fn feed_all(&mut self, piece: &Bytes) {
         if !piece.is_empty() {
-            let fed = join_all(self.streams.iter().flatten().map(|stream| stream.feed(piece.clone()))).await;
+            let feed = |stream| in_time(BodyStream::feed(stream, piece.clone()));
+            let fed = join_all(self.streams.iter().flatten().map(feed)).await;
             self.drop_lost(&fed);
         }
     }
 
     /// Waits until every place that still takes it has been sent what was handed over.
     pub(crate) async fn catch_up_all(&mut self) {
-        let caught_up = join_all(self.streams.iter().flatten().map(BodyStream::catch_up)).await;
+        let caught_up = join_all(self.streams.iter().flatten().map(|stream| in_time(stream.catch_up()))).await;
         self.drop_lost(&caught_up);
     }
 
@@ -91,7 +99,8 @@ impl PartPlaces {
         let outcome = |stream: Option<BodyStream>| async move {
             match stream {
                 Some(mut stream) => {
-                    stream.outcome().await.is_ok_and(|got| etag::unquoted(got.header("etag")) == home_etag)
+                    let told = timeout(PATIENCE, stream.outcome()).await;
+                    told.is_ok_and(|told| told.is_ok_and(|got| etag::unquoted(got.header("etag")) == home_etag))
                 }
                 None => false,
             }
@@ -105,4 +114,9 @@ impl PartPlaces {
             }
         }
     }
+}
+
+/// Whether a replica has done it, and in time.
+async fn in_time(done: impl Future<Output = bool>) -> bool {
+    timeout(PATIENCE, done).await.unwrap_or(false)
 }

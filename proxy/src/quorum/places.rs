@@ -173,14 +173,12 @@ impl Gateway {
             reached.extend(tried.into_iter().flatten());
         }
         if !is_streamed(route) || !reached.iter().all(|place| place.is_ready) {
-            // A bucket is still to be made.
+            // Nor where a bucket is still to be made.
             reached.clear();
         }
         Ok(reached)
     }
-}
 
-impl Gateway {
     /// Whether a write has the key's replicas to itself; the copies at `backends`, which it is about to begin, are noted then.
     ///
     /// # Errors

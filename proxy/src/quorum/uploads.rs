@@ -16,7 +16,7 @@ use bytes::Bytes;
 use futures::future::join_all;
 use http::Method;
 use s3gateway_config::BackendId;
-use s3gateway_s3::{ObjectKey, PhysicalBucket, S3Error, etag::unquoted, xml::InitiateMultipartUploadResult};
+use s3gateway_s3::{ObjectKey, PhysicalBucket, S3Code, S3Error, etag::unquoted, xml::InitiateMultipartUploadResult};
 use s3gateway_store::{DirtyKey, PlaceUpload, Route, queue::Mark};
 use std::{sync::Arc, time::Instant};
 
@@ -76,7 +76,7 @@ impl Gateway {
     /// Begins an upload at replicas, and notes where. `upload_id`: the home's; `begin`: the request for a bucket.
     ///
     /// # Errors
-    /// A store error: then none is open there.
+    /// A store error: then those that were begun have been ended again, as far as that could be.
     pub(crate) async fn begin_at_places(
         &self,
         routed: &Routed,
@@ -107,7 +107,6 @@ impl Gateway {
             let ends = begun.iter().map(end).map(|(backend, request)| async move {
                 self.client.send(&backend, request, Bytes::new()).await.map(drop)
             });
-            // What stays open is as if the gateway had died here: its backend's lifecycle ends it.
             join_all(ends).await;
         }
         Ok(noted?)
@@ -148,7 +147,17 @@ impl Gateway {
         Ok((!places.is_empty()).then_some(PlacesToComplete { places, needed, upload_id, document, is_whole }))
     }
 
-    /// Leaves what an upload has at replicas to the workers, which go on with it or end it.
+    /// Takes no more parts of an upload to replicas: workers go on with what is there.
+    pub(crate) async fn lose_places(&self, route: &Route, upload_id: &str) {
+        if route.write_quorum > 1
+            && let Err(error) = self.metadata.lose_upload_places(&route.bucket, upload_id).await
+        {
+            // A replica that lacks a part refuses to complete.
+            tracing::debug!(%error, "uploads at replicas are kept for their client");
+        }
+    }
+
+    /// Leaves what an upload that has ended has at replicas to the workers.
     ///
     /// # Errors
     /// A store error.
@@ -173,10 +182,11 @@ impl Gateway {
         self.claim_replicas(dirty, mark, &ids).await
     }
 
-    /// Completes at the replicas what the home has completed. `since`: no later than the lease was renewed last; `etag`: the home's,
-    /// without quotes. Gives what came of it, and since when the lease holds by then.
+    /// Completes at the replicas what the home has completed, if the write has them to itself still. `since`: no later than the lease was
+    /// renewed last; `etag`: the home's, without quotes. Gives what came of it, and since when the lease holds by then.
     pub(crate) async fn complete_places(
         &self,
+        routed: &Routed,
         dirty: &DirtyKey,
         mark: &Mark,
         since: Instant,
@@ -184,9 +194,11 @@ impl Gateway {
         etag: &str,
     ) -> (Landed, Instant) {
         let asked = Instant::now();
-        // So that each lands before its lease ends, or never.
-        if let Err(error) = self.queue.renew(dirty, mark, self.lease()).await {
-            tracing::debug!(%error, "an upload is completed at its home alone");
+        // So that each lands before its lease ends, or never; and nothing has come to the key while the home took its time.
+        let renewed = self.queue.renew(dirty, mark, self.lease()).await;
+        let is_undisturbed = renewed.is_ok_and(|sequence| sequence == mark.sequence);
+        if !is_undisturbed || self.require_taken(routed).await.is_err() {
+            self.lose_places(&routed.route, &to_complete.upload_id).await;
             return (Landed::Unproven, since);
         }
         let until = asked + self.settings.upstream.connect_timeout;
@@ -209,8 +221,31 @@ impl Gateway {
     }
 }
 
-/// Gives the ETag that the replica tells, without quotes; one that does not tell it is asked for it.
+/// Completes at a replica. An answer of failure, which S3 has clients repeat, or a connection that was closed before one is tried once
+/// more: to complete twice does no harm. Gives the ETag that it has made, without quotes; empty where that is not known.
 async fn complete_one(
+    gateway: &Gateway,
+    place: &UploadPlace,
+    key: &ObjectKey,
+    document: &Bytes,
+    until: Instant,
+) -> Result<String, UpstreamError> {
+    let first = match try_completion(gateway, place, key, document, until).await {
+        Err(error) if matches!(error, UpstreamError::Failed(_)) || error.may_be_stale() => error,
+        outcome => return outcome,
+    };
+    match try_completion(gateway, place, key, document, until).await {
+        // By the first attempt.
+        Err(error) if error.refused_code() == Some(S3Code::NoSuchUpload.name()) => {
+            Ok(etag_at(gateway, place, key).await)
+        }
+        // Nor is it known what became of that.
+        Err(_) => Err(first),
+        done => done,
+    }
+}
+
+async fn try_completion(
     gateway: &Gateway,
     place: &UploadPlace,
     key: &ObjectKey,
@@ -224,13 +259,15 @@ async fn complete_one(
     let request = place.request(Method::POST, key).header("content-type", "application/xml");
     let answer: UpstreamAnswer = sending.ask(request, document).await?;
     let told = completed_etag(&answer)?;
-    if !told.is_empty() {
-        return Ok(told);
-    }
+    // Some tell none.
+    if told.is_empty() { Ok(etag_at(gateway, place, key).await) } else { Ok(told) }
+}
+
+/// The ETag of what stands at a replica, without quotes; empty where it cannot be told.
+async fn etag_at(gateway: &Gateway, place: &UploadPlace, key: &ObjectKey) -> String {
     let request = UpstreamRequest::new(Method::HEAD, &place.physical, Some(key));
-    // It has completed whatever becomes of this question.
     let head = gateway.client.send(&place.backend, request, Bytes::new()).await.ok();
-    Ok(head.map(|head| unquoted(head.header("etag")).to_owned()).unwrap_or_default())
+    head.map(|head| unquoted(head.header("etag")).to_owned()).unwrap_or_default()
 }
 
 /// What the replicas' answers come to: each its ETag, or why there is none.

@@ -1,6 +1,6 @@
 //! Quorum writes as rows: how many places a bucket's writes wait for, and copies that a proxy is about to begin.
 use super::buckets::find;
-use super::db::write;
+use super::db::{now, write};
 use super::{Metadata, feed};
 use crate::{BucketId, Change, StoreError, sql};
 use s3gateway_config::BackendId;
@@ -20,6 +20,11 @@ impl Metadata {
                 return Err(StoreError::Invalid(
                     "write quorum: from 1 to the replica count, and 1 where the bucket keeps versions".into(),
                 ));
+            }
+            if quorum == 1 {
+                // Nobody sends parts there any more.
+                let query = sqlx::query(sql::UPLOAD_PLACES_LOSE_ALL).bind(bucket.as_str()).bind(now());
+                query.execute(&mut *tx).await?;
             }
             feed::append(tx, &Change::Bucket(found.tenant, found.name)).await
         })

@@ -1,5 +1,5 @@
 //! Uploads in parts that are open at replicas beside the one at their bucket's home.
-//! Invariant: one that is a client's, not lost, is touched by no worker; each is looked at until it has ended.
+//! Invariant: each is looked at until it has ended.
 use super::Metadata;
 use super::db::{Columns, now, write};
 use crate::{BucketId, Millis, OpenPlace, PlaceUpload, StoreError, sql};
@@ -57,7 +57,19 @@ impl Metadata {
         })
     }
 
-    /// Leaves all uploads at replicas that belong to one to the workers, who look at once.
+    /// The same for all uploads at replicas that belong to one.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn lose_upload_places(&self, bucket: &BucketId, upload_id: &str) -> Result<(), StoreError> {
+        write!(&self.db, tx => {
+            let query = sqlx::query(sql::UPLOAD_PLACES_LOSE).bind(bucket.as_str()).bind(upload_id);
+            query.bind(now()).execute(tx).await?;
+            Ok(())
+        })
+    }
+
+    /// Leaves to the workers, who look at once, what an upload that has ended has at replicas.
     ///
     /// # Errors
     /// `Unavailable`.
@@ -100,26 +112,27 @@ impl Metadata {
         rows.iter().map(|row| row.text("place_upload_id")).collect()
     }
 
-    /// Uploads at replicas that no worker has looked at since, those seen longest ago first.
+    /// Uploads at replicas that no worker has looked at since, those seen longest ago first. `lost_since`: the same for lost ones.
     ///
     /// # Errors
     /// `Unavailable`.
-    pub async fn open_places(&self, since: Millis, limit: u32) -> Result<Vec<OpenPlace>, StoreError> {
-        let query = sqlx::query(sql::UPLOAD_PLACES_DUE).bind(since).bind(i64::from(limit));
-        let rows = self.db.read(query.fetch_all(self.db.pool())).await?;
-        rows.iter()
-            .map(|row| {
-                Ok(OpenPlace {
-                    bucket: BucketId::new(&row.text("bucket")?),
-                    key: row.key()?,
-                    home: row.backend("home")?,
-                    upload_id: row.text("upload_id")?,
-                    backend: row.backend("backend")?,
-                    place_upload_id: row.text("place_upload_id")?,
-                    looked_at: row.int("looked_at")?,
-                })
-            })
-            .collect()
+    pub async fn open_places(
+        &self,
+        since: Millis,
+        lost_since: Millis,
+        limit: u32,
+    ) -> Result<Vec<OpenPlace>, StoreError> {
+        let query = sqlx::query(sql::UPLOAD_PLACES_DUE).bind(since).bind(lost_since).bind(i64::from(limit));
+        self.db.read(query.fetch_all(self.db.pool())).await?.iter().map(parse_open).collect()
+    }
+
+    /// All of a bucket's uploads at a replica.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn open_places_at(&self, bucket: &BucketId, backend: &BackendId) -> Result<Vec<OpenPlace>, StoreError> {
+        let query = sqlx::query(sql::UPLOAD_PLACES_AT).bind(bucket.as_str()).bind(backend.as_str());
+        self.db.read(query.fetch_all(self.db.pool())).await?.iter().map(parse_open).collect()
     }
 
     /// Takes a look at one as this worker's; `false` where another was faster.
@@ -142,5 +155,17 @@ fn parse(row: &AnyRow) -> Result<PlaceUpload, StoreError> {
         backend: row.backend("backend")?,
         upload_id: row.text("place_upload_id")?,
         is_lost: row.int("lost")? == 1,
+    })
+}
+
+fn parse_open(row: &AnyRow) -> Result<OpenPlace, StoreError> {
+    Ok(OpenPlace {
+        bucket: BucketId::new(&row.text("bucket")?),
+        key: row.key()?,
+        home: row.backend("home")?,
+        upload_id: row.text("upload_id")?,
+        backend: row.backend("backend")?,
+        place_upload_id: row.text("place_upload_id")?,
+        looked_at: row.int("looked_at")?,
     })
 }

@@ -188,8 +188,8 @@ pub trait Queue: Send + Sync {
     /// # Errors
     /// `Busy` while any other write of the key is in flight.
     async fn intent_alone(&self, key: &DirtyKey, request_id: &str, lease: Duration) -> Result<Mark, StoreError>;
-    /// Lengthens a lease; used before releasing the last bytes of a long upload. The key's sequence, which it raises unless nothing has
-    /// come to the key since the mark.
+    /// Lengthens a lease; used before releasing the last bytes of a long upload. The key's sequence, which is the mark's
+    /// only where nothing has come to the key since.
     ///
     /// # Errors
     /// `Busy` where the lease ran out and another write has begun beside which this one may not be, or may have: a lease that is alone

@@ -79,6 +79,7 @@ pub(crate) async fn a_write_has_its_key_to_itself_until_something_comes(queue: &
     let other = queue.intent(&clean, "r2", LONG).await.unwrap();
     assert_eq!(seen(&clean, &mark).await, Disturbance::Writers);
     assert_eq!(seen(&clean, &other).await, Disturbance::Writers);
+    assert_ne!(queue.renew(&clean, &mark, LONG).await.unwrap(), mark.sequence, "another write has come");
     queue.commit(&clean, &other, "r2").await.unwrap();
     assert_eq!(seen(&clean, &mark).await, Disturbance::Worker, "one may have it by now");
 

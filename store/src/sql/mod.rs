@@ -286,8 +286,11 @@ statements! {
     UPLOAD_PARTS_SWEEP = "upload_parts_sweep.sql";
     UPLOAD_PART_PUT = "upload_part_put.sql";
     UPLOAD_PLACES = "upload_places.sql";
+    UPLOAD_PLACES_AT = "upload_places_at.sql";
     UPLOAD_PLACES_DUE = "upload_places_due.sql";
     UPLOAD_PLACES_LEAVE = "upload_places_leave.sql";
+    UPLOAD_PLACES_LOSE = "upload_places_lose.sql";
+    UPLOAD_PLACES_LOSE_ALL = "upload_places_lose_all.sql";
     UPLOAD_PLACES_OF_KEY = "upload_places_of_key.sql";
     UPLOAD_PLACES_SWEEP = "upload_places_sweep.sql";
     UPLOAD_PLACE_CLAIM = "upload_place_claim.sql";

@@ -122,7 +122,7 @@ async fn a_clients_upload_at_a_replica_ends_with_the_homes_and_not_before() {
     world.clean("k").await;
     assert_eq!(open_uploads(&world, "k").await, 1);
     let looked_at = async || {
-        let list = world.metadata.open_places(i64::MAX, 10).await.unwrap();
+        let list = world.metadata.open_places(i64::MAX, i64::MAX, 10).await.unwrap();
         list.iter().map(|open| open.looked_at).max().unwrap()
     };
     let before = looked_at().await;

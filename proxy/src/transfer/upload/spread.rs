@@ -59,7 +59,7 @@ impl Upload {
     /// bucket asks for that.
     ///
     /// # Errors
-    /// `Quorum` where too few can be reached for an object; a store error.
+    /// `Quorum` where too few can be reached for an object.
     pub(in crate::transfer) async fn reach_places(
         &mut self,
         gateway: &Arc<Gateway>,
@@ -72,7 +72,7 @@ impl Upload {
         self.elsewhere = match &self.part {
             Some((upload_id, number)) => {
                 let length = self.plan.decoded_length;
-                let places = Box::pin(PartPlaces::find(gateway, routed, upload_id, *number, length)).await?;
+                let places = Box::pin(PartPlaces::find(gateway, routed, upload_id, *number, length)).await;
                 Elsewhere::Part(Box::new(places))
             }
             None => {

@@ -32,20 +32,28 @@ pub(super) async fn uploads_at_replicas_are_kept_lost_left_and_looked_at(f: Fixt
     assert_eq!((clients(&near).await, clients(&far).await), (vec!["other".to_owned()], vec!["there".to_owned()]));
 
     let lately = in_a_minute() - 120_000;
-    assert!(m.open_places(lately, 10).await.unwrap().is_empty(), "none has waited for long");
-    assert_eq!(m.open_places(in_a_minute(), 2).await.unwrap().len(), 2);
+    assert!(m.open_places(lately, lately, 10).await.unwrap().is_empty(), "none has waited for long");
+    assert_eq!(m.open_places(in_a_minute(), lately, 10).await.unwrap().len(), 2, "but for the one that is lost");
+    assert_eq!(m.open_places(lately, in_a_minute(), 10).await.unwrap().len(), 1);
+    assert_eq!(m.open_places(in_a_minute(), in_a_minute(), 2).await.unwrap().len(), 2);
+    assert_eq!(m.open_places_at(&bucket, &near).await.unwrap().len(), 2);
     m.leave_upload_places(&bucket, "v").await.unwrap();
-    let open = m.open_places(lately, 10).await.unwrap();
+    let open = m.open_places(lately, lately, 10).await.unwrap();
     let [left] = &open[..] else { panic!("{open:?}") };
     assert_eq!((&left.bucket, &left.key, &left.home, &left.backend), (&bucket, &key, &home, &near));
     assert_eq!((&*left.upload_id, &*left.place_upload_id), ("v", "other"));
     assert!(m.claim_open_place(left).await.unwrap());
     assert!(!m.claim_open_place(left).await.unwrap(), "another has looked at it");
-    assert!(m.open_places(lately, 10).await.unwrap().is_empty());
+    assert!(m.open_places(lately, lately, 10).await.unwrap().is_empty());
 
     m.delete_upload_place(&bucket, "u", &near).await.unwrap();
     m.delete_upload_place(&bucket, "u", &near).await.unwrap();
     assert_eq!(of("u").await, [place(&far, "there", false)]);
+    m.lose_upload_places(&bucket, "u").await.unwrap();
+    assert_eq!(of("u").await, [place(&far, "there", true)]);
+    m.put_upload_places(&bucket, &key, &home, "w", &places).await.unwrap();
+    m.set_write_quorum(&bucket, 1).await.unwrap();
+    assert!(of("w").await.iter().all(|place| place.is_lost), "nobody sends parts to them any more");
     let unknown = m.put_upload_places(&BucketId::new("nowhere"), &key, &home, "u", &places).await;
     assert!(matches!(unknown, Err(StoreError::NotFound)), "{unknown:?}");
 }
