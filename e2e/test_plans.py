@@ -156,8 +156,8 @@ STATEMENTS = [
     ("walk_shards_free.sql", f"{NOW}, 100, 'backfill'", "walk_shards_pkey"),
     ("walks_finish.sql", f"{NOW}", "walks_unfinished"),
     ("walks_under_way.sql", "'reconcile'", "walks_unfinished"),
-    ("walks.sql", "100", "walks_by_time"),
-    ("walks_of_bucket.sql", "'bucket-7', 100", "walks_by_bucket"),
+    ("walks.sql", f"{NOW}, 'walk-7', 100", "walks_by_time"),
+    ("walks_of_bucket.sql", f"'bucket-7', {NOW}, 'walk-7', 100", "walks_by_bucket"),
     ("walk.sql", "'walk-1207'", "walks_pkey"),
     ("walk_insert.sql", f"'walk', 'bucket-7', 'reconcile', 'reason', 100, {NOW}", "Conflict"),
     ("walk_hasten.sql", "'bucket-7', 'reconcile', 100", "walks_not_begun"),
@@ -187,7 +187,9 @@ STATEMENTS = [
     ("buckets_walked.sql", "100", "buckets_unwalked"),
     ("drains_open_now.sql", f"{NOW}, 100", "drains_unended"),
     ("drains_of.sql", "'bucket-7'", "drains_open"),
-    ("drains.sql", "'bucket-7', '', 100", "drains_by_"),
+    ("drains.sql", f"'bucket-7', '', {NOW}, 'drain-7', 100", "drains_by_bucket"),
+    ("drains.sql", f"'', '', {NOW}, 'drain-7', 100", "drains_by_time"),
+    ("drains.sql", f"'', 'fi-hel', {NOW}, 'drain-7', 100", "drains_by_backend"),
     ("migrations_due.sql", f"{NOW}, 100", "bucket_migrations_running"),
     ("migration_running.sql", "'bucket-1207'", "bucket_migrations_running"),
     ("promotions_running.sql", "100", "promotions_running"),
@@ -203,8 +205,8 @@ STATEMENTS = [
     ("review_tenant.sql", f"'tenant-7', 'name-1000', 'name-1500', {NOW}", "buckets_by_name"),
     ("review_page_on_backend.sql", "'de-fra', 'bucket-1000', 500", "bucket_backends_by_backend"),
     ("review_backend.sql", f"'de-fra', 'bucket-10000', 'bucket-10010', {NOW}", "buckets_pkey"),
-    ("jobs.sql", "100", "_pkey"),
-    ("jobs_of_bucket.sql", "'bucket-7', 100", "_bucket_finished_at_id_idx"),
+    ("jobs.sql", f"{NOW} - {DAY}, '7', 100", "_pkey"),
+    ("jobs_of_bucket.sql", f"'bucket-7', {NOW} - {DAY}, '7', 100", "_bucket_finished_at_id_idx"),
 ]
 
 # Statement, its parameters, and the table that it reads as a whole: no index would help, or there is none.

@@ -53,6 +53,9 @@ pub enum Noun {
         /// Only on this backend
         #[arg(long)]
         backend: Option<String>,
+        /// Only those after this place: the next page
+        #[arg(long, value_name = "NEXT")]
+        after: Option<String>,
         /// At most so many, the newest first
         #[arg(long, default_value_t = 100)]
         limit: u32,

@@ -194,9 +194,8 @@ pub fn render(shape: Shape, answer: &Value) -> String {
             );
             more(answer, text)
         }
-        Shape::Drains => table(
-            answer.get("drains"),
-            &[
+        Shape::Drains => {
+            let columns = [
                 ("TENANT", "tenant"),
                 ("BUCKET", "bucket"),
                 ("BACKEND", "backend"),
@@ -209,8 +208,9 @@ pub fn render(shape: Shape, answer: &Value) -> String {
                 ("PROVEN EMPTY", "proven_at"),
                 ("ENDED", "ended_at"),
                 ("REMARK", "remark"),
-            ],
-        ),
+            ];
+            more(answer, table(answer.get("drains"), &columns))
+        }
         Shape::Homes => {
             let columns = [
                 ("TENANT", "tenant"),
@@ -241,9 +241,8 @@ pub fn render(shape: Shape, answer: &Value) -> String {
             ],
         ),
         Shape::Copies => render_copies(answer),
-        Shape::Jobs => table(
-            answer.get("jobs"),
-            &[
+        Shape::Jobs => {
+            let columns = [
                 ("FINISHED", "finished_at"),
                 ("TENANT", "tenant"),
                 ("BUCKET", "bucket"),
@@ -252,8 +251,9 @@ pub fn render(shape: Shape, answer: &Value) -> String {
                 ("ATTEMPTS", "attempts"),
                 ("DETAIL", "detail"),
                 ("REQUEST", "request_id"),
-            ],
-        ),
+            ];
+            more(answer, table(answer.get("jobs"), &columns))
+        }
         Shape::Dead => table(
             answer.get("dead_letters"),
             &[
@@ -265,9 +265,8 @@ pub fn render(shape: Shape, answer: &Value) -> String {
                 ("REASON", "reason"),
             ],
         ),
-        Shape::Walks => table(
-            answer.get("walks"),
-            &[
+        Shape::Walks => {
+            let columns = [
                 ("WALK", "id"),
                 ("TENANT", "tenant"),
                 ("BUCKET", "bucket"),
@@ -279,8 +278,9 @@ pub fn render(shape: Shape, answer: &Value) -> String {
                 ("KEYS/S", "speed"),
                 ("ETA", "eta"),
                 ("NOTE", "note"),
-            ],
-        ),
+            ];
+            more(answer, table(answer.get("walks"), &columns))
+        }
         Shape::Walk => render_walk(answer),
     }
 }

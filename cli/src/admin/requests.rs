@@ -66,9 +66,9 @@ impl Noun {
             Self::Object(Object::Copies { tenant, bucket, key }) => {
                 Ok(get(&["tenants", &tenant, "buckets", &bucket, "copies"], &[("key", key)], Shape::Copies))
             }
-            Self::Drains { tenant, bucket, backend, limit } => {
+            Self::Drains { tenant, bucket, backend, after, limit } => {
                 let mut query = vec![("limit", limit.to_string())];
-                for (name, value) in [("tenant", tenant), ("bucket", bucket), ("backend", backend)] {
+                for (name, value) in [("tenant", tenant), ("bucket", bucket), ("backend", backend), ("after", after)] {
                     query.extend(value.map(|value| (name, value)));
                 }
                 Ok(get(&["drains"], &query, Shape::Drains))
@@ -315,10 +315,11 @@ impl Jobs {
     fn into_request(self) -> ApiRequest {
         match self {
             Self::Depth => get(&["jobs", "depth"], &[], Shape::Depth),
-            Self::List { tenant, bucket, limit } => {
+            Self::List { tenant, bucket, after, limit } => {
                 let mut query = vec![("limit", limit.to_string())];
                 query.extend(tenant.map(|tenant| ("tenant", tenant)));
                 query.extend(bucket.map(|bucket| ("bucket", bucket)));
+                query.extend(after.map(|after| ("after", after)));
                 get(&["jobs"], &query, Shape::Jobs)
             }
             Self::Dead { limit } => get(&["jobs", "dead"], &[("limit", limit.to_string())], Shape::Dead),
@@ -346,10 +347,11 @@ impl Walk {
                 let segments = ["tenants", &tenant, "buckets", &bucket, "walks"];
                 with_body(Method::POST, &segments, json!({"kind": kind, "rate": rate}), Shape::Walk)
             }
-            Self::List { tenant, bucket, limit } => {
+            Self::List { tenant, bucket, after, limit } => {
                 let mut query = vec![("limit", limit.to_string())];
                 query.extend(tenant.map(|tenant| ("tenant", tenant)));
                 query.extend(bucket.map(|bucket| ("bucket", bucket)));
+                query.extend(after.map(|after| ("after", after)));
                 get(&["walks"], &query, Shape::Walks)
             }
             Self::Show { id } => get(&["walks", &id], &[], Shape::Walk),

@@ -97,11 +97,18 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Params<T> {
 /// Behind which entry a page begins. Ids hold nothing else, and NUL is no text for PostgreSQL.
 pub(super) fn position(after: Option<&str>) -> Result<Option<&str>, Problem> {
     match after {
-        Some(after) if after.len() > 63 || !after.bytes().all(|b| b.is_ascii_graphic()) => {
-            Err(Problem::parameter("after", "must be what `next` said"))
-        }
+        Some(after) if after.len() > 63 || !after.bytes().all(|b| b.is_ascii_graphic()) => Err(no_position()),
         after => Ok(after),
     }
+}
+
+/// As [`position`], in a list whose positions are more than an id.
+pub(super) fn cursor<T>(after: Option<&str>, parse: impl Fn(&str) -> Option<T>) -> Result<Option<T>, Problem> {
+    after.map(|after| parse(after).ok_or_else(no_position)).transpose()
+}
+
+fn no_position() -> Problem {
+    Problem::parameter("after", "must be what `next` said")
 }
 
 /// Which page of a listing.

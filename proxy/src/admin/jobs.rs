@@ -1,11 +1,11 @@
 //! The replication queue as operators see it: depth, history, dead letters, and driving those again.
 use super::{
-    input::{Body, Labels, Params, Shared, page, render_time, resolve_bucket},
+    input::{Body, Labels, Params, Shared, cursor, page, render_time, resolve_bucket},
     problem::Problem,
 };
 use axum::{Json, extract::State};
 use s3gateway_s3::ObjectKey;
-use s3gateway_store::{DirtyKey, StoreError};
+use s3gateway_store::{Cursor, DirtyKey, StoreError};
 use serde::{Deserialize, Serialize};
 
 #[derive(Serialize)]
@@ -23,6 +23,7 @@ pub(super) struct DepthView {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Of {
+    after: Option<String>,
     limit: Option<u32>,
     tenant: Option<String>,
     bucket: Option<String>,
@@ -37,6 +38,9 @@ pub(super) struct Limit {
 #[derive(Serialize)]
 pub(super) struct Jobs {
     jobs: Vec<JobView>,
+    /// Give it as `after` to read on; absent on the last page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -113,8 +117,10 @@ pub(super) async fn history(State(state): State<Shared>, Params(of): Params<Of>)
         (None, Some(_)) => return Err(Problem::parameter("tenant", "is needed with bucket")),
     };
     let mut names = Labels::new(&state.metadata);
-    let mut jobs = Vec::new();
-    for job in state.metadata.jobs(limit, bucket.as_ref()).await? {
+    let found =
+        state.metadata.jobs(bucket.as_ref(), cursor(of.after.as_deref(), Cursor::parse)?.as_ref(), limit).await?;
+    let mut jobs = Vec::with_capacity(found.rows.len());
+    for job in found.rows {
         let (tenant, bucket) = names.of(&job.bucket).await?;
         jobs.push(JobView {
             tenant,
@@ -128,7 +134,7 @@ pub(super) async fn history(State(state): State<Shared>, Params(of): Params<Of>)
             finished_at: render_time(job.finished_at),
         });
     }
-    Ok(Json(Jobs { jobs }))
+    Ok(Json(Jobs { jobs, next: found.next.map(|next| next.to_string()) }))
 }
 
 pub(super) async fn dead(State(state): State<Shared>, Params(of): Params<Limit>) -> Result<Json<Dead>, Problem> {

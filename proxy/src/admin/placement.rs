@@ -1,13 +1,13 @@
 //! Where buckets are: changing a placement, and what is being drained.
 use super::{
     buckets::{BucketView, show_bucket},
-    input::{Body, Params, Segment, Shared, page, render_time, resolve_bucket},
+    input::{Body, Params, Segment, Shared, cursor, page, render_time, resolve_bucket},
     problem::Problem,
 };
 use axum::{Json, extract::State, http::StatusCode};
 use s3gateway_config::{BackendId, Place};
 use s3gateway_filters::{placement, residency};
-use s3gateway_store::{Drain, DrainReason, PlacementChange, Route, StoreError};
+use s3gateway_store::{Cursor, Drain, DrainReason, PlacementChange, Route, StoreError};
 use serde::{Deserialize, Serialize};
 
 #[derive(Deserialize)]
@@ -22,12 +22,16 @@ pub(super) struct OfDrains {
     tenant: Option<String>,
     bucket: Option<String>,
     backend: Option<String>,
+    after: Option<String>,
     limit: Option<u32>,
 }
 
 #[derive(Serialize)]
 pub(super) struct Drains {
     drains: Vec<DrainView>,
+    /// Give it as `after` to read on; absent on the last page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -155,6 +159,8 @@ pub(super) async fn drains(State(state): State<Shared>, Params(of): Params<OfDra
     };
     let backend = of.backend.as_deref().map(BackendId::parse).transpose();
     let backend = backend.map_err(|error| Problem::parameter("backend", error.to_string()))?;
-    let drains = state.metadata.drains(bucket.as_ref(), backend.as_ref(), limit).await?;
-    Ok(Json(Drains { drains: drains.into_iter().map(DrainView::from).collect() }))
+    let after = cursor(of.after.as_deref(), Cursor::parse)?;
+    let found = state.metadata.drains(bucket.as_ref(), backend.as_ref(), after.as_ref(), limit).await?;
+    let drains = found.rows.into_iter().map(DrainView::from).collect();
+    Ok(Json(Drains { drains, next: found.next.map(|next| next.to_string()) }))
 }

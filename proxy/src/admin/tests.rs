@@ -1,5 +1,6 @@
 //! The admin API over a real socket and a real SQLite store: rows AD-01, 04, 05, 06, 07, 08 and 12, and its own tour.
 mod backends;
+mod lists;
 mod policies;
 mod stranded;
 mod walks;
@@ -399,6 +400,12 @@ async fn ad_08_whatever_is_sent_is_data() {
         (format!("/v1/drains?backend={evil}"), 400),
         (format!("/v1/homes-to-leave?after={evil}"), 400),
         ("/v1/drains?tenant=acme".into(), 400),
+        (format!("/v1/drains?after={evil}"), 400),
+        (format!("/v1/jobs?after={evil}"), 400),
+        (format!("/v1/walks?after={evil}"), 400),
+        ("/v1/jobs?after=".into(), 400),
+        ("/v1/walks?after=00000000-0000-7000-8000-000000000000".into(), 400),
+        ("/v1/walks?after=5-00000000-0000-7000-8000-000000000000&limit=1001".into(), 400),
     ] {
         let method = if target.ends_with("disable") { "POST" } else { "GET" };
         api.call(method, &target, &Value::Null).await.is_problem(status);

@@ -1,10 +1,10 @@
 //! Walks over buckets: begun, watched, slowed or hastened, cancelled, and approved where the guard has stopped one.
 use super::{
-    input::{Body, Labels, Params, Segment, Shared, page, render_time, resolve_bucket},
+    input::{Body, Labels, Params, Segment, Shared, cursor, page, render_time, resolve_bucket},
     problem::Problem,
 };
 use axum::{Json, extract::State, http::StatusCode};
-use s3gateway_store::{Millis, NewWalk, StoreError, Walk, WalkId, WalkKind};
+use s3gateway_store::{Cursor, Millis, NewWalk, StoreError, Walk, WalkId, WalkKind};
 use serde::{Deserialize, Serialize};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -30,6 +30,7 @@ pub(super) struct Rate {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Of {
+    after: Option<String>,
     limit: Option<u32>,
     tenant: Option<String>,
     bucket: Option<String>,
@@ -38,6 +39,9 @@ pub(super) struct Of {
 #[derive(Serialize)]
 pub(super) struct Walks {
     walks: Vec<WalkView>,
+    /// Give it as `after` to read on; absent on the last page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -114,21 +118,20 @@ pub(super) async fn start(
 
 pub(super) async fn list(State(state): State<Shared>, Params(of): Params<Of>) -> Result<Json<Walks>, Problem> {
     let limit = page(of.limit)?;
-    let found = match (&of.tenant, &of.bucket) {
-        (Some(tenant), Some(bucket)) => {
-            let (_, route) = resolve_bucket(&state, tenant, bucket).await?;
-            state.metadata.walks_of(&route.bucket, limit).await?
-        }
-        (None, None) => state.metadata.walks(limit).await?,
+    let bucket = match (&of.tenant, &of.bucket) {
+        (Some(tenant), Some(bucket)) => Some(resolve_bucket(&state, tenant, bucket).await?.1.bucket),
+        (None, None) => None,
         (Some(_), None) => return Err(Problem::parameter("bucket", "is needed with tenant")),
         (None, Some(_)) => return Err(Problem::parameter("tenant", "is needed with bucket")),
     };
+    let found =
+        state.metadata.walks(bucket.as_ref(), cursor(of.after.as_deref(), Cursor::parse)?.as_ref(), limit).await?;
     let mut labels = Labels::new(&state.metadata);
-    let mut walks = Vec::with_capacity(found.len());
-    for walk in found {
+    let mut walks = Vec::with_capacity(found.rows.len());
+    for walk in found.rows {
         walks.push(view(&mut labels, walk).await?);
     }
-    Ok(Json(Walks { walks }))
+    Ok(Json(Walks { walks, next: found.next.map(|next| next.to_string()) }))
 }
 
 pub(super) async fn show(State(state): State<Shared>, Segment(id): Segment<String>) -> Result<Json<Report>, Problem> {

@@ -3,7 +3,8 @@
 use super::Metadata;
 use super::db::{Columns, now, render_json, write};
 use super::feed;
-use crate::{BucketId, Change, Drain, DrainLook, DrainReason, DrainState, Millis, StoreError, sql};
+use crate::page::{bounds, parse_page};
+use crate::{BucketId, Change, Cursor, Drain, DrainLook, DrainReason, DrainState, Millis, Page, StoreError, sql};
 use s3gateway_config::BackendId;
 use s3gateway_s3::PhysicalBucket;
 use sqlx::AnyConnection;
@@ -28,7 +29,7 @@ impl Metadata {
         parse_drains(&self.db.read(query.fetch_all(self.db.pool())).await?)
     }
 
-    /// All drains, newest first, of one bucket or backend or all.
+    /// A page of all drains, newest first, of one bucket or backend or all.
     ///
     /// # Errors
     /// `Unavailable`.
@@ -36,11 +37,14 @@ impl Metadata {
         &self,
         bucket: Option<&BucketId>,
         backend: Option<&BackendId>,
+        after: Option<&Cursor>,
         limit: u32,
-    ) -> Result<Vec<Drain>, StoreError> {
+    ) -> Result<Page<Drain>, StoreError> {
+        let (at, id) = bounds(after);
         let query = sqlx::query(sql::DRAINS).bind(bucket.map_or("", BucketId::as_str));
-        let query = query.bind(backend.map_or("", BackendId::as_str)).bind(i64::from(limit));
-        parse_drains(&self.db.read(query.fetch_all(self.db.pool())).await?)
+        let query = query.bind(backend.map_or("", BackendId::as_str)).bind(at).bind(id).bind(i64::from(limit));
+        let rows = self.db.read(query.fetch_all(self.db.pool())).await?;
+        parse_page(&rows, limit, "begun_at", parse_drain)
     }
 
     /// Claims a drain until then; false where another worker was faster or it has ended.
@@ -126,32 +130,32 @@ async fn tell(tx: &mut AnyConnection, bucket: &BucketId) -> Result<(), StoreErro
 }
 
 fn parse_drains(rows: &[AnyRow]) -> Result<Vec<Drain>, StoreError> {
-    rows.iter()
-        .map(|row| {
-            let some = |at: Millis| (at > 0).then_some(at);
-            let found = match row.text("found")?.as_str() {
-                "" => None,
-                _ => Some(row.json("found")?),
-            };
-            Ok(Drain {
-                id: row.text("id")?,
-                bucket: BucketId::new(&row.text("bucket")?),
-                tenant: row.text("tenant")?,
-                name: row.text("name")?,
-                backend: row.backend("backend")?,
-                physical: row.parsed("physical", PhysicalBucket::parse)?,
-                reason: row.parsed("reason", DrainReason::parse)?,
-                remark: row.text("remark")?,
-                count_before: row.u32("count_before")?,
-                state: row.parsed("state", DrainState::parse)?,
-                begun_at: row.int("begun_at")?,
-                proven_at: some(row.int("proven_at")?),
-                ended_at: some(row.int("ended_at")?),
-                free_from: row.int("free_from")?,
-                look: row.json("look")?,
-                found,
-                keys: u64::try_from(row.int("keys")?).ok(),
-            })
-        })
-        .collect()
+    rows.iter().map(parse_drain).collect()
+}
+
+fn parse_drain(row: &AnyRow) -> Result<Drain, StoreError> {
+    let some = |at: Millis| (at > 0).then_some(at);
+    let found = match row.text("found")?.as_str() {
+        "" => None,
+        _ => Some(row.json("found")?),
+    };
+    Ok(Drain {
+        id: row.text("id")?,
+        bucket: BucketId::new(&row.text("bucket")?),
+        tenant: row.text("tenant")?,
+        name: row.text("name")?,
+        backend: row.backend("backend")?,
+        physical: row.parsed("physical", PhysicalBucket::parse)?,
+        reason: row.parsed("reason", DrainReason::parse)?,
+        remark: row.text("remark")?,
+        count_before: row.u32("count_before")?,
+        state: row.parsed("state", DrainState::parse)?,
+        begun_at: row.int("begun_at")?,
+        proven_at: some(row.int("proven_at")?),
+        ended_at: some(row.int("ended_at")?),
+        free_from: row.int("free_from")?,
+        look: row.json("look")?,
+        found,
+        keys: u64::try_from(row.int("keys")?).ok(),
+    })
 }

@@ -1,7 +1,10 @@
 //! What is known of objects: tags and open uploads lent to backends that keep none, verified copies, job history.
 use super::Metadata;
 use super::db::{Columns, Kind, render_json, write};
-use crate::{BucketId, DirtyKey, JobRecord, KeyCopy, LentTags, Millis, ObjectCopy, OpenUpload, StoreError, sql};
+use crate::page::{bounds, parse_page};
+use crate::{
+    BucketId, Cursor, DirtyKey, JobRecord, KeyCopy, LentTags, Millis, ObjectCopy, OpenUpload, Page, StoreError, sql,
+};
 use s3gateway_config::BackendId;
 use s3gateway_s3::ObjectKey;
 use sqlx::AnyConnection;
@@ -251,17 +254,24 @@ impl Metadata {
         }
     }
 
-    /// The job history, newest first, of one bucket or all.
+    /// A page of the job history, newest first, of one bucket or all.
     ///
     /// # Errors
     /// `Unavailable`.
-    pub async fn jobs(&self, limit: u32, bucket: Option<&BucketId>) -> Result<Vec<JobRecord>, StoreError> {
+    pub async fn jobs(
+        &self,
+        bucket: Option<&BucketId>,
+        after: Option<&Cursor>,
+        limit: u32,
+    ) -> Result<Page<JobRecord>, StoreError> {
+        let (at, id) = bounds(after);
         let query = match bucket {
             Some(bucket) => sqlx::query(sql::JOBS_OF_BUCKET).bind(bucket.as_str()),
             None => sqlx::query(sql::JOBS),
         };
-        let rows = self.db.read(query.bind(i64::from(limit)).fetch_all(self.db.pool())).await?;
-        rows.iter().map(parse_job).collect()
+        let query = query.bind(at).bind(id).bind(i64::from(limit));
+        let rows = self.db.read(query.fetch_all(self.db.pool())).await?;
+        parse_page(&rows, limit, "finished_at", parse_job)
     }
 
     /// Forgets attempts that ended before `before`, and makes room for those to come in the days after `now`: PostgreSQL

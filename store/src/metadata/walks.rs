@@ -1,8 +1,10 @@
 //! Walks as operators and the rest of the gateway ask for them: begun, read, cancelled, approved.
 use super::Metadata;
 use super::db::{Columns, now, write};
+use crate::page::{bounds, parse_page};
 use crate::{
-    BucketId, FindingKind, Millis, NewWalk, StoreError, Walk, WalkCounts, WalkFinding, WalkId, WalkKind, WalkState, sql,
+    BucketId, Cursor, FindingKind, Millis, NewWalk, Page, StoreError, Walk, WalkCounts, WalkFinding, WalkId, WalkKind,
+    WalkState, sql,
 };
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
@@ -32,22 +34,32 @@ impl Metadata {
         parse_walk(&row.ok_or(StoreError::NotFound)?)
     }
 
-    /// The walks of all buckets, the newest first.
+    /// A page of the walks, newest first, of one bucket or all.
     ///
     /// # Errors
     /// `Unavailable`.
-    pub async fn walks(&self, limit: u32) -> Result<Vec<Walk>, StoreError> {
-        let query = sqlx::query(sql::WALKS).bind(i64::from(limit));
-        self.db.read(query.fetch_all(self.db.pool())).await?.iter().map(parse_walk).collect()
+    pub async fn walks(
+        &self,
+        bucket: Option<&BucketId>,
+        after: Option<&Cursor>,
+        limit: u32,
+    ) -> Result<Page<Walk>, StoreError> {
+        let (at, id) = bounds(after);
+        let query = match bucket {
+            Some(bucket) => sqlx::query(sql::WALKS_OF_BUCKET).bind(bucket.as_str()),
+            None => sqlx::query(sql::WALKS),
+        };
+        let query = query.bind(at).bind(id).bind(i64::from(limit));
+        let rows = self.db.read(query.fetch_all(self.db.pool())).await?;
+        parse_page(&rows, limit, "created_at", parse_walk)
     }
 
-    /// The walks of a bucket, the newest first.
+    /// The newest walks of a bucket, the newest first.
     ///
     /// # Errors
     /// `Unavailable`.
     pub async fn walks_of(&self, bucket: &BucketId, limit: u32) -> Result<Vec<Walk>, StoreError> {
-        let query = sqlx::query(sql::WALKS_OF_BUCKET).bind(bucket.as_str()).bind(i64::from(limit));
-        self.db.read(query.fetch_all(self.db.pool())).await?.iter().map(parse_walk).collect()
+        Ok(self.walks(Some(bucket), None, limit).await?.rows)
     }
 
     /// How often a walk found what.

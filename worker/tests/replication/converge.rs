@@ -95,7 +95,7 @@ async fn a_key_is_created_overwritten_and_deleted_everywhere() {
     world.write("a", async {}).await;
     world.clean("a").await;
 
-    let jobs = world.metadata.jobs(10, Some(&world.route.bucket)).await.unwrap();
+    let jobs = world.metadata.jobs(Some(&world.route.bucket), None, 10).await.unwrap().rows;
     assert!(jobs.iter().any(|job| job.outcome == "converged" && job.request_id == "req-1"), "{jobs:?}");
 }
 
@@ -141,7 +141,7 @@ async fn multipart_objects_keep_their_etag_whatever_their_parts_were() {
     world.queue.mark(&world.dirty("irregular"), "req-2").await.unwrap();
     world.clean("irregular").await;
     let left = async || {
-        let jobs = world.metadata.jobs(1, Some(&world.route.bucket)).await.unwrap();
+        let jobs = world.metadata.jobs(Some(&world.route.bucket), None, 1).await.unwrap().rows;
         jobs[0].request_id == "req-2" && jobs[0].detail.contains("de-fra leave")
     };
     until("the copy was left as it is", left).await;
@@ -193,7 +193,7 @@ async fn an_absent_home_deletes_nothing_and_absences_end() {
     world.queue.mark(&world.dirty("kept"), "req-2").await.unwrap();
     let bucket = world.route.bucket.clone();
     until("a failed attempt", async || {
-        world.metadata.jobs(1, Some(&bucket)).await.unwrap().iter().any(|job| job.outcome == "retried")
+        world.metadata.jobs(Some(&bucket), None, 1).await.unwrap().rows.iter().any(|job| job.outcome == "retried")
     })
     .await;
     assert!(world.read(&world.near, "kept").await.is_some(), "a home that is away is no reason to delete");
@@ -266,7 +266,7 @@ async fn be_07_a_key_waits_while_its_backends_are_at_no_allowed_address() {
         .await;
     world.put("k", b"x".to_vec()).await;
     let reasons = async || -> Vec<String> {
-        world.metadata.jobs(1, None).await.unwrap().into_iter().map(|job| job.detail).collect()
+        world.metadata.jobs(None, None, 1).await.unwrap().rows.into_iter().map(|job| job.detail).collect()
     };
     until("an attempt has failed", async || !reasons().await.is_empty()).await;
     let reason = reasons().await.remove(0);

@@ -113,7 +113,8 @@ async fn a_replica_that_may_not_be_looked_into_is_not_proven_empty() {
     // As nothing but a drain lists a bucket that never kept versions.
     asked(&world.near, "?versions", 2).await;
     world.near.wire.let_in();
-    let state = async || world.metadata.drains(None, Some(&world.near.id), 10).await.unwrap().remove(0).state;
+    let state =
+        async || world.metadata.drains(None, Some(&world.near.id), None, 10).await.unwrap().rows.remove(0).state;
     until("the replica is gone", async || state().await == DrainState::Gone).await;
     assert!(!is_there(&world.near, &bucket).await);
 }

@@ -98,12 +98,13 @@ async fn a_home_that_lists_less_than_it_has_deletes_nothing() {
     let all: Vec<&str> = at_home.iter().map(String::as_str).collect();
     // An older version; and every one, though the current object is served as before.
     for (hidden, why) in [(&all[1..2], "has a version that it does not list"), (&all[..], "changed")] {
-        let last = async || world.metadata.jobs(1, None).await.unwrap().first().map_or(0, |job| job.finished_at);
+        let last =
+            async || world.metadata.jobs(None, None, 1).await.unwrap().rows.first().map_or(0, |job| job.finished_at);
         let then = last().await;
         world.home.wire.hide(hidden);
         world.queue.mark(&world.dirty("k"), "req-2").await.unwrap();
         until(why, async || {
-            let jobs = world.metadata.jobs(1, None).await.unwrap();
+            let jobs = world.metadata.jobs(None, None, 1).await.unwrap().rows;
             jobs.iter().any(|job| job.outcome == "retried" && job.finished_at > then && job.detail.contains(why))
         })
         .await;

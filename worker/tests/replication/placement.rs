@@ -30,7 +30,7 @@ async fn place(world: &mut World, placement: Vec<BackendId>, replica_count: u32)
 }
 
 async fn report(world: &World, site: &Site) -> Drain {
-    world.metadata.drains(None, Some(&site.id), 10).await.unwrap().remove(0)
+    world.metadata.drains(None, Some(&site.id), None, 10).await.unwrap().rows.remove(0)
 }
 
 async fn is_there(site: &Site, bucket: &str) -> bool {
@@ -104,7 +104,7 @@ async fn a_policy_that_tightens_moves_copies_and_says_when_the_last_was_gone() {
     let policy = ResidencyPolicy { deny, ..ResidencyPolicy::default() };
     world.metadata.set_bucket_policy(&world.route.bucket, &policy).await.unwrap();
     until("the forbidden replica is gone", async || {
-        let drains = world.metadata.drains(None, Some(&world.near.id), 1).await.unwrap();
+        let drains = world.metadata.drains(None, Some(&world.near.id), None, 1).await.unwrap().rows;
         drains.first().is_some_and(|drain| drain.state == DrainState::Gone)
     })
     .await;
@@ -165,7 +165,7 @@ async fn a_backend_that_does_not_answer_holds_nobody_else_up() {
     // Two at a time and two tries each: without being left alone it would hold the worker for minutes.
     let alone = answer_timeout * 2 * u32::try_from(STUCK).unwrap() / 2;
     assert!(took < alone / 6, "{took:?} of {alone:?}");
-    let attempts = world.metadata.jobs(1000, Some(&route.bucket)).await.unwrap();
+    let attempts = world.metadata.jobs(Some(&route.bucket), None, 1000).await.unwrap().rows;
     assert!(attempts.len() < STUCK, "{} attempts were counted", attempts.len());
     assert!(world.queue.dead_letters(10).await.unwrap().is_empty());
     held.abort();

@@ -53,7 +53,7 @@ async fn put_at(world: &World, site: &Site, key: &str, body: &'static [u8]) {
 
 /// Whether an attempt at a key has ended with these words.
 async fn has_said(world: &World, words: &str) -> bool {
-    world.metadata.jobs(100, None).await.unwrap().iter().any(|job| job.detail.contains(words))
+    world.metadata.jobs(None, None, 100).await.unwrap().rows.iter().any(|job| job.detail.contains(words))
 }
 
 /// A proxy that dies between its write and its commit tells nobody; what is written then says itself when that was.
@@ -221,7 +221,7 @@ async fn a_stranded_key_that_fails_is_put_off_and_does_not_meet_its_own_lease() 
     world.near.wire.refuse(403, "-aside");
     world.home.start().await;
     let refused = async || {
-        let jobs = world.metadata.jobs(100, None).await.unwrap();
+        let jobs = world.metadata.jobs(None, None, 100).await.unwrap().rows;
         let mut ends: Vec<i64> =
             jobs.iter().filter(|job| job.detail.contains("CreateBucket")).map(|job| job.finished_at).collect();
         ends.sort_unstable();

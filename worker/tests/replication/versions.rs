@@ -317,12 +317,12 @@ async fn a_home_that_cannot_say_deletes_nothing() {
     let mut world = versioned().await;
     let want = [put(&world, "k", b"one").await, put(&world, "k", b"two").await];
     assert_kept(&world, &world.near, "k", &want).await;
-    until("the history is written", async || !world.metadata.jobs(1, None).await.unwrap().is_empty()).await;
+    until("the history is written", async || !world.metadata.jobs(None, None, 1).await.unwrap().rows.is_empty()).await;
     let waits = async |world: &World, why: &str| {
-        let before = world.metadata.jobs(1, None).await.unwrap()[0].finished_at;
+        let before = world.metadata.jobs(None, None, 1).await.unwrap().rows[0].finished_at;
         world.queue.mark(&world.dirty("k"), "req-2").await.unwrap();
         until("an attempt has failed", async || {
-            let jobs = world.metadata.jobs(1, None).await.unwrap();
+            let jobs = world.metadata.jobs(None, None, 1).await.unwrap().rows;
             jobs[0].outcome == "retried" && jobs[0].finished_at > before && jobs[0].detail.contains(why)
         })
         .await;

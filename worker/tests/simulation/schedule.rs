@@ -43,7 +43,7 @@ pub fn play(plots: &mut Plots<'_>, seed: u64, flaw: Flaw) -> Outcome {
             last = tokio::spawn(schedule.run()) => Some(last.unwrap()),
         };
         let _still = Still::hold();
-        for job in history.jobs(1000, None).await.unwrap().iter().rev() {
+        for job in history.jobs(None, None, 1000).await.unwrap().rows.iter().rev() {
             let took = job.finished_at - job.started_at;
             stage.note(&format!("job {} {}: {} ({took} ms)", job.key.as_str(), job.outcome, job.detail));
         }

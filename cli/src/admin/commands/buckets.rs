@@ -227,6 +227,9 @@ pub enum Jobs {
         /// … bucket
         #[arg(long, requires = "tenant")]
         bucket: Option<String>,
+        /// Only those after this place: the next page
+        #[arg(long, value_name = "NEXT")]
+        after: Option<String>,
         /// At most so many
         #[arg(long, default_value_t = 100)]
         limit: u32,
@@ -277,6 +280,9 @@ pub enum Walk {
         /// … bucket
         #[arg(long, requires = "tenant")]
         bucket: Option<String>,
+        /// Only those after this place: the next page
+        #[arg(long, value_name = "NEXT")]
+        after: Option<String>,
         /// At most so many
         #[arg(long, default_value_t = 100)]
         limit: u32,

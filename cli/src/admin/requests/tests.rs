@@ -50,6 +50,7 @@ fn commands_are_the_documented_requests() {
         ("bucket to-promote --begin --limit 7", "POST", "/v1/homes-to-leave?limit=7", None),
         ("drains --backend fi-hel", "GET", "/v1/drains?limit=100&backend=fi-hel", None),
         ("drains --tenant acme --bucket photos --limit 5", "GET", "/v1/drains?limit=5&tenant=acme&bucket=photos", None),
+        ("drains --after 5-a", "GET", "/v1/drains?limit=100&after=5-a", None),
         ("backend show ../keys", "GET", "/v1/backends/..%2Fkeys", None),
         (
             "bucket replica-count acme photos 2",
@@ -78,6 +79,12 @@ fn commands_are_the_documented_requests() {
             Some(json!({"kind": "deep", "rate": 5})),
         ),
         ("walk list", "GET", "/v1/walks?limit=100", None),
+        (
+            "walk list --tenant acme --bucket photos --after 5-a",
+            "GET",
+            "/v1/walks?limit=100&tenant=acme&bucket=photos&after=5-a",
+            None,
+        ),
         ("walk show ../jobs", "GET", "/v1/walks/..%2Fjobs", None),
         ("walk cancel W", "POST", "/v1/walks/W/cancel", None),
         ("walk approve W", "POST", "/v1/walks/W/approve", None),
@@ -101,6 +108,7 @@ fn commands_are_the_documented_requests() {
         ("stranded download 1-a --output f", "GET", "/v1/stranded/1-a/object", None),
         ("stranded drop 1-a", "DELETE", "/v1/stranded/1-a", None),
         ("jobs depth", "GET", "/v1/jobs/depth", None),
+        ("jobs list --limit 7 --after 5-a&b", "GET", "/v1/jobs?limit=7&after=5-a%26b", None),
         ("jobs redrive --all", "POST", "/v1/jobs/redrive", Some(json!({"all": true}))),
         (
             "jobs redrive acme photos k",

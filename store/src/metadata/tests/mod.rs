@@ -7,6 +7,7 @@ mod concurrency;
 mod control;
 mod full_disk;
 mod objects;
+mod pages;
 mod placement;
 mod promotions;
 mod queue;
@@ -204,6 +205,9 @@ suite! {
     objects::tags_uploads_and_copies_are_kept_by_bytes,
     objects::what_a_deleted_bucket_leaves_behind,
     objects::job_history_is_newest_first,
+    pages::jobs_are_read_page_by_page,
+    pages::walks_are_read_page_by_page,
+    pages::drains_are_read_page_by_page,
     placement::a_replica_leaves_through_a_drain,
     placement::a_drain_is_called_off,
     placement::bad_placements_are_refused,

@@ -136,19 +136,19 @@ pub(super) async fn job_history_is_newest_first(f: Fixture) {
     m.record_jobs(&[]).await.unwrap();
     m.record_jobs(&[job("b1", 1), job("b2", 2)]).await.unwrap();
     m.record_jobs(&[job("b1", 3)]).await.unwrap();
-    let read = m.jobs(10, None).await.unwrap();
+    let read = m.jobs(None, None, 10).await.unwrap().rows;
     assert_eq!(read.iter().map(|j| j.attempts).collect::<Vec<_>>(), [3, 2, 1]);
     assert_eq!((&read[0].key, read[0].request_id.as_str()), (&object("k\u{0}3"), "r3"));
     assert_eq!((read[0].detail.as_str(), read[0].finished_at), ("copied to \"de-fra\"", today - DAY + 5));
-    assert_eq!(m.jobs(1, None).await.unwrap().len(), 1);
-    let of_bucket = m.jobs(10, Some(&BucketId::new("b1"))).await.unwrap();
+    assert_eq!(m.jobs(None, None, 1).await.unwrap().rows.len(), 1);
+    let of_bucket = m.jobs(Some(&BucketId::new("b1")), None, 10).await.unwrap().rows;
     assert_eq!(of_bucket.iter().map(|j| j.attempts).collect::<Vec<_>>(), [3, 1]);
     m.prune_jobs(today - 2 * DAY, now()).await.unwrap();
-    assert_eq!(m.jobs(10, None).await.unwrap().len(), 2);
+    assert_eq!(m.jobs(None, None, 10).await.unwrap().rows.len(), 2);
     let ahead = JobRecord { finished_at: now() + 2 * DAY, ..job("b1", 4) };
     let many: Vec<JobRecord> = (0..2500).map(|_| job("b1", 3)).chain([ahead]).collect();
     m.record_jobs(&many).await.unwrap();
     m.prune_jobs(today, now()).await.unwrap();
     m.prune_jobs(today, now()).await.unwrap();
-    assert_eq!(m.jobs(10, None).await.unwrap().len(), 1, "only what is yet to come");
+    assert_eq!(m.jobs(None, None, 10).await.unwrap().rows.len(), 1, "only what is yet to come");
 }

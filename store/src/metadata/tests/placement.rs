@@ -75,7 +75,7 @@ pub(super) async fn a_replica_leaves_through_a_drain(f: Fixture) {
     assert!(m.prove_drain(&drain).await.unwrap());
     m.drop_physical(&route.bucket, &near).await.unwrap();
     assert!(m.drains_of(&route.bucket).await.unwrap().is_empty() && !m.doubt_drain(&drain).await.unwrap());
-    let report = m.drains(Some(&route.bucket), Some(&near), 10).await.unwrap().remove(0);
+    let report = m.drains(Some(&route.bucket), Some(&near), None, 10).await.unwrap().rows.remove(0);
     assert_eq!(report.state, DrainState::Gone);
     assert!(report.proven_at.is_some() && report.ended_at.is_some());
     m.change_placement(&again).await.unwrap();
@@ -92,7 +92,7 @@ pub(super) async fn a_drain_is_called_off(f: Fixture) {
     m.change_placement(&change(&drained, &[&home, &near], &[])).await.unwrap();
     let now = reread(&f, &route).await;
     assert_eq!((&now.placement, &now.physical), (&route.placement, &route.physical));
-    let report = m.drains(None, None, 10).await.unwrap().remove(0);
+    let report = m.drains(None, None, None, 10).await.unwrap().rows.remove(0);
     assert_eq!((report.state, report.proven_at), (DrainState::CalledOff, None));
     assert!(!m.prove_drain(&report).await.unwrap(), "too late");
     assert_eq!(m.mappings(&route.bucket).await.unwrap()[1].state, MappingState::Active);
@@ -103,7 +103,11 @@ pub(super) async fn a_drain_is_called_off(f: Fixture) {
     assert!(m.open_drains(in_a_minute(), 10).await.unwrap().is_empty(), "a deleted bucket is emptied anyway");
     assert_eq!(m.retiring_buckets(10).await.unwrap()[0].physical.len(), 1);
     m.drop_physical(&route.bucket, &near).await.unwrap();
-    assert_eq!(m.drains(None, None, 1).await.unwrap()[0].state, DrainState::Gone, "the report outlives the bucket");
+    assert_eq!(
+        m.drains(None, None, None, 1).await.unwrap().rows[0].state,
+        DrainState::Gone,
+        "the report outlives the bucket"
+    );
 }
 
 pub(super) async fn bad_placements_are_refused(f: Fixture) {

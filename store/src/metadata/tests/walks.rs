@@ -277,11 +277,11 @@ pub(super) async fn buckets_take_their_turn_at_being_reconciled(f: Fixture) {
     assert_eq!(m.begin_periodic(now() - 60_000, 5, 9, 0).await.unwrap(), 0, "none is old enough");
     assert_eq!(m.begin_periodic(in_a_minute(), 2, 9, 7).await.unwrap(), 2);
     assert_eq!(m.begin_periodic(in_a_minute(), 2, 9, 7).await.unwrap(), 0, "two at a time");
-    let walks = m.walks(10).await.unwrap();
+    let walks = m.walks(None, None, 10).await.unwrap().rows;
     assert!(walks.iter().all(|w| w.rate == 7 && w.kind == WalkKind::Reconcile && w.bucket != buckets[2]), "{walks:?}");
     m.cancel_walk(&walks[0].id).await.unwrap();
     assert_eq!(m.begin_periodic(in_a_minute(), 2, 9, 7).await.unwrap(), 1);
-    assert_eq!(m.walks(1).await.unwrap()[0].bucket, buckets[2], "whoever has waited longest");
+    assert_eq!(m.walks(None, None, 1).await.unwrap().rows[0].bucket, buckets[2], "whoever has waited longest");
 
     let fourth = f.bucket(&tenant, "four").await.bucket;
     let made = now();
@@ -410,5 +410,5 @@ pub(super) async fn the_first_server_seen_may_have_forgotten_what_was_there_befo
     assert!(m.queue_server_proves("one", &late).await.unwrap());
     settle(m).await;
     assert_eq!(m.begin_suspect_walks(10, 0, &mut None).await.unwrap(), 1);
-    assert_eq!(m.walks(10).await.unwrap()[0].bucket, early);
+    assert_eq!(m.walks(None, None, 10).await.unwrap().rows[0].bucket, early);
 }

@@ -330,7 +330,7 @@ impl World {
         let deadline = Instant::now() + PATIENCE;
         while !self.queue.is_clean(&dirty).await.unwrap() {
             if Instant::now() > deadline {
-                panic!("{key} stays dirty: {:?}", self.metadata.jobs(3, None).await);
+                panic!("{key} stays dirty: {:?}", self.metadata.jobs(None, None, 3).await);
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
