@@ -254,17 +254,17 @@ pub fn render(shape: Shape, answer: &Value) -> String {
             ];
             more(answer, table(answer.get("jobs"), &columns))
         }
-        Shape::Dead => table(
-            answer.get("dead_letters"),
-            &[
+        Shape::Dead => {
+            let columns = [
                 ("SINCE", "since"),
                 ("TENANT", "tenant"),
                 ("BUCKET", "bucket"),
                 ("KEY", "key"),
                 ("ATTEMPTS", "attempts"),
                 ("REASON", "reason"),
-            ],
-        ),
+            ];
+            more(answer, table(answer.get("dead_letters"), &columns))
+        }
         Shape::Walks => {
             let columns = [
                 ("WALK", "id"),

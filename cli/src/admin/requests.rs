@@ -322,7 +322,11 @@ impl Jobs {
                 query.extend(after.map(|after| ("after", after)));
                 get(&["jobs"], &query, Shape::Jobs)
             }
-            Self::Dead { limit } => get(&["jobs", "dead"], &[("limit", limit.to_string())], Shape::Dead),
+            Self::Dead { after, limit } => {
+                let mut query = vec![("limit", limit.to_string())];
+                query.extend(after.map(|after| ("after", after)));
+                get(&["jobs", "dead"], &query, Shape::Dead)
+            }
             Self::Redrive { all, tenant, bucket, key } => {
                 let mut body = Map::new();
                 body.insert("all".into(), all.into());

@@ -1,11 +1,11 @@
 //! The replication queue as operators see it: depth, history, dead letters, and driving those again.
 use super::{
-    input::{Body, Labels, Params, Shared, cursor, page, render_time, resolve_bucket},
+    input::{Body, Labels, Page, Params, Shared, cursor, last_of_full, page, render_time, resolve_bucket},
     problem::Problem,
 };
 use axum::{Json, extract::State};
 use s3gateway_s3::ObjectKey;
-use s3gateway_store::{Cursor, DirtyKey, StoreError};
+use s3gateway_store::{Cursor, DirtyKey, StoreError, queue::LetterCursor};
 use serde::{Deserialize, Serialize};
 
 #[derive(Serialize)]
@@ -27,12 +27,6 @@ pub(super) struct Of {
     limit: Option<u32>,
     tenant: Option<String>,
     bucket: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Limit {
-    limit: Option<u32>,
 }
 
 #[derive(Serialize)]
@@ -59,6 +53,9 @@ struct JobView {
 #[derive(Serialize)]
 pub(super) struct Dead {
     dead_letters: Vec<DeadView>,
+    /// Give it as `after` to read on; absent on the last page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -137,11 +134,14 @@ pub(super) async fn history(State(state): State<Shared>, Params(of): Params<Of>)
     Ok(Json(Jobs { jobs, next: found.next.map(|next| next.to_string()) }))
 }
 
-pub(super) async fn dead(State(state): State<Shared>, Params(of): Params<Limit>) -> Result<Json<Dead>, Problem> {
-    let limit = usize::try_from(page(of.limit)?).unwrap_or(usize::MAX);
+pub(super) async fn dead(State(state): State<Shared>, Params(of): Params<Page>) -> Result<Json<Dead>, Problem> {
+    let limit = page(of.limit)?;
+    let after = cursor(of.after.as_deref(), LetterCursor::parse)?;
+    let letters = state.queue.dead_letters(after.as_ref(), usize::try_from(limit).unwrap_or(usize::MAX)).await?;
+    let next = last_of_full(&letters, limit).map(|letter| letter.cursor().to_string());
     let mut names = Labels::new(&state.metadata);
-    let mut dead_letters = Vec::new();
-    for letter in state.queue.dead_letters(limit).await? {
+    let mut dead_letters = Vec::with_capacity(letters.len());
+    for letter in letters {
         let (tenant, bucket) = names.of(&letter.key.bucket).await?;
         dead_letters.push(DeadView {
             tenant,
@@ -152,7 +152,7 @@ pub(super) async fn dead(State(state): State<Shared>, Params(of): Params<Limit>)
             since: render_time(letter.since),
         });
     }
-    Ok(Json(Dead { dead_letters }))
+    Ok(Json(Dead { dead_letters, next }))
 }
 
 pub(super) async fn redrive(

@@ -403,6 +403,7 @@ async fn ad_08_whatever_is_sent_is_data() {
         (format!("/v1/drains?after={evil}"), 400),
         (format!("/v1/jobs?after={evil}"), 400),
         (format!("/v1/walks?after={evil}"), 400),
+        (format!("/v1/jobs/dead?after={evil}"), 400),
         ("/v1/jobs?after=".into(), 400),
         ("/v1/walks?after=00000000-0000-7000-8000-000000000000".into(), 400),
         ("/v1/walks?after=5-00000000-0000-7000-8000-000000000000&limit=1001".into(), 400),

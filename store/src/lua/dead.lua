@@ -1,7 +1,10 @@
--- dead.lua: lists dead letters, oldest first.
--- KEYS: see record.lua   ARGV: limit   returns: a list of { member, reason, attempts, since }
+-- dead.lua: lists dead letters, oldest first: all that were given up at a time, and the first of those after it.
+-- KEYS: see record.lua   ARGV: the time, how many after it   returns: a list of { member, reason, attempts, since }
 local letters = {}
-for _, member in ipairs(redis.call('ZRANGE', DEAD, 0, tonumber(ARGV[1]) - 1)) do
-  letters[#letters + 1] = read_letter(member, redis.call('ZSCORE', DEAD, member))
+local function add(...)
+  local found = redis.call('ZRANGEBYSCORE', DEAD, ...)
+  for at = 1, #found, 2 do letters[#letters + 1] = read_letter(found[at], found[at + 1]) end
 end
+add(ARGV[1], ARGV[1], 'WITHSCORES')
+add('(' .. ARGV[1], '+inf', 'WITHSCORES', 'LIMIT', 0, ARGV[2])
 return letters

@@ -1,7 +1,11 @@
 //! Redis with the metadata store behind it: a mark always stands in at least one of the two, and Redis alone ends it.
 //! Invariant: a mark in SQL is cleared only after the key was marked in Redis. Else two workers could converge one key
 //! at once, one by each queue, and the slower could put an old copy over a new one after both marks are gone.
-use super::{Cleared, DeadLetter, DeadPage, Depth, DirtyKey, DirtyPage, Disturbance, Holder, Job, Lane, Mark, Queue};
+use super::letters;
+use super::{
+    Cleared, DeadLetter, DeadPage, Depth, DirtyKey, DirtyPage, Disturbance, Holder, Job, Lane, LetterCursor, Mark,
+    Queue,
+};
 use crate::{BucketId, StoreError};
 use async_trait::async_trait;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -303,12 +307,10 @@ impl<P: Queue, F: Queue> Queue for WithFallback<P, F> {
         })
     }
 
-    async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, StoreError> {
-        let mut letters = self.fallback.dead_letters(limit).await?;
-        letters.extend(self.primary(self.primary.dead_letters(limit)).await?);
-        letters.sort_by_key(|letter| letter.since);
-        letters.truncate(limit);
-        Ok(letters)
+    async fn dead_letters(&self, after: Option<&LetterCursor>, limit: usize) -> Result<Vec<DeadLetter>, StoreError> {
+        let mut letters = self.fallback.dead_letters(after, limit).await?;
+        letters.extend(self.primary(self.primary.dead_letters(after, limit)).await?);
+        Ok(letters::oldest(letters, after, limit))
     }
 
     /// In the order of [`Queue::dirty_keys`].

@@ -2,6 +2,7 @@
 //! Invariant: a key whose write may have reached a backend is dirty until a worker has seen all its copies equal.
 mod connection;
 mod fallback;
+mod letters;
 #[cfg(test)]
 mod model;
 #[cfg(test)]
@@ -25,6 +26,7 @@ mod suite_scale;
 pub(crate) mod testing;
 
 pub use fallback::WithFallback;
+pub use letters::LetterCursor;
 pub use redis::RedisQueue;
 pub use sql::SqlQueue;
 pub(crate) use sql::now as database_now;
@@ -272,8 +274,8 @@ pub trait Queue: Send + Sync {
     async fn ping(&self) -> Result<(), StoreError>;
     /// Figures.
     async fn depth(&self) -> Result<Depth, StoreError>;
-    /// Dead letters, oldest first.
-    async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, StoreError>;
+    /// Dead letters behind `after`, oldest first.
+    async fn dead_letters(&self, after: Option<&LetterCursor>, limit: usize) -> Result<Vec<DeadLetter>, StoreError>;
     /// Some dead letters, and where to go on; none where these were the last. One that is dead from the first call to
     /// the last is among them, perhaps more than once.
     async fn dead_page(&self, from: Option<&str>) -> Result<DeadPage, StoreError>;

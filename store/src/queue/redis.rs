@@ -10,7 +10,8 @@ mod trust;
 use super::connection::{Conducted, Connection};
 use super::scripts::{SCRIPTS, Script};
 use super::{
-    ALONE, Cleared, DeadLetter, DeadPage, Depth, DirtyKey, DirtyPage, Disturbance, Holder, Job, Lane, Mark, Queue,
+    ALONE, Cleared, DeadLetter, DeadPage, Depth, DirtyKey, DirtyPage, Disturbance, Holder, Job, Lane, LetterCursor,
+    Mark, Queue,
 };
 use crate::{BucketId, Conductor, Metadata, StoreError};
 use ::redis::{FromRedisValue, Value};
@@ -474,8 +475,8 @@ impl Queue for RedisQueue {
         }))
     }
 
-    async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, StoreError> {
-        self.oldest_letters(limit).await
+    async fn dead_letters(&self, after: Option<&LetterCursor>, limit: usize) -> Result<Vec<DeadLetter>, StoreError> {
+        self.oldest_letters(after, limit).await
     }
 
     async fn dead_page(&self, from: Option<&str>) -> Result<DeadPage, StoreError> {

@@ -187,7 +187,7 @@ async fn cluster_holds_the_shards() {
         queue.bury(&job, "no").await.unwrap();
         assert!(buried.insert(job.key));
     }
-    assert_eq!((buried.len(), queue.dead_letters(100).await.unwrap().len()), (20, 20));
+    assert_eq!((buried.len(), queue.dead_letters(None, 100).await.unwrap().len()), (20, 20));
     assert_eq!(queue.redrive(None).await.unwrap(), 20);
     loop {
         let jobs = queue.claim("w1", 25, LONG).await.unwrap();
@@ -382,7 +382,7 @@ async fn whoever_has_claimed_a_key_before_looks_at_it_once_more() {
     queue.intent(&waiting, "r", LONG).await.unwrap();
     queue.settle().await.unwrap();
     assert_eq!(queue.clear(&job).await.unwrap(), Cleared::Requeued);
-    assert_eq!(queue.dead_letters(10).await.unwrap().len(), 0, "what was given up is looked at again, too");
+    assert_eq!(queue.dead_letters(None, 10).await.unwrap().len(), 0, "what was given up is looked at again, too");
     let mut jobs = queue.claim("w1", 10, LONG).await.unwrap();
     jobs.sort_by(|one, other| one.key.key.as_str().cmp(other.key.key.as_str()));
     let claimed: Vec<_> = jobs.iter().map(|job| &job.key).collect();

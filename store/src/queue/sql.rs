@@ -2,7 +2,8 @@
 //! One row a dirty key. Every change of a key begins by locking its row, so that mark, leases and claim are seen as
 //! they stay until the commit. Times are the database's, which all processes share.
 use super::{
-    ALONE, Cleared, DeadLetter, DeadPage, Depth, DirtyKey, DirtyPage, Disturbance, Holder, Job, Lane, Mark, Queue,
+    ALONE, Cleared, DeadLetter, DeadPage, Depth, DirtyKey, DirtyPage, Disturbance, Holder, Job, Lane, LetterCursor,
+    Mark, Queue,
 };
 use crate::conductor::conducted;
 use crate::metadata::db::{Columns, Db, Kind, millis, write};
@@ -16,6 +17,8 @@ use uuid::Uuid;
 
 /// Dirty keys listed by one call.
 const PAGE: i64 = 1000;
+/// Dead letters, likewise.
+const LETTERS: usize = 1000;
 /// Keys marked in one transaction: no other writer of the same keys waits long.
 const MARKED_AT_ONCE: usize = 500;
 /// Turns among which tenants are spread, as the claims count them.
@@ -270,22 +273,19 @@ impl Queue for SqlQueue {
         })
     }
 
-    async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, StoreError> {
-        let query = sqlx::query(sql::QUEUE_DEAD_LETTERS).bind(i64::try_from(limit).unwrap_or(i64::MAX));
+    async fn dead_letters(&self, after: Option<&LetterCursor>, limit: usize) -> Result<Vec<DeadLetter>, StoreError> {
+        let (bucket, key) = after.map(LetterCursor::bucket_and_key).unwrap_or_default();
+        let query = sqlx::query(sql::QUEUE_DEAD_LETTERS).bind(after.map_or(0, LetterCursor::since));
+        let query = query.bind(bucket).bind(key.as_bytes()).bind(i64::try_from(limit).unwrap_or(i64::MAX));
         let rows = self.db.read(query.fetch_all(self.db.pool())).await?;
         rows.iter().map(parse_letter).collect()
     }
 
     async fn dead_page(&self, from: Option<&str>) -> Result<DeadPage, StoreError> {
-        let (since, bucket, key) = parse_place(from)?;
-        let query = sqlx::query(sql::QUEUE_DEAD_PAGE).bind(since).bind(bucket).bind(key.as_bytes()).bind(PAGE);
-        let rows = self.db.read(query.fetch_all(self.db.pool())).await?;
-        let letters: Vec<DeadLetter> = rows.iter().map(parse_letter).collect::<Result<_, _>>()?;
-        let is_full = i64::try_from(letters.len()).is_ok_and(|count| count >= PAGE);
-        let next = letters.last().filter(|_| is_full).map(|last| {
-            let DirtyKey { bucket, key } = &last.key;
-            format!("{}/{}/{}", last.since, bucket.as_str(), key.as_str())
-        });
+        let no_place = || StoreError::Invalid("dead letters: no such place to go on".into());
+        let after = from.map(|from| LetterCursor::parse(from).ok_or_else(no_place)).transpose()?;
+        let letters = self.dead_letters(after.as_ref(), LETTERS).await?;
+        let next = letters.last().filter(|_| letters.len() >= LETTERS).map(|last| last.cursor().to_string());
         Ok(DeadPage { letters, next })
     }
 
@@ -315,16 +315,6 @@ fn parse_letter(row: &AnyRow) -> Result<DeadLetter, StoreError> {
         attempts: row.u32("attempts")?,
         since: row.int("due_at")?,
     })
-}
-
-/// Where a listing of dead letters goes on: since when, bucket and key. A bucket id never holds a slash.
-fn parse_place(from: Option<&str>) -> Result<(i64, &str, &str), StoreError> {
-    let Some(from) = from else { return Ok((0, "", "")) };
-    let parts = from.split_once('/').and_then(|(since, rest)| {
-        let (bucket, key) = rest.split_once('/')?;
-        Some((since.parse().ok()?, bucket, key))
-    });
-    parts.ok_or_else(|| StoreError::Invalid("dead letters: no such place to go on".into()))
 }
 
 /// The database's clock, which all processes share.

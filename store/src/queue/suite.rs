@@ -198,7 +198,7 @@ pub(crate) async fn stale_claim_is_taken_over(queue: &dyn Queue) {
     assert_eq!(queue.clear(&lost).await.unwrap(), Cleared::Requeued);
     queue.retry(&lost, Duration::ZERO).await.unwrap();
     queue.bury(&lost, "too late").await.unwrap();
-    assert!(queue.dead_letters(10).await.unwrap().is_empty());
+    assert!(queue.dead_letters(None, 10).await.unwrap().is_empty());
     assert!(!queue.is_clean(&k).await.unwrap());
     assert_no_job(queue).await;
     assert_eq!(queue.clear(&taken).await.unwrap(), Cleared::Clean);
@@ -242,9 +242,10 @@ pub(crate) async fn dead_letter_is_kept_until_redriven(queue: &dyn Queue) {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     assert_no_job(queue).await;
-    let letters = queue.dead_letters(2).await.unwrap();
+    let letters = queue.dead_letters(None, 2).await.unwrap();
     assert_eq!(letters.iter().map(|letter| &letter.key).collect::<Vec<_>>(), [&keys[0], &keys[1]]);
     assert_eq!((letters[0].reason.as_str(), letters[0].attempts), ("the target says no", 1));
+    let place = letters[0].cursor();
     let depth = queue.depth().await.unwrap();
     assert_eq!((depth.dirty, depth.dead, depth.claimed), (3, 3, 0));
     assert!(!queue.is_clean(&keys[0]).await.unwrap());
@@ -254,9 +255,11 @@ pub(crate) async fn dead_letter_is_kept_until_redriven(queue: &dyn Queue) {
     let job = claim_one(queue, "w1").await;
     assert_eq!((&job.key, job.attempts), (&keys[0], 0));
     assert_eq!(queue.clear(&job).await.unwrap(), Cleared::Clean);
+    let behind = queue.dead_letters(Some(&place), 10).await.unwrap();
+    assert!(behind.iter().map(|letter| &letter.key).eq(&keys[1..]), "behind one that is gone");
     assert_eq!(queue.redrive(None).await.unwrap(), 2);
     assert_eq!(queue.claim("w1", 10, LONG).await.unwrap().len(), 2);
-    assert!(queue.dead_letters(10).await.unwrap().is_empty());
+    assert!(queue.dead_letters(None, 10).await.unwrap().is_empty());
 }
 
 pub(crate) async fn dead_letter_is_revived_by_a_write(queue: &dyn Queue) {
@@ -265,7 +268,7 @@ pub(crate) async fn dead_letter_is_revived_by_a_write(queue: &dyn Queue) {
     let job = claim_one(queue, "w1").await;
     queue.bury(&job, "no").await.unwrap();
     write(queue, &k, "again").await;
-    assert!(queue.dead_letters(10).await.unwrap().is_empty());
+    assert!(queue.dead_letters(None, 10).await.unwrap().is_empty());
     let job = claim_one(queue, "w1").await;
     assert_eq!((job.request_id.as_str(), job.attempts), ("again", 0));
     assert_eq!(queue.clear(&job).await.unwrap(), Cleared::Clean);
@@ -277,7 +280,7 @@ pub(crate) async fn key_written_since_its_claim_is_not_buried(queue: &dyn Queue)
     let job = claim_one(queue, "w1").await;
     write(queue, &k, "newer").await;
     queue.bury(&job, "the older write fails").await.unwrap();
-    assert!(queue.dead_letters(10).await.unwrap().is_empty());
+    assert!(queue.dead_letters(None, 10).await.unwrap().is_empty());
     let job = await_job(queue, "w1", LONG).await;
     assert_eq!(job.request_id, "newer");
     assert_eq!(queue.clear(&job).await.unwrap(), Cleared::Clean);
@@ -294,7 +297,7 @@ pub(crate) async fn any_key_and_request_id_come_back(queue: &dyn Queue) {
         let job = claim_one(queue, "w 1").await;
         assert_eq!((&job.key, job.request_id.as_str()), (&k, request));
         queue.bury(&job, "why\n\"so\"").await.unwrap();
-        let letter = queue.dead_letters(1).await.unwrap().remove(0);
+        let letter = queue.dead_letters(None, 1).await.unwrap().remove(0);
         assert_eq!((&letter.key, letter.reason.as_str()), (&k, "why\n\"so\""));
         assert_eq!(queue.redrive(Some(&k)).await.unwrap(), 1);
         let job = claim_one(queue, "w 1").await;
@@ -407,7 +410,7 @@ pub(crate) async fn everything_may_be_repeated(queue: &dyn Queue) {
     for _ in 0..2 {
         queue.bury(&job, "no").await.unwrap();
     }
-    assert_eq!(queue.dead_letters(10).await.unwrap().len(), 1);
+    assert_eq!(queue.dead_letters(None, 10).await.unwrap().len(), 1);
     assert_eq!(queue.redrive(None).await.unwrap(), 1);
     assert_eq!(queue.redrive(None).await.unwrap(), 0);
     let job = claim_one(queue, "w1").await;

@@ -1,7 +1,7 @@
 //! What every queue must do with many keys, many workers and large objects; the cases are listed in `suite`.
 use super::suite::{LONG, SHORT, assert_no_job, await_job, claim_one, key, key_in, write};
 use super::testing::until;
-use super::{Cleared, DirtyKey, Job, Lane, Queue};
+use super::{Cleared, DirtyKey, Job, Lane, LetterCursor, Queue};
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
@@ -204,6 +204,22 @@ pub(crate) async fn dead_letters_are_listed_to_the_last(queue: &dyn Queue) {
     let found = queue.dead_letter_of(&last.bucket).await.unwrap().unwrap();
     assert_eq!((&found.key, found.reason.as_str(), found.attempts), (&last, "it is away", 1));
     keys.insert(last);
+    let all = queue.dead_letters(None, 2000).await.unwrap();
+    assert_eq!(all.iter().map(|letter| letter.key.clone()).collect::<HashSet<_>>(), keys);
+    assert!(all.is_sorted_by_key(|letter| letter.since), "oldest first");
+    for limit in [7, 300, 1101] {
+        let (mut read, mut after) = (Vec::new(), None);
+        loop {
+            let letters = queue.dead_letters(after.as_ref(), limit).await.unwrap();
+            assert!(letters.len() <= limit);
+            after = letters.last().map(|last| LetterCursor::parse(&last.cursor().to_string()).unwrap());
+            read.extend(letters.into_iter().map(|letter| letter.key));
+            if after.is_none() {
+                break;
+            }
+        }
+        assert!(read.iter().eq(all.iter().map(|letter| &letter.key)), "{limit} at a time");
+    }
     let (mut seen, mut from) = (HashSet::new(), None);
     loop {
         let page = queue.dead_page(from.as_deref()).await.unwrap();

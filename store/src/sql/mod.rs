@@ -173,7 +173,6 @@ statements! {
     QUEUE_CLAIM_SQLITE = "queue_claim.sqlite.sql";
     QUEUE_CLEAR = "queue_clear.sql";
     QUEUE_DEAD_LETTERS = "queue_dead_letters.sql";
-    QUEUE_DEAD_PAGE = "queue_dead_page.sql";
     QUEUE_DEPTH = "queue_depth.sql";
     QUEUE_DIRTY_KEYS = "queue_dirty_keys.sql";
     QUEUE_EXTEND = "queue_extend.sql";

@@ -167,6 +167,6 @@ async fn a_backend_that_does_not_answer_holds_nobody_else_up() {
     assert!(took < alone / 6, "{took:?} of {alone:?}");
     let attempts = world.metadata.jobs(Some(&route.bucket), None, 1000).await.unwrap().rows;
     assert!(attempts.len() < STUCK, "{} attempts were counted", attempts.len());
-    assert!(world.queue.dead_letters(10).await.unwrap().is_empty());
+    assert!(world.queue.dead_letters(None, 10).await.unwrap().is_empty());
     held.abort();
 }

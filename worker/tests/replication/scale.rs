@@ -66,7 +66,7 @@ async fn a_backend_that_throttles_uses_up_no_attempts_and_holds_nobody_up() {
     for n in 0..40 {
         world.clean(&format!("waits-{n}")).await;
     }
-    assert!(world.queue.dead_letters(10).await.unwrap().is_empty());
+    assert!(world.queue.dead_letters(None, 10).await.unwrap().is_empty());
     let attempts = async || world.metadata.jobs(None, None, 1000).await.unwrap().rows;
     until("the history is written", async || attempts().await.len() >= 81).await;
     assert!(attempts().await.iter().all(|job| job.attempts == 1), "{:?}", attempts().await);

@@ -2,7 +2,9 @@
 use super::seat::{self, away};
 use super::world::{Flaw, World};
 use async_trait::async_trait;
-use s3gateway_store::queue::{Cleared, DeadLetter, DeadPage, Depth, DirtyPage, Disturbance, Job, Lane, Mark, SqlQueue};
+use s3gateway_store::queue::{
+    Cleared, DeadLetter, DeadPage, Depth, DirtyPage, Disturbance, Job, Lane, LetterCursor, Mark, SqlQueue,
+};
 use s3gateway_store::{BucketId, DirtyKey, Metadata, Queue, StoreError};
 use std::sync::Arc;
 use std::time::Duration;
@@ -218,8 +220,8 @@ impl Queue for Watched {
         self.inner.depth().await
     }
 
-    async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, StoreError> {
-        self.inner.dead_letters(limit).await
+    async fn dead_letters(&self, after: Option<&LetterCursor>, limit: usize) -> Result<Vec<DeadLetter>, StoreError> {
+        self.inner.dead_letters(after, limit).await
     }
 
     async fn dead_page(&self, from: Option<&str>) -> Result<DeadPage, StoreError> {

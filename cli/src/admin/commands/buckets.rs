@@ -236,7 +236,10 @@ pub enum Jobs {
     },
     /// Keys that were given up, with the reason
     Dead {
-        /// At most so many
+        /// Only those after this place: the next page
+        #[arg(long, value_name = "NEXT")]
+        after: Option<String>,
+        /// At most so many, the oldest first
         #[arg(long, default_value_t = 100)]
         limit: u32,
     },

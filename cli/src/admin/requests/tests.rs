@@ -109,6 +109,8 @@ fn commands_are_the_documented_requests() {
         ("stranded drop 1-a", "DELETE", "/v1/stranded/1-a", None),
         ("jobs depth", "GET", "/v1/jobs/depth", None),
         ("jobs list --limit 7 --after 5-a&b", "GET", "/v1/jobs?limit=7&after=5-a%26b", None),
+        ("jobs dead", "GET", "/v1/jobs/dead?limit=100", None),
+        ("jobs dead --after 5-Yi9r", "GET", "/v1/jobs/dead?limit=100&after=5-Yi9r", None),
         ("jobs redrive --all", "POST", "/v1/jobs/redrive", Some(json!({"all": true}))),
         (
             "jobs redrive acme photos k",

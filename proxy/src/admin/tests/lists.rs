@@ -2,6 +2,7 @@
 use super::*;
 use s3gateway_s3::ObjectKey;
 use s3gateway_store::{JobRecord, NewWalk, WalkKind};
+use std::time::Duration;
 
 /// The rows of a list, read so many at a time; each page but the last says where the next one begins.
 async fn read(api: &Api, target: &str, list: &str, limit: usize) -> Vec<Value> {
@@ -48,7 +49,15 @@ async fn long_lists_are_read_to_the_last_row() {
         finished_at: 2 + n / 2,
     });
     metadata.record_jobs(&jobs.collect::<Vec<_>>()).await.unwrap();
+    for n in 0..4 {
+        let key = ObjectKey::parse(&format!("k {n}/ä\0")).unwrap();
+        api.state.queue.mark(&DirtyKey { bucket: bucket.clone(), key }, "r").await.unwrap();
+    }
+    for job in api.state.queue.claim("w", 9, Duration::from_secs(9)).await.unwrap() {
+        api.state.queue.bury(&job, "no such place").await.unwrap();
+    }
     for (target, list, count) in [
+        ("/v1/jobs/dead", "dead_letters", 4),
         ("/v1/jobs", "jobs", 5),
         ("/v1/jobs?tenant=acme&bucket=photos", "jobs", 5),
         ("/v1/walks", "walks", 3),

@@ -195,7 +195,7 @@ pub(super) async fn dead_letters_are_listed_redriven_and_revived(f: Fixture) {
     assert!(claim(&queue).await.is_empty() && !queue.is_clean(&dirty("a")).await.unwrap());
     let depth = queue.depth().await.unwrap();
     assert_eq!((depth.dirty, depth.dead, depth.claimed), (3, 3, 0));
-    let dead = queue.dead_letters(2).await.unwrap();
+    let dead = queue.dead_letters(None, 2).await.unwrap();
     let seen: Vec<_> = dead.iter().map(|d| (d.key.clone(), d.reason.as_str(), d.attempts)).collect();
     assert_eq!(seen, [(dirty("a"), "because of a", 1), (dirty("b"), "because of b", 1)]);
     assert!(dead[0].since < dead[1].since);
@@ -206,7 +206,7 @@ pub(super) async fn dead_letters_are_listed_redriven_and_revived(f: Fixture) {
     assert_eq!((job.key.clone(), job.attempts), (dirty("b"), 0));
     queue.clear(&job).await.unwrap();
     let mark = queue.intent(&dirty("c"), "new", LONG).await.unwrap();
-    assert_eq!(queue.dead_letters(9).await.unwrap().len(), 1, "a write revives a dead letter");
+    assert_eq!(queue.dead_letters(None, 9).await.unwrap().len(), 1, "a write revives a dead letter");
     queue.commit(&dirty("c"), &mark, "new").await.unwrap();
     let job = claim_one(&queue).await;
     assert_eq!((job.key.clone(), job.attempts), (dirty("c"), 0));
@@ -221,11 +221,11 @@ pub(super) async fn a_buried_key_written_meanwhile_is_queued(f: Fixture) {
     let job = claim_one(&queue).await;
     queue.mark(&key, "r1").await.unwrap();
     queue.bury(&job, "hopeless").await.unwrap();
-    assert!(queue.dead_letters(9).await.unwrap().is_empty());
+    assert!(queue.dead_letters(None, 9).await.unwrap().is_empty());
     let job = claim_one(&queue).await;
     let mark = queue.intent(&key, "r2", LONG).await.unwrap();
     queue.bury(&job, "hopeless").await.unwrap();
-    assert!(queue.dead_letters(9).await.unwrap().is_empty(), "a write is in flight");
+    assert!(queue.dead_letters(None, 9).await.unwrap().is_empty(), "a write is in flight");
     queue.commit(&key, &mark, "r2").await.unwrap();
     assert_eq!(queue.clear(&claim_one(&queue).await).await.unwrap(), Cleared::Clean);
 }

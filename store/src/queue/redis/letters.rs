@@ -3,24 +3,23 @@ use super::members::parse_dead_letter;
 use super::{RedisQueue, SCANNED_AT_ONCE, parse_place};
 use crate::StoreError;
 use crate::queue::scripts::SCRIPTS;
-use crate::queue::{DeadLetter, DeadPage};
+use crate::queue::{DeadLetter, DeadPage, LetterCursor, letters};
 use ::redis::Value;
 
 /// Dead letters queued again by one script, which blocks the server while it runs.
 const REDRIVEN_AT_ONCE: usize = 200;
 
 impl RedisQueue {
-    /// The oldest of all shards.
-    pub(super) async fn oldest_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, StoreError> {
-        if limit == 0 {
-            return Ok(Vec::new());
-        }
-        let limit_text = limit.to_string();
-        let shards: Vec<Vec<Value>> = self.run_everywhere(&SCRIPTS.dead, &[limit_text.as_bytes()]).await?;
-        let mut letters: Vec<DeadLetter> = shards.into_iter().flatten().filter_map(parse_dead_letter).collect();
-        letters.sort_by_key(|letter| letter.since);
-        letters.truncate(limit);
-        Ok(letters)
+    /// The oldest of all shards behind `after`. A shard gives all that it has of that time, which are few.
+    pub(super) async fn oldest_letters(
+        &self,
+        after: Option<&LetterCursor>,
+        limit: usize,
+    ) -> Result<Vec<DeadLetter>, StoreError> {
+        let (since, count) = (after.map_or(0, LetterCursor::since).to_string(), limit.to_string());
+        let shards: Vec<Vec<Value>> = self.run_everywhere(&SCRIPTS.dead, &[since.as_bytes(), count.as_bytes()]).await?;
+        let found = shards.into_iter().flatten().filter_map(parse_dead_letter).collect();
+        Ok(letters::oldest(found, after, limit))
     }
 
     /// Shard after shard.
