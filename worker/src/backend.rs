@@ -492,6 +492,28 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_may_land_is_what_was_sent_on_a_connection() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listens = format!("http://{}", listener.local_addr().unwrap());
+        let _hangs_up = tokio::spawn(async move { while listener.accept().await.is_ok() {} });
+        let bucket = PhysicalBucket::parse("some-bucket").unwrap();
+        for (endpoint, allow, may_land) in [
+            ("http://127.0.0.1:1", &["127.0.0.0/8"][..], false),
+            ("http://127.0.0.1:1", &[], false),
+            ("http://localhost:1", &[], false),
+            (&listens, &["127.0.0.0/8"], true),
+        ] {
+            let allow_networks = allow.iter().map(|network| network.parse().unwrap()).collect();
+            let settings = WorkerSettings { allow_networks, ..WorkerSettings::default() };
+            let remote = remote_at(endpoint.to_owned(), &settings);
+            let claim = crate::claim::Standing::since(Instant::now(), Duration::from_secs(60));
+            let deleted = claim.run(remote.delete(&bucket, "k")).await;
+            assert!(matches!(deleted, Err(BackendError::Unavailable { .. })), "{endpoint} {allow:?}: {deleted:?}");
+            assert_eq!(claim.may_land(), may_land, "{endpoint} {allow:?}");
+        }
+    }
+
+    #[tokio::test]
     async fn a_backend_that_is_off_is_unavailable_and_not_empty() {
         let (bucket, key) = (PhysicalBucket::parse("some-bucket").unwrap(), ObjectKey::parse("k").unwrap());
         assert!(matches!(remote().head(&bucket, &key).await, Err(BackendError::Unavailable { .. })));

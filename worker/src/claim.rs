@@ -3,7 +3,7 @@
 //! copied ends short of its last bytes.
 use s3gateway_store::queue::{Holder, Job, Lane};
 use s3gateway_store::{Metadata, Queue, StoreError};
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -59,13 +59,15 @@ struct Confirmed {
     millis: AtomicU64,
     /// In which the bucket was looked at; 0 before.
     epoch: AtomicI64,
+    /// Changes of an object that were sent and not answered for certain.
+    unanswered: AtomicUsize,
 }
 
 impl Standing {
     /// Confirmed at `asked`, before the queue gave the job.
     pub(crate) fn since(asked: Instant, lease: Duration) -> Self {
-        let (millis, epoch) = (AtomicU64::new(0), AtomicI64::new(0));
-        Self(Arc::new(Confirmed { began: asked, lease, millis, epoch }))
+        let (millis, epoch, unanswered) = (AtomicU64::new(0), AtomicI64::new(0), AtomicUsize::new(0));
+        Self(Arc::new(Confirmed { began: asked, lease, millis, epoch, unanswered }))
     }
 
     /// Runs a job by this claim: nothing of what it sends to change a backend leaves after the claim has run out.
@@ -87,6 +89,22 @@ impl Standing {
     pub(crate) fn stands(&self) -> bool {
         let at = Duration::from_millis(self.0.millis.load(Ordering::Relaxed));
         self.0.began.elapsed().saturating_sub(at) < self.0.lease
+    }
+
+    /// A change of an object is sent. Until it is answered for certain it may land at any time, whoever waits for it or has sent
+    /// it again meanwhile.
+    pub(crate) fn note_sent(&self) {
+        self.0.unanswered.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A change that was sent has been carried out, or never will be.
+    pub(crate) fn note_answered(&self) {
+        self.0.unanswered.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Whether a change of an object that was sent by the claim may land yet.
+    pub(crate) fn may_land(&self) -> bool {
+        self.0.unanswered.load(Ordering::Relaxed) > 0
     }
 
     /// It holds as of when it was asked for, not of when the answer came.

@@ -1,7 +1,9 @@
 //! The place that every request to a backend passes: it waits for its turn there, and its end is told to the backend's pace and
 //! standing, which see what the backend does and not how long a request waited here. An answer that is no object comes whole.
-//! Invariant: what a job sends to change a backend leaves while its claim stands, whatever it has waited for.
+//! Invariant: what a job sends to change a backend leaves while its claim stands, whatever it has waited for; and the claim knows of each
+//! change of an object that was not answered for certain, also where the SDK sent it again and was answered then.
 use crate::claim::{self, ClaimRanOut};
+use crate::egress::NotAllowed;
 use crate::pace::Pace;
 use crate::standing::Standing;
 use aws_sdk_s3::config::http::{HttpRequest, HttpResponse};
@@ -11,6 +13,7 @@ use aws_smithy_runtime_api::client::http::{
 };
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper_util::client::legacy;
 use std::error::Error;
 use std::future::poll_fn;
 use std::pin::pin;
@@ -21,6 +24,9 @@ use tokio::time::Instant;
 
 /// Most bytes of an answer that comes whole: several times S3's longest listing.
 const MAX_ANSWER: usize = 16 << 20;
+
+/// In an answer by which a backend has done nothing.
+const SLOW_DOWN: &[u8] = b"<Code>SlowDown</Code>";
 
 /// The same client at a backend's pace. `slow_after`: how long an answer may take that comes soon by its nature. `within`: how long
 /// the bytes of an answer that is no object may take behind its head.
@@ -58,6 +64,36 @@ fn is_object_read(request: &HttpRequest) -> bool {
     request.method() == "GET" && query.split('&').any(|parameter| parameter == "x-id=GetObject")
 }
 
+/// Whether a request may change an object by itself: parts do so by what completes their upload, and nothing else of an upload does.
+fn changes_object(request: &HttpRequest) -> bool {
+    let query = request.uri().split_once('?').map_or("", |(_, query)| query);
+    let names = || query.split('&').map(|parameter| parameter.split_once('=').map_or(parameter, |(name, _)| name));
+    let is_of_upload = names().any(|name| match request.method() {
+        "DELETE" => name == "uploadId",
+        _ => matches!(name, "partNumber" | "uploads"),
+    });
+    !matches!(request.method(), "GET" | "HEAD") && !is_of_upload
+}
+
+/// Whether what was asked for has been carried out, or never will be: by S3's own word, or because nothing was connected to. A 5xx may
+/// be that of something between, behind which the request goes on.
+fn is_certain(answer: &Result<HttpResponse, ConnectorError>) -> bool {
+    match answer {
+        Ok(answer) => match answer.status().as_u16() {
+            501 => true,
+            503 => {
+                let body = answer.body().bytes().unwrap_or_default();
+                body.windows(SLOW_DOWN.len()).any(|some| some == SLOW_DOWN)
+            }
+            status => status < 500,
+        },
+        Err(error) => {
+            let is_unconnected = find_cause::<legacy::Error>(error).is_some_and(legacy::Error::is_connect);
+            is_unconnected || find_cause::<NotAllowed>(error).is_some()
+        }
+    }
+}
+
 /// The answer with all of its bytes, which are neither too many nor too slow: else one backend could fill the memory, or keep a
 /// job for ever.
 async fn read_whole(mut answer: HttpResponse, within: Duration) -> Result<HttpResponse, ConnectorError> {
@@ -91,10 +127,14 @@ impl HttpConnector for Paced {
         let (inner, pace, standing) = (self.inner.clone(), self.pace.clone(), self.standing.clone());
         let (slow_after, within, is_object) = (self.slow_after, self.within, is_object_read(&request));
         let claim = claim::Standing::of_request().filter(|_| !matches!(request.method(), "GET" | "HEAD"));
+        let changed_by = claim.clone().filter(|_| changes_object(&request));
         HttpConnectorFuture::new(async move {
             // As the user's error, since the SDK would try others again.
             let _turn = pace.enter().await.map_err(|throttled| ConnectorError::user(throttled.into()))?;
             let began = Instant::now();
+            if let Some(claim) = &changed_by {
+                claim.note_sent();
+            }
             let sent = inner.call(request);
             let answer = match claim {
                 Some(claim) => by_claim(&claim, sent).await.map_err(|ran_out| ConnectorError::user(ran_out.into()))?,
@@ -105,6 +145,9 @@ impl HttpConnector for Paced {
                 Ok(answer) if !(is_object && answer.status().is_success()) => read_whole(answer, within).await,
                 answer => answer,
             };
+            if let Some(claim) = changed_by.filter(|_| is_certain(&answer)) {
+                claim.note_answered();
+            }
             standing.note(answer.as_ref().ok().map(|answer| answer.status().as_u16()), was_slow);
             let answer = answer?;
             let seconds = answer.headers().get("retry-after").and_then(|value| value.parse().ok());
@@ -176,6 +219,78 @@ mod tests {
         ] {
             assert_eq!(send(method, lease, connects).await, (is_sent, !is_sent), "{method} {lease:?} {connects}");
         }
+    }
+
+    /// Answers everything with one status and body, or not at all.
+    #[derive(Clone, Debug)]
+    struct Says(Option<(u16, &'static str)>);
+
+    impl HttpConnector for Says {
+        fn call(&self, _: HttpRequest) -> HttpConnectorFuture {
+            HttpConnectorFuture::ready(match self.0 {
+                Some((status, body)) => Ok(HttpResponse::new(status.try_into().unwrap(), SdkBody::from(body))),
+                None => Err(ConnectorError::timeout("no answer in time".into())),
+            })
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_not_answered_for_certain_may_land_yet() {
+        let slow_down = "<Error><Code>SlowDown</Code></Error>";
+        for (method, query, says, may_land) in [
+            ("DELETE", "?x-id=DeleteObject", Some((204, "")), false),
+            ("DELETE", "?x-id=DeleteObject", Some((404, "")), false),
+            ("DELETE", "?x-id=DeleteObject", Some((501, "")), false),
+            ("DELETE", "?x-id=DeleteObject", Some((429, "")), false),
+            ("DELETE", "?x-id=DeleteObject", Some((503, slow_down)), false),
+            ("DELETE", "?x-id=DeleteObject", Some((503, "no server answers")), true),
+            ("DELETE", "?x-id=DeleteObject", Some((500, "")), true),
+            ("DELETE", "?x-id=DeleteObject", Some((504, "")), true),
+            ("DELETE", "?x-id=DeleteObject", None, true),
+            ("DELETE", "?versionId=v&x-id=DeleteObject", None, true),
+            ("PUT", "?x-id=PutObject", None, true),
+            ("PUT", "?tagging", None, true),
+            ("DELETE", "?tagging", None, true),
+            ("POST", "?uploadId=u", None, true),
+            ("POST", "?uploads", None, false),
+            ("PUT", "?x-id=UploadPart&partNumber=1&uploadId=u", None, false),
+            ("DELETE", "?x-id=AbortMultipartUpload&uploadId=u", None, false),
+            ("GET", "?x-id=GetObject", None, false),
+            ("HEAD", "", None, false),
+        ] {
+            let standing = Standing::new("b", Duration::from_secs(1));
+            let (inner, pace) = (SharedHttpConnector::new(Says(says)), Pace::new(1, None));
+            let paced = Paced { inner, pace, standing, slow_after: None, within: Duration::from_secs(30) };
+            let claim = claim::Standing::since(Instant::now(), Duration::from_secs(60));
+            let request = || {
+                let mut request = HttpRequest::new(SdkBody::empty());
+                request.set_method(method).unwrap();
+                request.set_uri(format!("http://b/bucket/k{query}")).unwrap();
+                request
+            };
+            let _ = claim.run(async { paced.call(request()).await }).await;
+            assert_eq!(claim.may_land(), may_land, "{method} {query} {says:?}");
+            // It is sent again and answered: what was sent first may land all the same.
+            let (inner, pace) = (SharedHttpConnector::new(Says(Some((200, "")))), Pace::new(1, None));
+            let answers = Paced { inner, pace, ..paced };
+            assert!(claim.run(async { answers.call(request()).await }).await.is_ok());
+            assert_eq!(claim.may_land(), may_land, "{method} {query} {says:?}, again");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_given_up_on_its_way_may_land_yet() {
+        let backend = Backend { connects: Duration::from_secs(9), sent: Arc::default() };
+        let (inner, standing) = (SharedHttpConnector::new(backend), Standing::new("b", Duration::from_secs(1)));
+        let paced = Paced { inner, pace: Pace::new(1, None), standing, slow_after: None, within: Duration::MAX };
+        let claim = claim::Standing::since(Instant::now(), Duration::from_secs(60));
+        let call = async {
+            let mut request = HttpRequest::new(SdkBody::empty());
+            request.set_method("DELETE").unwrap();
+            paced.call(request).await
+        };
+        assert!(tokio::time::timeout(Duration::from_secs(1), claim.run(call)).await.is_err());
+        assert!(claim.may_land());
     }
 
     /// Answers everything with bytes that do not end, after a pause each time.

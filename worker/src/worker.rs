@@ -345,6 +345,12 @@ impl Shared {
     async fn carry_out(&self, claim: &Claim, verdict: Verdict) -> Result<(), StoreError> {
         let job = &claim.job;
         let key = job.key.key.as_str();
+        if claim.standing.may_land() {
+            // Else another look, by whomever, could clear the key before that lands. Until it is noted the claim stays.
+            debug!(key, "something that was sent may land yet");
+            let note = || self.queue.note_late(&job.key, claim.lease);
+            until_taken(note, |failures| self.decide_delay(failures)).await;
+        }
         match verdict {
             Verdict::Clear(detail) => match self.queue.clear(job).await? {
                 Cleared::Clean => {
@@ -352,7 +358,7 @@ impl Shared {
                     self.metrics.clean_after(took);
                     info!(key, detail, dirty_ms = took, "converged");
                 }
-                Cleared::Requeued => info!(key, detail, "converged, and written again meanwhile"),
+                Cleared::Requeued => info!(key, detail, "converged, and written again or not settled meanwhile"),
             },
             Verdict::Retry(why, delay) => {
                 info!(key, why, delay_ms = delay.as_secs_f64() * 1000.0, "not converged yet");

@@ -3,7 +3,7 @@
 local member, sequence, claim, reason = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local record = read_record(member)
 if not holds_claim(record, claim) then return 0 end
-local first = first_expiry(read_leases(member))
+local first = first_expiry(read_leases(member), true)
 local is_unchanged = text(record.sequence) == sequence
 if first or not is_unchanged then
   queue_again(member, record, is_unchanged, first)

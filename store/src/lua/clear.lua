@@ -1,4 +1,4 @@
--- clear.lua: makes a key clean if its claim stands, its sequence is unchanged and no writer is noted; else queues it again.
+-- clear.lua: makes a key clean if its claim stands, its sequence is unchanged and nothing is noted that may land; else queues it again.
 -- A lease that ran out since the claim blocks as a live one does: its write may have landed after the home was read.
 -- KEYS: see record.lua   ARGV: member, sequence read by the claim, claim   returns: 1 where the key is clean, else 0
 local member, sequence, claim = ARGV[1], ARGV[2], ARGV[3]

@@ -8,7 +8,7 @@ local leases = read_leases(member)
 local is_renewal = ARGV[5] == '1'
 local function is_alone(name) return string.sub(name, 1, 1) == '!' end
 for other, ends in pairs(leases) do
-  if other ~= lease and ends > NOW and (is_alone(lease) or is_alone(other)) then return 0 end
+  if other ~= lease and other ~= LATE and ends > NOW and (is_alone(lease) or is_alone(other)) then return 0 end
 end
 if is_renewal and is_alone(lease) and not leases[lease] then return 0 end
 local has_stood = leases[lease] and leases[lease] > NOW
@@ -19,7 +19,7 @@ local record = read_record(member) or new_record(member)
 local is_undisturbed = is_renewal and has_stood and record.job == 'wait'
 if record.job == 'dead' then record.attempts = 0 end
 if not entry_of(record) then
-  let_job_wait(member, record, first_expiry(leases))
+  let_job_wait(member, record, first_expiry(leases, true))
 end
 if request ~= '' then record.request = request end
 if not is_undisturbed then record.sequence = next_number() end

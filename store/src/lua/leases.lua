@@ -1,4 +1,7 @@
 -- leases.lua: the writers in flight of a key, for scripts that care; stands behind record.lua.
+-- Under this name stands until when something may land on a key's replicas that a worker has sent.
+local LATE = '~'
+
 local function read_leases(member)
   local leases = {}
   local packed = redis.call('HGET', INFLIGHT, member)
@@ -18,11 +21,11 @@ local function write_leases(member, leases)
   end
 end
 
--- The earliest expiry, alive or past; nil where no writer is noted.
-local function first_expiry(leases)
+-- The earliest expiry, alive or past; nil where none is noted. of_writers: what a worker has sent does not count.
+local function first_expiry(leases, of_writers)
   local first = nil
-  for _, expiry in pairs(leases) do
-    if not first or expiry < first then first = expiry end
+  for name, expiry in pairs(leases) do
+    if not (of_writers and name == LATE) and (not first or expiry < first) then first = expiry end
   end
   return first
 end

@@ -7,7 +7,7 @@ write_leases(member, leases)
 local record = read_record(member)
 if not record then return 0 end
 if record.job == 'wait' then
-  local first = first_expiry(leases)
+  local first = first_expiry(leases, true)
   if first then let_job_wait(member, record, first) else queue_job(member, record) end
   write_record(member, record)
 end

@@ -163,6 +163,13 @@ impl<P: Queue, F: Queue> Queue for WithFallback<P, F> {
         }
     }
 
+    async fn note_late(&self, key: &DirtyKey, within: Duration) -> Result<(), StoreError> {
+        match self.primary(self.primary.note_late(key, within)).await {
+            Err(StoreError::Unavailable(_)) => self.fallback.note_late(key, within).await,
+            answer => answer,
+        }
+    }
+
     async fn mark_all(&self, keys: &[DirtyKey], request_id: &str) -> Result<(), StoreError> {
         match self.primary(self.primary.mark_all(keys, request_id)).await {
             Err(StoreError::Unavailable(_)) => self.fallback.mark_all(keys, request_id).await,

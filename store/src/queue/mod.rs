@@ -21,6 +21,8 @@ pub(crate) mod suite;
 #[cfg(test)]
 mod suite_alone;
 #[cfg(test)]
+mod suite_late;
+#[cfg(test)]
 mod suite_scale;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -82,12 +84,14 @@ pub enum Disturbance {
     Nothing,
     /// A worker may be at it.
     Worker,
-    /// Another write is noted, which may land yet.
+    /// Another write is noted, or something that a worker has sent to the key's replicas, which may land yet.
     Writers,
 }
 
 /// Begins the names of leases that allow no other beside them.
 const ALONE: char = '!';
+/// Names the lease of whatever a worker has sent to a key's replicas that may land yet.
+const LATE: &str = "~";
 
 /// Which jobs a claim asks for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -206,6 +210,10 @@ pub trait Queue: Send + Sync {
     async fn commit(&self, key: &DirtyKey, mark: &Mark, request_id: &str) -> Result<(), StoreError>;
     /// Drops the lease of a write that the backend refused for certain; the key stays dirty until converged.
     async fn release(&self, key: &DirtyKey, mark: &Mark) -> Result<(), StoreError>;
+    /// Notes that something may land on the key's replicas within so long, which a worker has sent and has no answer to: the key is dirty,
+    /// and no claim from before that time is over clears it. It keeps no write away, and is no write; anybody may note it, whoever
+    /// has claimed the key.
+    async fn note_late(&self, key: &DirtyKey, within: Duration) -> Result<(), StoreError>;
     /// Notes a key as dirty with no write in flight (policy change, repair, missing copy), and brings forward what was put off.
     async fn mark(&self, key: &DirtyKey, request_id: &str) -> Result<(), StoreError> {
         self.mark_all(std::slice::from_ref(key), request_id).await
@@ -259,7 +267,7 @@ pub trait Queue: Send + Sync {
     }
     /// Keeps a claim alive during a long copy; `false` where another worker has taken over.
     async fn extend(&self, job: &Job, consumer: &str, lease: Duration) -> Result<bool, StoreError>;
-    /// Clears the mark if the sequence is unchanged and no lease is alive; else queues the key again (after the lease).
+    /// Clears the mark if the sequence is unchanged and nothing is noted that may land; else queues the key again (after the lease).
     async fn clear(&self, job: &Job) -> Result<Cleared, StoreError>;
     /// Queues the job again after `delay`, one attempt more; at once, as if new, where its key was marked since it was
     /// claimed.

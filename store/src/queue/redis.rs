@@ -305,6 +305,10 @@ impl Queue for RedisQueue {
         self.run_on_key::<i64>(&SCRIPTS.release, key, &[mark.lease.as_bytes()]).await.map(drop)
     }
 
+    async fn note_late(&self, key: &DirtyKey, within: Duration) -> Result<(), StoreError> {
+        self.run_on_key::<bool>(&SCRIPTS.late, key, &[millis(within).as_bytes()]).await.map(drop)
+    }
+
     /// Keys of one shard go over together, a limited number at once, and all shards' at the same time.
     async fn mark_all(&self, keys: &[DirtyKey], request_id: &str) -> Result<(), StoreError> {
         let mut by_shard: BTreeMap<usize, Vec<Vec<u8>>> = BTreeMap::new();

@@ -35,6 +35,7 @@ scripts! {
     commit = record leases commit;
     mark = record mark;
     release = record leases release;
+    late = record leases late;
     look = record claims look;
     claim = record leases claims claim;
     extend = record claims extend;

@@ -2,8 +2,8 @@
 //! One row a dirty key. Every change of a key begins by locking its row, so that mark, leases and claim are seen as
 //! they stay until the commit. Times are the database's, which all processes share.
 use super::{
-    ALONE, Cleared, DeadLetter, DeadPage, Depth, DirtyKey, DirtyPage, Disturbance, Holder, Job, Lane, LetterCursor,
-    Mark, Queue,
+    ALONE, Cleared, DeadLetter, DeadPage, Depth, DirtyKey, DirtyPage, Disturbance, Holder, Job, LATE, Lane,
+    LetterCursor, Mark, Queue,
 };
 use crate::conductor::conducted;
 use crate::metadata::db::{Columns, Db, Kind, millis, write};
@@ -132,6 +132,18 @@ impl Queue for SqlQueue {
             lock(tx, key).await?;
             drop_lease(tx, key, mark).await?;
             of_key(sql::QUEUE_WAIT, key).bind(now).execute(tx).await?;
+            Ok(())
+        })
+    }
+
+    async fn note_late(&self, key: &DirtyKey, within: Duration) -> Result<(), StoreError> {
+        write!(&self.db, tx => {
+            let now = now(tx, self.db.kind()).await?;
+            let until = now.saturating_add(millis(within));
+            if lock(tx, key).await?.is_none() {
+                raise_mark(tx, self.db.kind(), key, "", now, until).await?;
+            }
+            of_key(sql::QUEUE_LEASE_PUT, key).bind(LATE).bind(until).execute(tx).await?;
             Ok(())
         })
     }

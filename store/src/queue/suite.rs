@@ -1,6 +1,7 @@
 //! What every queue must do. One trait, one suite: `queue_suite!(name, fixture)` runs it on an implementation, where
 //! `fixture().await` gives an empty queue and whatever must live as long, or nothing where the machine has no server for it.
 pub(crate) use super::suite_alone::*;
+pub(crate) use super::suite_late::*;
 pub(crate) use super::suite_scale::*;
 use super::testing::until;
 use super::{Cleared, DirtyKey, Job, Queue};
@@ -25,6 +26,7 @@ macro_rules! queue_suite {
             buckets_are_told_apart, claimers_never_share_a_job, late_commit_marks_again, renewed_lease_marks_again,
             everything_may_be_repeated, a_writer_that_is_alone_keeps_others_away, others_keep_away_who_must_be_alone,
             a_lease_that_is_alone_and_gone_is_not_taken_anew, of_many_that_must_be_alone_one_at_a_time_is, a_write_has_its_key_to_itself_until_something_comes,
+            what_may_land_late_blocks_clear_and_nothing_else, what_may_land_late_makes_a_clean_key_dirty,
             many_keys_are_marked_at_once, a_job_that_is_put_off_counts_no_attempt,
             what_was_put_off_comes_at_once_when_its_key_is_marked,
             large_jobs_queue_apart_until_written_again, a_burst_of_one_bucket_is_drained_in_order,

@@ -1,11 +1,11 @@
 //! The judge: sees every landing and every mark, and ends the schedule as soon as a promise is broken.
-//! What the protocol does not promise to notice at once (a replica changed behind the gateway's back, a request that lands after
-//! its sender was given up) is excused until the next walk, and must be found by that.
+//! What the protocol does not promise to notice at once (a replica changed behind the gateway's back, a request whose claim was lost
+//! before it landed, or that lands after all that its worker has noted) is excused until the next walk, and must be found by that.
 use super::ask::Ask;
 use super::held::Stored;
 use super::world::{Role, Site, World};
 use s3gateway_s3::ObjectKey;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The tag by which an object asks for another count of copies.
 pub const COUNT_TAG: &str = "replica-count";
@@ -14,8 +14,14 @@ pub const COUNT_TAG: &str = "replica-count";
 #[derive(Clone, Debug, Default)]
 pub struct Known {
     is_dirty: bool,
-    /// The worker that holds it.
-    holder: Option<String>,
+    /// The worker that holds it, and the number of its claim.
+    holder: Option<(String, u64)>,
+    /// How often it was claimed.
+    claims: u64,
+    /// Claims that were taken over.
+    lost: BTreeSet<u64>,
+    /// Claims by which something was sent that may land later than they end, and until when that was said to be, by the database's clock.
+    awaited: BTreeMap<u64, i64>,
     /// That worker has claimed it twice, the first job having run out under it: which of the two sends what, nobody can tell.
     is_held_twice: bool,
     /// Why it may be clean and yet not equal everywhere.
@@ -27,6 +33,22 @@ pub struct Known {
 }
 
 impl Known {
+    /// The claim by which a worker holds it, if it does and that is certain.
+    fn claim_of(&self, worker: &str) -> Option<u64> {
+        self.holder.as_ref().filter(|(holder, _)| holder == worker && !self.is_held_twice).map(|(_, claim)| *claim)
+    }
+
+    /// Why nobody could have prevented that something lands now which was sent by a claim.
+    fn excuse_of(&self, claim: Option<u64>, now: i64) -> Option<&'static str> {
+        let Some(claim) = claim.filter(|claim| !self.lost.contains(claim)) else {
+            return Some("its worker may have lost it");
+        };
+        let is_held = self.holder.as_ref().is_some_and(|(_, held)| *held == claim);
+        // A claim that a worker has ended itself, without a word on what may land yet, excuses nothing.
+        let is_late = self.awaited.get(&claim).is_some_and(|until| now >= *until);
+        (!is_held && is_late).then_some("a request landed late")
+    }
+
     /// Whether it may be clean and yet not equal everywhere for now.
     fn may_differ(&self) -> bool {
         self.excuse.is_some() || self.is_forgotten
@@ -42,10 +64,10 @@ impl World {
         self.known.lock().unwrap().keys().cloned().collect()
     }
 
-    /// A worker is about to send this.
-    pub fn look_at(&self, actor: &str, site: &Site, ask: &Ask) {
+    /// A worker is about to send this. The claim by which it does.
+    pub fn look_at(&self, actor: &str, site: &Site, ask: &Ask) -> Option<u64> {
         if !ask.changes() {
-            return;
+            return None;
         }
         match site.role {
             Role::Home => self.stage.fail(format!("{actor} changes the home: {}", ask.name())),
@@ -55,6 +77,14 @@ impl World {
             }
             _ => {}
         }
+        self.known.lock().unwrap().get(&ask.key)?.claim_of(actor)
+    }
+
+    /// As [`Self::landed`], of what a worker has sent by a claim.
+    pub fn landed_by(&self, claim: Option<u64>, actor: &str, site: &Site, key: &str) {
+        let now = self.clocks().database;
+        let excuse = self.know(key, |known| known.excuse_of(claim, now));
+        self.landed(actor, site, key, excuse);
     }
 
     /// An object may be another than it was. `excuse`: why nobody could have prevented it.
@@ -63,9 +93,6 @@ impl World {
         let now = self.stage.millis();
         let wrong = self.know(key, |known| {
             known.unequal_since = difference.as_ref().map(|_| known.unequal_since.unwrap_or(now));
-            let is_holder = known.holder.as_deref() == Some(actor) && !known.is_held_twice;
-            let is_overtaken = actor.starts_with('w') && !is_holder;
-            let excuse = excuse.or(is_overtaken.then_some("its worker may have lost it"));
             match (&difference, excuse) {
                 (None, _) => None,
                 (Some(_), Some(excuse)) => {
@@ -92,13 +119,25 @@ impl World {
 
     pub fn claimed(&self, key: &ObjectKey, worker: &str) {
         self.know(key.as_str(), |known| {
-            known.is_held_twice = known.holder.as_deref() == Some(worker);
-            known.holder = Some(worker.to_owned());
+            known.claims += 1;
+            let before = known.holder.replace((worker.to_owned(), known.claims));
+            known.is_held_twice = before.as_ref().is_some_and(|(holder, _)| holder == worker);
+            known.lost.extend(before.map(|(_, claim)| claim));
+        });
+    }
+
+    /// A worker says that something which it has sent may land until then.
+    pub fn awaited(&self, key: &ObjectKey, worker: &str, until: i64) {
+        self.know(key.as_str(), |known| {
+            known.is_dirty = true;
+            if let Some(claim) = known.claim_of(worker) {
+                known.awaited.insert(claim, until);
+            }
         });
     }
 
     pub fn given_back(&self, key: &ObjectKey, worker: &str) {
-        self.know(key.as_str(), |known| known.holder = known.holder.take().filter(|holder| holder != worker));
+        self.know(key.as_str(), |known| known.holder = known.holder.take().filter(|(holder, _)| holder != worker));
     }
 
     /// The queue says that the key is clean now.

@@ -158,6 +158,7 @@ fn what_is_wrong_on_purpose_is_noticed() {
         Flaw::UnseenLies,
         Flaw::FalseAbsence,
         Flaw::UnseenRestart,
+        Flaw::ForgottenSends,
     ] {
         let (failed, _) = play_all(&ground, FLAWED, flaw, true);
         assert!(!failed.is_empty(), "{flaw:?} was not noticed");

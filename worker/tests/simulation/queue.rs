@@ -90,6 +90,17 @@ impl Queue for Watched {
         self.heard(())
     }
 
+    async fn note_late(&self, key: &DirtyKey, within: Duration) -> Result<(), StoreError> {
+        if self.world.flaw == Flaw::ForgottenSends {
+            return Ok(());
+        }
+        let from = self.world.clocks().database;
+        self.inner.note_late(key, within).await?;
+        self.note("awaits what may land on", key);
+        self.world.awaited(&key.key, &self.actor, from + i64::try_from(within.as_millis()).unwrap());
+        self.heard(())
+    }
+
     async fn mark_all(&self, keys: &[DirtyKey], request_id: &str) -> Result<(), StoreError> {
         self.inner.mark_all(keys, request_id).await?;
         for key in keys {

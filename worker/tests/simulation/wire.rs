@@ -26,6 +26,13 @@ pub struct Wire {
     pub actor: String,
 }
 
+/// A request that is on its way.
+struct Sent {
+    ask: Ask,
+    /// The worker's claim by which it was sent.
+    claim: Option<u64>,
+}
+
 type Answered = Result<HttpResponse, ConnectorError>;
 
 /// What becomes of a request.
@@ -53,12 +60,12 @@ impl Wire {
         let ask = Ask::read(&request);
         assert!(ask.header("authorization").is_some_and(|proof| proof.contains("Signature=")), "unsigned: {ask:?}");
         let site = self.world.site(&ask.backend);
-        self.world.look_at(&self.actor, &site, &ask);
+        let claim = self.world.look_at(&self.actor, &site, &ask);
         let (body, is_whole) = collect(request.take_body()).await;
         let (answer, answered) = oneshot::channel();
         let wire = self.clone();
         tokio::spawn(async move {
-            let _ = answer.send(wire.arrive(&site, ask, body, is_whole).await);
+            let _ = answer.send(wire.arrive(&site, Sent { ask, claim }, body, is_whole).await);
         });
         let answered = async { answered.await.unwrap_or_else(|_| Err(lost())) };
         match patience {
@@ -70,20 +77,20 @@ impl Wire {
     }
 
     /// A request is on its way from here on.
-    async fn arrive(&self, site: &Arc<Site>, ask: Ask, body: Bytes, is_whole: bool) -> Answered {
+    async fn arrive(&self, site: &Arc<Site>, sent: Sent, body: Bytes, is_whole: bool) -> Answered {
         let (stage, weather) = (&self.world.stage, self.world.weather());
         let under_way = self.world.under_way.clone();
         let most = if stage.happens(weather.slow) { 6000 } else { 30 };
         let turn = stage.turn(stage.within(1..=most)).await;
-        let what = format!("{} {}", self.actor, ask.name());
+        let what = format!("{} {}", self.actor, sent.ask.name());
         if site.is_away(stage.millis()) {
             stage.note(&format!("{what}: away"));
             return Err(lost());
         }
         if !is_whole {
-            return Err(self.break_off(site, &ask, body, &what));
+            return Err(self.break_off(site, &sent, body, &what));
         }
-        let fate = self.decide(&ask);
+        let fate = self.decide(&sent.ask);
         let delay = match fate {
             Fate::Done | Fate::AnswerLost => None,
             Fate::Late => Some(stage.within(100..=8000)),
@@ -108,18 +115,19 @@ impl Wire {
             tokio::spawn(async move {
                 let _under_way = under_way;
                 let _turn = wire.world.stage.turn(delay).await;
-                wire.carry_out(&site, &ask, body, &format!("{what} at last"), Some("a request landed late"));
+                wire.carry_out(&site, &sent, body, &format!("{what} at last"));
             });
             return Err(lost());
         }
-        let mut response = self.carry_out(site, &ask, body, &what, None);
+        let is_read = sent.ask.method == "GET";
+        let mut response = self.carry_out(site, &sent, body, &what);
         if fate == Fate::AnswerLost {
             stage.note(&format!("{what}: answer lost"));
             return Err(lost());
         }
         drop(turn);
         drop(stage.turn(stage.within(1..=10)).await);
-        if ask.method == "GET" {
+        if is_read {
             self.dole_out(&mut response);
         }
         Ok(response)
@@ -142,8 +150,8 @@ impl Wire {
         Fate::Done
     }
 
-    fn carry_out(&self, site: &Site, ask: &Ask, body: Bytes, what: &str, excuse: Option<&'static str>) -> HttpResponse {
-        let (stage, weather) = (&self.world.stage, self.world.weather());
+    fn carry_out(&self, site: &Site, sent: &Sent, body: Bytes, what: &str) -> HttpResponse {
+        let (stage, weather, ask) = (&self.world.stage, self.world.weather(), &sent.ask);
         let falsehood = match self.world.flaw {
             Flaw::UnseenLies if site.role == Role::Place && ask.method == "PUT" && stage.happens(300) => {
                 Falsehood::OtherBytesUnseen
@@ -162,7 +170,7 @@ impl Wire {
         let false_word = if falsehood == Falsehood::None || !answer.changed { "" } else { ", falsely" };
         stage.note(&format!("{what}: {}{false_word}", answer.response.status().as_u16()));
         if answer.changed {
-            self.world.landed(&self.actor, site, &ask.key, excuse);
+            self.world.landed_by(sent.claim, &self.actor, site, &ask.key);
         }
         answer.response
     }
@@ -174,8 +182,8 @@ impl Wire {
     }
 
     /// A body that broke off on its way up: nothing is kept, or a backend keeps what it has got.
-    fn break_off(&self, site: &Site, ask: &Ask, body: Bytes, what: &str) -> ConnectorError {
-        let stage = &self.world.stage;
+    fn break_off(&self, site: &Site, sent: &Sent, body: Bytes, what: &str) -> ConnectorError {
+        let (stage, ask) = (&self.world.stage, &sent.ask);
         let keeps = ask.method == "PUT" && !body.is_empty() && stage.happens(self.world.weather().torn);
         stage.note(&format!("{what}: broke off{}", if keeps { " and was kept" } else { "" }));
         if keeps {
@@ -183,7 +191,7 @@ impl Wire {
             torn.headers.insert("content-length".to_owned(), body.len().to_string());
             let answer = self.answer(site, &torn, body, Falsehood::None, false);
             if answer.changed {
-                self.world.landed(&self.actor, site, &ask.key, None);
+                self.world.landed_by(sent.claim, &self.actor, site, &ask.key);
             }
         }
         lost()

@@ -27,6 +27,8 @@ pub enum Flaw {
     FalseAbsence,
     /// Redis forgets, and seems to be the same as before.
     UnseenRestart,
+    /// A worker forgets what it has sent and has no answer to.
+    ForgottenSends,
 }
 
 /// What a backend is to the bucket.
@@ -85,7 +87,12 @@ impl World {
     pub fn new(seed: u64, flaw: Flaw, databases: Arc<Databases>) -> Arc<Self> {
         let stage = Stage::new(seed);
         let redis = stage.happens(500).then(|| Redis::new(databases));
-        let weather = Mutex::new(Arc::new(Weather::draw(&stage, redis.is_some())));
+        let mut weather = Weather::draw(&stage, redis.is_some());
+        if flaw == Flaw::ForgottenSends {
+            // In most schedules few requests land after the next writes of their keys are clean.
+            weather.late = 150;
+        }
+        let weather = Mutex::new(Arc::new(weather));
         let site = |(id, role): (&'static str, Role)| {
             let held = Held { has_bucket: role == Role::Home, ..Held::default() };
             Arc::new(Site { id, role, held: Mutex::new(held), away_until: AtomicU64::new(0) })
