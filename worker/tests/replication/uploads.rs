@@ -112,6 +112,8 @@ async fn a_clients_upload_at_a_replica_ends_with_the_homes_and_not_before() {
     world.stop_worker().await;
     world.start_worker_with(|settings| settings.upload_look_interval = Duration::ZERO).await;
     let (lengths, body) = ([5 * MIB, MIB], noise(6 * MIB, 23));
+    world.put("first", b"makes the replica's bucket".to_vec()).await;
+    world.clean("first").await;
     let id = begin_at_both(&world, "k", &body[..5 * MIB]).await;
     let places = async |id: &str| world.metadata.upload_places(&world.route.bucket, id).await.unwrap().len();
 
