@@ -126,7 +126,8 @@ class Hostile:
         where = (request.bucket, request.key)
         if not request.key:
             return ok() if request.method != "GET" else ok(b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>")
-        if "uploads" in request.query or "uploadId" in request.query:
+        # One that a script has begun is none here.
+        if "uploads" in request.query or ("uploadId" in request.query and where in self.uploads):
             return self._upload(request)
         if request.method == "PUT":
             self.objects[where] = request
@@ -147,9 +148,7 @@ class Hostile:
         if "uploads" in request.query:
             self.uploads[where] = {}
             return answer(200, body=f"<InitiateMultipartUploadResult><UploadId>{request.key}</UploadId></InitiateMultipartUploadResult>".encode())
-        parts = self.uploads.get(where)
-        if parts is None:
-            return answer(404, body=b"<Error><Code>NoSuchUpload</Code></Error>")
+        parts = self.uploads[where]
         if request.method == "PUT":
             parts[int(request.query["partNumber"][0])] = request.body
             return answer(200, ("ETag", etag(request.body)))
