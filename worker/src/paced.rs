@@ -25,6 +25,8 @@ use tokio::time::Instant;
 /// Most bytes of an answer that comes whole: several times S3's longest listing.
 const MAX_ANSWER: usize = 16 << 20;
 
+/// In an answer of success that is none.
+const ERROR: &[u8] = b"<Error>";
 /// In an answer by which a backend has done nothing.
 const SLOW_DOWN: &[u8] = b"<Code>SlowDown</Code>";
 
@@ -75,17 +77,19 @@ fn changes_object(request: &HttpRequest) -> bool {
     !matches!(request.method(), "GET" | "HEAD") && !is_of_upload
 }
 
-/// Whether what was asked for has been carried out, or never will be: by S3's own word, or because nothing was connected to. A 5xx may
-/// be that of something between, behind which the request goes on.
-fn is_certain(answer: &Result<HttpResponse, ConnectorError>) -> bool {
+/// Whether what was asked for has been carried out, or never will be: by the backend's own word, or because nothing was connected to.
+/// `completes`: it makes an object of parts, which a backend may go on with after it has answered that it failed.
+fn is_certain(completes: bool, answer: &Result<HttpResponse, ConnectorError>) -> bool {
+    let holds = |answer: &HttpResponse, text: &[u8]| {
+        answer.body().bytes().unwrap_or_default().windows(text.len()).any(|some| some == text)
+    };
     match answer {
         Ok(answer) => match answer.status().as_u16() {
-            501 => true,
-            503 => {
-                let body = answer.body().bytes().unwrap_or_default();
-                body.windows(SLOW_DOWN.len()).any(|some| some == SLOW_DOWN)
-            }
-            status => status < 500,
+            200..=299 => !holds(answer, ERROR),
+            // Of something in between that has had no answer itself, and behind which the request goes on.
+            408 | 502 | 504 | 520..=530 => false,
+            500..=599 if completes => answer.status().as_u16() == 501 || holds(answer, SLOW_DOWN),
+            _ => true,
         },
         Err(error) => {
             let is_unconnected = find_cause::<legacy::Error>(error).is_some_and(legacy::Error::is_connect);
@@ -128,6 +132,7 @@ impl HttpConnector for Paced {
         let (slow_after, within, is_object) = (self.slow_after, self.within, is_object_read(&request));
         let claim = claim::Standing::of_request().filter(|_| !matches!(request.method(), "GET" | "HEAD"));
         let changed_by = claim.clone().filter(|_| changes_object(&request));
+        let completes = request.method() == "POST";
         HttpConnectorFuture::new(async move {
             // As the user's error, since the SDK would try others again.
             let _turn = pace.enter().await.map_err(|throttled| ConnectorError::user(throttled.into()))?;
@@ -145,7 +150,7 @@ impl HttpConnector for Paced {
                 Ok(answer) if !(is_object && answer.status().is_success()) => read_whole(answer, within).await,
                 answer => answer,
             };
-            if let Some(claim) = changed_by.filter(|_| is_certain(&answer)) {
+            if let Some(claim) = changed_by.filter(|_| is_certain(completes, &answer)) {
                 claim.note_answered();
             }
             standing.note(answer.as_ref().ok().map(|answer| answer.status().as_u16()), was_slow);
@@ -243,9 +248,19 @@ mod tests {
             ("DELETE", "?x-id=DeleteObject", Some((501, "")), false),
             ("DELETE", "?x-id=DeleteObject", Some((429, "")), false),
             ("DELETE", "?x-id=DeleteObject", Some((503, slow_down)), false),
-            ("DELETE", "?x-id=DeleteObject", Some((503, "no server answers")), true),
-            ("DELETE", "?x-id=DeleteObject", Some((500, "")), true),
+            ("DELETE", "?x-id=DeleteObject", Some((503, "no server answers")), false),
+            ("DELETE", "?x-id=DeleteObject", Some((500, "")), false),
+            ("DELETE", "?x-id=DeleteObject", Some((408, "")), true),
+            ("DELETE", "?x-id=DeleteObject", Some((502, "")), true),
             ("DELETE", "?x-id=DeleteObject", Some((504, "")), true),
+            ("DELETE", "?x-id=DeleteObject", Some((522, "")), true),
+            ("PUT", "?x-id=CopyObject", Some((200, "<CopyObjectResult/>")), false),
+            ("PUT", "?x-id=CopyObject", Some((200, "<Error><Code>InternalError</Code></Error>")), true),
+            ("POST", "?uploadId=u", Some((200, "<CompleteMultipartUploadResult/>")), false),
+            ("POST", "?uploadId=u", Some((200, " <Error><Code>InternalError</Code></Error>")), true),
+            ("POST", "?uploadId=u", Some((400, "<Error><Code>InvalidPart</Code></Error>")), false),
+            ("POST", "?uploadId=u", Some((500, "")), true),
+            ("POST", "?uploadId=u", Some((503, slow_down)), false),
             ("DELETE", "?x-id=DeleteObject", None, true),
             ("DELETE", "?versionId=v&x-id=DeleteObject", None, true),
             ("PUT", "?x-id=PutObject", None, true),

@@ -346,7 +346,7 @@ impl Shared {
         let job = &claim.job;
         let key = job.key.key.as_str();
         if claim.standing.may_land() {
-            // Else another look, by whomever, could clear the key before that lands. Until it is noted the claim stays.
+            // Else another look, by whomever, could clear the key before that lands. While the queue does not take it, it clears nothing.
             debug!(key, "something that was sent may land yet");
             let note = || self.queue.note_late(&job.key, claim.lease);
             until_taken(note, |failures| self.decide_delay(failures)).await;

@@ -69,7 +69,7 @@ pub(super) struct Mapping {
 #[derive(Serialize)]
 pub(super) struct Buckets {
     buckets: Vec<BucketView>,
-    /// Give it as `after` to read on; absent on the last page.
+    /// Give it as `after` to read on; absent where the page is not full.
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<String>,
 }

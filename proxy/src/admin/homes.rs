@@ -13,7 +13,7 @@ use std::collections::HashMap;
 #[derive(Serialize)]
 pub(super) struct Homes {
     buckets: Vec<HomeView>,
-    /// Give it as `after` to read on; absent on the last page.
+    /// Give it as `after` to read on; absent where the page is not full.
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<String>,
 }

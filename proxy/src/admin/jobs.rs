@@ -32,7 +32,7 @@ pub(super) struct Of {
 #[derive(Serialize)]
 pub(super) struct Jobs {
     jobs: Vec<JobView>,
-    /// Give it as `after` to read on; absent on the last page.
+    /// Give it as `after` to read on; absent where the page is not full.
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<String>,
 }
@@ -53,7 +53,7 @@ struct JobView {
 #[derive(Serialize)]
 pub(super) struct Dead {
     dead_letters: Vec<DeadView>,
-    /// Give it as `after` to read on; absent on the last page.
+    /// Give it as `after` to read on; absent where the page is not full.
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<String>,
 }

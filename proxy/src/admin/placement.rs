@@ -29,7 +29,7 @@ pub(super) struct OfDrains {
 #[derive(Serialize)]
 pub(super) struct Drains {
     drains: Vec<DrainView>,
-    /// Give it as `after` to read on; absent on the last page.
+    /// Give it as `after` to read on; absent where the page is not full.
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<String>,
 }

@@ -26,7 +26,7 @@ const AHEAD: usize = 4;
 #[derive(Serialize)]
 pub(super) struct StrandedKeys {
     stranded: Vec<StrandedView>,
-    /// Give it as `after` to read on; absent on the last page.
+    /// Give it as `after` to read on; absent where the page is not full.
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<String>,
 }

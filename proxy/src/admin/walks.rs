@@ -39,7 +39,7 @@ pub(super) struct Of {
 #[derive(Serialize)]
 pub(super) struct Walks {
     walks: Vec<WalkView>,
-    /// Give it as `after` to read on; absent on the last page.
+    /// Give it as `after` to read on; absent where the page is not full.
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<String>,
 }

@@ -74,7 +74,9 @@ impl Gateway {
         let servers = self.queue.servers().await;
         commit().await?;
         let held = match (disturbance, servers) {
-            (Ok(disturbance), Ok(servers)) => self.await_copies(routed, dirty, &servers, before?, disturbance).await,
+            (Ok(disturbance), Ok(servers)) => {
+                self.await_copies(routed, dirty, &servers, before?, mark, disturbance).await
+            }
             // Nobody can tell before the queue is back.
             _ => false,
         };

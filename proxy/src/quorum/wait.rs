@@ -8,7 +8,10 @@ use crate::{
     refusal::{QuorumLack, Refusal},
 };
 use s3gateway_filters::{placement, residency};
-use s3gateway_store::{DirtyKey, ObjectCopy, Route, StoreError, queue::Disturbance};
+use s3gateway_store::{
+    DirtyKey, ObjectCopy, Route, StoreError,
+    queue::{Disturbance, Mark},
+};
 use std::time::{Duration, Instant};
 
 /// Before the first look; a worker takes some milliseconds for a small object.
@@ -20,13 +23,15 @@ const LEAST_BANDWIDTH: u64 = 4 << 20;
 
 impl Gateway {
     /// Waits until so many places hold what the home holds, no longer than a backend may take to answer and the object to be
-    /// copied. `before`: the records before the commit; `servers`: those of the queue then; `disturbance`: what had come to the key by then.
+    /// copied. `before`: the records before the commit; `servers`: those of the queue then; `disturbance`: what had come to the
+    /// key by then beside the write's `mark`.
     pub(super) async fn await_copies(
         &self,
         routed: &Routed,
         dirty: &DirtyKey,
         servers: &[String],
         mut before: Vec<ObjectCopy>,
+        mark: &Mark,
         disturbance: Disturbance,
     ) -> bool {
         let route = &routed.route;
@@ -57,7 +62,16 @@ impl Gateway {
                 // Of a worker that may have looked before the commit; the next one has not.
                 Told::TooFew | Told::Held if !is_since => (before, is_since) = (now, true),
                 Told::TooFew => {}
-                Told::Held => return true,
+                // A worker notes what it has sent and may land yet before another can have recorded this.
+                Told::Held if is_clean => return true,
+                Told::Held => {
+                    if matches!(
+                        self.queue.disturbance(dirty, mark).await,
+                        Ok(Disturbance::Nothing | Disturbance::Worker)
+                    ) {
+                        return true;
+                    }
+                }
             }
         }
     }

@@ -15,7 +15,7 @@ local has_stood = leases[lease] and leases[lease] > NOW
 leases[lease] = expiry
 write_leases(member, leases)
 local record = read_record(member) or new_record(member)
--- What has waited for a lease all the time goes on doing so: nobody has seen the key since.
+-- A key that waits is in no worker's hands, nor was it when this lease was taken: it goes on waiting.
 local is_undisturbed = is_renewal and has_stood and record.job == 'wait'
 if record.job == 'dead' then record.attempts = 0 end
 if not entry_of(record) then

@@ -129,7 +129,7 @@ pub struct Job {
 pub enum Cleared {
     /// The key is clean.
     Clean,
-    /// It was written meanwhile or a write is in flight; it is queued again.
+    /// It was written meanwhile, or something is noted that may land; it is queued again.
     Requeued,
 }
 

@@ -1,4 +1,4 @@
--- queue_clear.sql: clears a mark that nobody has raised and under which no write is noted. A lease that ran out since
+-- queue_clear.sql: clears a mark that nobody has raised and under which nothing is noted. A lease that ran out since
 -- the claim counts: its write may have landed after the home was read.
 -- $1 bucket, $2 key, $3 claim, $4 sequence when claimed
 delete from dirty_keys

@@ -17,7 +17,7 @@ use s3gateway_store::queue::Mark;
 use s3gateway_store::{Backend, Kept, Route, StoreError, Stranded, StrandedState, names};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use tracing::info;
+use tracing::{debug, info};
 
 /// How far a backend's clock may be behind the store's. Copies of the ended epoch are older by a claim's lease at least.
 const CLOCKS_APART: i64 = 2_000;
@@ -100,13 +100,18 @@ impl Converger {
             settled = self.compare_and_settle(route, &row.id, claim, &alone) => settled,
             error = lost => Err(error.into()),
         };
-        // Once a change of the key was sent it runs out by itself after a failure: what was sent may still land.
-        if settled.is_ok() || !alone.is_changing.load(Ordering::Relaxed) {
-            let released = queue.release(key, mark).await;
-            settled?;
-            return Ok(released?);
+        // What was sent to the home may land yet after a failure, and after a success if the S3 client had to send it twice: then the lease
+        // keeps clients away until it cannot, and runs out by itself.
+        let may_land = settled.is_err() || claim.standing.may_land();
+        if may_land && alone.is_changing.load(Ordering::Relaxed) {
+            if let Err(error) = queue.renew(key, mark, claim.lease).await {
+                debug!(%error, "a lease at a home was not renewed");
+            }
+            return settled;
         }
-        settled
+        let released = queue.release(key, mark).await;
+        settled?;
+        Ok(released?)
     }
 
     async fn compare_and_settle(

@@ -61,10 +61,10 @@ impl Promoter {
         }
     }
 
-    /// A worker begins nothing in a fenced bucket, and what it had begun ends with its claim: a lease by this worker's
-    /// own count, as another's clock may be ahead.
+    /// A worker begins nothing in a fenced bucket. It sees so when it next confirms its claim, at the latest after a third of a lease; what it
+    /// has sent by then lands within a lease. By this worker's own count, as another's clock may be ahead.
     async fn await_claims(&self, fenced: Instant) {
-        tokio::time::sleep(self.lease.saturating_sub(fenced.elapsed())).await;
+        tokio::time::sleep((self.lease + self.lease / 3).saturating_sub(fenced.elapsed())).await;
     }
 
     /// Lists every key whose last write the target may not have, and has it compared as soon as the old home is back.

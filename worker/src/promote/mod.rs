@@ -23,8 +23,10 @@ const AT_ONCE: u32 = 100;
 const STEP: Duration = Duration::from_millis(20);
 /// How often the writes of one bucket are stopped before its promotion is given up.
 const FENCES: u32 = 5;
-/// Between two of these.
+/// Between two of these, at least;
 const BREATH: Duration = Duration::from_secs(2);
+/// and this part of a lease: what a worker has sent and may land for a lease is over before the last.
+const BREATHS_OF_LEASE: u32 = 4;
 
 /// What promotions need.
 pub(crate) struct Promoter {
@@ -150,7 +152,7 @@ impl Promoter {
                 Err(Halt::TooLong(why)) if fences < FENCES => {
                     fences += 1;
                     let lifted = self.metadata.lift_fence(&promotion, &why).await?;
-                    tokio::time::sleep(BREATH).await;
+                    tokio::time::sleep(BREATH.max(self.lease / BREATHS_OF_LEASE)).await;
                     lifted
                 }
                 Err(Halt::TooLong(why) | Halt::Refused(why) | Halt::Store(StoreError::Invalid(why))) => {

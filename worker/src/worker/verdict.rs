@@ -58,7 +58,7 @@ pub(super) async fn until_taken<T: Future<Output = Result<(), StoreError>>>(
 ) {
     let mut failures = 0;
     while let Err(failed) = tell().await {
-        warn!(error = %failed, "the queue did not take a mark; it is told again");
+        warn!(error = %failed, "the queue did not take what it was told; it is told again");
         tokio::time::sleep(pause(failures)).await;
         failures = failures.saturating_add(1);
     }
