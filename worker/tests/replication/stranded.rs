@@ -5,7 +5,7 @@ use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
 use s3gateway_config::{PlaceRule, ResidencyPolicy};
 use s3gateway_s3::PhysicalBucket;
-use s3gateway_store::{Kept, PromotionState, StrandedState};
+use s3gateway_store::{Kept, PromotionState, StoreError, StrandedState};
 use std::time::Duration;
 
 const MIB: usize = 1 << 20;
@@ -137,6 +137,34 @@ async fn deletes_that_stayed_behind_are_believed_of_a_home_that_is_whole() {
         assert!(world.read(&world.near, key).await.is_none(), "{key}");
     }
     assert!(world.read(&world.near, "last").await.is_some());
+}
+
+/// What stands before the home answers for it, and the S3 client sends the request again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delete_at_the_home_that_may_land_once_more_keeps_clients_away() {
+    let mut world = World::embedded().await;
+    for key in ["k", "last"] {
+        world.put(key, b"x".to_vec()).await;
+        world.clean(key).await;
+    }
+    world.near.stop().await;
+    world.delete("k").await;
+    world.home.stop().await;
+    world.near.start().await;
+    promote_near(&world).await;
+    world.near.wire.refuse(504, "DELETE");
+    world.near.wire.take_seen();
+    world.home.start().await;
+    let is_sent = async || world.near.wire.take_seen().iter().any(|line| line.starts_with("DELETE"));
+    until("the delete is sent", is_sent).await;
+    world.near.wire.let_in();
+    let waiting = async || world.metadata.count_stranded().await.unwrap().waiting;
+    until("it was compared", async || waiting().await == 0).await;
+    let written = world.queue.intent(&world.dirty("k"), "client", Duration::from_secs(1)).await;
+    assert!(matches!(written, Err(StoreError::Busy)), "{written:?}");
+    world.clean("k").await;
+    assert!(world.read(&world.near, "k").await.is_none());
+    world.queue.intent(&world.dirty("k"), "client", Duration::from_secs(1)).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
