@@ -190,7 +190,7 @@ impl Gateway {
         let (etag, version) = match to_do {
             ToDo::Complete(request, document) => {
                 let answer = self.client.send(&upload.home, request, document).await.map_err(explain)?;
-                let etag = completed(&answer)?;
+                let etag = completed_etag(&answer)?;
                 (etag, self.answered_version(routed, answer.header(VERSION_ID.as_str())).await)
             }
             // Once more, as another write may have come before this one's mark.
@@ -200,7 +200,7 @@ impl Gateway {
                 if etag_of(&head) != made {
                     return Err(UpstreamError::from_answer(404, S3Code::NoSuchUpload.name()));
                 }
-                (Some(made), self.shown_version(routed, head.header(VERSION_ID.as_str())).await)
+                (made, self.shown_version(routed, head.header(VERSION_ID.as_str())).await)
             }
         };
         if let Some((request, document)) = set_tags {
@@ -208,8 +208,8 @@ impl Gateway {
             let set = self.client.send(&upload.home, request.version(version.as_ref()), document).await;
             set.map_err(|_| UpstreamError::Malformed("the object's tags could not be set"))?;
         }
-        if let Some(etag) = etag.as_deref().map(unquoted).filter(|etag| !etag.is_empty()) {
-            return Ok(Made { etag: etag.to_owned(), version });
+        if !etag.is_empty() {
+            return Ok(Made { etag, version });
         }
         let request = UpstreamRequest::new(Method::HEAD, physical, Some(key)).version(version.as_ref());
         // The object stands whatever becomes of this question: an answer without ETag is better than one of failure, where
@@ -264,17 +264,13 @@ impl Gateway {
     }
 }
 
-/// The ETag that a completion tells, as the backend gives it; some tell none.
-fn completed(answer: &UpstreamAnswer) -> Result<Option<String>, UpstreamError> {
-    Ok(done(CompleteMultipartUploadResult::parse(&answer.body))?.etag)
-}
-
-/// The ETag that a replica's completion tells, without quotes; empty where it tells none.
+/// The ETag that a completion tells, without quotes; empty where it tells none, as some do.
 ///
 /// # Errors
 /// What the document says in the place of a success.
 pub(crate) fn completed_etag(answer: &UpstreamAnswer) -> Result<String, UpstreamError> {
-    Ok(completed(answer)?.as_deref().map(unquoted).unwrap_or_default().to_owned())
+    let made = done(CompleteMultipartUploadResult::parse(&answer.body))?;
+    Ok(made.etag.as_deref().map(unquoted).unwrap_or_default().to_owned())
 }
 
 /// Part numbers and ETags alone: checksums are compared and kept here, and the backend has none.

@@ -173,7 +173,7 @@ impl Gateway {
             reached.extend(tried.into_iter().flatten());
         }
         if !is_streamed(route) || !reached.iter().all(|place| place.is_ready) {
-            // Nor where a bucket is still to be made.
+            // Records say more than which copies there are, or a bucket is still to be made.
             reached.clear();
         }
         Ok(reached)

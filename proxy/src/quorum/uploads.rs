@@ -230,11 +230,12 @@ async fn complete_one(
     document: &Bytes,
     until: Instant,
 ) -> Result<String, UpstreamError> {
-    let first = match try_completion(gateway, place, key, document, until).await {
+    let attempt = || try_completion(gateway, place, key, document, until);
+    let first = match attempt().await {
         Err(error) if matches!(error, UpstreamError::Failed(_)) || error.may_be_stale() => error,
         outcome => return outcome,
     };
-    match try_completion(gateway, place, key, document, until).await {
+    match attempt().await {
         // By the first attempt.
         Err(error) if error.refused_code() == Some(S3Code::NoSuchUpload.name()) => {
             Ok(etag_at(gateway, place, key).await)
