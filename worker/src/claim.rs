@@ -1,9 +1,10 @@
 //! A worker's hold on one job while it works, under the epoch in which it looked at the bucket.
 //! Invariant: by a claim that was not confirmed within its lease no change is sent to a backend, and what is being
 //! copied ends short of its last bytes.
+use s3gateway_config::BackendId;
 use s3gateway_store::queue::{Holder, Job, Lane};
 use s3gateway_store::{Metadata, Queue, StoreError};
-use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -59,14 +60,14 @@ struct Confirmed {
     millis: AtomicU64,
     /// In which the bucket was looked at; 0 before.
     epoch: AtomicI64,
-    /// Changes of an object that were sent and not answered for certain.
-    unanswered: AtomicUsize,
+    /// Where changes of an object were sent and not answered for certain, one by one.
+    unanswered: Mutex<Vec<BackendId>>,
 }
 
 impl Standing {
     /// Confirmed at `asked`, before the queue gave the job.
     pub(crate) fn since(asked: Instant, lease: Duration) -> Self {
-        let (millis, epoch, unanswered) = (AtomicU64::new(0), AtomicI64::new(0), AtomicUsize::new(0));
+        let (millis, epoch, unanswered) = (AtomicU64::new(0), AtomicI64::new(0), Mutex::default());
         Self(Arc::new(Confirmed { began: asked, lease, millis, epoch, unanswered }))
     }
 
@@ -91,20 +92,26 @@ impl Standing {
         self.0.began.elapsed().saturating_sub(at) < self.0.lease
     }
 
-    /// A change of an object is sent. Until it is answered for certain it may land at any time, whoever waits for it or has sent
-    /// it again meanwhile.
-    pub(crate) fn note_sent(&self) {
-        self.0.unanswered.fetch_add(1, Ordering::Relaxed);
+    /// A change of an object is sent to a backend. Until it is answered for certain it may land at any time, whoever waits for it or
+    /// has sent it again meanwhile.
+    pub(crate) fn note_sent(&self, to: &BackendId) {
+        self.0.unanswered.lock().unwrap_or_else(PoisonError::into_inner).push(to.clone());
     }
 
-    /// A change that was sent has been carried out, or never will be.
-    pub(crate) fn note_answered(&self) {
-        self.0.unanswered.fetch_sub(1, Ordering::Relaxed);
+    /// A change that was sent to a backend has been carried out, or never will be.
+    pub(crate) fn note_answered(&self, by: &BackendId) {
+        let mut unanswered = self.0.unanswered.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(at) = unanswered.iter().position(|id| id == by) {
+            unanswered.swap_remove(at);
+        }
     }
 
-    /// Whether a change of an object that was sent by the claim may land yet.
-    pub(crate) fn may_land(&self) -> bool {
-        self.0.unanswered.load(Ordering::Relaxed) > 0
+    /// The backends where a change of an object that was sent by the claim may land yet.
+    pub(crate) fn unanswered(&self) -> Vec<BackendId> {
+        let mut backends = self.0.unanswered.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        backends.sort_unstable();
+        backends.dedup();
+        backends
     }
 
     /// It holds as of when it was asked for, not of when the answer came.

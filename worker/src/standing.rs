@@ -2,6 +2,7 @@
 //! a while, longer each time, so that what needs it waits without a slot while everything else goes on.
 //! Fed by all requests that are sent to the backend; one trial at a time finds out whether it is back.
 use crate::backend::is_failure;
+use s3gateway_config::BackendId;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -17,7 +18,7 @@ const TRIAL: Duration = Duration::from_secs(10);
 /// One backend's standing, shared by all that ask it for something.
 #[derive(Debug)]
 pub(crate) struct Standing {
-    backend: String,
+    backend: BackendId,
     longest_rest: Duration,
     state: Mutex<State>,
 }
@@ -76,9 +77,14 @@ impl State {
 
 impl Standing {
     /// Of a backend of which nothing is known yet.
-    pub(crate) fn new(backend: &str, longest_rest: Duration) -> Arc<Self> {
+    pub(crate) fn new(backend: &BackendId, longest_rest: Duration) -> Arc<Self> {
         let state = Mutex::new(State::Fair { failures: 0 });
-        Arc::new(Self { backend: backend.to_owned(), longest_rest, state })
+        Arc::new(Self { backend: backend.clone(), longest_rest, state })
+    }
+
+    /// Whose it is.
+    pub(crate) fn backend(&self) -> &BackendId {
+        &self.backend
     }
 
     /// How long it is to be left alone from now on. Unlike [`Self::admit`] it gives no leave to try it.
@@ -100,9 +106,9 @@ impl Standing {
         *state = after;
         drop(state);
         match (before, after) {
-            (State::Fair { .. }, State::Resting { .. }) => warn!(backend = self.backend, "backend is left alone"),
+            (State::Fair { .. }, State::Resting { .. }) => warn!(backend = %self.backend, "backend is left alone"),
             (State::Resting { .. } | State::OnTrial { .. }, State::Fair { .. }) => {
-                info!(backend = self.backend, "backend is back");
+                info!(backend = %self.backend, "backend is back");
             }
             _ => {}
         }
@@ -138,7 +144,7 @@ mod tests {
     fn a_backend_rests_longer_each_time_and_comes_back_at_once() {
         let begin = Instant::now();
         let at = |millis| begin + Duration::from_millis(millis);
-        let standing = Standing::new("b", LONGEST);
+        let standing = Standing::new(&BackendId::parse("b").unwrap(), LONGEST);
         for _ in 1..FAILURES {
             standing.report(Seen::Failed, begin);
         }

@@ -345,10 +345,11 @@ impl Shared {
     async fn carry_out(&self, claim: &Claim, verdict: Verdict) -> Result<(), StoreError> {
         let job = &claim.job;
         let key = job.key.key.as_str();
-        if claim.standing.may_land() {
+        let unanswered = claim.standing.unanswered();
+        if !unanswered.is_empty() {
             // Else another look, by whomever, could clear the key before that lands. While the queue does not take it, it clears nothing.
-            debug!(key, "something that was sent may land yet");
-            let note = || self.queue.note_late(&job.key, claim.lease);
+            debug!(key, ?unanswered, "something that was sent may land yet");
+            let note = || self.queue.note_late(&job.key, &unanswered, claim.lease);
             until_taken(note, |failures| self.decide_delay(failures)).await;
         }
         match verdict {

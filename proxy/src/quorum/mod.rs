@@ -16,10 +16,8 @@ use crate::{
     metrics::QuorumOutcome,
     refusal::{QuorumLack, Refusal},
 };
-use s3gateway_store::{
-    DirtyKey,
-    queue::{Disturbance, Mark},
-};
+use s3gateway_config::BackendId;
+use s3gateway_store::{DirtyKey, queue::Mark};
 use std::time::Instant;
 
 pub(crate) use part::PartPlaces;
@@ -28,10 +26,10 @@ pub(crate) use stream::CopyRequest;
 pub(crate) use uploads::PlacesToComplete;
 
 /// What is known of the places beside the home once this has the write.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Landed {
-    /// Enough of them have answered with the home's ETag.
-    Held,
+    /// These, which are enough, have answered with the home's ETag.
+    Held(Vec<BackendId>),
     /// Nothing was sent to them, or what they answered proves nothing: a worker will tell.
     Unproven,
     /// One did not take it. `settled`: no write to any of them is on its way still.
@@ -63,12 +61,12 @@ impl Gateway {
                 self.metrics.observe_quorum(QuorumOutcome::Lost);
                 return Err(QuorumLack::Lost.into());
             }
-            Landed::Held if matches!(disturbance, Ok(Disturbance::Nothing)) => {
+            Landed::Held(ref places) if disturbance.as_ref().is_ok_and(|seen| seen.spares(places)) => {
                 commit().await?;
                 self.metrics.observe_quorum(QuorumOutcome::Streamed);
                 return Ok(());
             }
-            Landed::Held | Landed::Unproven => tracing::debug!(?landed, ?disturbance, "a worker is waited for"),
+            Landed::Held(_) | Landed::Unproven => tracing::debug!(?landed, ?disturbance, "a worker is waited for"),
         }
         let before = self.metadata.copies(&dirty.bucket, &dirty.key).await;
         let servers = self.queue.servers().await;

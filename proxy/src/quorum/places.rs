@@ -15,10 +15,7 @@ use bytes::Bytes;
 use futures::future::join_all;
 use s3gateway_config::BackendId;
 use s3gateway_s3::{ObjectKey, checksum::Checksum, etag};
-use s3gateway_store::{
-    DirtyKey, Route,
-    queue::{Disturbance, Mark},
-};
+use s3gateway_store::{DirtyKey, Route, queue::Mark};
 use std::{sync::Arc, time::Instant};
 
 /// The places of one write, its home aside.
@@ -137,13 +134,11 @@ impl Places {
             return Landed::Unproven;
         }
         let outcomes = join_all(self.streams.iter_mut().map(BodyStream::outcome)).await;
-        judge_outcomes(
-            home_etag,
-            outcomes.iter().map(|outcome| match outcome {
-                Ok(answer) => Ok(etag::unquoted(answer.header("etag"))),
-                Err(error) => Err(error),
-            }),
-        )
+        let told = outcomes.iter().zip(&self.reached).map(|(outcome, place)| {
+            let etag = outcome.as_ref().map(|answer| etag::unquoted(answer.header("etag")));
+            (place.backend.id(), etag)
+        });
+        judge_outcomes(home_etag, told)
     }
 }
 
@@ -189,7 +184,7 @@ impl Gateway {
         mark: &Mark,
         backends: &[BackendId],
     ) -> Result<bool, Refusal> {
-        if self.queue.disturbance(dirty, mark).await? != Disturbance::Nothing {
+        if !self.queue.disturbance(dirty, mark).await?.spares(backends) {
             return Ok(false);
         }
         self.metadata.note_pending(&dirty.bucket, &dirty.key, backends).await?;
@@ -222,17 +217,21 @@ async fn try_place(gateway: &Gateway, routed: &Routed, backend: Arc<UpstreamBack
 }
 
 /// What the answers of all places come to: each its ETag, or why there is none.
-fn judge_outcomes<'o>(home_etag: &str, outcomes: impl Iterator<Item = Result<&'o str, &'o UpstreamError>>) -> Landed {
-    let (mut lost, mut settled, mut equal) = (false, true, true);
-    for outcome in outcomes {
+fn judge_outcomes<'o>(
+    home_etag: &str,
+    outcomes: impl Iterator<Item = (&'o BackendId, Result<&'o str, &'o UpstreamError>)>,
+) -> Landed {
+    let (mut lost, mut settled, mut equal, mut places) = (false, true, true, Vec::new());
+    for (backend, outcome) in outcomes {
         match outcome {
             Ok(etag) => equal &= !etag.is_empty() && etag == home_etag,
             Err(error) => (lost, settled) = (true, settled && error.is_definite()),
         }
+        places.push(backend.clone());
     }
     match (lost, equal) {
         (true, _) => Landed::Lost { settled },
-        (false, true) => Landed::Held,
+        (false, true) => Landed::Held(places),
         (false, false) => Landed::Unproven,
     }
 }
@@ -241,12 +240,17 @@ fn judge_outcomes<'o>(home_etag: &str, outcomes: impl Iterator<Item = Result<&'o
 mod tests {
     use super::*;
 
+    fn id(id: &str) -> BackendId {
+        BackendId::parse(id).expect("an id")
+    }
+
     #[test]
     fn every_place_must_have_answered_with_the_homes_etag() {
         let (broken, refused) = (UpstreamError::Broken(String::new()), UpstreamError::from_answer(403, "AccessDenied"));
+        let ids = [id("b"), id("c")];
         for (outcomes, want) in [
-            (vec![Ok("x")], Landed::Held),
-            (vec![Ok("x"), Ok("x")], Landed::Held),
+            (vec![Ok("x")], Landed::Held(vec![id("b")])),
+            (vec![Ok("x"), Ok("x")], Landed::Held(ids.to_vec())),
             (vec![Ok("x"), Ok("y")], Landed::Unproven),
             (vec![Ok("")], Landed::Unproven),
             (vec![Ok("x"), Err(&broken)], Landed::Lost { settled: false }),
@@ -254,7 +258,7 @@ mod tests {
             (vec![Err(&refused), Err(&broken)], Landed::Lost { settled: false }),
             (vec![Ok("y"), Err(&refused)], Landed::Lost { settled: true }),
         ] {
-            assert_eq!(judge_outcomes("x", outcomes.clone().into_iter()), want, "{outcomes:?}");
+            assert_eq!(judge_outcomes("x", ids.iter().zip(outcomes.clone())), want, "{outcomes:?}");
         }
     }
 }

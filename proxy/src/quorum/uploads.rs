@@ -216,7 +216,8 @@ impl Gateway {
                 tracing::debug!(%error, "a worker finds out what became of an upload");
             }
         }
-        let outcomes = outcomes.iter().map(|outcome| outcome.as_deref());
+        let outcomes = to_complete.places.iter().zip(&outcomes);
+        let outcomes = outcomes.map(|(place, outcome)| (place.backend.id(), outcome.as_deref()));
         (judge_completions(etag, to_complete.needed, to_complete.is_whole, outcomes), since)
     }
 }
@@ -276,18 +277,19 @@ fn judge_completions<'o>(
     home_etag: &str,
     needed: usize,
     is_whole: bool,
-    outcomes: impl Iterator<Item = Result<&'o str, &'o UpstreamError>>,
+    outcomes: impl Iterator<Item = (&'o BackendId, Result<&'o str, &'o UpstreamError>)>,
 ) -> Landed {
-    let mut held = 0;
-    for outcome in outcomes {
+    let mut held = Vec::new();
+    for (backend, outcome) in outcomes {
         match outcome {
-            Ok(etag) => held += usize::from(!etag.is_empty() && etag == home_etag),
+            Ok(etag) if !etag.is_empty() && etag == home_etag => held.push(backend.clone()),
+            Ok(_) => {}
             // A worker can do what has certainly not happened.
             Err(error) if error.is_definite() => {}
             Err(_) => return Landed::Lost { settled: false },
         }
     }
-    if held >= needed && is_whole { Landed::Held } else { Landed::Unproven }
+    if held.len() >= needed && is_whole { Landed::Held(held) } else { Landed::Unproven }
 }
 
 #[cfg(test)]
@@ -297,22 +299,24 @@ mod tests {
     #[test]
     fn a_completion_is_held_where_enough_tell_the_homes_etag() {
         let (broken, refused) = (UpstreamError::Broken(String::new()), UpstreamError::from_answer(400, "InvalidPart"));
+        let id = |id| BackendId::parse(id).expect("an id");
+        let ids = [id("b"), id("c")];
         for (needed, is_whole, outcomes, want) in [
-            (1, true, vec![Ok("x-2")], Landed::Held),
-            (2, true, vec![Ok("x-2"), Ok("x-2")], Landed::Held),
+            (1, true, vec![Ok("x-2")], Landed::Held(vec![id("b")])),
+            (2, true, vec![Ok("x-2"), Ok("x-2")], Landed::Held(ids.to_vec())),
             (2, true, vec![Ok("x-2")], Landed::Unproven),
             (1, true, vec![Ok("y-2")], Landed::Unproven),
             (1, true, vec![Ok("")], Landed::Unproven),
             (1, false, vec![Ok("x-2")], Landed::Unproven),
             (1, true, vec![Err(&refused)], Landed::Unproven),
-            (1, true, vec![Err(&refused), Ok("x-2")], Landed::Held),
+            (1, true, vec![Err(&refused), Ok("x-2")], Landed::Held(vec![id("c")])),
             (1, true, vec![Err(&UpstreamError::OutOfService)], Landed::Unproven),
             (1, true, vec![Err(&broken)], Landed::Lost { settled: false }),
             (1, true, vec![Ok("x-2"), Err(&broken)], Landed::Lost { settled: false }),
         ] {
-            let judged = judge_completions("x-2", needed, is_whole, outcomes.clone().into_iter());
+            let judged = judge_completions("x-2", needed, is_whole, ids.iter().zip(outcomes.clone()));
             assert_eq!(judged, want, "{needed} of {outcomes:?}");
         }
-        assert_eq!(judge_completions("", 1, true, vec![Ok("")].into_iter()), Landed::Unproven);
+        assert_eq!(judge_completions("", 1, true, [(&id("b"), Ok(""))].into_iter()), Landed::Unproven);
     }
 }

@@ -10,7 +10,7 @@ use crate::{
 use s3gateway_filters::{placement, residency};
 use s3gateway_store::{
     DirtyKey, ObjectCopy, Route, StoreError,
-    queue::{Disturbance, Mark},
+    queue::{Company, Disturbance, Mark},
 };
 use std::time::{Duration, Instant};
 
@@ -37,7 +37,7 @@ impl Gateway {
         let route = &routed.route;
         let others: Vec<_> = self.holders(route, route.replica_count).into_iter().cloned().collect();
         let mut until = Instant::now() + self.settings.upstream.read_timeout;
-        let (mut pause, mut is_since) = (FIRST_LOOK, disturbance == Disturbance::Nothing);
+        let (mut pause, mut is_since) = (FIRST_LOOK, disturbance.company == Company::Nobody);
         let mut is_extended = false;
         loop {
             if Instant::now() >= until {
@@ -49,7 +49,7 @@ impl Gateway {
             tokio::time::sleep(pause.mul_f64(rand::random_range(0.8..1.2))).await;
             pause = (pause * 3 / 2).min(RAREST_LOOK);
             let is_clean = self.was_cleared(dirty, servers).await.unwrap_or(false);
-            if disturbance == Disturbance::Writers && !is_clean {
+            if disturbance.company == Company::Writers && !is_clean {
                 // Another write may yet land over what a worker has recorded; only a clean key has none in flight.
                 continue;
             }
@@ -65,10 +65,10 @@ impl Gateway {
                 // A worker notes what it has sent and may land yet before another can have recorded this.
                 Told::Held if is_clean => return true,
                 Told::Held => {
-                    if matches!(
-                        self.queue.disturbance(dirty, mark).await,
-                        Ok(Disturbance::Nothing | Disturbance::Worker)
-                    ) {
+                    let Ok(seen) = self.queue.disturbance(dirty, mark).await else { continue };
+                    let spared: Vec<_> = others.iter().filter(|id| !seen.late.contains(id)).cloned().collect();
+                    let told = judge_records(&route.home, &spared, route.write_quorum, &before, &now);
+                    if seen.company != Company::Writers && told == Told::Held {
                         return true;
                     }
                 }

@@ -8,7 +8,7 @@ local leases = read_leases(member)
 local is_renewal = ARGV[5] == '1'
 local function is_alone(name) return string.sub(name, 1, 1) == '!' end
 for other, ends in pairs(leases) do
-  if other ~= lease and other ~= LATE and ends > NOW and (is_alone(lease) or is_alone(other)) then return 0 end
+  if other ~= lease and not is_late(other) and ends > NOW and (is_alone(lease) or is_alone(other)) then return 0 end
 end
 if is_renewal and is_alone(lease) and not leases[lease] then return 0 end
 local has_stood = leases[lease] and leases[lease] > NOW

@@ -1,6 +1,7 @@
 -- leases.lua: the writers in flight of a key, for scripts that care; stands behind record.lua.
--- Under this name stands until when something may land on a key's replicas that a worker has sent.
+-- Begins the names under which stands until when something may land at a backend that a worker has sent.
 local LATE = '~'
+local function is_late(name) return string.sub(name, 1, 1) == LATE end
 
 local function read_leases(member)
   local leases = {}
@@ -25,7 +26,7 @@ end
 local function first_expiry(leases, of_writers)
   local first = nil
   for name, expiry in pairs(leases) do
-    if not (of_writers and name == LATE) and (not first or expiry < first) then first = expiry end
+    if not (of_writers and is_late(name)) and (not first or expiry < first) then first = expiry end
   end
   return first
 end

@@ -3,11 +3,12 @@
 //! at once, one by each queue, and the slower could put an old copy over a new one after both marks are gone.
 use super::letters;
 use super::{
-    Cleared, DeadLetter, DeadPage, Depth, DirtyKey, DirtyPage, Disturbance, Holder, Job, Lane, LetterCursor, Mark,
-    Queue,
+    Cleared, Company, DeadLetter, DeadPage, Depth, DirtyKey, DirtyPage, Disturbance, Holder, Job, Lane, LetterCursor,
+    Mark, Queue,
 };
 use crate::{BucketId, StoreError};
 use async_trait::async_trait;
+use s3gateway_config::BackendId;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -138,7 +139,7 @@ impl<P: Queue, F: Queue> Queue for WithFallback<P, F> {
             return Err(StoreError::Unavailable("the primary queue was away when the key was marked".into()));
         }
         if self.fallback.is_marked(key).await? {
-            return Ok(Disturbance::Writers);
+            return Ok(Disturbance { company: Company::Writers, late: Vec::new() });
         }
         self.primary(self.primary.disturbance(key, mark)).await
     }
@@ -163,9 +164,9 @@ impl<P: Queue, F: Queue> Queue for WithFallback<P, F> {
         }
     }
 
-    async fn note_late(&self, key: &DirtyKey, within: Duration) -> Result<(), StoreError> {
-        match self.primary(self.primary.note_late(key, within)).await {
-            Err(StoreError::Unavailable(_)) => self.fallback.note_late(key, within).await,
+    async fn note_late(&self, key: &DirtyKey, at: &[BackendId], within: Duration) -> Result<(), StoreError> {
+        match self.primary(self.primary.note_late(key, at, within)).await {
+            Err(StoreError::Unavailable(_)) => self.fallback.note_late(key, at, within).await,
             answer => answer,
         }
     }

@@ -35,6 +35,7 @@ pub(crate) use sql::now as database_now;
 
 use crate::{BucketId, StoreError};
 use async_trait::async_trait;
+use s3gateway_config::BackendId;
 use s3gateway_s3::ObjectKey;
 use serde::Serialize;
 use std::time::Duration;
@@ -76,22 +77,43 @@ impl Mark {
     }
 }
 
-/// What has come to a key beside one write of it.
+/// Who may be at a key beside one write of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Disturbance {
-    /// Nothing: it was in nobody's hands when it was marked, clean or put off. Until the write's lease ends, no worker gets it
+pub enum Company {
+    /// Nobody: it was in nobody's hands when it was marked, clean or put off. Until the write's lease ends, no worker gets it
     /// and no other write has begun, so that the write has the key's replicas to itself.
-    Nothing,
+    Nobody,
     /// A worker may be at it.
     Worker,
-    /// Another write is noted, or something that a worker has sent to the key's replicas, which may land yet.
+    /// Another write is noted.
     Writers,
+}
+
+/// What has come to a key beside one write of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Disturbance {
+    /// Who may be at it.
+    pub company: Company,
+    /// Where something may land yet that a worker has sent.
+    pub late: Vec<BackendId>,
+}
+
+impl Disturbance {
+    /// Whether the write has the key at these places to itself.
+    pub fn spares(&self, places: &[BackendId]) -> bool {
+        self.company == Company::Nobody && !self.late.iter().any(|late| places.contains(late))
+    }
 }
 
 /// Begins the names of leases that allow no other beside them.
 const ALONE: char = '!';
-/// Names the lease of whatever a worker has sent to a key's replicas that may land yet.
-const LATE: &str = "~";
+/// Begins the name of the lease of whatever a worker has sent that may land yet; where follows.
+const LATE: char = '~';
+
+/// The backend in the name of such a lease, without what begins it.
+fn parse_late(backend: &str) -> Result<BackendId, StoreError> {
+    BackendId::parse_kept(backend).map_err(|_| StoreError::Corrupt("a lease's backend"))
+}
 
 /// Which jobs a claim asks for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -210,10 +232,10 @@ pub trait Queue: Send + Sync {
     async fn commit(&self, key: &DirtyKey, mark: &Mark, request_id: &str) -> Result<(), StoreError>;
     /// Drops the lease of a write that the backend refused for certain; the key stays dirty until converged.
     async fn release(&self, key: &DirtyKey, mark: &Mark) -> Result<(), StoreError>;
-    /// Notes that something may land on the key's replicas within so long, which a worker has sent and has no answer to: the key is dirty,
-    /// and no claim from before that time is over clears it. It keeps no write away, and is no write; anybody may note it, whoever
-    /// has claimed the key.
-    async fn note_late(&self, key: &DirtyKey, within: Duration) -> Result<(), StoreError>;
+    /// Notes that something may land at these backends within so long, which a worker has sent for the key and has no answer to: the key
+    /// is dirty, and no claim from before that time is over clears it. It keeps no write away, and is no write; anybody may
+    /// note it, whoever has claimed the key.
+    async fn note_late(&self, key: &DirtyKey, at: &[BackendId], within: Duration) -> Result<(), StoreError>;
     /// Notes a key as dirty with no write in flight (policy change, repair, missing copy), and brings forward what was put off.
     async fn mark(&self, key: &DirtyKey, request_id: &str) -> Result<(), StoreError> {
         self.mark_all(std::slice::from_ref(key), request_id).await

@@ -10,14 +10,15 @@ mod trust;
 use super::connection::{Conducted, Connection};
 use super::scripts::{SCRIPTS, Script};
 use super::{
-    ALONE, Cleared, DeadLetter, DeadPage, Depth, DirtyKey, DirtyPage, Disturbance, Holder, Job, Lane, LetterCursor,
-    Mark, Queue,
+    ALONE, Cleared, Company, DeadLetter, DeadPage, Depth, DirtyKey, DirtyPage, Disturbance, Holder, Job, Lane,
+    LetterCursor, Mark, Queue, parse_late,
 };
 use crate::{BucketId, Conductor, Metadata, StoreError};
 use ::redis::{FromRedisValue, Value};
 use async_trait::async_trait;
 use futures::{StreamExt, TryStreamExt, stream};
 use members::{BUCKETS, DIRTY, parse_job, parse_member, render_lane, render_member, shard_keys};
+use s3gateway_config::BackendId;
 use sha2::{Digest, Sha256};
 use sharing::{Swept, Tours};
 use std::collections::BTreeMap;
@@ -289,11 +290,14 @@ impl Queue for RedisQueue {
 
     async fn disturbance(&self, key: &DirtyKey, mark: &Mark) -> Result<Disturbance, StoreError> {
         let sequence = mark.sequence.to_string();
-        match self.run_on_key(&SCRIPTS.disturbance, key, &[sequence.as_bytes(), mark.lease.as_bytes()]).await? {
-            0 => Ok(Disturbance::Nothing),
-            1 => Ok(Disturbance::Worker),
-            _ => Ok(Disturbance::Writers),
-        }
+        let args = [sequence.as_bytes(), mark.lease.as_bytes()];
+        let (company, late): (u8, Vec<String>) = self.run_on_key(&SCRIPTS.disturbance, key, &args).await?;
+        let company = match company {
+            0 => Company::Nobody,
+            1 => Company::Worker,
+            _ => Company::Writers,
+        };
+        Ok(Disturbance { company, late: late.iter().map(|name| parse_late(name)).collect::<Result<_, _>>()? })
     }
 
     async fn commit(&self, key: &DirtyKey, mark: &Mark, request_id: &str) -> Result<(), StoreError> {
@@ -305,8 +309,11 @@ impl Queue for RedisQueue {
         self.run_on_key::<i64>(&SCRIPTS.release, key, &[mark.lease.as_bytes()]).await.map(drop)
     }
 
-    async fn note_late(&self, key: &DirtyKey, within: Duration) -> Result<(), StoreError> {
-        self.run_on_key::<bool>(&SCRIPTS.late, key, &[millis(within).as_bytes()]).await.map(drop)
+    async fn note_late(&self, key: &DirtyKey, at: &[BackendId], within: Duration) -> Result<(), StoreError> {
+        let within = millis(within);
+        let args: Vec<&[u8]> =
+            std::iter::once(within.as_bytes()).chain(at.iter().map(|id| id.as_str().as_bytes())).collect();
+        self.run_on_key::<bool>(&SCRIPTS.late, key, &args).await.map(drop)
     }
 
     /// Keys of one shard go over together, a limited number at once, and all shards' at the same time.

@@ -2,13 +2,14 @@
 //! One row a dirty key. Every change of a key begins by locking its row, so that mark, leases and claim are seen as
 //! they stay until the commit. Times are the database's, which all processes share.
 use super::{
-    ALONE, Cleared, DeadLetter, DeadPage, Depth, DirtyKey, DirtyPage, Disturbance, Holder, Job, LATE, Lane,
-    LetterCursor, Mark, Queue,
+    ALONE, Cleared, Company, DeadLetter, DeadPage, Depth, DirtyKey, DirtyPage, Disturbance, Holder, Job, LATE, Lane,
+    LetterCursor, Mark, Queue, parse_late,
 };
 use crate::conductor::conducted;
 use crate::metadata::db::{Columns, Db, Kind, millis, write};
 use crate::{BucketId, StoreError, sql};
 use async_trait::async_trait;
+use s3gateway_config::BackendId;
 use s3gateway_s3::ObjectKey;
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
@@ -108,13 +109,22 @@ impl Queue for SqlQueue {
         write!(&self.db, tx => {
             let now = now(tx, self.db.kind()).await?;
             lock(tx, key).await?;
-            let other = of_key(sql::QUEUE_LEASE_OTHER, key).bind(mark.lease.as_str());
-            if other.fetch_optional(&mut *tx).await?.is_some() {
-                return Ok(Disturbance::Writers);
+            let query = of_key(sql::QUEUE_LEASE_OTHER, key).bind(mark.lease.as_str());
+            let mut company = Company::Nobody;
+            let mut late = Vec::new();
+            for row in query.fetch_all(&mut *tx).await? {
+                match row.text("lease")?.strip_prefix(LATE) {
+                    Some(backend) => late.push(parse_late(backend)?),
+                    None => company = Company::Writers,
+                }
             }
-            let query = of_key(sql::QUEUE_UNDISTURBED, key).bind(mark.sequence).bind(mark.lease.as_str()).bind(now);
-            let undisturbed = query.fetch_optional(tx).await?.is_some();
-            Ok(if undisturbed { Disturbance::Nothing } else { Disturbance::Worker })
+            if company == Company::Nobody {
+                let query = of_key(sql::QUEUE_UNDISTURBED, key).bind(mark.sequence).bind(mark.lease.as_str()).bind(now);
+                if query.fetch_optional(tx).await?.is_none() {
+                    company = Company::Worker;
+                }
+            }
+            Ok(Disturbance { company, late })
         })
     }
 
@@ -136,14 +146,17 @@ impl Queue for SqlQueue {
         })
     }
 
-    async fn note_late(&self, key: &DirtyKey, within: Duration) -> Result<(), StoreError> {
+    async fn note_late(&self, key: &DirtyKey, at: &[BackendId], within: Duration) -> Result<(), StoreError> {
         write!(&self.db, tx => {
             let now = now(tx, self.db.kind()).await?;
             let until = now.saturating_add(millis(within));
             if lock(tx, key).await?.is_none() {
                 raise_mark(tx, self.db.kind(), key, "", now, until).await?;
             }
-            of_key(sql::QUEUE_LEASE_PUT, key).bind(LATE).bind(until).execute(tx).await?;
+            for backend in at {
+                let lease = format!("{LATE}{backend}");
+                of_key(sql::QUEUE_LEASE_PUT, key).bind(lease).bind(until).execute(&mut *tx).await?;
+            }
             Ok(())
         })
     }

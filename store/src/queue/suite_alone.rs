@@ -1,7 +1,7 @@
 //! The part of the queue's suite that is about writers which must be alone.
 use super::suite::{LONG, SHORT, await_cleared, claim_one, key, write};
 use super::testing::until;
-use super::{Cleared, DirtyKey, Disturbance, Mark, Queue};
+use super::{Cleared, Company, DirtyKey, Mark, Queue};
 use crate::StoreError;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -69,46 +69,46 @@ pub(crate) async fn of_many_that_must_be_alone_one_at_a_time_is(queue: &dyn Queu
 }
 
 pub(crate) async fn a_write_has_its_key_to_itself_until_something_comes(queue: &dyn Queue) {
-    let seen = async |key: &DirtyKey, mark: &Mark| queue.disturbance(key, mark).await.unwrap();
+    let seen = async |key: &DirtyKey, mark: &Mark| queue.disturbance(key, mark).await.unwrap().company;
     let clean = key("clean");
     let mark = queue.intent(&clean, "r1", LONG).await.unwrap();
-    assert_eq!(seen(&clean, &mark).await, Disturbance::Nothing);
+    assert_eq!(seen(&clean, &mark).await, Company::Nobody);
     assert!(queue.claim("w1", 8, LONG).await.unwrap().is_empty(), "no worker gets it while that is so");
     assert_eq!(queue.renew(&clean, &mark, LONG).await.unwrap(), mark.sequence);
-    assert_eq!(seen(&clean, &mark).await, Disturbance::Nothing, "a lease that is lengthened in time is still the same");
+    assert_eq!(seen(&clean, &mark).await, Company::Nobody, "a lease that is lengthened in time is still the same");
     let other = queue.intent(&clean, "r2", LONG).await.unwrap();
-    assert_eq!(seen(&clean, &mark).await, Disturbance::Writers);
-    assert_eq!(seen(&clean, &other).await, Disturbance::Writers);
+    assert_eq!(seen(&clean, &mark).await, Company::Writers);
+    assert_eq!(seen(&clean, &other).await, Company::Writers);
     assert_ne!(queue.renew(&clean, &mark, LONG).await.unwrap(), mark.sequence, "another write has come");
     queue.commit(&clean, &other, "r2").await.unwrap();
-    assert_eq!(seen(&clean, &mark).await, Disturbance::Worker, "one may have it by now");
+    assert_eq!(seen(&clean, &mark).await, Company::Worker, "one may have it by now");
 
     let marked = key("marked");
     let mark = queue.intent(&marked, "r3", LONG).await.unwrap();
     queue.mark(&marked, "walk").await.unwrap();
-    assert_eq!(seen(&marked, &mark).await, Disturbance::Worker, "a walk has marked it");
+    assert_eq!(seen(&marked, &mark).await, Company::Worker, "a walk has marked it");
     assert!(queue.renew(&marked, &mark, LONG).await.unwrap() > mark.sequence);
-    assert_eq!(seen(&marked, &mark).await, Disturbance::Worker, "and has done so still");
+    assert_eq!(seen(&marked, &mark).await, Company::Worker, "and has done so still");
 
     let dirty = key("dirty");
     write(queue, &dirty, "r4").await;
     let mark = queue.intent(&dirty, "r5", LONG).await.unwrap();
-    assert_eq!(seen(&dirty, &mark).await, Disturbance::Worker, "it was waiting for one");
+    assert_eq!(seen(&dirty, &mark).await, Company::Worker, "it was waiting for one");
     queue.commit(&dirty, &mark, "r5").await.unwrap();
     let claimed = || async { queue.claim("w1", 8, LONG).await.unwrap().into_iter().find(|job| job.key == dirty) };
     queue.retry(&until("a worker has it", claimed).await, LONG).await.unwrap();
     let mark = queue.intent(&dirty, "r7", LONG).await.unwrap();
-    assert_eq!(seen(&dirty, &mark).await, Disturbance::Nothing, "it was put off, so nobody has it");
+    assert_eq!(seen(&dirty, &mark).await, Company::Nobody, "it was put off, so nobody has it");
     queue.commit(&dirty, &mark, "r7").await.unwrap();
     assert!(until("a write ends the pause", claimed).await.attempts > 0);
 
     let late = key("late");
     let mark = queue.intent(&late, "r6", SHORT).await.unwrap();
-    let over = || async { (seen(&late, &mark).await == Disturbance::Worker).then_some(()) };
+    let over = || async { (seen(&late, &mark).await == Company::Worker).then_some(()) };
     until("the lease runs out", over).await;
     assert!(queue.renew(&late, &mark, SHORT).await.unwrap() > mark.sequence);
-    assert_eq!(seen(&late, &mark).await, Disturbance::Worker, "a worker may have had it before");
+    assert_eq!(seen(&late, &mark).await, Company::Worker, "a worker may have had it before");
     until("and so again", over).await;
     let next = queue.intent(&late, "r8", LONG).await.unwrap();
-    assert_eq!(seen(&late, &next).await, Disturbance::Writers, "a lease that nobody has dropped counts");
+    assert_eq!(seen(&late, &next).await, Company::Writers, "a lease that nobody has dropped counts");
 }

@@ -102,7 +102,7 @@ impl Converger {
         };
         // What was sent to the home may land yet after a failure, and after a success if the S3 client had to send it twice: then the lease
         // keeps clients away until it cannot, and runs out by itself.
-        let may_land = settled.is_err() || claim.standing.may_land();
+        let may_land = settled.is_err() || !claim.standing.unanswered().is_empty();
         if may_land && alone.is_changing.load(Ordering::Relaxed) {
             if let Err(error) = queue.renew(key, mark, claim.lease).await {
                 debug!(%error, "a lease at a home was not renewed");

@@ -2,6 +2,7 @@
 use super::seat::{self, away};
 use super::world::{Flaw, World};
 use async_trait::async_trait;
+use s3gateway_config::BackendId;
 use s3gateway_store::queue::{
     Cleared, DeadLetter, DeadPage, Depth, DirtyPage, Disturbance, Job, Lane, LetterCursor, Mark, SqlQueue,
 };
@@ -90,12 +91,12 @@ impl Queue for Watched {
         self.heard(())
     }
 
-    async fn note_late(&self, key: &DirtyKey, within: Duration) -> Result<(), StoreError> {
+    async fn note_late(&self, key: &DirtyKey, at: &[BackendId], within: Duration) -> Result<(), StoreError> {
         if self.world.flaw == Flaw::ForgottenSends {
             return Ok(());
         }
         let from = self.world.clocks().database;
-        self.inner.note_late(key, within).await?;
+        self.inner.note_late(key, at, within).await?;
         self.note("awaits what may land on", key);
         self.world.awaited(&key.key, &self.actor, from + i64::try_from(within.as_millis()).unwrap());
         self.heard(())
