@@ -47,6 +47,7 @@ STATEMENTS = [
     ("queue_redrive_all.sql", f"{NOW}", "dirty_keys_dead"),
     ("queue_is_dirty.sql", ONE, "dirty_keys_pkey"),
     ("queue_bucket_is_dirty.sql", "'bucket-7'", "dirty_keys_pkey"),
+    ("queue_count_dirty.sql", "'bucket-7'", "dirty_keys_pkey"),
     ("queue_dead_letters.sql", "0, '', ''::bytea, 100", "dirty_keys_dead"),
     ("queue_dead_letters.sql", f"{NOW} - 1000, {ONE}, 1000", "dirty_keys_dead"),
     ("queue_lease_rival.sql", f"{ONE}, 'lease', {NOW}, 0", "dirty_leases_pkey"),

@@ -782,7 +782,7 @@ def test_what_may_land_at_a_third_place_keeps_no_write_waiting():
     worker = gateway.worker()
     try:
         for place, hostile in places.items():
-            gateway.add_backend(Backend(place, hostile.endpoint, ACCESS_KEY, SECRET_KEY), place, list_uploads=False)
+            gateway.add_backend(Backend(place, hostile.endpoint, ACCESS_KEY, SECRET_KEY), place, tagging=False, list_uploads=False)
         gateway.add_tenant("acme", "--placement", EVERYWHERE, "--replica-count", "3")
         target = gateway.target()
         bucket, s3 = until(lambda: target.make_bucket("third", EVERYWHERE), "a first bucket is made", 20), target.s3()

@@ -1,6 +1,8 @@
 //! How much may be dirty at a time: whoever marks many keys waits while the queue has enough to do.
-//! Invariant: dead letters do not count, for nothing is done about them.
-use s3gateway_store::{Queue, StoreError};
+//! Invariants: what waits for a backend that is away keeps no other bucket waiting, up to a bound in all; dead letters do not
+//! count, for nothing is done about them.
+use s3gateway_store::queue::Depth;
+use s3gateway_store::{BucketId, Queue, StoreError};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Mutex;
@@ -8,6 +10,8 @@ use tokio::sync::Mutex;
 /// By one look at the queue at most this part of the backlog is marked, so that looks cost nothing beside the marks, and
 /// workers that look at the same time mark little too much.
 const PART: u64 = 8;
+/// As many times the backlog may be dirty in all, with what was put off: some 300 MB of Redis for the default.
+const MOST_PUT_OFF: u64 = 50;
 /// From a look at a full queue to the next.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -17,7 +21,35 @@ pub(crate) struct Backlog {
     /// Dirty keys from which on no more are marked.
     most: u64,
     /// What may be marked before the next look.
-    left: Mutex<u64>,
+    left: Mutex<Room>,
+}
+
+/// Whether keys may be marked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Admission {
+    /// They may.
+    Granted,
+    /// The queue has enough to do; it was waited for a moment.
+    Later,
+    /// So many of the bucket's keys wait for a backend that no more are to join them.
+    BucketFull,
+}
+
+/// What may be marked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Room {
+    keys: u64,
+    /// Only in buckets that have fewer dirty keys than the backlog: others are put off already.
+    is_shared: bool,
+}
+
+impl Room {
+    fn of(depth: &Depth, most: u64) -> Self {
+        let dirty = depth.dirty.saturating_sub(depth.dead);
+        let busy = dirty.saturating_sub(depth.delayed);
+        let keys = most.saturating_sub(busy).min(most.saturating_mul(MOST_PUT_OFF).saturating_sub(dirty));
+        Self { keys, is_shared: dirty >= most }
+    }
 }
 
 impl Backlog {
@@ -25,29 +57,63 @@ impl Backlog {
         Self { queue, most, left: Mutex::default() }
     }
 
-    /// Whether the queue has enough to do.
-    pub(crate) async fn is_full(&self) -> Result<bool, StoreError> {
-        Ok(self.room().await? == 0)
+    /// Whether no more of the bucket's keys should be marked now.
+    pub(crate) async fn is_full(&self, bucket: &BucketId) -> Result<bool, StoreError> {
+        let room = self.look().await?;
+        Ok(room.keys == 0 || self.is_bucket_full(room, bucket).await?)
     }
 
-    /// Whether `keys` more may be marked; no is said after a pause. Of all who wait, one looks at the queue.
+    /// Whether `keys` more of the bucket's may be marked. Of all who wait, one looks at the queue.
     ///
     /// Cancel: safe to drop; what was admitted then is marked later.
-    pub(crate) async fn admits(&self, keys: u64) -> Result<bool, StoreError> {
+    pub(crate) async fn admits(&self, bucket: &BucketId, keys: u64) -> Result<Admission, StoreError> {
         let mut left = self.left.lock().await;
-        if *left == 0 {
-            *left = self.room().await?.min((self.most / PART).max(1));
+        if left.keys == 0 {
+            let room = self.look().await?;
+            *left = Room { keys: room.keys.min((self.most / PART).max(1)), ..room };
         }
-        if *left == 0 {
+        if left.keys == 0 {
             tokio::time::sleep(PAUSE).await;
-            return Ok(false);
+            return Ok(Admission::Later);
         }
-        *left = left.saturating_sub(keys);
-        Ok(true)
+        if self.is_bucket_full(*left, bucket).await? {
+            return Ok(Admission::BucketFull);
+        }
+        left.keys = left.keys.saturating_sub(keys);
+        Ok(Admission::Granted)
     }
 
-    async fn room(&self) -> Result<u64, StoreError> {
-        let depth = self.queue.depth().await?;
-        Ok(self.most.saturating_sub(depth.dirty.saturating_sub(depth.dead)))
+    async fn look(&self) -> Result<Room, StoreError> {
+        Ok(Room::of(&self.queue.depth().await?, self.most))
+    }
+
+    async fn is_bucket_full(&self, room: Room, bucket: &BucketId) -> Result<bool, StoreError> {
+        Ok(room.is_shared && self.queue.count_dirty(bucket).await? >= self.most)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_put_off_leaves_room_for_other_buckets() {
+        for (dirty, claimed, delayed, dead, keys, is_shared) in [
+            (0, 0, 0, 0, 100, false),
+            (60, 20, 10, 0, 50, false),
+            (99, 0, 0, 0, 1, false),
+            (100, 0, 0, 0, 0, true),
+            (300, 0, 0, 0, 0, true),
+            (300, 0, 250, 0, 50, true),
+            (300, 0, 300, 0, 100, true),
+            (300, 0, 0, 300, 100, false),
+            (300, 0, 20, 250, 70, false),
+            (4950, 0, 4950, 0, 50, true),
+            (5000, 0, 5000, 0, 0, true),
+            (9000, 0, 9000, 0, 0, true),
+        ] {
+            let depth = Depth { dirty, claimed, delayed, dead, oldest: None };
+            assert_eq!(Room::of(&depth, 100), Room { keys, is_shared }, "{depth:?}");
+        }
     }
 }

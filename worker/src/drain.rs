@@ -147,7 +147,7 @@ impl Drainer {
                 page => page?,
             };
             for some in keys.chunks(KEYS_AT_ONCE) {
-                if Instant::now() >= budget || self.backlog.is_full().await? {
+                if Instant::now() >= budget || self.backlog.is_full(&drain.bucket).await? {
                     return Ok(false);
                 }
                 self.look_at(scene, some, &mut look).await?;

@@ -207,6 +207,10 @@ impl<P: Queue, F: Queue> Queue for WithFallback<P, F> {
         Ok(self.fallback.is_bucket_clean(bucket).await? && self.primary(self.primary.is_bucket_clean(bucket)).await?)
     }
 
+    async fn count_dirty(&self, bucket: &BucketId) -> Result<u64, StoreError> {
+        Ok(self.fallback.count_dirty(bucket).await? + self.primary(self.primary.count_dirty(bucket)).await?)
+    }
+
     /// The fallback is listed first: a mark on its way to the primary is then seen in one of the two.
     async fn dirty_keys(&self, bucket: &BucketId, from: Option<&str>) -> Result<DirtyPage, StoreError> {
         match Place::parse(from) {

@@ -267,6 +267,8 @@ pub trait Queue: Send + Sync {
     }
     /// Whether no key of the bucket is dirty, proven as by [`Queue::is_clean`].
     async fn is_bucket_clean(&self, bucket: &BucketId) -> Result<bool, StoreError>;
+    /// How many keys of the bucket are dirty, dead letters among them.
+    async fn count_dirty(&self, bucket: &BucketId) -> Result<u64, StoreError>;
     /// Some of a bucket's dirty keys, and where to go on; none where the answer bears them all. A key that is dirty from the
     /// first call to the last is among them, perhaps more than once.
     async fn dirty_keys(&self, bucket: &BucketId, from: Option<&str>) -> Result<DirtyPage, StoreError>;

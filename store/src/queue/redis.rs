@@ -17,7 +17,7 @@ use crate::{BucketId, Conductor, Metadata, StoreError};
 use ::redis::{FromRedisValue, Value};
 use async_trait::async_trait;
 use futures::{StreamExt, TryStreamExt, stream};
-use members::{BUCKETS, DIRTY, parse_job, parse_member, render_lane, render_member, shard_keys};
+use members::{BUCKETS, DIRTY, parse_count, parse_job, parse_member, render_lane, render_member, shard_keys};
 use s3gateway_config::BackendId;
 use sha2::{Digest, Sha256};
 use sharing::{Swept, Tours};
@@ -388,6 +388,18 @@ impl Queue for RedisQueue {
         let asks: Vec<_> = self.shared.shards.iter().map(|keys| ask(keys)).collect();
         let absent: Vec<bool> = stream::iter(asks).buffered(SHARDS_AT_ONCE).try_collect().await?;
         Ok(!absent.contains(&false))
+    }
+
+    async fn count_dirty(&self, bucket: &BucketId) -> Result<u64, StoreError> {
+        self.agree_on_shard_count().await?;
+        let ask = async |keys: &[String]| {
+            let noted = ::redis::cmd("HGET").arg(keys.get(BUCKETS)).arg(bucket.as_str()).take();
+            let noted: Option<String> = self.shared.connection.send(&noted).await?;
+            Ok::<u64, StoreError>(noted.as_deref().map_or(0, parse_count))
+        };
+        let asks: Vec<_> = self.shared.shards.iter().map(|keys| ask(keys)).collect();
+        let counts: Vec<u64> = stream::iter(asks).buffer_unordered(SHARDS_AT_ONCE).try_collect().await?;
+        Ok(counts.iter().sum())
     }
 
     /// Shard after shard, each by HSCAN, which shows every field that is there all the while.

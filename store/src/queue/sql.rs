@@ -187,6 +187,11 @@ impl Queue for SqlQueue {
         Ok(self.db.read(query.fetch_optional(self.db.pool())).await?.is_none())
     }
 
+    async fn count_dirty(&self, bucket: &BucketId) -> Result<u64, StoreError> {
+        let query = sqlx::query(sql::QUEUE_COUNT_DIRTY).bind(bucket.as_str());
+        self.db.read(query.fetch_one(self.db.pool())).await?.u64("dirty")
+    }
+
     async fn dirty_keys(&self, bucket: &BucketId, from: Option<&str>) -> Result<DirtyPage, StoreError> {
         let after = from.map_or(&[][..], str::as_bytes);
         let query = sqlx::query(sql::QUEUE_DIRTY_KEYS).bind(bucket.as_str()).bind(after).bind(PAGE);

@@ -319,6 +319,8 @@ pub(crate) async fn buckets_are_told_apart(queue: &dyn Queue) {
     assert!(queue.is_clean(&key_in("b2", "y")).await.unwrap());
     assert_eq!(dirty_keys(queue, "b1").await, ["x", "y", "z"]);
     assert_eq!(dirty_keys(queue, "b2").await, ["x"]);
+    let counted = async |bucket| queue.count_dirty(&BucketId::new(bucket)).await.unwrap();
+    assert_eq!((counted("b1").await, counted("b2").await, counted("b").await), (3, 1, 0));
     assert!(dirty_keys(queue, "b").await.is_empty());
     let jobs = queue.claim("w1", 10, LONG).await.unwrap();
     assert_eq!(jobs.len(), 4);
@@ -327,6 +329,7 @@ pub(crate) async fn buckets_are_told_apart(queue: &dyn Queue) {
         queue.clear(job).await.unwrap();
     }
     assert!(!queue.is_bucket_clean(&BucketId::new("b1")).await.unwrap());
+    assert_eq!(counted("b1").await, 1);
     queue.clear(&b1[2]).await.unwrap();
     assert!(queue.is_bucket_clean(&BucketId::new("b1")).await.unwrap());
     assert!(!queue.is_bucket_clean(&BucketId::new("b2")).await.unwrap());

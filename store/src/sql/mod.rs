@@ -172,6 +172,7 @@ statements! {
     QUEUE_CLAIM_POSTGRES = "queue_claim.postgres.sql";
     QUEUE_CLAIM_SQLITE = "queue_claim.sqlite.sql";
     QUEUE_CLEAR = "queue_clear.sql";
+    QUEUE_COUNT_DIRTY = "queue_count_dirty.sql";
     QUEUE_DEAD_LETTERS = "queue_dead_letters.sql";
     QUEUE_DEPTH = "queue_depth.sql";
     QUEUE_DIRTY_KEYS = "queue_dirty_keys.sql";

@@ -2,11 +2,15 @@
 //! Invariant: a walk that was ended or stopped is waited for no longer.
 use super::ground::Ground;
 use super::{WalkError, Walker};
+use crate::backlog::Admission;
 use s3gateway_store::{Millis, WalkShard, WalkState};
 use std::time::Duration;
 
 /// How often a shard that waits long for its rate looks whether it still should.
 const LOOK: Duration = Duration::from_secs(5);
+
+/// What a walk notes that is not to mark more.
+const BUCKET_FULL: &str = "as many keys of the bucket as worker.backlog allows are dirty and put off";
 
 /// What waiting for room in the queue has come to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,9 +24,17 @@ pub(super) enum Room {
 }
 
 /// Waits until `keys` more may be marked.
+///
+/// # Errors
+/// `Waits` where too many of the bucket's keys wait for a backend: that may take long, and other buckets need the room.
 pub(super) async fn for_room(walker: &Walker, shard: &WalkShard, keys: u64) -> Result<Room, WalkError> {
     let mut room = Room::AtOnce;
-    while !walker.backlog.admits(keys).await.map_err(WalkError::Queue)? {
+    loop {
+        match walker.backlog.admits(&shard.bucket, keys).await.map_err(WalkError::Queue)? {
+            Admission::Granted => return Ok(room),
+            Admission::BucketFull => return Err(WalkError::Waits(BUCKET_FULL.to_owned())),
+            Admission::Later => {}
+        }
         room = Room::Later;
         if !is_running(walker, shard).await? {
             return Ok(Room::Stopped);
@@ -30,7 +42,6 @@ pub(super) async fn for_room(walker: &Walker, shard: &WalkShard, keys: u64) -> R
         // A bucket that is gone or has moved is not waited for either.
         Ground::survey(&walker.metadata, &walker.backends, shard, shard.rate).await?;
     }
-    Ok(room)
 }
 
 /// Waits until `at`, which the walk's rate says, or until the walk is hastened; whether it still runs.

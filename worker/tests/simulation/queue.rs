@@ -147,6 +147,10 @@ impl Queue for Watched {
         self.inner.leave(consumer).await
     }
 
+    async fn count_dirty(&self, bucket: &BucketId) -> Result<u64, StoreError> {
+        self.inner.count_dirty(bucket).await
+    }
+
     async fn is_bucket_clean(&self, bucket: &BucketId) -> Result<bool, StoreError> {
         self.inner.is_bucket_clean(bucket).await
     }

@@ -47,6 +47,11 @@ pub(super) fn render_lane(lane: Lane) -> &'static [u8] {
     }
 }
 
+/// The dirty keys that a shard knows of a bucket, from what it notes of that: "count flow".
+pub(super) fn parse_count(noted: &str) -> u64 {
+    noted.split(' ').next().and_then(|count| count.parse().ok()).unwrap_or(0)
+}
+
 pub(super) fn parse_job(row: Value, lane: Lane) -> Option<Job> {
     let (member, sequence, attempts, dirty_since, request_id, handle): (Vec<u8>, i64, u32, i64, Vec<u8>, String) =
         ::redis::from_redis_value(row).ok()?;
