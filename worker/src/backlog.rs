@@ -29,7 +29,7 @@ pub(crate) struct Backlog {
 pub(crate) enum Admission {
     /// They may.
     Granted,
-    /// The queue has enough to do; it was waited for a moment.
+    /// The queue has enough to do.
     Later,
     /// So many of the bucket's keys wait for a backend that no more are to join them.
     BucketFull,
@@ -63,7 +63,7 @@ impl Backlog {
         Ok(room.keys == 0 || self.is_bucket_full(room, bucket).await?)
     }
 
-    /// Whether `keys` more of the bucket's may be marked. Of all who wait, one looks at the queue.
+    /// Whether `keys` more of the bucket's may be marked; no is said after a pause. Of all who wait, one looks at the queue.
     ///
     /// Cancel: safe to drop; what was admitted then is marked later.
     pub(crate) async fn admits(&self, bucket: &BucketId, keys: u64) -> Result<Admission, StoreError> {
@@ -77,6 +77,8 @@ impl Backlog {
             return Ok(Admission::Later);
         }
         if self.is_bucket_full(*left, bucket).await? {
+            drop(left);
+            tokio::time::sleep(PAUSE).await;
             return Ok(Admission::BucketFull);
         }
         left.keys = left.keys.saturating_sub(keys);

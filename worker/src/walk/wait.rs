@@ -3,7 +3,7 @@
 use super::ground::Ground;
 use super::{WalkError, Walker};
 use crate::backlog::Admission;
-use s3gateway_store::{Millis, WalkShard, WalkState};
+use s3gateway_store::{Millis, WalkKind, WalkShard, WalkState};
 use std::time::Duration;
 
 /// How often a shard that waits long for its rate looks whether it still should.
@@ -26,14 +26,17 @@ pub(super) enum Room {
 /// Waits until `keys` more may be marked.
 ///
 /// # Errors
-/// `Waits` where too many of the bucket's keys wait for a backend: that may take long, and other buckets need the room.
+/// `Waits` for a backfill where too many of the bucket's keys wait for a backend: that may take long, and other buckets need the room.
 pub(super) async fn for_room(walker: &Walker, shard: &WalkShard, keys: u64) -> Result<Room, WalkError> {
     let mut room = Room::AtOnce;
     loop {
         match walker.backlog.admits(&shard.bucket, keys).await.map_err(WalkError::Queue)? {
             Admission::Granted => return Ok(room),
-            Admission::BucketFull => return Err(WalkError::Waits(BUCKET_FULL.to_owned())),
-            Admission::Later => {}
+            // A comparison that began once more could mark some keys each time.
+            Admission::BucketFull if shard.kind == WalkKind::Backfill => {
+                return Err(WalkError::Waits(BUCKET_FULL.to_owned()));
+            }
+            Admission::BucketFull | Admission::Later => {}
         }
         room = Room::Later;
         if !is_running(walker, shard).await? {
