@@ -1,17 +1,24 @@
-"""Memory: many large bodies at once, in both directions, and what the proxy needs for them."""
+"""Memory: many large bodies at once, in both directions, and what the proxy needs for them; many copies, and what workers need."""
 
 from __future__ import annotations
 
 import concurrent.futures
 import hashlib
+import io
+import signal
 
 import pytest
+from boto3.s3.transfer import TransferConfig
 
 from clients import MIB, payload, sha256
+from gateway import DENIED, HOME, REPLICA
+from processes import until
 from raw import Connection, host_of
 from sigv4 import UNSIGNED, Request, authorise
 
 CLIENTS, SIZE, LIMIT = 32, 64 * MIB, 200 * MIB
+WORKER_LIMIT = 360 * MIB
+"""For 128 jobs at once, of which eight are of large objects, in four parts each: less than these eight objects."""
 
 
 @pytest.mark.timeout(400)
@@ -98,3 +105,36 @@ def test_a_slow_reader_holds_back_the_backend(gateway):
         for connection in connections:
             connection.socket.close()
     s3.delete_object(Bucket=bucket, Key="k")
+
+
+@pytest.mark.shape("plain")
+def test_a_worker_copies_more_at_once_than_it_may_hold(gateway, capsys):
+    """16 objects of 64 MiB to two replicas, some of them in parts, and 600 of 256 KiB between them, all there before the worker looks."""
+    target, backends = gateway.direct("globex"), gateway.backends
+    s3 = target.s3()
+    bucket = target.make_bucket("memory", location=f"{HOME},{REPLICA},{DENIED}", s3=s3)
+    gateway.admin("bucket", "replica-count", "globex", bucket, "3")
+    large, small = payload(SIZE, "large"), payload(256 << 10, "small")
+    gateway.work.stop(signal.SIGKILL)
+
+    def put(n: int):
+        if n >= 16:
+            s3.put_object(Bucket=bucket, Key=f"small/{n}", Body=small)
+        elif n % 3:
+            s3.put_object(Bucket=bucket, Key=f"large/{n}", Body=large)
+        else:
+            s3.upload_fileobj(io.BytesIO(large), bucket, f"large/{n}", Config=TransferConfig(multipart_chunksize=16 * MIB))
+
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        list(pool.map(put, range(616)))
+    gateway.work.start()
+    until(lambda: gateway.idle(bucket), "everything is copied", 180)
+    peak = gateway.work.peak_resident_bytes()
+    with capsys.disabled():
+        print(f"\nmemory of the worker: peak {peak / MIB:.0f} MiB (limit {WORKER_LIMIT // MIB} MiB)")
+    assert peak < WORKER_LIMIT
+    for place in (REPLICA, DENIED):
+        listed = [backends[place].s3().list_objects_v2(Bucket=b, Prefix="large/").get("Contents", []) for b in backends[place].buckets()]
+        assert [o["Size"] for objects in listed for o in objects] == [SIZE] * 16
+    for n in range(616):
+        s3.delete_object(Bucket=bucket, Key=f"{'large' if n < 16 else 'small'}/{n}")
