@@ -11,7 +11,7 @@ use crate::object::{Object, ObjectHeaders, Tags};
 use crate::pace::Pace;
 use crate::paced::paced;
 use crate::settings::WorkerSettings;
-use crate::standing::Standing;
+use crate::standing::{Resting, Standing};
 use aws_sdk_s3::config::retry::{RetryConfig, RetryPartition};
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{
@@ -127,14 +127,14 @@ impl Remote {
     /// Passes a backend that may be asked now.
     ///
     /// # Errors
-    /// How long it is to be left alone, because it erred or did not answer lately.
-    pub(crate) fn admit(&self) -> Result<(), Duration> {
-        self.standing.admit(Instant::now())
+    /// For how long it is to be left alone.
+    pub(crate) fn admit(&self) -> Result<(), Resting> {
+        self.standing.admit(Instant::now()).map_err(|rest| Resting { backend: self.backend.id.clone(), rest })
     }
 
-    /// How long it is still left alone.
-    pub(crate) fn rest(&self) -> Option<Duration> {
-        self.standing.rest(Instant::now())
+    /// Whether it is left alone still. Unlike [`Self::admit`] it gives no leave to try it.
+    pub(crate) fn resting(&self) -> Option<Resting> {
+        self.standing.rest(Instant::now()).map(|rest| Resting { backend: self.backend.id.clone(), rest })
     }
 
     /// HeadObject of the current object.

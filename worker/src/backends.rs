@@ -48,7 +48,7 @@ impl Backends {
     pub(crate) fn resting(&self) -> Vec<(BackendId, Duration)> {
         let remotes = self.snapshot();
         let mut resting: Vec<_> =
-            remotes.iter().filter_map(|(id, remote)| Some((id.clone(), remote.rest()?))).collect();
+            remotes.iter().filter_map(|(id, remote)| Some((id.clone(), remote.resting()?.rest))).collect();
         // In an order that a simulation can repeat.
         resting.sort_unstable();
         resting

@@ -183,7 +183,7 @@ impl Converger {
         }
         let home = self.known_backend(&route.home).await?;
         let home_bucket = physical_on(&route, &route.home)?.clone();
-        home.admit().map_err(|rest| ConvergeError::NotNow(resting(&route.home), NotNow::Resting(rest)))?;
+        home.admit().map_err(|resting| ConvergeError::NotNow(resting.to_string(), NotNow::Resting(resting.rest)))?;
         if !home.backend.capabilities.keys.holds(dirty.key.as_str()) {
             // Such a backend may show another key's object under this name.
             return Err(ConvergeError::Impossible("the home cannot hold this key".to_owned()));
@@ -328,11 +328,6 @@ fn needs_another_look(scene: &Scene<'_>, places: &[Place]) -> bool {
             || (place.action == Action::Copy(Method::Put) && scene.opened.as_ref().is_some_and(Source::is_whole))
     };
     !places.iter().all(is_one_answer)
-}
-
-/// Why a backend that is left alone was not asked.
-fn resting(id: &BackendId) -> String {
-    format!("{id} is left alone, as it erred or did not answer lately")
 }
 
 fn physical_on<'a>(route: &'a Route, id: &BackendId) -> Result<&'a PhysicalBucket, ConvergeError> {

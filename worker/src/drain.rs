@@ -11,6 +11,7 @@ use crate::metrics::Metrics;
 use crate::multipart::{Upload, UploadIds};
 use crate::retire::drop_bucket;
 use crate::settled::is_settled;
+use crate::standing::Resting;
 use crate::strangers::{is_strangers, require_not_ours};
 use futures::{StreamExt, TryStreamExt, stream};
 use s3gateway_config::BackendId;
@@ -48,8 +49,8 @@ enum DrainError {
     NoBackend(BackendId),
     #[error("the bucket has no name at its home")]
     NoHome,
-    #[error("backend {0} is left alone, as it erred or did not answer lately")]
-    Resting(BackendId),
+    #[error(transparent)]
+    Resting(#[from] Resting),
     #[error(transparent)]
     Backend(#[from] BackendError),
     #[error(transparent)]
@@ -125,7 +126,7 @@ impl Drainer {
 
     async fn known(&self, id: &BackendId) -> Result<Arc<Remote>, DrainError> {
         let remote = self.backends.get(id).await?.ok_or_else(|| DrainError::NoBackend(id.clone()))?;
-        remote.admit().map_err(|_| DrainError::Resting(id.clone()))?;
+        remote.admit()?;
         Ok(remote)
     }
 

@@ -4,6 +4,7 @@
 use crate::backend::BackendError;
 use crate::backends::Backends;
 use crate::multipart::Upload;
+use crate::standing::Resting;
 use s3gateway_store::{DirtyKey, Metadata, Millis, OpenPlace, Queue, Route, StoreError};
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,8 +28,8 @@ pub(crate) struct OpenUploads {
 /// Why an upload is looked at again later.
 #[derive(Debug, thiserror::Error)]
 enum UploadError {
-    #[error("a backend is left alone, as it erred or did not answer lately")]
-    Resting,
+    #[error(transparent)]
+    Resting(#[from] Resting),
     #[error(transparent)]
     Backend(#[from] BackendError),
     #[error(transparent)]
@@ -77,7 +78,7 @@ impl OpenUploads {
             return Ok(false);
         }
         if let (Some(remote), Some(physical)) = (self.backends.get(backend).await?, route.physical_on(backend)) {
-            remote.admit().map_err(|_| UploadError::Resting)?;
+            remote.admit()?;
             Upload { remote: &remote, bucket: physical, key, id: &open.place_upload_id }.abort().await?;
         }
         self.metadata.delete_upload_place(bucket, &open.upload_id, backend).await?;
@@ -93,7 +94,7 @@ impl OpenUploads {
         else {
             return Ok(false);
         };
-        remote.admit().map_err(|_| UploadError::Resting)?;
+        remote.admit()?;
         let upload = Upload { remote: &remote, bucket, key: &open.key, id: &open.upload_id };
         Ok(!upload.is_open().await?)
     }

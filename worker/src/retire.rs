@@ -5,6 +5,7 @@ use crate::backends::Backends;
 use crate::clock::millis;
 use crate::metrics::Metrics;
 use crate::multipart::{Upload, UploadIds};
+use crate::standing::Resting;
 use crate::strangers::require_not_ours;
 use crate::turn::Turn;
 use futures::{StreamExt, TryStreamExt, stream};
@@ -62,7 +63,7 @@ impl Retirer {
 
     async fn retire(&self, bucket: &BucketId, id: &BackendId, physical: &PhysicalBucket) -> Result<(), RetireError> {
         let remote = self.backends.get(id).await?.ok_or(RetireError::NoBackend)?;
-        remote.admit().map_err(|_| RetireError::Resting)?;
+        remote.admit()?;
         // A name that never became a bucket of ours may have become somebody else's.
         if remote.owns_bucket(physical).await? {
             match empty(&remote, physical).await {
@@ -85,8 +86,8 @@ impl Retirer {
 enum RetireError {
     #[error("the backend is not known")]
     NoBackend,
-    #[error("the backend is left alone, as it erred or did not answer lately")]
-    Resting,
+    #[error(transparent)]
+    Resting(#[from] Resting),
     #[error(transparent)]
     Backend(#[from] BackendError),
     #[error(transparent)]

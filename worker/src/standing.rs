@@ -23,6 +23,15 @@ pub(crate) struct Standing {
     state: Mutex<State>,
 }
 
+/// A backend is not to be asked now.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{} is left alone, as it erred or did not answer lately", .backend.real())]
+pub(crate) struct Resting {
+    pub(crate) backend: BackendId,
+    /// For how long yet.
+    pub(crate) rest: Duration,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     /// It is used.

@@ -126,11 +126,11 @@ impl Converger {
             let may_hold = recorded.is_some() || mapped.iter().any(|(backend, _)| *backend == id);
             let kept = versions.filter(|_| remote.as_ref().is_some_and(|r| r.backend.capabilities.keeps_versions()));
             async move {
-                if let Some(rest) = remote.as_ref().and_then(|remote| remote.admit().err()) {
-                    let target = Target::Unknown(super::resting(&id));
+                if let Some(resting) = remote.as_ref().and_then(|remote| remote.admit().err()) {
+                    let target = Target::Unknown(resting.to_string());
                     let action = match kept {
                         Some(versions) => {
-                            plan_list(!versions.is_empty(), &Err(super::resting(&id)), wanted, may_hold, true)
+                            plan_list(!versions.is_empty(), &Err(resting.to_string()), wanted, may_hold, true)
                         }
                         None => self.plan_for(key, home, &target, wanted, recorded.as_ref(), remote.as_deref()),
                     };
@@ -141,7 +141,7 @@ impl Converger {
                         target,
                         recorded,
                         action,
-                        not_now: Some(NotNow::Resting(rest)),
+                        not_now: Some(NotNow::Resting(resting.rest)),
                     };
                 }
                 if let (Some(versions), Some(remote)) = (kept, &remote) {

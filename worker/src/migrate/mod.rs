@@ -248,8 +248,7 @@ impl Migrator {
     async fn known(&self, id: &BackendId) -> Result<Arc<Remote>, Halt> {
         let remote = self.backends.get(id).await?;
         let remote = remote.ok_or_else(|| Halt::Waits(format!("backend {} is not known", id.real())))?;
-        let resting = |_| Halt::Waits(format!("{} is left alone, as it erred or did not answer lately", id.real()));
-        remote.admit().map_err(resting)?;
+        remote.admit().map_err(|resting| Halt::Waits(resting.to_string()))?;
         Ok(remote)
     }
 }

@@ -80,10 +80,9 @@ fn remote_of<'a>(remotes: &'a [(BackendId, Arc<Remote>)], id: &BackendId) -> Res
 /// Passes listings of which no backend is left alone. None is tried out in vain, as where another rests.
 pub(super) fn admit<'a>(listings: impl IntoIterator<Item = &'a Listing> + Clone) -> Result<(), WalkError> {
     let remotes = || listings.clone().into_iter().map(|listing| &listing.remote);
-    let resting = |remote: &Arc<Remote>| WalkError::Resting(remote.backend.id.clone());
-    match remotes().find(|remote| remote.rest().is_some()) {
-        Some(remote) => Err(resting(remote)),
-        None => remotes().try_for_each(|remote| remote.admit().map_err(|_| resting(remote))),
+    match remotes().find_map(|remote| remote.resting()) {
+        Some(resting) => Err(resting.into()),
+        None => Ok(remotes().try_for_each(|remote| remote.admit())?),
     }
 }
 

@@ -17,9 +17,9 @@ use crate::backlog::Backlog;
 use crate::backoff::decide_delay;
 use crate::metrics::Metrics;
 use crate::settings::WorkerSettings;
+use crate::standing::Resting;
 use rand::Rng;
 use rand::rngs::StdRng;
-use s3gateway_config::BackendId;
 use s3gateway_store::{BucketId, Metadata, Millis, Queue, StoreError, WalkId, WalkKind, WalkShard};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -71,9 +71,9 @@ pub(crate) enum WalkError {
     /// A backend is away or says no.
     #[error(transparent)]
     Backend(#[from] BackendError),
-    /// A backend erred or did not answer lately, and is left alone.
-    #[error("{0} is left alone, as it erred or did not answer lately")]
-    Resting(BackendId),
+    /// A backend is left alone.
+    #[error(transparent)]
+    Resting(#[from] Resting),
     /// It has to wait, and the text says for what.
     #[error("{0}")]
     Waits(String),
@@ -113,7 +113,7 @@ impl WalkError {
     fn away(&self) -> Option<&str> {
         match self {
             Self::Backend(error) => error.away(),
-            Self::Resting(backend) => Some(backend.as_str()),
+            Self::Resting(resting) => Some(resting.backend.as_str()),
             Self::Waits(_) | Self::Queue(_) | Self::Store(_) | Self::Gone | Self::Moved => None,
         }
     }
