@@ -19,7 +19,7 @@ use s3gateway_s3::{
         Owner,
     },
 };
-use s3gateway_store::{Deletion, Millis, TenantId};
+use s3gateway_store::{Deletion, Millis, Route, TenantId};
 use std::time::{Duration, SystemTime};
 
 /// Buckets on one page of ListBuckets, at most (Amazon S3 API Reference, ListBuckets, `max-buckets`).
@@ -143,6 +143,7 @@ impl Gateway {
             Err(error) => return Err(explain(error).into()),
         }
         self.abort_lent_uploads(routed).await?;
+        self.abort_at_adopted(&routed.route).await?;
         // One that was there before the gateway stays.
         if self.metadata.is_adopted(&routed.route.bucket, &routed.route.home).await? {
             return Ok(AtHome::Gone);
@@ -181,6 +182,26 @@ impl Gateway {
             match self.client.send(&routed.home, request, Bytes::new()).await.map_err(explain) {
                 Err(error) if error.is_outage() => return Err(error.into()),
                 _ => self.metadata.delete_upload(&routed.route.bucket, &upload.upload_id).await?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the uploads at replicas that stay after the bucket, as they were there before the gateway.
+    async fn abort_at_adopted(&self, route: &Route) -> Result<(), Refusal> {
+        for id in route.placement.iter().filter(|id| **id != route.home) {
+            let open = self.metadata.open_places_at(&route.bucket, id).await?;
+            if open.is_empty() || !self.metadata.is_adopted(&route.bucket, id).await? {
+                continue;
+            }
+            let (Some(physical), Some(backend)) = (route.physical_on(id), self.backends.get(id)) else { continue };
+            for open in open {
+                let request = UpstreamRequest::new(Method::DELETE, physical, Some(&open.key));
+                let request = request.query("uploadId", &open.place_upload_id);
+                match self.client.send(&backend, request, Bytes::new()).await {
+                    Err(error) if error.is_outage() => return Err(explain(error).into()),
+                    _ => self.metadata.delete_upload_place(&route.bucket, &open.upload_id, id).await?,
+                }
             }
         }
         Ok(())

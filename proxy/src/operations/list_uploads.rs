@@ -24,7 +24,7 @@ use s3gateway_s3::{
 use s3gateway_store::OpenUpload;
 use std::{
     cmp::Ordering,
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap, HashSet},
     time::SystemTime,
 };
 
@@ -178,8 +178,12 @@ impl Gateway {
     }
 
     /// Shows every upload under the prefix that the home lists. It is asked neither to group, since one server loses
-    /// groups, nor to encode, since the same one encodes and does not say so.
+    /// groups, nor to encode, since the same one encodes and does not say so. What it took as a replica, of an upload at a home before
+    /// it, is no client's.
     async fn walk_uploads(&self, routed: &Routed, gathering: &mut Gathering<'_>) -> Result<(), Refusal> {
+        let route = &routed.route;
+        let as_replica = self.metadata.open_places_at(&route.bucket, &route.home).await?;
+        let as_replica: HashSet<&str> = as_replica.iter().map(|open| open.place_upload_id.as_str()).collect();
         let mut after: Option<(String, String)> = None;
         loop {
             let mut request =
@@ -194,7 +198,7 @@ impl Gateway {
             let page = ListMultipartUploadsResult::parse(&answer.body).map_err(unreadable)?;
             // Not the backend's own markers, which servers encode or not.
             let next = page.uploads.last().map(|last| (last.key.clone(), last.upload_id.clone()));
-            for upload in page.uploads {
+            for upload in page.uploads.into_iter().filter(|upload| !as_replica.contains(&*upload.upload_id)) {
                 gathering.take(&upload.key, upload.initiated, upload.upload_id);
             }
             if !page.is_truncated || next.is_none() || next == after {

@@ -28,8 +28,13 @@ pub(crate) use uploads::PlacesToComplete;
 /// What is known of the places beside the home once this has the write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Landed {
-    /// These, which are enough, have answered with the home's ETag.
-    Held(Vec<BackendId>),
+    /// Enough of them have answered with the home's ETag.
+    Held {
+        /// Those that have.
+        places: Vec<BackendId>,
+        /// Where the same may land once more.
+        late: Vec<BackendId>,
+    },
     /// Nothing was sent to them, or what they answered proves nothing: a worker will tell.
     Unproven,
     /// One did not take it. `settled`: no write to any of them is on its way still.
@@ -52,6 +57,12 @@ impl Gateway {
     ) -> Result<(), Refusal> {
         let commit = || self.commit(routed, dirty, mark, since, request_id);
         let disturbance = self.queue.disturbance(dirty, mark).await;
+        if let Landed::Held { late, .. } = &landed
+            && !late.is_empty()
+        {
+            // It is no matter to this write, but to the next one.
+            self.queue.note_late(dirty, late, self.lease()).await?;
+        }
         match landed {
             Landed::Lost { settled } => {
                 // A write that may still land needs the lease until it has.
@@ -61,12 +72,12 @@ impl Gateway {
                 self.metrics.observe_quorum(QuorumOutcome::Lost);
                 return Err(QuorumLack::Lost.into());
             }
-            Landed::Held(ref places) if disturbance.as_ref().is_ok_and(|seen| seen.spares(places)) => {
+            Landed::Held { ref places, .. } if disturbance.as_ref().is_ok_and(|seen| seen.spares(places)) => {
                 commit().await?;
                 self.metrics.observe_quorum(QuorumOutcome::Streamed);
                 return Ok(());
             }
-            Landed::Held(_) | Landed::Unproven => tracing::debug!(?landed, ?disturbance, "a worker is waited for"),
+            Landed::Held { .. } | Landed::Unproven => tracing::debug!(?landed, ?disturbance, "a worker is waited for"),
         }
         let before = self.metadata.copies(&dirty.bucket, &dirty.key).await;
         let servers = self.queue.servers().await;

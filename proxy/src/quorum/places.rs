@@ -231,7 +231,7 @@ fn judge_outcomes<'o>(
     }
     match (lost, equal) {
         (true, _) => Landed::Lost { settled },
-        (false, true) => Landed::Held(places),
+        (false, true) => Landed::Held { places, late: Vec::new() },
         (false, false) => Landed::Unproven,
     }
 }
@@ -248,9 +248,10 @@ mod tests {
     fn every_place_must_have_answered_with_the_homes_etag() {
         let (broken, refused) = (UpstreamError::Broken(String::new()), UpstreamError::from_answer(403, "AccessDenied"));
         let ids = [id("b"), id("c")];
+        let held = |places: &[BackendId]| Landed::Held { places: places.to_vec(), late: Vec::new() };
         for (outcomes, want) in [
-            (vec![Ok("x")], Landed::Held(vec![id("b")])),
-            (vec![Ok("x"), Ok("x")], Landed::Held(ids.to_vec())),
+            (vec![Ok("x")], held(&ids[..1])),
+            (vec![Ok("x"), Ok("x")], held(&ids)),
             (vec![Ok("x"), Ok("y")], Landed::Unproven),
             (vec![Ok("")], Landed::Unproven),
             (vec![Ok("x"), Err(&broken)], Landed::Lost { settled: false }),

@@ -179,7 +179,12 @@ impl Gateway {
         to_complete: &PlacesToComplete,
     ) -> Result<bool, Refusal> {
         let ids: Vec<BackendId> = to_complete.places.iter().map(|place| place.backend.id().clone()).collect();
-        self.claim_replicas(dirty, mark, &ids).await
+        if !self.claim_replicas(dirty, mark, &ids).await? {
+            return Ok(false);
+        }
+        // Before this one had its mark another completion may have come, and something after it.
+        let noted = self.metadata.upload_places(&dirty.bucket, &to_complete.upload_id).await?;
+        Ok(ids.iter().all(|id| noted.iter().any(|place| place.backend == *id && !place.is_lost)))
     }
 
     /// Completes at the replicas what the home has completed, if the write has them to itself still. `since`: no later than the lease was
@@ -217,36 +222,58 @@ impl Gateway {
             }
         }
         let outcomes = to_complete.places.iter().zip(&outcomes);
-        let outcomes = outcomes.map(|(place, outcome)| (place.backend.id(), outcome.as_deref()));
-        (judge_completions(etag, to_complete.needed, to_complete.is_whole, outcomes), since)
+        let outcomes = outcomes.map(|(place, outcome)| (place.backend.id(), outcome.as_ref()));
+        let late: Vec<BackendId> = outcomes
+            .clone()
+            .filter(|(_, outcome)| outcome.is_ok_and(|made| made.is_repeated))
+            .map(|(id, _)| id.clone())
+            .collect();
+        let landed = match judge_completions(etag, to_complete.needed, to_complete.is_whole, outcomes) {
+            Landed::Held { places, .. } => Landed::Held { places, late },
+            Landed::Unproven if !late.is_empty() => match self.queue.note_late(dirty, &late, self.lease()).await {
+                Ok(()) => Landed::Unproven,
+                Err(_) => Landed::Lost { settled: false },
+            },
+            landed => landed,
+        };
+        (landed, since)
     }
 }
 
+/// What a replica has completed.
+#[derive(Clone, Debug)]
+struct Completed {
+    /// Without quotes; empty where it is not known.
+    etag: String,
+    /// It failed at first, and may go on with that.
+    is_repeated: bool,
+}
+
 /// Completes at a replica. An answer of failure, which S3 has clients repeat, or a connection that was closed before one is tried once
-/// more: to complete twice does no harm. Gives the ETag that it has made, without quotes; empty where that is not known.
+/// more: to complete twice does no harm.
 async fn complete_one(
     gateway: &Gateway,
     place: &UploadPlace,
     key: &ObjectKey,
     document: &Bytes,
     until: Instant,
-) -> Result<String, UpstreamError> {
+) -> Result<Completed, UpstreamError> {
     let attempt = || try_completion(gateway, place, key, document, until);
     let first = match attempt().await {
         Err(error) if matches!(error, UpstreamError::Failed(_)) || error.may_be_stale() => error,
-        outcome => return outcome,
+        outcome => return outcome.map(|etag| Completed { etag, is_repeated: false }),
     };
-    match attempt().await {
+    let etag = match attempt().await {
         // By the first attempt.
-        Err(error) if error.refused_code() == Some(S3Code::NoSuchUpload.name()) => {
-            Ok(etag_at(gateway, place, key).await)
-        }
+        Err(error) if error.refused_code() == Some(S3Code::NoSuchUpload.name()) => etag_at(gateway, place, key).await,
         // Nor is it known what became of that.
-        Err(_) => Err(first),
-        done => done,
-    }
+        Err(_) => return Err(first),
+        Ok(etag) => etag,
+    };
+    Ok(Completed { etag, is_repeated: true })
 }
 
+/// Gives the ETag that the replica has made, as [`Completed`] has it.
 async fn try_completion(
     gateway: &Gateway,
     place: &UploadPlace,
@@ -277,19 +304,19 @@ fn judge_completions<'o>(
     home_etag: &str,
     needed: usize,
     is_whole: bool,
-    outcomes: impl Iterator<Item = (&'o BackendId, Result<&'o str, &'o UpstreamError>)>,
+    outcomes: impl Iterator<Item = (&'o BackendId, Result<&'o Completed, &'o UpstreamError>)>,
 ) -> Landed {
     let mut held = Vec::new();
     for (backend, outcome) in outcomes {
         match outcome {
-            Ok(etag) if !etag.is_empty() && etag == home_etag => held.push(backend.clone()),
+            Ok(made) if !made.etag.is_empty() && made.etag == home_etag => held.push(backend.clone()),
             Ok(_) => {}
             // A worker can do what has certainly not happened.
             Err(error) if error.is_definite() => {}
             Err(_) => return Landed::Lost { settled: false },
         }
     }
-    if held.len() >= needed && is_whole { Landed::Held(held) } else { Landed::Unproven }
+    if held.len() >= needed && is_whole { Landed::Held { places: held, late: Vec::new() } } else { Landed::Unproven }
 }
 
 #[cfg(test)]
@@ -301,22 +328,25 @@ mod tests {
         let (broken, refused) = (UpstreamError::Broken(String::new()), UpstreamError::from_answer(400, "InvalidPart"));
         let id = |id| BackendId::parse(id).expect("an id");
         let ids = [id("b"), id("c")];
+        let held = |places: &[BackendId]| Landed::Held { places: places.to_vec(), late: Vec::new() };
+        let made = |etag: &str| Completed { etag: etag.to_owned(), is_repeated: false };
+        let (x, y, none) = (&made("x-2"), &made("y-2"), &made(""));
         for (needed, is_whole, outcomes, want) in [
-            (1, true, vec![Ok("x-2")], Landed::Held(vec![id("b")])),
-            (2, true, vec![Ok("x-2"), Ok("x-2")], Landed::Held(ids.to_vec())),
-            (2, true, vec![Ok("x-2")], Landed::Unproven),
-            (1, true, vec![Ok("y-2")], Landed::Unproven),
-            (1, true, vec![Ok("")], Landed::Unproven),
-            (1, false, vec![Ok("x-2")], Landed::Unproven),
+            (1, true, vec![Ok(x)], held(&ids[..1])),
+            (2, true, vec![Ok(x), Ok(x)], held(&ids)),
+            (2, true, vec![Ok(x)], Landed::Unproven),
+            (1, true, vec![Ok(y)], Landed::Unproven),
+            (1, true, vec![Ok(none)], Landed::Unproven),
+            (1, false, vec![Ok(x)], Landed::Unproven),
             (1, true, vec![Err(&refused)], Landed::Unproven),
-            (1, true, vec![Err(&refused), Ok("x-2")], Landed::Held(vec![id("c")])),
+            (1, true, vec![Err(&refused), Ok(x)], held(&ids[1..])),
             (1, true, vec![Err(&UpstreamError::OutOfService)], Landed::Unproven),
             (1, true, vec![Err(&broken)], Landed::Lost { settled: false }),
-            (1, true, vec![Ok("x-2"), Err(&broken)], Landed::Lost { settled: false }),
+            (1, true, vec![Ok(x), Err(&broken)], Landed::Lost { settled: false }),
         ] {
             let judged = judge_completions("x-2", needed, is_whole, ids.iter().zip(outcomes.clone()));
             assert_eq!(judged, want, "{needed} of {outcomes:?}");
         }
-        assert_eq!(judge_completions("", 1, true, [(&id("b"), Ok(""))].into_iter()), Landed::Unproven);
+        assert_eq!(judge_completions("", 1, true, [(&id("b"), Ok(none))].into_iter()), Landed::Unproven);
     }
 }

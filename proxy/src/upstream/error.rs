@@ -71,6 +71,8 @@ impl UpstreamError {
     /// Whether the write was certainly not carried out, so that its lease can go at once.
     pub fn is_definite(&self) -> bool {
         match self {
+            // Of something in between, behind which the request may go on.
+            Self::Refused(error) if error.status == 408 => false,
             Self::OutOfService | Self::Unreachable(_) | Self::OurCredentials(_) | Self::Refused(_) | Self::SlowDown => {
                 true
             }
@@ -113,4 +115,31 @@ impl UpstreamError {
 /// The `<Code>` of a backend's error document, empty where it has none. Its message names buckets and hosts: never used.
 pub fn error_code(document: &[u8]) -> String {
     s3gateway_s3::xml::ErrorDocument::parse(document).map(|error| error.code).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_write_has_certainly_not_happened_by_the_backends_own_word() {
+        for (status, code, definite) in [
+            (400, "BadDigest", true),
+            (400, "RequestTimeout", true),
+            (403, "AccessDenied", true),
+            (404, "NoSuchUpload", true),
+            (408, "", false),
+            (412, "PreconditionFailed", true),
+            (429, "", true),
+            (500, "InternalError", false),
+            (501, "NotImplemented", true),
+            (502, "", false),
+            (503, "SlowDown", true),
+            (503, "", false),
+            (504, "", false),
+            (522, "", false),
+        ] {
+            assert_eq!(UpstreamError::from_answer(status, code).is_definite(), definite, "{status} {code}");
+        }
+    }
 }

@@ -207,6 +207,10 @@ impl Metadata {
             if found.state != step.from || found.fence != seen.fence || (!is_as_seen && step.to != PromotionState::Failed) {
                 return Err(StoreError::Invalid("the bucket has changed since the promotion began".to_owned()));
             }
+            if moves {
+                // Nobody can go on with an upload of a former home: what it has at replicas is to be ended at once.
+                sqlx::query(sql::UPLOAD_PLACES_LOSE_ALL).bind(bucket).bind(0_i64).execute(&mut *tx).await?;
+            }
             if moves && !bucket_migrations::cut_over(tx, &found).await? {
                 sqlx::query(sql::MAPPING_FIRST).bind(bucket).bind(found.target.as_str()).execute(&mut *tx).await?;
             }

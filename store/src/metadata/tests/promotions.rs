@@ -51,7 +51,11 @@ pub(super) async fn a_promotion_goes_step_by_step(f: Fixture) {
 
     let again = m.fence_bucket(&lifted).await.unwrap();
     assert!(matches!(m.move_home(&fenced).await, Err(StoreError::Invalid(_))), "that fence was lifted");
+    let places = [(near(&route), "place".to_owned())];
+    m.put_upload_places(&route.bucket, &object("k"), &route.home, "upload", &places).await.unwrap();
     let moved = m.move_home(&again).await.unwrap();
+    let open = m.open_places(0, 0, 10).await.unwrap();
+    assert!(matches!(&open[..], [lost] if lost.upload_id == "upload"), "it is ended at once: {open:?}");
     let now = read(&f, &route).await;
     assert_eq!((&now.home, now.epoch, now.writes), (&near(&route), 2, Writes::Stopped));
     assert_eq!(now.placement, [near(&route), route.home.clone()], "home first");
