@@ -49,6 +49,8 @@ enum DrainError {
     NoBackend(BackendId),
     #[error("the bucket has no name at its home")]
     NoHome,
+    #[error("the replica is the bucket's home")]
+    IsHome,
     #[error(transparent)]
     Resting(#[from] Resting),
     #[error(transparent)]
@@ -110,6 +112,9 @@ impl Drainer {
 
     async fn advance(&self, drain: &Drain, budget: Instant) -> Result<(), DrainError> {
         let Some(route) = self.metadata.route_by_id(&drain.bucket).await? else { return Ok(()) };
+        if route.home == drain.backend {
+            return Err(DrainError::IsHome);
+        }
         let home = self.known(&route.home).await?;
         let replica = self.known(&drain.backend).await?;
         let home_bucket = route.physical_on(&route.home).ok_or(DrainError::NoHome)?.clone();

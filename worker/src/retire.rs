@@ -14,7 +14,7 @@ use s3gateway_s3::xml::VersionEntry;
 use s3gateway_s3::{ObjectKey, PhysicalBucket};
 use s3gateway_store::{BucketId, Metadata, RetiringBucket, StoreError};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
@@ -39,9 +39,10 @@ impl Retirer {
             Ok(retiring) => retiring,
             Err(error) => return warn!(%error, "retiring buckets cannot be read"),
         };
-        let now = millis(now);
+        let (now, began) = (millis(now), Instant::now());
         for bucket in retiring.iter().filter(|bucket| bucket.free_from <= now) {
-            if stop.is_cancelled() {
+            // Those that were tried longest ago have the next round.
+            if stop.is_cancelled() || began.elapsed() > self.lease {
                 return;
             }
             let (metadata, lease) = (&self.metadata, self.lease);
@@ -66,7 +67,9 @@ impl Retirer {
         remote.admit()?;
         // A name that never became a bucket of ours may have become somebody else's.
         if remote.owns_bucket(physical).await? {
-            match empty(&remote, physical).await {
+            // A large one is gone on with in the next round, and keeps no other waiting.
+            let emptied = tokio::time::timeout(self.lease / 2, empty(&remote, physical)).await;
+            match emptied.map_err(|_| RetireError::IsLarge)? {
                 // Two deletes at once can leave a backend a name in its list that nothing stands behind.
                 Ok(()) | Err(BackendError::NoSuchBucket) => {}
                 Err(error) => return Err(error.into()),
@@ -86,6 +89,8 @@ impl Retirer {
 enum RetireError {
     #[error("the backend is not known")]
     NoBackend,
+    #[error("it is being emptied")]
+    IsLarge,
     #[error(transparent)]
     Resting(#[from] Resting),
     #[error(transparent)]

@@ -55,6 +55,8 @@ impl Reviewer {
             }
             if let Err(error) = self.review(&bucket, since, &known).await {
                 info!(bucket = bucket.as_str(), %error, "placement will be reviewed again");
+                // Others have their turn first.
+                self.metadata.postpone_review(&bucket, since).await?;
             }
         }
         Ok(())
@@ -67,6 +69,7 @@ impl Reviewer {
             mapped: &self.metadata.mappings(bucket).await?,
             drains: &self.metadata.drains_of(bucket).await?,
             locations: &self.metadata.locations(bucket).await?,
+            migrated: &self.metadata.migrated_between(bucket).await?,
             known,
         };
         let reviewed = decide(&facts);
@@ -85,6 +88,8 @@ struct Facts<'a> {
     /// Those that have not ended.
     drains: &'a [Drain],
     locations: &'a str,
+    /// Where a migration goes on, from or to.
+    migrated: &'a [BackendId],
     known: &'a Known,
 }
 
@@ -112,7 +117,9 @@ impl Facts<'_> {
         let resolve = |named: &str| placement::resolve(named, &self.known.places).unwrap_or_default();
         let located: Vec<Vec<BackendId>> = self.locations.split(',').map(resolve).collect();
         let (same, rest): (Vec<_>, Vec<_>) = located.into_iter().partition(|there| there.contains(other));
-        let is_on = |id: &BackendId| self.mapped.iter().any(|mapping| mapping.backend == *id) || taken.contains(id);
+        let is_on = |id: &BackendId| {
+            self.mapped.iter().any(|mapping| mapping.backend == *id) || taken.contains(id) || self.migrated.contains(id)
+        };
         same.into_iter().chain(rest).flatten().find(|id| !is_on(id) && self.objection(id).is_none())
     }
 }

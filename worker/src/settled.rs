@@ -9,6 +9,10 @@ pub(crate) async fn is_settled(queue: &dyn Queue, bucket: &BucketId, since: Mill
     if queue.is_bucket_clean(bucket).await? {
         return Ok(true);
     }
+    // Of what the queue may have forgotten nobody knows when it became dirty.
+    if !queue.proves(bucket).await? {
+        return Ok(false);
+    }
     // A bucket that is written to all the time is never clean; then what is dirty must have become so later.
     let oldest = queue.depth().await?.oldest;
     Ok(oldest.is_none_or(|oldest| oldest > since.saturating_add(SKEW)))

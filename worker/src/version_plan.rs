@@ -32,12 +32,22 @@ impl<'a> VersionPlan<'a> {
     /// The copies that it deletes of versions that the home lists no more. `listed`: all that the home lists of the key, also
     /// where none of it is wanted here. Delete markers hold nothing; what was written anew under its id counts as there.
     pub(crate) fn lost(&self, listed: &[Listed]) -> Vec<&'a VersionCopy> {
-        if self.stale.is_empty() {
+        self.unlisted(self.stale.iter().map(|stale| &stale.id).collect(), listed)
+    }
+
+    /// The copies of versions that the home lists no more which it deletes, or takes over for another version that looks alike: they are
+    /// deleted if that turns out to be another.
+    pub(crate) fn doubtful(&self, listed: &[Listed]) -> Vec<&'a VersionCopy> {
+        let taken = self.kept.iter().filter(|kept| kept.recorded.is_none()).map(|kept| &kept.held.id);
+        self.unlisted(self.stale.iter().map(|stale| &stale.id).chain(taken).collect(), listed)
+    }
+
+    fn unlisted(&self, held: HashSet<&VersionId>, listed: &[Listed]) -> Vec<&'a VersionCopy> {
+        if held.is_empty() {
             return Vec::new();
         }
-        let deleted: HashSet<&VersionId> = self.stale.iter().map(|stale| &stale.id).collect();
         let at_home = ids(listed);
-        let is_lost = |copy: &&VersionCopy| deleted.contains(&copy.version) && is_of_none(copy, &at_home);
+        let is_lost = |copy: &&VersionCopy| held.contains(&copy.version) && is_of_none(copy, &at_home);
         self.forgotten.iter().copied().filter(is_lost).collect()
     }
 
@@ -279,6 +289,8 @@ mod tests {
             };
             let plan = plan_versions(&home, &held, &recorded);
             assert_eq!(names(plan.lost(&home)), lost, "{home:?} {held:?}");
+            let is_taken_over = home.iter().any(|home| home.id.as_str() == "2" && home.etag == "a");
+            assert_eq!(names(plan.doubtful(&home)), if is_taken_over { "x" } else { lost }, "{home:?} {held:?}");
             assert!(lost.is_empty() || lists_too_little(&home, &recorded));
             // Where the key is not wanted all goes, and what the home still has is not lost by that.
             let plan = plan_versions(&[], &held, &recorded);

@@ -92,6 +92,17 @@ impl Metadata {
         self.db.read(query.fetch_all(self.db.pool())).await?.iter().map(parse).collect()
     }
 
+    /// The backends that a migration of the bucket goes on from and to; none where there is no migration.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn migrated_between(&self, bucket: &BucketId) -> Result<Vec<BackendId>, StoreError> {
+        let query = sqlx::query(sql::MIGRATION_RUNNING).bind(bucket.as_str());
+        let row = self.db.read(query.fetch_optional(self.db.pool())).await?;
+        let running = row.as_ref().map(parse).transpose()?;
+        Ok(running.map(|running| vec![running.source.real(), running.target.real()]).unwrap_or_default())
+    }
+
     /// Migrations that have not ended and at which it is nobody's turn.
     ///
     /// # Errors
@@ -213,7 +224,9 @@ impl Metadata {
             let next = match seen.state {
                 MigrationState::Filling => enter(&seen, MigrationState::Cancelling, why),
                 MigrationState::Moving => {
-                    promotions::call_off(tx, seen.promotion.as_deref().unwrap_or_default(), why).await?;
+                    if !promotions::call_off(tx, seen.promotion.as_deref().unwrap_or_default(), why).await? {
+                        return Err(StoreError::Conflict("the cut over of this migration"));
+                    }
                     enter(&seen, MigrationState::Cancelling, why)
                 }
                 MigrationState::Verifying | MigrationState::Dropping => {

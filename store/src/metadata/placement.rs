@@ -4,7 +4,7 @@
 use super::buckets::{begin_backfill, find, free_name};
 use super::db::{Columns, now, write};
 use super::routes::route_in;
-use super::{Metadata, bucket_migrations, feed, sweeps};
+use super::{Metadata, bucket_migrations, feed, promotions, sweeps};
 use crate::{
     BucketId, Change, DrainLook, DrainState, HomeToLeave, Mapping, MappingState, Millis, PlacementChange, Route,
     StoreError, sql,
@@ -23,7 +23,8 @@ impl Metadata {
     /// walked over.
     ///
     /// # Errors
-    /// `Conflict` where the bucket is no longer what the decision was made on, or a new replica is still being emptied or forgotten;
+    /// `Conflict` where the bucket is no longer what the decision was made on, a new replica is still being emptied or forgotten, or one
+    /// that is to be drained is about to become the home;
     /// `Invalid` where the home would move, the count is more than the placement gives, or a backend is unknown or retired.
     pub async fn change_placement(&self, change: &PlacementChange<'_>) -> Result<(), StoreError> {
         verify_change(change)?;
@@ -33,6 +34,13 @@ impl Metadata {
             let found = find(tx, &change.seen.bucket).await?;
             if found.state != "active" || !is_as_seen(&route_in(tx, id).await?, change.seen) {
                 return Err(CHANGED);
+            }
+            // A replica that becomes the home must not be drained: what is drained is emptied.
+            let running = promotions::running(tx, &change.seen.bucket).await?;
+            if let Some(promotion) = running.filter(|running| change.drained.iter().any(|(id, ..)| *id == running.target))
+                && !promotions::call_off(tx, &promotion.id, "its target leaves the placement").await?
+            {
+                return Err(StoreError::Conflict("a promotion of the replica that is to be drained"));
             }
             let mapped = mappings_in(tx, id).await?;
             for (position, backend) in (0_i64..).zip(&change.placement) {
@@ -100,6 +108,18 @@ impl Metadata {
         write!(&self.db, tx => {
             let query = sqlx::query(sql::BUCKET_REVIEWED).bind(route.bucket.as_str()).bind(seen).bind(home);
             query.execute(tx).await?;
+            Ok(())
+        })
+    }
+
+    /// Has others reviewed before one whose review has failed, unless it has become due again since `seen`.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn postpone_review(&self, bucket: &BucketId, seen: Millis) -> Result<(), StoreError> {
+        write!(&self.db, tx => {
+            let query = sqlx::query(sql::BUCKET_POSTPONE_REVIEW).bind(bucket.as_str()).bind(seen);
+            query.bind(now().max(seen + 1)).execute(tx).await?;
             Ok(())
         })
     }

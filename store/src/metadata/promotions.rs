@@ -212,6 +212,11 @@ impl Metadata {
                 sqlx::query(sql::UPLOAD_PLACES_LOSE_ALL).bind(bucket).bind(0_i64).execute(&mut *tx).await?;
             }
             if moves && !bucket_migrations::cut_over(tx, &found).await? {
+                // What is drained is emptied, whatever it is.
+                let query = sqlx::query(sql::MAPPING_IS_ACTIVE).bind(bucket).bind(found.target.as_str());
+                if query.fetch_optional(&mut *tx).await?.is_none() {
+                    return Err(StoreError::Invalid("the replica has left the placement since the promotion began".to_owned()));
+                }
                 sqlx::query(sql::MAPPING_FIRST).bind(bucket).bind(found.target.as_str()).execute(&mut *tx).await?;
             }
             let head = match feed::bucket_name(tx, bucket).await? {
@@ -312,24 +317,23 @@ pub(super) async fn begin(
 
 /// Whether a promotion of the bucket has not ended.
 pub(super) async fn runs(tx: &mut AnyConnection, bucket: &BucketId) -> Result<bool, StoreError> {
-    let query = sqlx::query(sql::PROMOTIONS_OF_BUCKET).bind(bucket.as_str()).bind(1_i64);
-    let last = query.fetch_optional(tx).await?.as_ref().map(parse).transpose()?;
-    Ok(last.is_some_and(|last| !matches!(last.state, PromotionState::Done | PromotionState::Failed)))
+    Ok(running(tx, bucket).await?.is_some())
 }
 
-/// Fails a promotion that has not stopped writes yet; nothing to do for one that has failed.
-///
-/// # Errors
-/// `Conflict` for one that has.
-pub(super) async fn call_off(tx: &mut AnyConnection, id: &str, why: &str) -> Result<(), StoreError> {
+/// The bucket's promotion that has not ended.
+pub(super) async fn running(tx: &mut AnyConnection, bucket: &BucketId) -> Result<Option<Promotion>, StoreError> {
+    let query = sqlx::query(sql::PROMOTIONS_OF_BUCKET).bind(bucket.as_str()).bind(1_i64);
+    let last = query.fetch_optional(tx).await?.as_ref().map(parse).transpose()?;
+    Ok(last.filter(|last| !matches!(last.state, PromotionState::Done | PromotionState::Failed)))
+}
+
+/// Fails a promotion that has not stopped writes yet; nothing to do for one that has failed. `false` for one that has stopped them.
+pub(super) async fn call_off(tx: &mut AnyConnection, id: &str, why: &str) -> Result<bool, StoreError> {
     let found = find(tx, id).await?;
     let (from, to) = (PromotionState::Preparing.as_str(), PromotionState::Failed.as_str());
     let query = sqlx::query(sql::PROMOTION_STEP).bind(id).bind(from).bind(to).bind(why);
     let query = query.bind(found.fence).bind(found.fenced_at).bind(now());
-    if query.execute(tx).await?.rows_affected() == 1 || found.state == PromotionState::Failed {
-        return Ok(());
-    }
-    Err(StoreError::Conflict("the cut over of this migration"))
+    Ok(query.execute(tx).await?.rows_affected() == 1 || found.state == PromotionState::Failed)
 }
 
 async fn find(tx: &mut AnyConnection, id: &str) -> Result<Promotion, StoreError> {

@@ -47,6 +47,7 @@ statements! {
     BUCKET_INSERT = "bucket_insert.sql";
     BUCKET_LOCATIONS = "bucket_locations.sql";
     BUCKET_MOVE_HOME = "bucket_move_home.sql";
+    BUCKET_POSTPONE_REVIEW = "bucket_postpone_review.sql";
     BUCKET_PROMOTE_AFTER = "bucket_promote_after.sql";
     BUCKET_RECONCILE_OLDEST = "bucket_reconcile_oldest.sql";
     BUCKET_REVIEWED = "bucket_reviewed.sql";
@@ -124,6 +125,7 @@ statements! {
     MAPPING_DROP_RETIRING = "mapping_drop_retiring.sql";
     MAPPING_FIRST = "mapping_first.sql";
     MAPPING_INSERT = "mapping_insert.sql";
+    MAPPING_IS_ACTIVE = "mapping_is_active.sql";
     MAPPING_IS_ADOPTED = "mapping_is_adopted.sql";
     MAPPING_ONE = "mapping_one.sql";
     MAPPING_PROVE = "mapping_prove.sql";

@@ -114,7 +114,13 @@ impl Converger {
             })
         };
         let mut wanted = plan::decide_wanted(&route.placement, &route.home, decide_count(route, home), is_allowed);
-        wanted.extend(route.draining.iter().map(|id| (id.clone(), plan::decide_drained(is_allowed(id)))));
+        wanted.extend(
+            route
+                .draining
+                .iter()
+                .filter(|id| **id != route.home)
+                .map(|id| (id.clone(), plan::decide_drained(is_allowed(id)))),
+        );
         let is_small = match home {
             Home::Present(object) => object.size < self.settings.large_object,
             Home::Absent | Home::Unknown(_) => false,

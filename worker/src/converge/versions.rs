@@ -146,9 +146,10 @@ impl VersionList<'_> {
     }
 
     async fn carry_out(&self, plan: &VersionPlan<'_>) -> Result<(), ConvergeError> {
-        if !plan.stale.is_empty() {
+        let doubtful = plan.doubtful(self.scene.versions.as_deref().unwrap_or_default());
+        if !plan.stale.is_empty() || !doubtful.is_empty() {
             self.require_same_home().await?;
-            self.require_lost(plan).await?;
+            self.require_lost(&doubtful).await?;
         }
         for stale in &plan.stale {
             self.delete(stale).await?;
@@ -190,9 +191,8 @@ impl VersionList<'_> {
 
     /// Fails where the home still has a version that its list lacks: only what it says of the version itself has a copy
     /// deleted that is known to be of it.
-    async fn require_lost(&self, plan: &VersionPlan<'_>) -> Result<(), ConvergeError> {
-        let Scene { key, home, home_bucket, versions, .. } = self.scene;
-        let lost = plan.lost(versions.as_deref().unwrap_or_default());
+    async fn require_lost(&self, lost: &[&VersionCopy]) -> Result<(), ConvergeError> {
+        let Scene { key, home, home_bucket, .. } = self.scene;
         for some in lost.chunks(ASKED_AT_ONCE) {
             let looks = some.iter().map(|copy| home.head_version(home_bucket, key, Some(&copy.home_version)));
             if try_join_all(looks).await?.iter().any(Option::is_some) {

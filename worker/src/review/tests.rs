@@ -80,11 +80,17 @@ fn drain(backend: &str, reason: DrainReason, count_before: u32) -> Drain {
 
 /// Placement, count and drains that a review comes to, and whether the home must be left.
 fn reviewed(route: &Route, drains: &[Drain], locations: &str, retiring: &str) -> (String, bool) {
+    reviewed_beside(route, drains, locations, retiring, "")
+}
+
+/// The same while a migration goes on from or to these.
+fn reviewed_beside(route: &Route, drains: &[Drain], locations: &str, retiring: &str, migrated: &str) -> (String, bool) {
     let mapping = |backend: &BackendId, state| Mapping { backend: backend.clone(), physical: physical(), state };
     let mut mapped: Vec<Mapping> = route.placement.iter().map(|id| mapping(id, MappingState::Active)).collect();
     mapped.extend(route.draining.iter().map(|id| mapping(id, MappingState::Draining)));
     let known = Known { places: places(), retiring: ids(retiring) };
-    let Reviewed { change, leave } = decide(&Facts { route, mapped: &mapped, drains, locations, known: &known });
+    let facts = Facts { route, mapped: &mapped, drains, locations, migrated: &ids(migrated), known: &known };
+    let Reviewed { change, leave } = decide(&facts);
     let text = change.map(|change| {
         let placement: Vec<&str> = change.placement.iter().map(BackendId::as_str).collect();
         let drained: Vec<String> =
@@ -92,6 +98,18 @@ fn reviewed(route: &Route, drains: &[Drain], locations: &str, retiring: &str) ->
         format!("{} x{}; {}", placement.join(" "), change.replica_count, drained.join(", "))
     });
     (text.unwrap_or_default(), leave)
+}
+
+#[test]
+fn no_replica_is_replaced_by_where_the_bucket_is_migrated() {
+    for (migrated, want) in [
+        ("", "hel-1 fra-2 x2; fra-1 retired replaced by fra-2"),
+        ("hel-1 hel-2", "hel-1 fra-2 x2; fra-1 retired replaced by fra-2"),
+        ("hel-1 fra-2", "hel-1 hel-2 x2; fra-1 retired replaced by hel-2"),
+    ] {
+        let got = reviewed_beside(&route("hel-1 fra-1", "", 2, ""), &[], "FI,DE", "fra-1", migrated);
+        assert_eq!(got, (want.to_owned(), false), "{migrated}");
+    }
 }
 
 #[test]

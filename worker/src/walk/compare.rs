@@ -12,6 +12,8 @@ pub(super) enum Held {
     Object { etag: String, size: u64, modified: i64 },
     /// Versions and delete markers, the oldest first; never none.
     Versions(Vec<Listed>),
+    /// More versions than replicas follow. Its job says so; nothing is to be concluded from it.
+    TooManyVersions,
 }
 
 impl Held {
@@ -22,6 +24,7 @@ impl Held {
             Self::Versions(all) => {
                 all.last().filter(|last| !last.is_marker).map(|last| (last.etag.as_str(), last.size))
             }
+            Self::TooManyVersions => None,
         }
     }
 
@@ -40,6 +43,7 @@ impl Held {
         match self {
             Self::Object { modified, .. } => Some(*modified),
             Self::Versions(all) => all.last().filter(|last| !last.is_marker).map(|last| last.modified),
+            Self::TooManyVersions => None,
         }
     }
 }
@@ -158,7 +162,7 @@ pub(super) fn mark_known(home: Option<&Held>, recorded: &Recorded, is_kept: impl
             let kept: Vec<VersionCopy> = recorded.versions.iter().filter(|c| is_kept(&c.backend)).cloned().collect();
             lists_too_little(home, &kept)
         }
-        Some(Held::Object { .. }) => false,
+        Some(Held::Object { .. } | Held::TooManyVersions) => false,
         None => true,
     };
     Verdict { marks: true, is_delete, ..Verdict::default() }
@@ -179,7 +183,7 @@ fn loses_versions(home: &Held, places: &[Place], held: &[Option<Held>], recorded
             };
             recorded.copy_on(&place.id).is_some_and(|copy| !is_listed(copy))
         }
-        Some(Held::Object { .. }) | None => false,
+        Some(Held::Object { .. } | Held::TooManyVersions) | None => false,
     };
     places.iter().zip(held).any(is_lost_at)
 }

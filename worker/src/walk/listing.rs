@@ -80,24 +80,90 @@ impl Listing {
             let is_end = next.is_none();
             if !is_end && keys.len() < 2 {
                 // All of a key's versions are needed to judge it.
-                if keys.first().is_some_and(|(_, all)| all.len() > MOST_VERSIONS) {
-                    return Err(self.remote.refused("ListObjectVersions", 200, "more versions than replicas follow"));
+                if keys.first().is_none_or(|(_, all)| all.len() <= MOST_VERSIONS) {
+                    marker = next;
+                    continue;
                 }
-                marker = next;
-                continue;
-            }
-            if !is_end {
+            } else if !is_end {
                 keys.pop();
             }
             let reach = match keys.last() {
                 Some((last, _)) if !is_end => Reach::To(last.clone()),
                 _ => Reach::End,
             };
-            let oldest_first = |(key, mut all): (String, Vec<Listed>)| {
-                all.reverse();
-                (key, Held::Versions(all))
+            let oldest_first = |(key, mut all): (String, Vec<Listed>)| match all.len() > MOST_VERSIONS {
+                true => (key, Held::TooManyVersions),
+                false => {
+                    all.reverse();
+                    (key, Held::Versions(all))
+                }
             };
             return Ok(Page { entries: keys.into_iter().map(oldest_first).collect(), reach });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::canned::canned;
+
+    /// A bucket of three keys, the second of which has one version after the other, as many as `versions`.
+    fn bucket_with(versions: usize) -> Listing {
+        let entry = |key: &str, version: usize| {
+            format!(
+                "<Version><Key>{key}</Key><VersionId>v{version}</VersionId><LastModified>2026-01-01T00:00:00.000Z</LastModified>\
+                 <ETag>e</ETag><Size>1</Size></Version>"
+            )
+        };
+        let (remote, _) = canned(move |line| {
+            let marker = |name: &str| {
+                let query = line.split_once('?').map_or("", |(_, query)| query);
+                query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
+            };
+            let (mut body, last) = (String::new(), marker("version-id-marker").and_then(|id| id.strip_prefix('v')));
+            let from = match (marker("key-marker"), last) {
+                (_, Some(last)) => last.parse::<usize>().unwrap() + 1,
+                (Some("b"), None) => versions,
+                _ => 0,
+            };
+            if marker("key-marker").is_none() {
+                body += &entry("a", 0);
+            }
+            let to = versions.min(from + 1000);
+            (from..to).for_each(|version| body += &entry("b", version));
+            if to == versions {
+                body += &entry("c", 0);
+            }
+            let is_truncated = to < versions;
+            (
+                200,
+                "",
+                format!("<ListVersionsResult><IsTruncated>{is_truncated}</IsTruncated>{body}</ListVersionsResult>"),
+            )
+        });
+        let bucket = PhysicalBucket::parse("some-bucket").unwrap();
+        Listing { remote: Arc::new(remote), bucket, versions: true, may_lack: false, page: 1000 }
+    }
+
+    #[tokio::test]
+    async fn a_key_with_too_many_versions_is_passed_over_and_not_taken_for_absent() {
+        for (versions, is_too_many) in [(2500, false), (MOST_VERSIONS, false), (MOST_VERSIONS + 1500, true)] {
+            let (listing, mut after, mut seen) = (bucket_with(versions), String::new(), Vec::new());
+            loop {
+                let page = listing.page(&after).await.unwrap();
+                seen.extend(page.entries);
+                match page.reach {
+                    Reach::End => break,
+                    Reach::To(key) => after = key,
+                }
+            }
+            let shown = |held: &Held| match held {
+                Held::Versions(all) => all.len(),
+                Held::Object { .. } | Held::TooManyVersions => 0,
+            };
+            let seen: Vec<_> = seen.iter().map(|(key, held)| (key.as_str(), shown(held))).collect();
+            assert_eq!(seen, [("a", 1), ("b", if is_too_many { 0 } else { versions }), ("c", 1)]);
         }
     }
 }

@@ -147,7 +147,9 @@ impl<'a> ShardWalk<'a> {
         let looks_at = |row: &Row<Held, Recorded>| {
             self.shard.kind != WalkKind::Backfill || row.held.first().is_some_and(Option::is_some)
         };
-        let rows = rows.into_iter().filter(|(_, row)| looks_at(row));
+        let is_too_long =
+            |row: &Row<Held, Recorded>| row.held.iter().flatten().any(|held| *held == Held::TooManyVersions);
+        let rows = rows.into_iter().filter(|(_, row)| looks_at(row) && !is_too_long(row));
         let rows = rows.filter_map(|(key, row)| Some((ObjectKey::parse(&key).ok()?, row)));
         let rows = rows.filter(|(key, _)| home_rule.holds(key.as_str()));
         let judged = rows.map(|(key, row)| Judged { verdict: self.judge(&key, &row), key, row });

@@ -221,6 +221,7 @@ suite! {
     bucket_migrations::a_migration_is_called_off,
     bucket_migrations::what_cannot_be_migrated,
     promotions::a_promotion_goes_step_by_step,
+    promotions::a_replica_that_becomes_the_home_is_not_drained,
     promotions::a_promotion_that_fails_leaves_the_home,
     promotions::views_hold_a_change_up_until_they_know_it_or_run_out,
     promotions::stranded_keys_are_listed_until_they_are_settled,

@@ -1,8 +1,8 @@
 //! Promotions step by step, the views that they wait for, and stranded keys.
 use super::{Fixture, in_a_minute, object};
 use crate::{
-    Change, Deletion, DirtyKey, Kept, ObjectCopy, PromotionState, Route, StoreError, StrandedCount, StrandedState,
-    Writes,
+    Change, Deletion, DirtyKey, DrainReason, Kept, ObjectCopy, PlacementChange, PromotionState, Route, StoreError,
+    StrandedCount, StrandedState, Writes,
 };
 use s3gateway_config::BackendId;
 use s3gateway_s3::{PhysicalBucket, Versioning};
@@ -67,6 +67,27 @@ pub(super) async fn a_promotion_goes_step_by_step(f: Fixture) {
     assert!(done.ended_at > 0 && m.running_promotions(10).await.unwrap().is_empty());
     assert_eq!(m.promotions_of(&route.bucket, 10).await.unwrap(), [done]);
     m.begin_promotion(&route.bucket, &route.home, 2, false).await.unwrap();
+}
+
+pub(super) async fn a_replica_that_becomes_the_home_is_not_drained(f: Fixture) {
+    let (m, tenant) = (&f.metadata, f.tenant("acme").await);
+    let route = f.bucket(&tenant, "photos").await;
+    let (near, far) = (near(&route), f.backend("us-iad").await);
+    let drain = async || {
+        let seen = &read(&f, &route).await;
+        let (placement, replica_count) = (vec![route.home.clone(), far.clone()], seen.replica_count);
+        let drained = vec![(near.clone(), DrainReason::Policy, String::new())];
+        m.change_placement(&PlacementChange { seen, placement, replica_count, locations: None, drained }).await
+    };
+    let fenced = m.fence_bucket(&m.begin_promotion(&route.bucket, &near, 1, true).await.unwrap()).await.unwrap();
+    let refused = drain().await;
+    assert!(matches!(refused, Err(StoreError::Conflict(_))), "writes are stopped: {refused:?}");
+    m.lift_fence(&fenced, "in flight").await.unwrap();
+    drain().await.unwrap();
+    let [ended] = &m.promotions_of(&route.bucket, 10).await.unwrap()[..] else { panic!() };
+    assert_eq!((ended.state, ended.detail.as_str()), (PromotionState::Failed, "its target leaves the placement"));
+    assert!(m.begin_promotion(&route.bucket, &near, 1, true).await.is_err(), "it is no replica any more");
+    assert_eq!(read(&f, &route).await.writes, Writes::Taken);
 }
 
 pub(super) async fn a_promotion_that_fails_leaves_the_home(f: Fixture) {
