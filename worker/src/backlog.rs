@@ -39,8 +39,8 @@ pub(crate) enum Admission {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Room {
     keys: u64,
-    /// Only in buckets that have fewer dirty keys than the backlog: others are put off already.
-    is_shared: bool,
+    /// Where much is put off: dirty keys from which on a bucket has a backlog of keys that are.
+    most_of_bucket: Option<u64>,
 }
 
 impl Room {
@@ -48,7 +48,8 @@ impl Room {
         let dirty = depth.dirty.saturating_sub(depth.dead);
         let busy = dirty.saturating_sub(depth.delayed);
         let keys = most.saturating_sub(busy).min(most.saturating_mul(MOST_PUT_OFF).saturating_sub(dirty));
-        Self { keys, is_shared: dirty >= most }
+        let most_of_bucket = (dirty >= most).then(|| most.saturating_add(busy).saturating_add(depth.dead));
+        Self { keys, most_of_bucket }
     }
 }
 
@@ -90,7 +91,10 @@ impl Backlog {
     }
 
     async fn is_bucket_full(&self, room: Room, bucket: &BucketId) -> Result<bool, StoreError> {
-        Ok(room.is_shared && self.queue.count_dirty(bucket).await? >= self.most)
+        match room.most_of_bucket {
+            Some(most) => Ok(self.queue.count_dirty(bucket).await? >= most),
+            None => Ok(false),
+        }
     }
 }
 
@@ -100,22 +104,23 @@ mod tests {
 
     #[test]
     fn what_is_put_off_leaves_room_for_other_buckets() {
-        for (dirty, claimed, delayed, dead, keys, is_shared) in [
-            (0, 0, 0, 0, 100, false),
-            (60, 20, 10, 0, 50, false),
-            (99, 0, 0, 0, 1, false),
-            (100, 0, 0, 0, 0, true),
-            (300, 0, 0, 0, 0, true),
-            (300, 0, 250, 0, 50, true),
-            (300, 0, 300, 0, 100, true),
-            (300, 0, 0, 300, 100, false),
-            (300, 0, 20, 250, 70, false),
-            (4950, 0, 4950, 0, 50, true),
-            (5000, 0, 5000, 0, 0, true),
-            (9000, 0, 9000, 0, 0, true),
+        for (dirty, claimed, delayed, dead, keys, most_of_bucket) in [
+            (0, 0, 0, 0, 100, None),
+            (60, 20, 10, 0, 50, None),
+            (99, 0, 0, 0, 1, None),
+            (100, 0, 0, 0, 0, Some(200)),
+            (300, 0, 0, 0, 0, Some(400)),
+            (300, 0, 250, 0, 50, Some(150)),
+            (300, 0, 300, 0, 100, Some(100)),
+            (300, 0, 0, 300, 100, None),
+            (300, 0, 20, 250, 70, None),
+            (400, 0, 100, 250, 50, Some(400)),
+            (4950, 0, 4950, 0, 50, Some(100)),
+            (5000, 0, 5000, 0, 0, Some(100)),
+            (9000, 0, 9000, 0, 0, Some(100)),
         ] {
             let depth = Depth { dirty, claimed, delayed, dead, oldest: None };
-            assert_eq!(Room::of(&depth, 100), Room { keys, is_shared }, "{depth:?}");
+            assert_eq!(Room::of(&depth, 100), Room { keys, most_of_bucket }, "{depth:?}");
         }
     }
 }

@@ -72,7 +72,11 @@ impl Gateway {
                 self.metrics.observe_quorum(QuorumOutcome::Lost);
                 return Err(QuorumLack::Lost.into());
             }
-            Landed::Held { ref places, .. } if disturbance.as_ref().is_ok_and(|seen| seen.spares(places)) => {
+            Landed::Held { ref places, .. }
+                if disturbance
+                    .as_ref()
+                    .is_ok_and(|seen| seen.spares(places) && !seen.late.contains(&routed.route.home)) =>
+            {
                 commit().await?;
                 self.metrics.observe_quorum(QuorumOutcome::Streamed);
                 return Ok(());

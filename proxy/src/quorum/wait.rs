@@ -35,6 +35,8 @@ impl Gateway {
         disturbance: Disturbance,
     ) -> bool {
         let route = &routed.route;
+        // What may land at the home may come to every place.
+        let has_writers = |seen: &Disturbance| seen.company == Company::Writers || seen.late.contains(&route.home);
         let others: Vec<_> = self.holders(route, route.replica_count).into_iter().cloned().collect();
         let mut until = Instant::now() + self.settings.upstream.read_timeout;
         let (mut pause, mut is_since) = (FIRST_LOOK, disturbance.company == Company::Nobody);
@@ -49,7 +51,7 @@ impl Gateway {
             tokio::time::sleep(pause.mul_f64(rand::random_range(0.8..1.2))).await;
             pause = (pause * 3 / 2).min(RAREST_LOOK);
             let is_clean = self.was_cleared(dirty, servers).await.unwrap_or(false);
-            if disturbance.company == Company::Writers && !is_clean {
+            if has_writers(&disturbance) && !is_clean {
                 // Another write may yet land over what a worker has recorded; only a clean key has none in flight.
                 continue;
             }
@@ -68,7 +70,7 @@ impl Gateway {
                     let Ok(seen) = self.queue.disturbance(dirty, mark).await else { continue };
                     let spared: Vec<_> = others.iter().filter(|id| !seen.late.contains(id)).cloned().collect();
                     let told = judge_records(&route.home, &spared, route.write_quorum, &before, &now);
-                    if seen.company != Company::Writers && told == Told::Held {
+                    if !has_writers(&seen) && told == Told::Held {
                         return true;
                     }
                 }

@@ -12,7 +12,7 @@ pub(super) enum Held {
     Object { etag: String, size: u64, modified: i64 },
     /// Versions and delete markers, the oldest first; never none.
     Versions(Vec<Listed>),
-    /// More versions than replicas follow. Its job says so; nothing is to be concluded from it.
+    /// More versions than replicas follow.
     TooManyVersions,
 }
 
@@ -115,6 +115,11 @@ pub(super) fn compare(
         judge_gone(&mut verdict, home_id, places, held, recorded);
         return verdict;
     };
+    if *home == Held::TooManyVersions {
+        // Its job is given up, so that nobody takes the key for clean.
+        verdict.marks = true;
+        return verdict;
+    }
     if let Some((etag, size)) = home.current() {
         match recorded.copy_on(home_id) {
             Some(copy) if is_listed(etag, &copy.etag) && is_size(copy, size) => {}

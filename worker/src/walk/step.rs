@@ -147,13 +147,12 @@ impl<'a> ShardWalk<'a> {
         let looks_at = |row: &Row<Held, Recorded>| {
             self.shard.kind != WalkKind::Backfill || row.held.first().is_some_and(Option::is_some)
         };
-        let is_too_long =
-            |row: &Row<Held, Recorded>| row.held.iter().flatten().any(|held| *held == Held::TooManyVersions);
-        let rows = rows.into_iter().filter(|(_, row)| looks_at(row) && !is_too_long(row));
+        let rows = rows.into_iter().filter(|(_, row)| looks_at(row));
         let rows = rows.filter_map(|(key, row)| Some((ObjectKey::parse(&key).ok()?, row)));
         let rows = rows.filter(|(key, _)| home_rule.holds(key.as_str()));
         let judged = rows.map(|(key, row)| Judged { verdict: self.judge(&key, &row), key, row });
-        let is_doubtful = |one: &Judged| one.verdict.is_delete || !one.verdict.findings.is_empty();
+        let is_too_long = |one: &Judged| matches!(one.row.held.first(), Some(Some(Held::TooManyVersions)));
+        let is_doubtful = |one: &Judged| one.verdict.is_delete || !one.verdict.findings.is_empty() || is_too_long(one);
         let (doubtful, equal): (Vec<_>, Vec<_>) = judged.partition(is_doubtful);
         let mut judged = self.confirm(doubtful).await?;
         judged.extend(equal);

@@ -119,7 +119,7 @@ async fn what_waits_for_a_backend_that_is_away_holds_no_other_bucket_back() {
     let elsewhere = begin(&world, &other.bucket, WalkKind::Backfill, 0).await;
     assert_eq!(reach(&world, &elsewhere, WalkState::Done).await.marked, 25);
     let held = look(&world, &walk).await;
-    assert!((10..=15).contains(&held.marked) && !held.state.is_final(), "{held:?}");
+    assert!((10..=25).contains(&held.marked) && !held.state.is_final(), "{held:?}");
     world.near.start().await;
     assert_eq!(reach(&world, &walk, WalkState::Done).await.marked, 28, "it goes on as the backend is back");
 }

@@ -275,6 +275,22 @@ fn a_copy_that_is_older_than_the_homes_version_is_in_doubt() {
     assert_eq!((verdict.equal.len(), verdict.older.len()), (1, 0));
 }
 
+#[test]
+fn a_key_with_too_many_versions_is_marked_and_never_taken_for_deleted() {
+    let places = [Place { versions: true, ..place("s", Wanted::Yes) }];
+    let known = Recorded { versions: copies_on("s", "a b"), copies: home_copy("b a") };
+    for held in [None, versions("b a"), Some(Held::TooManyVersions)] {
+        let verdict = compare(&id("h"), Some(&Held::TooManyVersions), &places, &[held], &known, |_| true);
+        assert_eq!(verdict, Verdict { marks: true, ..Verdict::default() });
+    }
+    let backfilled = mark_known(Some(&Held::TooManyVersions), &known, |_| true);
+    assert_eq!(backfilled, Verdict { marks: true, ..Verdict::default() });
+    // A replica's own list that is too long is no copy of the home's.
+    let held = [Some(Held::TooManyVersions)];
+    let verdict = compare(&id("h"), versions("b a").as_ref(), &places, &held, &known, |_| true);
+    assert!(verdict.marks && !verdict.is_delete && verdict.equal.is_empty(), "{verdict:?}");
+}
+
 proptest! {
     /// Whatever the lists and the records: a key counts as deleted if and only if converging it takes a recorded copy of a
     /// version from a place that the home lists no more; what was deleted nowhere is never held up.
