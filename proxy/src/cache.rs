@@ -18,9 +18,11 @@ pub(crate) struct Loaded<V> {
 /// A cache of look-ups, for at most a set number of keys.
 pub(crate) struct Cache<K, V> {
     held: sync::Cache<K, Loaded<V>>,
-    running: Mutex<HashMap<K, LookUp<V>>>,
+    running: Mutex<Running<K, V>>,
 }
 
+/// Look-ups, each with when it began.
+type Running<K, V> = HashMap<K, (Instant, LookUp<V>)>;
 type LookUp<V> = Shared<BoxFuture<'static, Result<Loaded<V>, Arc<StoreError>>>>;
 
 impl<K, V> Cache<K, V>
@@ -45,8 +47,8 @@ where
         F: Future<Output = Result<V, StoreError>> + Send + 'static,
     {
         let began = Instant::now();
-        let begin = || async move { Ok(Loaded { began, value: look_up.await? }) }.boxed().shared();
-        let look_up = self.running.lock().entry(key.clone()).or_insert_with(begin).clone();
+        let begin = || (began, async move { Ok(Loaded { began, value: look_up.await? }) }.boxed().shared());
+        let look_up = self.running.lock().entry(key.clone()).or_insert_with(begin).1.clone();
         let waiter = Waiter { running: &self.running, key: &key, look_up };
         let result = waiter.look_up.clone().await;
         waiter.finish(|| {
@@ -57,18 +59,20 @@ where
         result
     }
 
-    /// Drops one key, unless its look-up began after `changed`. What is being looked up is not held afterwards.
+    /// Drops one key, unless its look-up began after `changed`; what is being looked up so is not held afterwards.
     pub(crate) fn forget(&self, key: &K, changed: Instant) -> bool {
         let mut running = self.running.lock();
-        running.remove(key);
+        if running.get(key).is_some_and(|(began, _)| *began <= changed) {
+            running.remove(key);
+        }
         self.held.remove_if(key, |loaded| loaded.began <= changed).is_some()
     }
 
-    /// Drops the keys that match, unless their look-up began after `changed`. What is being looked up is not held
+    /// Drops the keys that match, unless their look-up began after `changed`; what is being looked up so is not held
     /// afterwards.
     pub(crate) fn forget_where(&self, changed: Instant, matches: impl Fn(&K) -> bool) {
         let mut running = self.running.lock();
-        running.retain(|key, _| !matches(key));
+        running.retain(|key, (began, _)| *began > changed || !matches(key));
         self.held.retain(|key, loaded| loaded.began > changed || !matches(key));
     }
 
@@ -82,7 +86,7 @@ where
 
 /// One who waits for a look-up.
 struct Waiter<'c, K: Hash + Eq, V> {
-    running: &'c Mutex<HashMap<K, LookUp<V>>>,
+    running: &'c Mutex<Running<K, V>>,
     key: &'c K,
     look_up: LookUp<V>,
 }
@@ -92,7 +96,7 @@ impl<K: Hash + Eq, V> Waiter<'_, K, V> {
     /// between.
     fn finish(&self, first: impl FnOnce()) {
         let mut running = self.running.lock();
-        if running.get(self.key).is_some_and(|listed| listed.ptr_eq(&self.look_up)) {
+        if running.get(self.key).is_some_and(|(_, listed)| listed.ptr_eq(&self.look_up)) {
             running.remove(self.key);
             first();
         }
@@ -160,12 +164,17 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_looked_up_while_it_changes_is_not_held() {
-        let ways: [fn(&Cache<u32, u32>); 3] = [
-            |cache| _ = cache.forget(&1, Instant::now()),
-            |cache| cache.forget_where(Instant::now(), |key| *key == 1),
-            Cache::clear,
+        // Each with whether what is looked up is held all the same, as it began after the change.
+        type Way = fn(&Cache<u32, u32>, Instant);
+        let ways: [(Way, bool); 5] = [
+            (|cache, _| _ = cache.forget(&1, Instant::now()), false),
+            (|cache, _| cache.forget_where(Instant::now(), |key| *key == 1), false),
+            (|cache, _| cache.clear(), false),
+            (|cache, before| _ = cache.forget(&1, before), true),
+            (|cache, before| cache.forget_where(before, |key| *key == 1), true),
         ];
-        for forget in ways {
+        for (forget, is_held) in ways {
+            let before = Instant::now() - std::time::Duration::from_millis(1);
             let (cache, go) = (Arc::new(Cache::<u32, u32>::new(10)), Arc::new(Notify::new()));
             let waiting = tokio::spawn({
                 let (cache, go) = (cache.clone(), go.clone());
@@ -178,10 +187,10 @@ mod tests {
             while cache.running.lock().is_empty() {
                 tokio::task::yield_now().await;
             }
-            forget(&cache);
+            forget(&cache, before);
             go.notify_one();
             assert_eq!(waiting.await.unwrap(), 7);
-            assert!(cache.get(&1).is_none());
+            assert_eq!(cache.get(&1).is_some(), is_held);
         }
     }
 
