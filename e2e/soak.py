@@ -334,7 +334,13 @@ def soak(folder: Path, seconds: float, seed: int, clients: int = 4) -> dict[str,
         for n, (bucket, places) in enumerate(BUCKETS.items()):
             runs[bucket] = deployment.soak(bucket, folder, *options, "--location", ",".join(places), "--seed", seed + n).start()
         quorum = "/v1/tenants/acme/buckets/quorum/write-quorum"
-        until(lambda: deployment.call("PUT", quorum, {"write_quorum": 2})["write_quorum"] == 2, "the bucket has its quorum", 60)
+
+        def has_quorum() -> bool:
+            runs["quorum"].must_live()
+            return deployment.call("PUT", quorum, {"write_quorum": 2})["write_quorum"] == 2
+
+        # Its run makes the bucket first.
+        until(has_quorum, "the bucket has its quorum", 120)
         faults = make_schedule(seed, seconds, deployment.kinds(freeze=seconds >= 300))
         carry_out(deployment, faults, log, seconds, lambda: [process.must_live() for process in runs.values()])
         # What ran out of attempts while a backend was away is driven again by the operator.
