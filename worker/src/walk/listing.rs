@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_key_with_too_many_versions_is_passed_over_and_not_taken_for_absent() {
+    async fn a_listing_goes_on_behind_a_key_with_too_many_versions_and_shows_it() {
         for (versions, is_too_many) in [(2500, false), (MOST_VERSIONS, false), (MOST_VERSIONS + 1500, true)] {
             let (listing, mut after, mut seen) = (bucket_with(versions), String::new(), Vec::new());
             loop {

@@ -93,9 +93,11 @@ async fn a_backfill_waits_while_the_queue_has_enough_to_do_and_keeps_nothing_els
     until("the shard is let go", async || shown().contains("s3gateway_walk_running_shards 0")).await;
     let next = begin(&world, &bucket, WalkKind::Backfill, 0).await;
     until("it is walked", async || shown().contains("s3gateway_walk_running_shards 1")).await;
+    tokio::time::timeout(Duration::from_secs(10), world.stop_worker()).await.unwrap();
     for (key, mark) in &writes {
         world.queue.release(key, mark).await.unwrap();
     }
+    world.start_worker_with(|settings| settings.backlog = 10).await;
     assert_eq!(reach(&world, &next, WalkState::Done).await.marked, 28, "it goes on as the queue empties");
 }
 
