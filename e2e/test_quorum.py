@@ -377,6 +377,15 @@ def test_three_of_three_and_two_of_three(gateway):
     assert (two.at(HOME, "away"), two.at(DENIED, "away")) == (b"again", b"again")
     two.delete("away")
     assert (two.at(HOME, "away"), two.at(DENIED, "away")) == (None, None)
+
+    def brief(n: int):
+        """Workers find some of them deleted when they first look at them."""
+        two.put(f"brief/{n}", b"brief")
+        two.delete(f"brief/{n}")
+        assert (two.at(HOME, f"brief/{n}"), two.at(DENIED, f"brief/{n}")) == (None, None)
+
+    with concurrent.futures.ThreadPoolExecutor(24) as clients:
+        list(clients.map(brief, range(96)))
     two.put("stays", body)
     assert three.at(HOME, "away") is None and three.at(DENIED, "away") is None
     gateway.start_backend(REPLICA)

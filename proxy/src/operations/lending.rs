@@ -22,6 +22,8 @@ use std::{future::Future, time::Instant};
 pub(super) enum Lending<'t> {
     /// Another object stands there, or none: with these.
     Written(Option<&'t TagSet>),
+    /// Nothing stands there any more.
+    Deleted,
     /// It is as it was.
     Untouched,
 }
@@ -30,7 +32,7 @@ impl<'t> Lending<'t> {
     fn tags(self) -> Option<&'t TagSet> {
         match self {
             Self::Written(tags) => tags,
-            Self::Untouched => None,
+            Self::Deleted | Self::Untouched => None,
         }
     }
 }
@@ -138,8 +140,8 @@ impl Gateway {
             None => false,
         };
         let (result, since) = self.while_marked(&dirty, &mark, since, write).await;
-        if let (Ok(value), Lending::Written(tags)) = (&result, lending) {
-            self.store_lent_tags(route, key, etag(value), tags).await?;
+        if let (Ok(value), Lending::Written(_) | Lending::Deleted) = (&result, lending) {
+            self.store_lent_tags(route, key, etag(value), lending.tags()).await?;
         }
         let (landed, since) = match (&result, elsewhere) {
             (Ok(value), Some(elsewhere)) if has_replicas => {
@@ -149,6 +151,7 @@ impl Gateway {
                 self.lose_places(route, elsewhere.upload_id()).await;
                 (Landed::Unproven, since)
             }
+            _ if matches!(lending, Lending::Deleted) => (Landed::Gone, since),
             _ => (Landed::Unproven, since),
         };
         self.settle(routed, &dirty, &mark, since, request_id, result.map(|value| (value, landed))).await

@@ -35,6 +35,12 @@ pub(super) fn is_at_quorum(home: &BackendId, others: &[BackendId], quorum: u32, 
     count_held(home, others, now, |_| true) >= needed(quorum)
 }
 
+/// Places without a copy, a home that has nothing among them: what is recorded never misses one that may exist.
+pub(super) fn count_gone(others: &[BackendId], now: &[ObjectCopy]) -> u32 {
+    let gone = others.iter().filter(|id| of(now, id).is_none()).count();
+    1 + u32::try_from(gone).unwrap_or(u32::MAX - 1)
+}
+
 /// Places that are as the home. An object counts where it was `looked_at`; where the home has none, a place counts that may
 /// have none either, since what is recorded never misses a copy that may exist.
 fn count_held(
@@ -128,6 +134,12 @@ mod tests {
             (3, "b x 0", false),
         ] {
             assert_eq!(is_at_quorum(&id("a"), &[id("b"), id("c")], quorum, &rows(now)), want, "{quorum} of [{now}]");
+        }
+    }
+    #[test]
+    fn what_is_deleted_is_gone_where_no_copy_is_recorded() {
+        for (now, want) in [("", 3), ("a x 5", 3), ("b x 0", 2), ("b x 0, c x 5", 1), ("a x 5, d x 5", 3)] {
+            assert_eq!(count_gone(&[id("b"), id("c")], &rows(now)), want, "[{now}]");
         }
     }
 }

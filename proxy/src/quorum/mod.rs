@@ -37,6 +37,8 @@ pub(crate) enum Landed {
     },
     /// Nothing was sent to them, or what they answered proves nothing: a worker will tell.
     Unproven,
+    /// The home has nothing any more, and a worker is to take it from the others.
+    Gone,
     /// One did not take it. `settled`: no write to any of them is on its way still.
     Lost { settled: bool },
 }
@@ -81,12 +83,17 @@ impl Gateway {
                 self.metrics.observe_quorum(QuorumOutcome::Streamed);
                 return Ok(());
             }
-            Landed::Held { .. } | Landed::Unproven => tracing::debug!(?landed, ?disturbance, "a worker is waited for"),
+            Landed::Held { .. } | Landed::Unproven | Landed::Gone => {
+                tracing::debug!(?landed, ?disturbance, "a worker is waited for")
+            }
         }
         let before = self.metadata.copies(&dirty.bucket, &dirty.key).await;
         let servers = self.queue.servers().await;
         commit().await?;
         let held = match (disturbance, servers) {
+            (Ok(disturbance), Ok(servers)) if landed == Landed::Gone => {
+                self.await_gone(routed, dirty, &servers, before?, mark, disturbance).await
+            }
             (Ok(disturbance), Ok(servers)) => {
                 self.await_copies(routed, dirty, &servers, before?, mark, disturbance).await
             }

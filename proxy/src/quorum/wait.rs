@@ -1,12 +1,13 @@
 //! Waiting for a worker: what a write has left behind at its home is at as many places as the bucket asks for once the key is
-//! clean, or once a worker has recorded so many copies. Looks grow rarer, and come to an end.
-use super::held::{Told, is_at_quorum, judge_records};
+//! clean, or once a worker has recorded so many copies, or none of what is deleted. Looks grow rarer, and come to an end.
+use super::held::{Told, count_gone, is_at_quorum, judge_records};
 use crate::{
     admit::Routed,
     gateway::Gateway,
     metrics::QuorumOutcome,
     refusal::{QuorumLack, Refusal},
 };
+use s3gateway_config::BackendId;
 use s3gateway_filters::{placement, residency};
 use s3gateway_store::{
     DirtyKey, ObjectCopy, Route, StoreError,
@@ -20,6 +21,32 @@ const FIRST_LOOK: Duration = Duration::from_millis(10);
 const RAREST_LOOK: Duration = Duration::from_secs(1);
 /// Bytes a second at which an object comes to a replica at least.
 const LEAST_BANDWIDTH: u64 = 4 << 20;
+
+/// When to look again, and for how long.
+struct Looks {
+    pause: Duration,
+    until: Instant,
+}
+
+impl Looks {
+    fn within(patience: Duration) -> Self {
+        Self { pause: FIRST_LOOK, until: Instant::now() + patience }
+    }
+
+    fn are_over(&self) -> bool {
+        Instant::now() >= self.until
+    }
+
+    async fn wait(&mut self) {
+        tokio::time::sleep(self.pause.mul_f64(rand::random_range(0.8..1.2))).await;
+        self.pause = (self.pause * 3 / 2).min(RAREST_LOOK);
+    }
+}
+
+/// Whether a write may land yet whose outcome no worker has seen: what may land at the home may come to every place.
+fn has_writers(route: &Route, seen: &Disturbance) -> bool {
+    seen.company == Company::Writers || seen.late.contains(&route.home)
+}
 
 impl Gateway {
     /// Waits until so many places hold what the home holds, no longer than a backend may take to answer and the object to be
@@ -35,23 +62,20 @@ impl Gateway {
         disturbance: Disturbance,
     ) -> bool {
         let route = &routed.route;
-        // What may land at the home may come to every place.
-        let has_writers = |seen: &Disturbance| seen.company == Company::Writers || seen.late.contains(&route.home);
         let others: Vec<_> = self.holders(route, route.replica_count).into_iter().cloned().collect();
-        let mut until = Instant::now() + self.settings.upstream.read_timeout;
-        let (mut pause, mut is_since) = (FIRST_LOOK, disturbance.company == Company::Nobody);
+        let mut looks = Looks::within(self.settings.upstream.read_timeout);
+        let mut is_since = disturbance.company == Company::Nobody;
         let mut is_extended = false;
         loop {
-            if Instant::now() >= until {
+            if looks.are_over() {
                 if std::mem::replace(&mut is_extended, true) {
                     return false;
                 }
-                until += self.time_to_copy(routed, dirty).await;
+                looks.until += self.time_to_copy(routed, dirty).await;
             }
-            tokio::time::sleep(pause.mul_f64(rand::random_range(0.8..1.2))).await;
-            pause = (pause * 3 / 2).min(RAREST_LOOK);
+            looks.wait().await;
             let is_clean = self.was_cleared(dirty, servers).await.unwrap_or(false);
-            if has_writers(&disturbance) && !is_clean {
+            if has_writers(route, &disturbance) && !is_clean {
                 // Another write may yet land over what a worker has recorded; only a clean key has none in flight.
                 continue;
             }
@@ -70,12 +94,61 @@ impl Gateway {
                     let Ok(seen) = self.queue.disturbance(dirty, mark).await else { continue };
                     let spared: Vec<_> = others.iter().filter(|id| !seen.late.contains(id)).cloned().collect();
                     let told = judge_records(&route.home, &spared, route.write_quorum, &before, &now);
-                    if !has_writers(&seen) && told == Told::Held {
+                    if !has_writers(route, &seen) && told == Told::Held {
                         return true;
                     }
                 }
             }
         }
+    }
+
+    /// As [`Gateway::await_copies`], where the home has nothing any more: until so many places have no copy on record either, and no worker
+    /// could bring one that looked at the home before the commit. The home's own record may tell nothing, as there may never have been
+    /// one. Copies at places that are well are waited for as long as nobody has tried to delete them.
+    pub(super) async fn await_gone(
+        &self,
+        routed: &Routed,
+        dirty: &DirtyKey,
+        servers: &[String],
+        mut before: Vec<ObjectCopy>,
+        mark: &Mark,
+        disturbance: Disturbance,
+    ) -> bool {
+        let route = &routed.route;
+        let others: Vec<_> = self.holders(route, route.replica_count).into_iter().cloned().collect();
+        let is_well = |id: &BackendId| self.backends.get(id).is_some_and(|backend| backend.is_healthy());
+        let mut looks = Looks::within(self.settings.upstream.read_timeout);
+        let mut is_since = disturbance.company == Company::Nobody;
+        let mut is_held = false;
+        while !looks.are_over() {
+            looks.wait().await;
+            let is_clean = self.was_cleared(dirty, servers).await.unwrap_or(false);
+            if has_writers(route, &disturbance) && !is_clean {
+                continue;
+            }
+            // Before the records are read: a worker that gets it from now on finds the home as it is.
+            let Ok(seen) = self.queue.disturbance(dirty, mark).await else { continue };
+            let was_since = is_since;
+            is_since |= matches!(seen.company, Company::Nobody | Company::Unclaimed);
+            if !is_clean && (!is_since || has_writers(route, &seen)) {
+                continue;
+            }
+            let Ok(now) = self.metadata.copies(&dirty.bucket, &dirty.key).await else { continue };
+            if is_clean && is_at_quorum(&route.home, &others, route.write_quorum, &now) {
+                return true;
+            }
+            let spared: Vec<_> = others.iter().filter(|id| !seen.late.contains(id)).cloned().collect();
+            is_held = count_gone(&spared, &now) >= route.write_quorum;
+            if !was_since {
+                before.clone_from(&now);
+            }
+            let is_tried = judge_records(&route.home, &spared, route.write_quorum, &before, &now) == Told::Held;
+            let is_everywhere = || spared.iter().all(|id| !is_well(id) || now.iter().all(|copy| copy.backend != *id));
+            if is_held && (is_tried || is_everywhere()) {
+                return true;
+            }
+        }
+        is_held
     }
 
     /// Whether a worker has cleared a mark that these servers of the queue took: they know of none now, and none of them was replaced, so that

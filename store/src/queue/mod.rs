@@ -83,7 +83,9 @@ pub enum Company {
     /// Nobody: it was in nobody's hands when it was marked, clean or put off. Until the write's lease ends, no worker gets it
     /// and no other write has begun, so that the write has the key's replicas to itself.
     Nobody,
-    /// A worker may be at it.
+    /// Nobody, but a worker may get it any time, and may have had it since the mark.
+    Unclaimed,
+    /// A worker has it.
     Worker,
     /// Another write is noted.
     Writers,

@@ -294,7 +294,8 @@ impl Queue for RedisQueue {
         let (company, late): (u8, Vec<String>) = self.run_on_key(&SCRIPTS.disturbance, key, &args).await?;
         let company = match company {
             0 => Company::Nobody,
-            1 => Company::Worker,
+            1 => Company::Unclaimed,
+            2 => Company::Worker,
             _ => Company::Writers,
         };
         Ok(Disturbance { company, late: late.iter().map(|name| parse_late(name)).collect::<Result<_, _>>()? })

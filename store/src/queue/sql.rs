@@ -108,7 +108,7 @@ impl Queue for SqlQueue {
     async fn disturbance(&self, key: &DirtyKey, mark: &Mark) -> Result<Disturbance, StoreError> {
         write!(&self.db, tx => {
             let now = now(tx, self.db.kind()).await?;
-            lock(tx, key).await?;
+            let claim = lock(tx, key).await?.unwrap_or_default();
             let query = of_key(sql::QUEUE_LEASE_OTHER, key).bind(mark.lease.as_str());
             let mut company = Company::Nobody;
             let mut late = Vec::new();
@@ -121,7 +121,7 @@ impl Queue for SqlQueue {
             if company == Company::Nobody {
                 let query = of_key(sql::QUEUE_UNDISTURBED, key).bind(mark.sequence).bind(mark.lease.as_str()).bind(now);
                 if query.fetch_optional(tx).await?.is_none() {
-                    company = Company::Worker;
+                    company = if claim.is_empty() { Company::Unclaimed } else { Company::Worker };
                 }
             }
             Ok(Disturbance { company, late })

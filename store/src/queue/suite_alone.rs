@@ -81,22 +81,30 @@ pub(crate) async fn a_write_has_its_key_to_itself_until_something_comes(queue: &
     assert_eq!(seen(&clean, &other).await, Company::Writers);
     assert_ne!(queue.renew(&clean, &mark, LONG).await.unwrap(), mark.sequence, "another write has come");
     queue.commit(&clean, &other, "r2").await.unwrap();
-    assert_eq!(seen(&clean, &mark).await, Company::Worker, "one may have it by now");
+    assert_eq!(seen(&clean, &mark).await, Company::Unclaimed, "one may have it by now");
 
     let marked = key("marked");
     let mark = queue.intent(&marked, "r3", LONG).await.unwrap();
     queue.mark(&marked, "walk").await.unwrap();
-    assert_eq!(seen(&marked, &mark).await, Company::Worker, "a walk has marked it");
+    assert_eq!(seen(&marked, &mark).await, Company::Unclaimed, "a walk has marked it");
     assert!(queue.renew(&marked, &mark, LONG).await.unwrap() > mark.sequence);
-    assert_eq!(seen(&marked, &mark).await, Company::Worker, "and has done so still");
+    assert_eq!(seen(&marked, &mark).await, Company::Unclaimed, "and has done so still");
 
     let dirty = key("dirty");
     write(queue, &dirty, "r4").await;
     let mark = queue.intent(&dirty, "r5", LONG).await.unwrap();
-    assert_eq!(seen(&dirty, &mark).await, Company::Worker, "it was waiting for one");
+    assert_eq!(seen(&dirty, &mark).await, Company::Unclaimed, "it was waiting for one");
     queue.commit(&dirty, &mark, "r5").await.unwrap();
     let claimed = || async { queue.claim("w1", 8, LONG).await.unwrap().into_iter().find(|job| job.key == dirty) };
-    queue.retry(&until("a worker has it", claimed).await, LONG).await.unwrap();
+    let job = until("a worker has it", claimed).await;
+    assert_eq!(seen(&dirty, &mark).await, Company::Worker);
+    let next = queue.intent(&dirty, "r6", LONG).await.unwrap();
+    assert_eq!(seen(&dirty, &next).await, Company::Worker, "a mark takes it from none");
+    queue.release(&dirty, &next).await.unwrap();
+    queue.retry(&job, LONG).await.unwrap();
+    assert_eq!(seen(&dirty, &mark).await, Company::Unclaimed, "it has let go of it");
+    let job = until("it is written, so not put off", claimed).await;
+    queue.retry(&job, LONG).await.unwrap();
     let mark = queue.intent(&dirty, "r7", LONG).await.unwrap();
     assert_eq!(seen(&dirty, &mark).await, Company::Nobody, "it was put off, so nobody has it");
     queue.commit(&dirty, &mark, "r7").await.unwrap();
@@ -104,10 +112,10 @@ pub(crate) async fn a_write_has_its_key_to_itself_until_something_comes(queue: &
 
     let late = key("late");
     let mark = queue.intent(&late, "r6", SHORT).await.unwrap();
-    let over = || async { (seen(&late, &mark).await == Company::Worker).then_some(()) };
+    let over = || async { (seen(&late, &mark).await == Company::Unclaimed).then_some(()) };
     until("the lease runs out", over).await;
     assert!(queue.renew(&late, &mark, SHORT).await.unwrap() > mark.sequence);
-    assert_eq!(seen(&late, &mark).await, Company::Worker, "a worker may have had it before");
+    assert_eq!(seen(&late, &mark).await, Company::Unclaimed, "a worker may have had it before");
     until("and so again", over).await;
     let next = queue.intent(&late, "r8", LONG).await.unwrap();
     assert_eq!(seen(&late, &next).await, Company::Writers, "a lease that nobody has dropped counts");
