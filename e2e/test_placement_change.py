@@ -14,7 +14,8 @@ from clients import create_bucket, fails, md5, payload
 from gateway import DENIED, HOME, REPLICA, SPARE, Backend, Gateway
 from processes import until
 from test_faults import clients_writing, wait_for_writes
-from test_promotion import Timed
+from test_promotion import Timed, history
+from test_versions import versioned
 
 KEYS = 40
 """Enough for several looks, few enough for a busy machine."""
@@ -225,8 +226,14 @@ def test_a_backend_that_is_home_of_buckets_is_retired_to_its_end(gateway, s3, sp
     wide, in_wide = filled(s3, f"{SPARE},{HOME},{REPLICA}", 10)
     alone, in_alone = filled(s3, SPARE, 5)
     replica, in_replica = filled(s3, f"{HOME},{SPARE}", 10)
-    homes = {written.bucket, wide, alone}
-    for bucket in (written.bucket, wide, replica):
+    versions = versioned(s3, f"{SPARE},{HOME}")
+    for n in range(12):
+        s3.put_object(Bucket=versions, Key=f"k{n % 3}", Body=f"{n}".encode())
+    s3.delete_object(Bucket=versions, Key="k0")
+    in_versions = history(s3, versions)
+    assert len(in_versions) == 13
+    homes = {written.bucket, wide, alone, versions}
+    for bucket in (written.bucket, wide, replica, versions):
         gateway.admin("bucket", "replica-count", "globex", bucket, "2")
     upload = s3.create_multipart_upload(Bucket=wide, Key="left-open")["UploadId"]
     there = {bucket: mapping(gateway, bucket)[SPARE]["physical_bucket"] for bucket in (*homes, replica)}
@@ -238,7 +245,7 @@ def test_a_backend_that_is_home_of_buckets_is_retired_to_its_end(gateway, s3, sp
         assert "retiring" in gateway.admin("backend", "retire", SPARE)
         until(lambda: to_promote() == homes, "the buckets that have their home there are listed", 30)
         until(lambda: is_gone(gateway, replica, SPARE, there[replica]), "the replica is gone", 60)
-        assert shown()["state"] == "retiring" and shown()["buckets"]["home"] == 3, shown()
+        assert shown()["state"] == "retiring" and shown()["buckets"]["home"] == 4, shown()
         assert "(409)" in gateway.admin("backend", "remove", SPARE, check=False)
         # One that has no replica gets one first.
         place(gateway, alone, f"{SPARE},{HOME}")
@@ -254,7 +261,7 @@ def test_a_backend_that_is_home_of_buckets_is_retired_to_its_end(gateway, s3, sp
     assert spare.buckets() == ["not-the-gateways"]
     reports = {bucket: is_gone(gateway, bucket, SPARE, there[bucket]) for bucket in (*homes, replica)}
     assert {report["reason"] for report in reports.values()} == {"retired"}
-    assert "reduced" not in reports[wide]["remark"] and all("copies reduced from 2 to 1" in reports[b]["remark"] for b in (written.bucket, alone, replica)), reports
+    assert "reduced" not in reports[wide]["remark"] and all("copies reduced from 2 to 1" in reports[b]["remark"] for b in (written.bucket, alone, replica, versions)), reports
     gateway.admin("backend", "remove", SPARE)
     assert SPARE not in gateway.admin("backend", "list")
     kept = {d["bucket"]: d["state"] for d in json.loads(gateway.admin("--json", "drains", "--backend", SPARE))["drains"]}
@@ -265,6 +272,7 @@ def test_a_backend_that_is_home_of_buckets_is_retired_to_its_end(gateway, s3, sp
     assert set(mapping(gateway, wide)) == {HOME, REPLICA} and set(mapping(gateway, alone)) == {HOME}
     until(lambda: at(gateway, REPLICA, mapping(gateway, wide)[REPLICA]["physical_bucket"]) == etags(in_wide), "the third place has the second copy", 60)
     for client in gateway.through_each_proxy("globex"):
+        assert history(client, versions) == in_versions, "ids that a backend has given outlive it"
         for bucket, bodies in ((wide, in_wide), (alone, in_alone), (replica, in_replica)):
             assert {k: client.get_object(Bucket=bucket, Key=k)["Body"].read() for k in bodies} == bodies
             client.put_object(Bucket=bucket, Key="later", Body=b"later")

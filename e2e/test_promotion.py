@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import signal
 import socket
+import threading
 import time
+import uuid
 from urllib.parse import urlsplit
 
 import pytest
+from botocore.exceptions import ClientError
 
 from checker import Ledger
-from clients import MIB, fails, payload, read
+from clients import MIB, create_bucket, fails, payload, read
 from gateway import BINARY, CONFIG, DENIED, HOME, REPLICA, listens
 from processes import Process, pick_port, until
 from test_faults import clients_writing, wait_for_writes
+from test_versions import destroy, listed, put
 
 
 def of(gateway, bucket: str) -> str:
@@ -106,10 +111,94 @@ def test_what_cannot_be_promoted_is_refused_with_the_reason(gateway):
     failed = promote(gateway, ledger.bucket, REPLICA)
     assert failed["state"] == "failed" and ledger.key("once") in failed["detail"], failed
     assert home_of(gateway, ledger.bucket) == (HOME, 1)
-    ledger.s3.put_bucket_versioning(Bucket=ledger.bucket, VersioningConfiguration={"Status": "Enabled"})
-    status, problem = gateway.api("POST", of(gateway, ledger.bucket) + "/promote", {"to": REPLICA})
-    assert status == 409 and "versions" in problem["detail"], problem
+    for status, asked in (("Enabled", {"to": REPLICA, "force": True}), ("Suspended", {"to": REPLICA})):
+        ledger.s3.put_bucket_versioning(Bucket=ledger.bucket, VersioningConfiguration={"Status": status})
+        status, problem = gateway.api("POST", of(gateway, ledger.bucket) + "/promote", asked)
+        assert status == 409 and "version" in problem["detail"], problem
     assert ledger.put(ledger.key("k"), b"2"), "it takes writes where it was"
+
+
+def history(s3, bucket: str, tags: bool = True) -> dict:
+    """Every version by key and id: whether it is the current one, its content (None of a delete marker) and tags."""
+    shown = {}
+    for key, version, latest in listed(s3, bucket):
+        try:
+            got = s3.get_object(Bucket=bucket, Key=key, VersionId=version)
+            assert got["VersionId"] == version
+            found = s3.get_object_tagging(Bucket=bucket, Key=key, VersionId=version)["TagSet"] if tags else []
+            shown[key, version] = (latest, got["Body"].read(), found)
+        except ClientError as error:
+            assert error.response["Error"]["Code"] == "MethodNotAllowed", error
+            shown[key, version] = (latest, None, [])
+    return shown
+
+
+def test_versions_keep_their_ids_wherever_their_home_is(gateway):
+    """There and back again, while a client writes versions: each is asked for, deleted and copied by the id that it was given first."""
+    s3 = gateway.target("acme").s3()
+    bucket = f"moving-{uuid.uuid4().hex[:10]}"
+    create_bucket(s3, bucket, f"{HOME},{REPLICA}")
+    s3.put_object(Bucket=bucket, Key="null", Body=b"from before")
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    ids = [put(s3, bucket, "k", f"body {n}".encode(), Tagging=f"n={n}") for n in range(5)]
+    put(s3, bucket, "null", b"and after")
+    put(s3, bucket, "hidden", b"x")
+    marker = s3.delete_object(Bucket=bucket, Key="hidden")["VersionId"]
+    before = history(s3, bucket)
+    assert len(before) == 9 and ("null", "null") in before
+    stop, written = threading.Event(), []
+
+    def write():
+        # Fewer than a page of versions: radosgw does not list on behind one that is deleted.
+        while not stop.wait(0.05):
+            with contextlib.suppress(ClientError):
+                written.append((put(s3, bucket, "busy", f"{len(written)}".encode()), f"{len(written)}".encode()))
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        for to, epoch in ((REPLICA, 2), (HOME, 3)):
+            until(lambda: len(written) > 10 * epoch, "versions are written", 60)
+            done = promote(gateway, bucket, to)
+            assert done["state"] == "done", done
+            assert home_of(gateway, bucket) == (to, epoch)
+            for client in gateway.through_each_proxy("acme"):
+                now = {at: shown for at, shown in history(client, bucket).items() if at[0] != "busy"}
+                assert now == before, "nothing has another id, content, tag or place"
+                assert client.head_object(Bucket=bucket, Key="k")["VersionId"] == ids[-1]
+                assert client.get_object_attributes(Bucket=bucket, Key="k", ObjectAttributes=["ETag"])["VersionId"] == ids[-1]
+                assert listed(client, bucket, size=1, Prefix="k") == listed(client, bucket, Prefix="k")
+    finally:
+        stop.set()
+        writer.join()
+    assert fails(s3.put_bucket_versioning, Bucket=bucket, VersioningConfiguration={"Status": "Suspended"}) == (409, "InvalidBucketState")
+    until(lambda: gateway.idle(bucket), "the queue is empty", 120)
+    shown = history(s3, bucket)
+    assert {version: body for (key, version), (_, body, _) in shown.items() if key == "busy"} == dict(written), "none is lost, none is doubled"
+
+    # Once more away from the first home, so that the ids are another's; then what clients do with them.
+    assert promote(gateway, bucket, REPLICA)["state"] == "done"
+    copied = s3.copy_object(Bucket=bucket, Key="copied", CopySource={"Bucket": bucket, "Key": "k", "VersionId": ids[1]})
+    assert copied["CopySourceVersionId"] == ids[1] and read(s3, bucket, "copied") == b"body 1"
+    s3.put_object_tagging(Bucket=bucket, Key="k", VersionId=ids[2], Tagging={"TagSet": [{"Key": "n", "Value": "other"}]})
+    assert s3.delete_object(Bucket=bucket, Key="hidden", VersionId=marker)["VersionId"] == marker
+    assert read(s3, bucket, "hidden") == b"x", "the delete marker is gone"
+    gone = s3.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": "k", "VersionId": ids[0]}, {"Key": "null", "VersionId": "null"}]})
+    assert sorted(entry["VersionId"] for entry in gone["Deleted"]) == sorted([ids[0], "null"])
+    assert fails(s3.get_object, Bucket=bucket, Key="k", VersionId=ids[0]) == (404, "NoSuchVersion")
+    until(lambda: gateway.idle(bucket), "the queue is empty", 120)
+    expected = history(s3, bucket)
+    assert [version for _, version, _ in listed(s3, bucket, Prefix="k")] == ids[:0:-1]
+    assert expected["k", ids[2]] == (False, b"body 2", [{"Key": "n", "Value": "other"}])
+
+    # The former home serves them by the same ids while the new one is away.
+    gateway.stop_backend(REPLICA)
+    expected = {at: (latest, body, []) for at, (latest, body, _) in expected.items()}
+    until(lambda: history(s3, bucket, tags=False) == expected, "all are read at the former home", 60)
+    gateway.start_backend(REPLICA)
+    until(lambda: put(s3, bucket, "k", b"last"), "the new home is back", 60)
+    until(lambda: gateway.idle(bucket), "the queue is empty", 120)
+    destroy(s3, bucket)
 
 
 @pytest.fixture

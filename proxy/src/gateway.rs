@@ -7,6 +7,7 @@ use crate::{
     routes::Routes,
     settings::ProxySettings,
     upstream::{Backends, Client, WATCH_INTERVAL, Watch},
+    version::KnownVersions,
 };
 use s3gateway_store::{Metadata, Queue, StoreError, secrets::Sealer};
 use std::{
@@ -46,6 +47,8 @@ pub struct Gateway {
     pub(crate) checksum_reads: Patience,
     /// For keeping them: one that is left out is lost.
     pub(crate) checksum_writes: Patience,
+    /// Versions of buckets that have had another home.
+    pub(crate) known_versions: KnownVersions,
     tasks: TaskTracker,
     stop: CancellationToken,
     stopping: AtomicBool,
@@ -95,6 +98,7 @@ impl Gateway {
             watch: Watch::new(),
             checksum_reads: Patience::new(Duration::from_secs(2)),
             checksum_writes: Patience::new(Duration::from_secs(6)),
+            known_versions: KnownVersions::new(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
             stopping: AtomicBool::new(false),

@@ -1,24 +1,69 @@
 //! Versions on a request's way: which one is meant at the home, and which the client hears of.
-//! Invariant: a version is named by the home's id; no replica's own is ever shown.
-use crate::{admit::Routed, gateway::Gateway, refusal::Refusal, upstream::UpstreamError};
+//! Invariant: clients know a version for ever by the id that it got where it was written, whatever home the bucket has by
+//! now; no replica's own is ever shown.
+use crate::{admit::Routed, gateway::Gateway, operations::Patience, refusal::Refusal, upstream::UpstreamError};
 use http::HeaderName;
-use s3gateway_s3::{Operation, S3Code, S3Error, VersionId};
+use moka::future::Cache;
+use s3gateway_s3::{ObjectKey, Operation, S3Code, S3Error, VersionId};
+use s3gateway_store::{BucketId, Route, StoreError};
+use std::time::Duration;
 
 pub(crate) const VERSION_ID: HeaderName = HeaderName::from_static("x-amz-version-id");
 pub(crate) const DELETE_MARKER: HeaderName = HeaderName::from_static("x-amz-delete-marker");
 
-impl Routed {
-    /// The version to ask the home for; `None`: the current one. Where the home keeps no versions, each object is its own
-    /// `null` version.
-    ///
-    /// # Errors
-    /// `InvalidArgument` for one that no object there can have.
-    pub(crate) fn version(&self, asked: Option<VersionId>) -> Result<Option<VersionId>, S3Error> {
-        meant(self.home.capabilities().keeps_versions(), asked)
+/// A version by what clients know it by and by what its home does: two ids, where another home has given it its first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct NamedVersion {
+    shown: VersionId,
+    /// `None`: the same.
+    own: Option<VersionId>,
+}
+
+impl NamedVersion {
+    /// One that the home knows as clients do.
+    pub(crate) fn same(id: VersionId) -> Self {
+        Self { shown: id, own: None }
+    }
+
+    /// What clients and metadata know it by.
+    pub(crate) fn shown(&self) -> &VersionId {
+        &self.shown
+    }
+
+    /// As [`NamedVersion::shown`].
+    pub(crate) fn into_shown(self) -> VersionId {
+        self.shown
+    }
+
+    /// What its home is asked for.
+    pub(crate) fn own(&self) -> &VersionId {
+        self.own.as_ref().unwrap_or(&self.shown)
+    }
+
+    fn of(shown: VersionId, own: VersionId) -> Self {
+        Self { own: Some(own).filter(|own| *own != shown), shown }
     }
 }
 
-/// As [`Routed::version`], by whether the home keeps versions.
+/// What the home's own ids stand for, of versions read lately, by the bucket's epoch: as long as that stands it never changes, unless one is `null`.
+pub(crate) struct KnownVersions {
+    held: Cache<(BucketId, i64, ObjectKey, VersionId), NamedVersion>,
+    /// For asking the store: an answer can do without it.
+    reads: Patience,
+}
+
+/// Versions remembered, of some hundred bytes each, at most four KiB.
+const KNOWN_VERSIONS: u64 = 10_000;
+
+impl KnownVersions {
+    pub(crate) fn new() -> Self {
+        let held = Cache::builder().max_capacity(KNOWN_VERSIONS).build();
+        Self { held, reads: Patience::new(Duration::from_secs(2)) }
+    }
+}
+
+/// The version that a request is about; `None`: the current one. Where the home keeps no versions, each object is its own
+/// `null` version.
 pub(crate) fn meant(keeps_versions: bool, asked: Option<VersionId>) -> Result<Option<VersionId>, S3Error> {
     match asked {
         Some(version) if !keeps_versions && version.is_null() => Ok(None),
@@ -28,9 +73,138 @@ pub(crate) fn meant(keeps_versions: bool, asked: Option<VersionId>) -> Result<Op
 }
 
 impl Gateway {
-    /// The version id in an answer of the home, as the client is to see it. One that the route held here does not expect
-    /// may stem from a change that this proxy has yet to hear of: then the store is asked.
-    pub(crate) async fn answered_version(&self, routed: &Routed, answered: &str) -> Option<VersionId> {
+    /// The version of a key that a client names; `None`: the current one. The home's own id of it will do as well.
+    ///
+    /// # Errors
+    /// `InvalidArgument` or `NoSuchVersion` for one that no object there can have; a store error.
+    pub(crate) async fn named_version(
+        &self,
+        routed: &Routed,
+        key: &ObjectKey,
+        asked: Option<VersionId>,
+    ) -> Result<Option<NamedVersion>, Refusal> {
+        let Some(asked) = meant(routed.home.capabilities().keeps_versions(), asked)? else { return Ok(None) };
+        let route = &routed.route;
+        if !route.has_moved_versions {
+            return Ok(Some(NamedVersion::same(asked)));
+        }
+        Ok(Some(Box::pin(self.moved_version(route, key, asked)).await?))
+    }
+
+    async fn moved_version(&self, route: &Route, key: &ObjectKey, asked: VersionId) -> Result<NamedVersion, Refusal> {
+        let (bucket, home) = (&route.bucket, &route.home);
+        if let Some(own) = self.metadata.own_version(bucket, key, home, &asked).await? {
+            return Ok(NamedVersion::of(asked, own));
+        }
+        // Clients know by another id what the home calls `null`, and mean another version by this.
+        if asked.is_null() && self.metadata.shown_version(bucket, key, home, &asked).await?.is_some() {
+            return Err(S3Code::NoSuchVersion.into());
+        }
+        Ok(NamedVersion::same(asked))
+    }
+
+    /// The version in the home's answer to a write, which has made it or was about it.
+    pub(crate) async fn written_version(
+        &self,
+        routed: &Routed,
+        key: &ObjectKey,
+        answered: &str,
+    ) -> Option<NamedVersion> {
+        let own = self.own_version(routed, answered).await?;
+        Some(self.new_version(routed, key, own).await)
+    }
+
+    /// As [`Gateway::written_version`] for an object that was put, which has a version where versions are kept.
+    pub(crate) async fn put_version(&self, routed: &Routed, key: &ObjectKey, answered: &str) -> Option<NamedVersion> {
+        let own = self.own_version_or_null(routed, answered).await?;
+        Some(self.new_version(routed, key, own).await)
+    }
+
+    /// The version that the home has just given an id: only `null` may have been another one's before.
+    pub(crate) async fn new_version(&self, routed: &Routed, key: &ObjectKey, own: VersionId) -> NamedVersion {
+        match own.is_null() {
+            true => self.found_version(routed, key, None, own).await,
+            false => NamedVersion::same(own),
+        }
+    }
+
+    /// The version in the home's answer to a read of `named`, or of the current one.
+    pub(crate) async fn read_version(
+        &self,
+        routed: &Routed,
+        key: &ObjectKey,
+        named: Option<&NamedVersion>,
+        answered: &str,
+    ) -> Option<NamedVersion> {
+        let own = self.own_version_or_null(routed, answered).await?;
+        Some(self.found_version(routed, key, named, own).await)
+    }
+
+    /// The version that the home has found: `named`, where one was, else by its own id. While the store cannot be asked it
+    /// is shown by that, which requests may name as well.
+    pub(crate) async fn found_version(
+        &self,
+        routed: &Routed,
+        key: &ObjectKey,
+        named: Option<&NamedVersion>,
+        own: VersionId,
+    ) -> NamedVersion {
+        match named {
+            _ if !routed.route.has_moved_versions => NamedVersion::same(own),
+            Some(named) => named.clone(),
+            None => Box::pin(self.recall_version(routed, key, own)).await,
+        }
+    }
+
+    async fn recall_version(&self, routed: &Routed, key: &ObjectKey, own: VersionId) -> NamedVersion {
+        let KnownVersions { held, reads } = &self.known_versions;
+        let at = (routed.route.bucket.clone(), routed.route.epoch, key.clone(), own.clone());
+        if let Some(known) = held.get(&at).await {
+            return known;
+        }
+        match reads.ask("a version's id", self.noted_version(routed, key, own.clone())).await {
+            None => NamedVersion::same(own),
+            Some(known) => {
+                if !own.is_null() {
+                    held.insert(at, known.clone()).await;
+                }
+                known
+            }
+        }
+    }
+
+    /// The version in the home's answer about the current object, for a note in the metadata.
+    ///
+    /// # Errors
+    /// A store error.
+    pub(crate) async fn require_version(
+        &self,
+        routed: &Routed,
+        key: &ObjectKey,
+        answered: &str,
+    ) -> Result<Option<NamedVersion>, StoreError> {
+        match self.own_version_or_null(routed, answered).await {
+            Some(own) if routed.route.has_moved_versions => {
+                Box::pin(self.noted_version(routed, key, own)).await.map(Some)
+            }
+            own => Ok(own.map(NamedVersion::same)),
+        }
+    }
+
+    async fn noted_version(
+        &self,
+        routed: &Routed,
+        key: &ObjectKey,
+        own: VersionId,
+    ) -> Result<NamedVersion, StoreError> {
+        let route = &routed.route;
+        let shown = self.metadata.shown_version(&route.bucket, key, &route.home, &own).await?;
+        Ok(shown.map_or_else(|| NamedVersion::same(own.clone()), |shown| NamedVersion::of(shown, own.clone())))
+    }
+
+    /// The home's own id in its answer, where the client is to hear of versions. One that the route held here does not
+    /// expect may stem from a change that this proxy has yet to hear of: then the store is asked.
+    async fn own_version(&self, routed: &Routed, answered: &str) -> Option<VersionId> {
         if !routed.home.capabilities().keeps_versions() {
             return None;
         }
@@ -39,10 +213,10 @@ impl Gateway {
         shown.then_some(version)
     }
 
-    /// As [`Gateway::answered_version`] for an answer about one object, which has a version where versions are kept:
-    /// servers leave the id out for the version that has none of its own.
-    pub(crate) async fn shown_version(&self, routed: &Routed, answered: &str) -> Option<VersionId> {
-        let version = self.answered_version(routed, answered).await;
+    /// As [`Gateway::own_version`] for an answer about one object, which has a version where versions are kept: servers
+    /// leave the id out for the version that has none of its own.
+    async fn own_version_or_null(&self, routed: &Routed, answered: &str) -> Option<VersionId> {
+        let version = self.own_version(routed, answered).await;
         version.or_else(|| routed.route.versioning.is_set().then(VersionId::null))
     }
 
@@ -71,7 +245,7 @@ impl Gateway {
 }
 
 /// What a home's refusal means where a version was named.
-pub(crate) fn of_version(error: UpstreamError, version: Option<&VersionId>) -> Refusal {
+pub(crate) fn of_version(error: UpstreamError, version: Option<&NamedVersion>) -> Refusal {
     match (&error, version) {
         (UpstreamError::Refused(refused), Some(_)) if refused.status == 404 => S3Code::NoSuchVersion.into(),
         _ => error.into(),
@@ -79,35 +253,4 @@ pub(crate) fn of_version(error: UpstreamError, version: Option<&VersionId>) -> R
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_object_is_its_own_null_version_where_none_are_kept() {
-        let id = |text: &str| VersionId::parse(text).expect(text);
-        for (keeps, asked, want) in [
-            (false, None, Ok(None)),
-            (false, Some("null"), Ok(None)),
-            (false, Some("7"), Err(S3Code::InvalidArgument)),
-            (true, None, Ok(None)),
-            (true, Some("null"), Ok(Some(id("null")))),
-            (true, Some("7"), Ok(Some(id("7")))),
-        ] {
-            assert_eq!(meant(keeps, asked.map(id)).map_err(|e| e.code), want, "{keeps} {asked:?}");
-        }
-    }
-
-    #[test]
-    fn a_version_that_is_missed_is_no_key_that_is_missed() {
-        let id = VersionId::parse("7").expect("an id");
-        for (status, code, version, want) in [
-            (404, "NoSuchKey", Some(&id), S3Code::NoSuchVersion),
-            (404, "NoSuchKey", None, S3Code::NoSuchKey),
-            (405, "MethodNotAllowed", Some(&id), S3Code::MethodNotAllowed),
-            (503, "SlowDown", Some(&id), S3Code::SlowDown),
-        ] {
-            let refusal = of_version(UpstreamError::from_answer(status, code), version);
-            assert_eq!(refusal.to_s3().code, want, "{status} {code}");
-        }
-    }
-}
+mod tests;

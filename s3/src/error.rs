@@ -25,6 +25,7 @@ pub enum S3Code {
     InvalidAccessKeyId,
     InvalidArgument,
     InvalidBucketName,
+    InvalidBucketState,
     InvalidChunkSizeError,
     InvalidDigest,
     InvalidEncryptionAlgorithmError,
@@ -101,6 +102,7 @@ impl S3Code {
             | BucketAlreadyOwnedByYou
             | BucketNotEmpty
             | ConditionalRequestConflict
+            | InvalidBucketState
             | OperationAborted => 409,
             MissingContentLength => 411,
             PreconditionFailed => 412,
@@ -174,6 +176,7 @@ impl S3Code {
             InvalidAccessKeyId => "The access key ID that you provided does not exist in our records.",
             InvalidArgument => "Invalid Argument",
             InvalidBucketName => "The specified bucket is not valid.",
+            InvalidBucketState => "The request is not valid with the current state of the bucket.",
             InvalidChunkSizeError => "Only the last chunk is allowed to have a size less than 8192 bytes",
             InvalidDigest => "The Content-MD5 or checksum value that you specified is not valid.",
             InvalidEncryptionAlgorithmError => "The encryption request that you specified is not valid.",

@@ -188,6 +188,8 @@ pub struct Route {
     pub unwalked: bool,
     /// Whether its home keeps versions.
     pub versioning: Versioning,
+    /// Whether clients may know a version by another id than its home's own, which another home gave it.
+    pub has_moved_versions: bool,
     /// When it was created.
     pub created_at: Millis,
     /// Whether its home takes changes.
@@ -270,12 +272,12 @@ pub struct KeyCopy {
     pub verified_at: Millis,
 }
 
-/// A version or delete marker that a replica holds, as a worker last verified it.
+/// A version or delete marker that a backend holds which it was not written to, as a worker last verified it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VersionCopy {
     /// Where.
     pub backend: BackendId,
-    /// The home's id of it; what clients see.
+    /// What clients know it by: the id that the home has given it which it was written to.
     pub home_version: VersionId,
     /// The backend's own id of it.
     pub version: VersionId,
@@ -291,10 +293,21 @@ pub struct VersionCopy {
     pub size: i64,
     /// When it was written, as the home says.
     pub home_modified: Millis,
-    /// How it was verified: as an [`ObjectCopy`].
+    /// How it was verified: as an [`ObjectCopy`], or [`VersionCopy::GONE`].
     pub verified_how: String,
     /// When it was verified.
     pub verified_at: Millis,
+}
+
+impl VersionCopy {
+    /// `verified_how` of a version that its home has had no more since `verified_at`: it is found by its ids alone, since clients may
+    /// hold them.
+    pub const GONE: &str = "gone";
+
+    /// Whether the home has it no more.
+    pub fn is_gone(&self) -> bool {
+        self.verified_how == Self::GONE
+    }
 }
 
 /// The checksum that the gateway keeps of an object. It counts only for the object with this ETag and size.

@@ -17,12 +17,12 @@ use crate::object::{Object, Tags};
 use crate::plan::{Action, Home, Method, PENDING, Target, Wanted};
 use crate::records::Records;
 use crate::settings::WorkerSettings;
-use crate::versions::Listed;
 use s3gateway_config::BackendId;
 use s3gateway_s3::{ObjectKey, PhysicalBucket, VersionId};
 use s3gateway_store::{DirtyKey, Metadata, Millis, ObjectCopy, Route, StoreError, Writes};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
+use versions::HomeVersions;
 
 /// Times that one attempt starts over because the object changed under it.
 const PASSES: u32 = 3;
@@ -120,8 +120,7 @@ struct Scene<'a> {
     object: Option<Object>,
     /// The object's bytes, where the look at it brought them.
     opened: Option<Source>,
-    /// All versions at the home, the oldest first, where its bucket keeps them.
-    versions: Option<Vec<Listed>>,
+    versions: HomeVersions,
     /// Those of them whose tags may have been changed.
     retagged: Vec<VersionId>,
     /// Notes of such changes from before this have been seen through by this look.
@@ -199,11 +198,11 @@ impl Converger {
         let versions = self.observe_versions(&route, &home, &home_bucket, &dirty.key, object.as_ref()).await?;
         // What is noted while this look goes on was not read by it, however long it takes.
         let retagged_before = versions::forgettable(SystemTime::now(), self.settings.retagged_kept);
-        let retagged = match versions {
+        let retagged = match versions.list {
             Some(_) => self.metadata.retagged(&dirty.bucket, &dirty.key).await?,
             None => Vec::new(),
         };
-        let places = self.observe_places(&route, &dirty.key, &state, versions.as_deref(), &recorded).await?;
+        let places = self.observe_places(&route, &dirty.key, &state, versions.list.as_deref(), &recorded).await?;
         let is_large = object.as_ref().is_some_and(|object| object.size >= self.settings.large_object);
         if is_large && places.iter().any(|place| place.action.moves_bytes()) && !claim.may_be_large() {
             return Err(ConvergeError::Large);
@@ -223,6 +222,7 @@ impl Converger {
             Ok(done) => {
                 unchanged?;
                 self.forget_retagged(&scene).await?;
+                self.note_gone(&scene).await?;
                 Ok(Converged::Done(done))
             }
             Err(error) => Err(error),

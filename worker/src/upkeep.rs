@@ -3,6 +3,7 @@
 //! them, and removes rows that are of no use any more.
 use crate::backends::Backends;
 use crate::backlog::Backlog;
+use crate::clock::millis;
 use crate::drain::Drainer;
 use crate::metrics::Metrics;
 use crate::open_uploads::OpenUploads;
@@ -20,6 +21,10 @@ use tracing::warn;
 const ADOPTED_AT_ONCE: u32 = 100;
 /// Sweeps of which a page is taken in turn.
 const SWEEPS_AT_ONCE: u32 = 100;
+/// How long a client may go on with the id of a version that is gone, to list what is behind it.
+const GONE_KEPT: Duration = Duration::from_secs(24 * 3600);
+/// Rows of such versions removed at once.
+const GONE_AT_ONCE: u32 = 1000;
 
 /// The work on buckets, as opposed to keys.
 pub(crate) struct Upkeep {
@@ -120,6 +125,8 @@ impl Upkeep {
     /// Removes rows until none are left to be removed, but those where that fails: they wait for the next round, and keep no
     /// others waiting. Cancel: the page that was being removed is removed by the next round.
     async fn sweep(&self) -> Result<(), StoreError> {
+        let before = millis(SystemTime::now().checked_sub(GONE_KEPT).unwrap_or(SystemTime::UNIX_EPOCH));
+        while self.metadata.prune_gone_versions(before, GONE_AT_ONCE).await? == u64::from(GONE_AT_ONCE) {}
         let mut failed: Vec<Sweep> = Vec::new();
         loop {
             let mut sweeps = self.metadata.sweeps(SWEEPS_AT_ONCE).await?;

@@ -9,7 +9,8 @@ use bytes::Bytes;
 use s3gateway_s3::etag::unquoted;
 use s3gateway_s3::xml::{ListBucketResult, ListVersion, ListVersionsResult, ObjectEntry, VersionEntry};
 use s3gateway_s3::{ObjectKey, PhysicalBucket, VersionId, Versioning};
-use s3gateway_store::Millis;
+use s3gateway_store::{Millis, VersionCopy};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Most versions of one key that replicas follow. While a key is worked on, the home's list is in memory, some 200 bytes for
@@ -41,6 +42,40 @@ impl Listed {
             size: if is_marker { 0 } else { entry.object.size },
             modified: millis(entry.object.last_modified),
         })
+    }
+}
+
+/// Which of a home's own versions are those that clients know by another id, as another home has given it. All others go by one id.
+#[derive(Debug, Default)]
+pub(crate) struct MovedVersions {
+    own_by_shown: HashMap<VersionId, VersionId>,
+    /// The id that clients know, and when the version was written to the home that gave it.
+    shown_by_own: HashMap<VersionId, (VersionId, Millis)>,
+}
+
+impl MovedVersions {
+    /// By what is recorded of the home's versions of a key.
+    pub(crate) fn of<'c>(recorded: impl IntoIterator<Item = &'c VersionCopy>) -> Self {
+        let mut moved = Self::default();
+        for copy in recorded {
+            moved.own_by_shown.insert(copy.home_version.clone(), copy.version.clone());
+            moved.shown_by_own.insert(copy.version.clone(), (copy.home_version.clone(), copy.home_modified));
+        }
+        moved
+    }
+
+    /// The home's own id of a version.
+    pub(crate) fn own<'v>(&'v self, shown: &'v VersionId) -> &'v VersionId {
+        self.own_by_shown.get(shown).unwrap_or(shown)
+    }
+
+    /// Names what the home lists as clients do.
+    pub(crate) fn show(&self, listed: &mut [Listed]) {
+        for listed in listed {
+            if let Some((shown, modified)) = self.shown_by_own.get(&listed.id) {
+                (listed.id, listed.modified) = (shown.clone(), *modified);
+            }
+        }
     }
 }
 
@@ -206,5 +241,37 @@ impl Intercept for Captured {
         let body = response.body().bytes().filter(|_| response.status().is_success()).map(Bytes::copy_from_slice);
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = body;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use s3gateway_config::BackendId;
+
+    #[test]
+    fn a_version_that_has_moved_goes_by_the_id_that_clients_know() {
+        let id = |text: &str| VersionId::parse(text).unwrap();
+        let copy = |home_version: &str, version: &str| VersionCopy {
+            backend: BackendId::parse("b").unwrap(),
+            home_version: id(home_version),
+            version: id(version),
+            position: 1,
+            is_marker: false,
+            etag: "e".to_owned(),
+            home_etag: "e".to_owned(),
+            size: 1,
+            home_modified: 5,
+            verified_how: "etag".to_owned(),
+            verified_at: 9,
+        };
+        let listed = |id: VersionId, modified| Listed { id, is_marker: false, etag: "e".to_owned(), size: 1, modified };
+        let moved = MovedVersions::of(&[copy("null", "x"), copy("old", "y"), copy("gone", "z")]);
+        let mut list = [listed(id("x"), 7), listed(id("y"), 8), listed(id("new"), 9)];
+        moved.show(&mut list);
+        assert_eq!(list, [listed(id("null"), 5), listed(id("old"), 5), listed(id("new"), 9)]);
+        for (shown, own) in [("null", "x"), ("old", "y"), ("new", "new"), ("y", "y")] {
+            assert_eq!(moved.own(&id(shown)).as_str(), own, "{shown}");
+        }
     }
 }

@@ -130,7 +130,12 @@ pub(super) async fn copies(
         replica_count: route.replica_count,
         state,
         copies: copies.collect(),
-        versions: versions.into_iter().map(|(id, held)| VersionsView { backend: id.to_string(), held }).collect(),
+        versions: versions
+            .into_iter()
+            // Of the home only those are noted that have come with it.
+            .filter(|(id, _)| *id != route.home)
+            .map(|(id, held)| VersionsView { backend: id.to_string(), held })
+            .collect(),
     }))
 }
 

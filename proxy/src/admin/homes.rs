@@ -2,11 +2,12 @@
 use super::{
     input::{Page, Params, Shared, last_of_full, page, position},
     problem::Problem,
+    promotion,
 };
 use axum::{Json, extract::State};
 use s3gateway_config::BackendId;
 use s3gateway_filters::{placement, residency};
-use s3gateway_store::{HomeToLeave, Route, StoreError};
+use s3gateway_store::{Backend, HomeToLeave, Route, StoreError};
 use serde::Serialize;
 use std::collections::HashMap;
 
@@ -58,20 +59,22 @@ pub(super) async fn promote(State(state): State<Shared>, Params(of): Params<Page
     let (homes, next) = read(&state, &of).await?;
     let retiring: Vec<BackendId> =
         state.metadata.retirements().await?.into_iter().map(|retirement| retirement.backend).collect();
-    let places: HashMap<BackendId, s3gateway_config::Place> =
-        state.metadata.backends().await?.into_iter().map(|backend| (backend.id, backend.place)).collect();
+    let backends: HashMap<BackendId, Backend> =
+        state.metadata.backends().await?.into_iter().map(|backend| (backend.id.clone(), backend)).collect();
     let mut buckets = Vec::new();
     for home in homes {
         let outcome = match state.metadata.route_by_id(&home.bucket).await? {
             None => Outcome::Left("the bucket is not in service".to_owned()),
             Some(route) => {
-                begin(&state, &route, |id| {
-                    let place = places.get(id).filter(|_| !retiring.contains(id));
-                    place.is_some_and(|place| {
-                        residency::decide(&route.tenant_policy, &route.bucket_policy, place).is_ok()
+                // As workers choose them: others hold no copies.
+                let holders = placement::replicas(&route.placement, &route.home, route.replica_count, |id| {
+                    let backend = backends.get(id).filter(|_| !retiring.contains(id));
+                    backend.is_some_and(|backend| {
+                        residency::decide(&route.tenant_policy, &route.bucket_policy, &backend.place).is_ok()
                     })
-                })
-                .await?
+                });
+                let holders: Vec<_> = holders.into_iter().filter_map(|id| backends.get(id)).collect();
+                begin(&state, &route, &holders).await?
             }
         };
         let (to, promotion, remark) = match outcome {
@@ -94,15 +97,14 @@ async fn read(state: &Shared, of: &Page) -> Result<(Vec<HomeToLeave>, Option<Str
     Ok((homes, next))
 }
 
-async fn begin(state: &Shared, route: &Route, may_be_home: impl Fn(&BackendId) -> bool) -> Result<Outcome, Problem> {
-    if route.versioning.is_set() {
-        let why = "it keeps versions, whose ids its home has given: it cannot be promoted";
+/// Begins the promotion of the first of the `holders` that keeps what the home does.
+async fn begin(state: &Shared, route: &Route, holders: &[&Backend]) -> Result<Outcome, Problem> {
+    let why_not =
+        |holder: &Backend| promotion::why_not_promoted(route.versioning, false, holder.capabilities.keeps_versions());
+    let Some(to) = holders.iter().find(|holder| why_not(holder).is_none()).map(|holder| holder.id.clone()) else {
+        let why = holders.iter().find_map(|holder| why_not(holder));
+        let why = why.unwrap_or("no replica may be its home: add one to its placement");
         return Ok(Outcome::Left(why.to_owned()));
-    }
-    // As workers choose them: others hold no copies.
-    let holders = placement::replicas(&route.placement, &route.home, route.replica_count, may_be_home);
-    let Some(to) = holders.into_iter().next().cloned() else {
-        return Ok(Outcome::Left("no replica may be its home: add one to its placement".to_owned()));
     };
     match state.metadata.begin_promotion(&route.bucket, &to, route.epoch, false).await {
         Ok(promotion) => Ok(Outcome::Begun { to, promotion: promotion.id }),

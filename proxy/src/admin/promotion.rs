@@ -5,6 +5,7 @@ use super::{
 };
 use axum::{Json, extract::State, http::StatusCode};
 use s3gateway_config::BackendId;
+use s3gateway_s3::Versioning;
 use s3gateway_store::{Promotion, PromotionState, StoreError};
 use serde::{Deserialize, Serialize};
 use std::time::{Duration, Instant};
@@ -73,8 +74,9 @@ pub(super) async fn promote(
     if target == route.home {
         return Err(Problem::field("to", "is the bucket's home already"));
     }
-    if route.versioning.is_set() {
-        let why = "the bucket keeps versions, whose ids its home has given: it cannot be promoted";
+    let keeps_versions =
+        state.gateway.backends.get(&target).is_some_and(|backend| backend.capabilities().keeps_versions());
+    if let Some(why) = why_not_promoted(route.versioning, wanted.force, keeps_versions) {
         return Err(Problem::new(StatusCode::CONFLICT, why));
     }
     let begun = state.metadata.begin_promotion(&route.bucket, &target, route.epoch, wanted.force).await;
@@ -117,9 +119,26 @@ pub(super) async fn set_after(
         return Err(Problem::field("seconds", format!("must be 1 to {AFTER_MOST}, or null for never")));
     }
     let (_, route) = resolve_bucket(&state, &tenant, &bucket).await?;
+    if after.seconds.is_some() && route.versioning.is_set() {
+        return Err(Problem::new(StatusCode::CONFLICT, FORCED));
+    }
     state.metadata.set_promote_after(&route.bucket, after.seconds.map(Duration::from_secs)).await?;
     tracing::info!(tenant, bucket, seconds = after.seconds, "promotion by itself set");
     Ok(StatusCode::NO_CONTENT)
+}
+
+const FORCED: &str =
+    "the bucket keeps versions: a replica can become its home only while its home is there, without force";
+
+/// Why a bucket is not promoted for the sake of the versions that it keeps. `keeps_versions`: whether the new home would.
+pub(super) fn why_not_promoted(versioning: Versioning, forced: bool, keeps_versions: bool) -> Option<&'static str> {
+    match versioning {
+        Versioning::Never => None,
+        _ if forced => Some(FORCED),
+        Versioning::Suspended => Some("versioning is suspended: enable it before the bucket is promoted"),
+        Versioning::Enabled if !keeps_versions => Some("the bucket keeps versions, and that backend does not"),
+        Versioning::Enabled => None,
+    }
 }
 
 fn is_over(promotion: &Promotion) -> bool {
@@ -137,5 +156,26 @@ fn view(promotion: Promotion) -> PromotionView {
         detail: promotion.detail,
         epoch: promotion.epoch,
         begun_at: render_time(promotion.begun_at),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Versioning::{Enabled, Never, Suspended};
+
+    #[test]
+    fn versions_move_only_from_a_home_to_one_that_keeps_them() {
+        for (versioning, forced, keeps_versions, ok) in [
+            (Never, false, false, true),
+            (Never, true, false, true),
+            (Enabled, false, true, true),
+            (Enabled, false, false, false),
+            (Enabled, true, true, false),
+            (Suspended, false, true, false),
+        ] {
+            let why = why_not_promoted(versioning, forced, keeps_versions);
+            assert_eq!(why.is_none(), ok, "{versioning:?} {forced} {keeps_versions}: {why:?}");
+        }
     }
 }

@@ -2,6 +2,7 @@
 mod backends;
 mod lists;
 mod policies;
+mod promotions;
 mod stranded;
 mod walks;
 

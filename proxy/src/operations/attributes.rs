@@ -10,7 +10,7 @@ use crate::{
     gateway::Gateway,
     refusal::Refusal,
     upstream::UpstreamAnswer,
-    version::{VERSION_ID, of_version},
+    version::{NamedVersion, VERSION_ID, of_version},
 };
 use bytes::Bytes;
 use http::{Method, header};
@@ -37,7 +37,7 @@ impl Gateway {
     pub(super) async fn object_attributes(&self, admitted: &Admitted) -> Result<Answer, Refusal> {
         let (routed, key) = (admitted.routed()?, admitted.key()?);
         let asked = parse_attributes(&admitted.request)?;
-        let version = routed.version(admitted.request.version_id()?)?;
+        let version = self.named_version(routed, key, admitted.request.version_id()?).await?;
         routed.require_held(key)?;
         let request = routed.request(Method::HEAD, Some(key))?.header("x-amz-checksum-mode", "ENABLED");
         let head = self.ask_home(routed, request.version(version.as_ref()), Bytes::new()).await;
@@ -59,8 +59,8 @@ impl Gateway {
                 *parts = page(&finished, max, marker);
             }
         }
-        let answer = Answer::xml(described.render())
-            .with_some(VERSION_ID, self.shown_version(routed, head.header(VERSION_ID.as_str())).await);
+        let shown = self.read_version(routed, key, version.as_ref(), head.header(VERSION_ID.as_str())).await;
+        let answer = Answer::xml(described.render()).with_some(VERSION_ID, shown.map(NamedVersion::into_shown));
         Ok(match head.header("last-modified") {
             "" => answer,
             modified => answer.with(header::LAST_MODIFIED, modified),

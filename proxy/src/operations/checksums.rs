@@ -19,7 +19,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long requests wait for the metadata, for a checksum's sake.
+/// How long requests wait for the metadata, for the sake of what they can do without: checksums, and ids of versions.
 pub(crate) struct Patience {
     limit: Duration,
     began: Instant,
@@ -37,7 +37,7 @@ impl Patience {
     }
 
     /// Asks, and goes on without an answer where there is none in time.
-    pub(super) async fn ask<T>(
+    pub(crate) async fn ask<T>(
         &self,
         what: &'static str,
         asked: impl Future<Output = Result<T, StoreError>>,
@@ -47,12 +47,12 @@ impl Patience {
         }
         match tokio::time::timeout(self.limit, asked).await {
             Ok(Ok(found)) => return Some(found),
-            Ok(Err(StoreError::Unavailable(error))) => tracing::debug!(%error, what, "a checksum is left out"),
+            Ok(Err(StoreError::Unavailable(error))) => tracing::debug!(%error, what, "left out"),
             Ok(Err(error)) => {
-                tracing::debug!(%error, what, "a checksum is left out");
+                tracing::debug!(%error, what, "left out");
                 return None;
             }
-            Err(_) => tracing::debug!(what, "a checksum is left out: the metadata is slow"),
+            Err(_) => tracing::debug!(what, "left out: the metadata is slow"),
         }
         let rest = u64::try_from(REST.as_millis()).unwrap_or(u64::MAX);
         self.rests_until.store(self.elapsed().saturating_add(rest), Ordering::Relaxed);
@@ -104,7 +104,7 @@ impl Gateway {
     ) {
         let kept = ObjectChecksum { etag: unquoted(etag).to_owned(), size, checksum: checksum.clone() };
         self.checksum_writes
-            .ask("keep", self.metadata.put_checksum(&route.bucket, key, &kept, route.versioning.is_set()))
+            .ask("a checksum to keep", self.metadata.put_checksum(&route.bucket, key, &kept, route.versioning.is_set()))
             .await;
     }
 
@@ -116,7 +116,7 @@ impl Gateway {
         etag: &str,
         size: u64,
     ) -> Option<Checksum> {
-        self.checksum_reads.ask("read", self.metadata.checksum(&route.bucket, key, unquoted(etag), size)).await?
+        self.checksum_reads.ask("a checksum", self.metadata.checksum(&route.bucket, key, unquoted(etag), size)).await?
     }
 
     /// Keeps what the parts of a completed upload have made. To be called as [`Gateway::keep_checksum`].
@@ -135,7 +135,10 @@ impl Gateway {
         let (etag, parts) = (unquoted(etag).to_owned(), completion.parts.clone());
         let finished = FinishedParts { etag, size, algorithm, parts };
         self.checksum_writes
-            .ask("keep", self.metadata.put_object_parts(&route.bucket, key, &finished, route.versioning.is_set()))
+            .ask(
+                "a checksum to keep",
+                self.metadata.put_object_parts(&route.bucket, key, &finished, route.versioning.is_set()),
+            )
             .await;
     }
 
@@ -147,7 +150,9 @@ impl Gateway {
         etag: &str,
         size: u64,
     ) -> Option<FinishedParts> {
-        self.checksum_reads.ask("read", self.metadata.object_parts(&route.bucket, key, unquoted(etag), size)).await?
+        self.checksum_reads
+            .ask("a checksum", self.metadata.object_parts(&route.bucket, key, unquoted(etag), size))
+            .await?
     }
 
     /// Forgets what was kept of an object that has just been deleted, up to the time when that began: what another write keeps
@@ -166,11 +171,11 @@ mod tests {
     #[tokio::test]
     async fn one_that_cannot_be_asked_is_left_in_peace_for_a_while() {
         let patience = Patience::new(Duration::from_millis(1));
-        let ask = |answer: Result<u8, StoreError>| patience.ask("read", async { answer });
+        let ask = |answer: Result<u8, StoreError>| patience.ask("a checksum", async { answer });
         assert_eq!(ask(Ok(1)).await, Some(1));
         assert_eq!(ask(Err(StoreError::NotFound)).await, None);
         assert_eq!(ask(Ok(2)).await, Some(2), "it has answered");
-        let slow = patience.ask("read", std::future::pending::<Result<u8, StoreError>>());
+        let slow = patience.ask("a checksum", std::future::pending::<Result<u8, StoreError>>());
         assert_eq!(slow.await, None);
         assert_eq!(ask(Ok(4)).await, None, "it is not asked");
     }

@@ -1,10 +1,13 @@
 //! Conditions on writes, on every backend: decided here by what stands at the home, while no other write of the key is
 //! in flight through any gateway, and left to the backend to hold as well where it can.
 use super::home::etag_of;
-use crate::{admit::Routed, answer::RequestId, gateway::Gateway, refusal::Refusal, upstream::UpstreamRequest};
+use crate::{
+    admit::Routed, answer::RequestId, gateway::Gateway, refusal::Refusal, upstream::UpstreamRequest,
+    version::NamedVersion,
+};
 use s3gateway_config::Capabilities;
 use s3gateway_s3::{
-    ObjectKey, S3Code, S3Error, S3Request, VersionId,
+    ObjectKey, S3Code, S3Error, S3Request,
     etag::{ETag, ETagCondition, unquoted},
 };
 use s3gateway_store::{DirtyKey, queue::Mark};
@@ -17,7 +20,7 @@ pub(crate) struct WriteConditions {
     if_absent: bool,
     raw: Vec<(&'static str, String)>,
     /// What they are about, where that is not the current version.
-    version: Option<VersionId>,
+    version: Option<NamedVersion>,
 }
 
 impl WriteConditions {
@@ -80,7 +83,7 @@ impl WriteConditions {
     }
 
     /// The same conditions, on the version that a delete names.
-    pub(super) fn of_version(self, version: Option<&VersionId>) -> Self {
+    pub(super) fn of_version(self, version: Option<&NamedVersion>) -> Self {
         Self { version: version.cloned(), ..self }
     }
 

@@ -15,13 +15,13 @@ use crate::{
     gateway::Gateway,
     refusal::Refusal,
     upstream::{UpstreamAnswer, UpstreamError},
-    version::VERSION_ID,
+    version::{NamedVersion, VERSION_ID},
 };
 use bytes::Bytes;
 use http::Method;
 use s3gateway_filters::keys;
 use s3gateway_s3::{
-    ObjectKey, S3Code, S3Error, S3Request, TagSet, VersionId,
+    ObjectKey, S3Code, S3Error, S3Request, TagSet,
     checksum::{Algorithm, Checksum},
     etag::quoted,
     xml::CopyObjectResult,
@@ -34,8 +34,8 @@ const MAX_JUDGED: usize = 3;
 /// What a copy has made.
 struct Copied {
     result: CopyObjectResult,
-    version: Option<VersionId>,
-    source_version: Option<VersionId>,
+    version: Option<NamedVersion>,
+    source_version: Option<NamedVersion>,
 }
 
 /// `COPY` takes over from the source, `REPLACE` takes from the request.
@@ -79,8 +79,9 @@ impl Gateway {
             true => self.copy_inside(plan).await?,
             false => self.copy_through(plan).await?,
         };
-        let answer = Answer::xml(copied.result.render()).with_some(VERSION_ID, copied.version);
-        Ok(answer.with_some(SOURCE_VERSION_ID, copied.source_version))
+        let Copied { result, version, source_version } = copied;
+        let answer = Answer::xml(result.render()).with_some(VERSION_ID, version.map(NamedVersion::into_shown));
+        Ok(answer.with_some(SOURCE_VERSION_ID, source_version.map(NamedVersion::into_shown)))
     }
 
     /// The tags that the copy gets. `etag`: the source's, as its home gives it.
@@ -148,7 +149,7 @@ impl Gateway {
         let write = async {
             let answer = self.ask_home(routed, request, Bytes::new()).await?;
             let result = done(CopyObjectResult::parse(&answer.body))?;
-            let version = match self.answered_version(routed, answer.header(VERSION_ID.as_str())).await {
+            let version = match self.written_version(routed, key, answer.header(VERSION_ID.as_str())).await {
                 None => self.find_copy(routed, key, &result).await,
                 answered => answered,
             };
@@ -182,7 +183,7 @@ impl Gateway {
             Ok(download) => download,
             Err(error) => return Err(self.explain_source(source, explain(error)).await),
         };
-        plan.source.version = self.shown_version(&source.routed, download.header(VERSION_ID.as_str())).await;
+        plan.source.version = self.read_source_version(source, download.header(VERSION_ID.as_str())).await;
         let Plan { admitted, routed, key, source, .. } = &plan;
         let etag = download.header("etag").to_owned();
         judge_source(&admitted.request, &download.headers, &etag)?;
@@ -221,7 +222,7 @@ impl Gateway {
         let (answer, checksum) = self.write_lending(admitted, object, write, etag_of_copy).await?;
         Ok(Copied {
             result: copied(etag_of(&answer), SystemTime::now(), checksum),
-            version: self.shown_version(routed, answer.header(VERSION_ID.as_str())).await,
+            version: self.put_version(routed, key, answer.header(VERSION_ID.as_str())).await,
             source_version: source.version.clone(),
         })
     }

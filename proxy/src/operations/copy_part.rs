@@ -13,7 +13,7 @@ use crate::{
     gateway::Gateway,
     refusal::Refusal,
     upstream::{UpstreamError, UpstreamRequest},
-    version::VERSION_ID,
+    version::{NamedVersion, VERSION_ID},
 };
 use bytes::Bytes;
 use http::{HeaderMap, Method};
@@ -84,7 +84,9 @@ impl Gateway {
             self.lose_places(&routed.route, &upload.backend_upload_id).await;
             let last_modified = or_now(last_modified);
             let result = CopyPartResult { etag: quoted(&etag), last_modified, checksums: Vec::new() };
-            return Ok(Answer::xml(result.render()).with_some(SOURCE_VERSION_ID, source.version));
+            return Ok(
+                Answer::xml(result.render()).with_some(SOURCE_VERSION_ID, source.version.map(NamedVersion::into_shown))
+            );
         }
         let copied = self.copy_part_through(request, &mut source, &upload, bounds, part, number).await?;
         // No client sends these bytes, so that no replica has them.
@@ -92,7 +94,7 @@ impl Gateway {
         self.keep_part(&routed.route, &upload.backend_upload_id, &copied).await;
         let checksums = upload.checksum.map(|asked| (asked.algorithm, copied.value)).into_iter().collect();
         let result = CopyPartResult { etag: quoted(&copied.etag), last_modified: SystemTime::now(), checksums };
-        Ok(Answer::xml(result.render()).with_some(SOURCE_VERSION_ID, source.version))
+        Ok(Answer::xml(result.render()).with_some(SOURCE_VERSION_ID, source.version.map(NamedVersion::into_shown)))
     }
 
     async fn copy_part_inside(
@@ -147,7 +149,7 @@ impl Gateway {
             (Err(error), _) => return Err(self.explain_source(source, error).await),
             (Ok(download), _) => download,
         };
-        source.version = self.shown_version(&source.routed, download.header(VERSION_ID.as_str())).await;
+        source.version = self.read_source_version(source, download.header(VERSION_ID.as_str())).await;
         let etag = download.header("etag").to_owned();
         judge_source(client, &download.headers, &etag)?;
         if let Some(bounds) = bounds {

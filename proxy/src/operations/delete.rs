@@ -10,7 +10,7 @@ use crate::{
     gateway::Gateway,
     refusal::Refusal,
     upstream::{UpstreamError, UpstreamRequest},
-    version::{DELETE_MARKER, VERSION_ID, meant},
+    version::{DELETE_MARKER, NamedVersion, VERSION_ID, meant},
 };
 use bytes::Bytes;
 use futures::stream::{self, StreamExt};
@@ -37,7 +37,7 @@ struct Deleted {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Target<'k> {
     key: &'k ObjectKey,
-    /// The version that is to go; `None`: whatever a delete without a version does.
+    /// The version that is to go, as the client names it; `None`: whatever a delete without a version does.
     version: Option<VersionId>,
     /// The ETag that it must have.
     etag: Option<&'k str>,
@@ -47,10 +47,9 @@ type Outcomes<'k> = HashMap<Target<'k>, Result<Deleted, Refusal>>;
 
 impl Gateway {
     pub(super) async fn delete_object(&self, admitted: &Admitted) -> Result<Answer, Refusal> {
-        let (routed, key) = (admitted.routed()?, admitted.key()?);
-        let version = routed.version(admitted.request.version_id()?)?;
-        let conditions = WriteConditions::parse(&admitted.request)?.of_version(version.as_ref());
-        let deleted = self.delete_key(admitted, key, version.as_ref(), &conditions).await?;
+        let key = admitted.key()?;
+        let (asked, conditions) = (admitted.request.version_id()?, WriteConditions::parse(&admitted.request)?);
+        let deleted = self.delete_named(admitted, key, asked, conditions).await?;
         let answer = Answer::empty(StatusCode::NO_CONTENT).with_some(VERSION_ID, deleted.version);
         Ok(answer.with_some(DELETE_MARKER, deleted.is_marker.then_some("true")))
     }
@@ -86,17 +85,33 @@ impl Gateway {
     ) -> Vec<(Target<'k>, Result<Deleted, Refusal>)> {
         let mut outcomes = Vec::with_capacity(targets.len());
         for target in targets {
-            let version = target.version.as_ref();
-            let deleted = match target.etag.map(WriteConditions::on_etag).transpose() {
-                Ok(conditions) => {
-                    let conditions = conditions.unwrap_or_default().of_version(version);
-                    self.delete_key(admitted, target.key, version, &conditions).await
-                }
-                Err(error) => Err(error.into()),
-            };
+            let deleted = self.delete_target(admitted, &target).await;
             outcomes.push((target, deleted));
         }
         outcomes
+    }
+
+    async fn delete_target(&self, admitted: &Admitted, target: &Target<'_>) -> Result<Deleted, Refusal> {
+        let conditions = target.etag.map(WriteConditions::on_etag).transpose()?.unwrap_or_default();
+        self.delete_named(admitted, target.key, target.version.clone(), conditions).await
+    }
+
+    /// Deletes what a client names; what goes by no such id is deleted already.
+    async fn delete_named(
+        &self,
+        admitted: &Admitted,
+        key: &ObjectKey,
+        asked: Option<VersionId>,
+        conditions: WriteConditions,
+    ) -> Result<Deleted, Refusal> {
+        let version = match self.named_version(admitted.routed()?, key, asked.clone()).await {
+            Err(Refusal::S3(error)) if error.code == S3Code::NoSuchVersion => {
+                return Ok(Deleted { version: asked, is_marker: false });
+            }
+            version => version?,
+        };
+        let conditions = conditions.of_version(version.as_ref());
+        self.delete_key(admitted, key, version.as_ref(), &conditions).await
     }
 
     /// Deletes one key or version at its home; one that is not there, or cannot be, is deleted already.
@@ -104,7 +119,7 @@ impl Gateway {
         &self,
         admitted: &Admitted,
         key: &ObjectKey,
-        version: Option<&VersionId>,
+        version: Option<&NamedVersion>,
         conditions: &WriteConditions,
     ) -> Result<Deleted, Refusal> {
         let routed = admitted.routed()?;
@@ -116,7 +131,7 @@ impl Gateway {
         let request = conditions.put_on(routed.home.capabilities(), request);
         let began = self.metadata.now();
         let write = async {
-            let deleted = self.delete_at_home(routed, version, request).await?;
+            let deleted = self.delete_at_home(routed, key, version, request).await?;
             self.forget_checksums(&routed.route, key, began).await;
             Ok(deleted)
         };
@@ -127,20 +142,21 @@ impl Gateway {
     async fn delete_at_home(
         &self,
         routed: &Routed,
-        version: Option<&VersionId>,
+        key: &ObjectKey,
+        version: Option<&NamedVersion>,
         request: UpstreamRequest,
     ) -> Result<Deleted, UpstreamError> {
         match self.client.send(&routed.home, request, Bytes::new()).await.map_err(explain) {
             Ok(answer) => {
-                let answered = self.answered_version(routed, answer.header(VERSION_ID.as_str())).await;
+                let answered = self.written_version(routed, key, answer.header(VERSION_ID.as_str())).await;
                 if answered.is_none() && !routed.route.versioning.is_set() {
                     return Ok(Deleted::default());
                 }
                 let is_marker = answer.header(DELETE_MARKER.as_str()) == "true";
-                Ok(Deleted { version: version.cloned().or(answered), is_marker })
+                Ok(Deleted { version: version.cloned().or(answered).map(NamedVersion::into_shown), is_marker })
             }
             Err(error) if matches!(error.refused_code(), Some("NoSuchKey" | "NoSuchVersion")) => {
-                Ok(Deleted { version: version.cloned(), is_marker: false })
+                Ok(Deleted { version: version.map(|version| version.shown().clone()), is_marker: false })
             }
             Err(error) => Err(error),
         }

@@ -4,12 +4,12 @@ use crate::{
     gateway::Gateway,
     refusal::Refusal,
     upstream::{BackendError, UpstreamAnswer, UpstreamBackend, UpstreamError, UpstreamRequest},
-    version::of_version,
+    version::{NamedVersion, of_version},
 };
 use bytes::Bytes;
 use http::Method;
 use s3gateway_s3::{
-    ObjectKey, PhysicalBucket, S3Code, VersionId,
+    ObjectKey, PhysicalBucket, S3Code,
     etag::unquoted,
     xml::{self, ErrorDocument, XmlError},
 };
@@ -77,7 +77,7 @@ impl Gateway {
         &self,
         routed: &Routed,
         key: &ObjectKey,
-        version: Option<&VersionId>,
+        version: Option<&NamedVersion>,
     ) -> Result<UpstreamAnswer, Refusal> {
         routed.require_held(key)?;
         let request = routed.request(Method::HEAD, Some(key))?.version(version);

@@ -8,11 +8,11 @@ use crate::{
     quorum::{Landed, PlacesToComplete},
     refusal::Refusal,
     upstream::{UpstreamError, UpstreamRequest},
-    version::of_version,
+    version::{NamedVersion, of_version},
 };
 use bytes::Bytes;
 use http::Method;
-use s3gateway_s3::{ObjectKey, TagSet, VersionId, etag::unquoted, xml::Tagging};
+use s3gateway_s3::{ObjectKey, TagSet, etag::unquoted, xml::Tagging};
 use s3gateway_store::{DirtyKey, Route};
 use sha2::{Digest, Sha256};
 use std::{future::Future, time::Instant};
@@ -88,14 +88,14 @@ impl Gateway {
         &self,
         routed: &Routed,
         key: &ObjectKey,
-        version: Option<&VersionId>,
+        version: Option<&NamedVersion>,
         etag: &str,
     ) -> Result<TagSet, Refusal> {
         if !routed.home.capabilities().tagging {
             return self.lent_tags(&routed.route, key, etag).await;
         }
-        let request = routed.request(Method::GET, Some(key))?.query("tagging", "").version(version);
-        match self.ask_home(routed, request, Bytes::new()).await {
+        let request = routed.request(Method::GET, Some(key))?.query("tagging", "");
+        match self.ask_home(routed, request.version(version), Bytes::new()).await {
             Ok(answer) => {
                 // An empty answer is what one server makes of tags that it has spoilt.
                 if answer.body.trim_ascii().is_empty() {

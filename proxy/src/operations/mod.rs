@@ -17,13 +17,14 @@ mod list_uploads;
 mod listing;
 mod listing_lent;
 mod listing_replica;
+mod moved_versions;
 mod multipart;
 mod parameters;
 mod parts;
 mod source;
 mod tagging;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod upload_checksum;
 mod upload_id;
 mod versioning;

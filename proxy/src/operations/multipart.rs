@@ -16,13 +16,13 @@ use crate::{
     gateway::Gateway,
     refusal::Refusal,
     upstream::{UpstreamAnswer, UpstreamError, UpstreamRequest},
-    version::VERSION_ID,
+    version::{NamedVersion, VERSION_ID},
 };
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Method, StatusCode, header};
 use s3gateway_filters::{headers, keys};
 use s3gateway_s3::{
-    Addressing, ObjectKey, Operation, PhysicalBucket, S3Code, S3Error, S3Request, VersionId,
+    Addressing, ObjectKey, Operation, PhysicalBucket, S3Code, S3Error, S3Request,
     etag::{quoted, unquoted},
     uri,
     xml::{CompleteMultipartUpload, CompleteMultipartUploadResult, CompletedPart, InitiateMultipartUploadResult},
@@ -34,7 +34,7 @@ use std::time::SystemTime;
 struct Made {
     /// Without quotes; empty where it could not be asked for.
     etag: String,
-    version: Option<VersionId>,
+    version: Option<NamedVersion>,
 }
 
 /// What is left to be done for an object of parts.
@@ -172,7 +172,7 @@ impl Gateway {
             checksum_type: completion.checksum.as_ref().map(|checksum| checksum.kind.name().to_owned()),
             checksums: completion.checksum.into_iter().map(|checksum| (checksum.algorithm, checksum.value)).collect(),
         };
-        Ok(Answer::xml(result.render()).with_some(VERSION_ID, version))
+        Ok(Answer::xml(result.render()).with_some(VERSION_ID, version.map(NamedVersion::into_shown)))
     }
 
     /// Has the backend complete the upload, unless an earlier attempt has, and set the object's tags. What the answer does not
@@ -191,7 +191,7 @@ impl Gateway {
             ToDo::Complete(request, document) => {
                 let answer = self.client.send(&upload.home, request, document).await.map_err(explain)?;
                 let etag = completed_etag(&answer)?;
-                (etag, self.answered_version(routed, answer.header(VERSION_ID.as_str())).await)
+                (etag, self.written_version(routed, key, answer.header(VERSION_ID.as_str())).await)
             }
             // Once more, as another write may have come before this one's mark.
             ToDo::Find(made) => {
@@ -200,7 +200,7 @@ impl Gateway {
                 if etag_of(&head) != made {
                     return Err(UpstreamError::from_answer(404, S3Code::NoSuchUpload.name()));
                 }
-                (made, self.shown_version(routed, head.header(VERSION_ID.as_str())).await)
+                (made, self.read_version(routed, key, None, head.header(VERSION_ID.as_str())).await)
             }
         };
         if let Some((request, document)) = set_tags {
@@ -218,7 +218,7 @@ impl Gateway {
             return Ok(Made { etag: String::new(), version });
         };
         let version = match version {
-            None => self.shown_version(routed, head.header(VERSION_ID.as_str())).await,
+            None => self.read_version(routed, key, None, head.header(VERSION_ID.as_str())).await,
             known => known,
         };
         Ok(Made { etag: etag_of(&head).to_owned(), version })

@@ -8,7 +8,7 @@ use crate::{
     gateway::Gateway,
     refusal::Refusal,
     upstream::{UpstreamAnswer, UpstreamBackend, UpstreamError, UpstreamRequest},
-    version::{VERSION_ID, of_version},
+    version::{NamedVersion, VERSION_ID, of_version},
 };
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Method};
@@ -17,7 +17,7 @@ use s3gateway_filters::{
     residency,
 };
 use s3gateway_s3::{
-    ObjectKey, S3Code, S3Error, S3Request, VersionId,
+    ObjectKey, S3Code, S3Error, S3Request,
     checksum::{Algorithm, Checksum, ChecksumType},
     copy_source,
     etag::{quoted, unquoted},
@@ -42,7 +42,7 @@ pub(super) struct Source {
     pub(super) routed: Routed,
     pub(super) key: ObjectKey,
     /// The version that is named, or that was found to be the current one.
-    pub(super) version: Option<VersionId>,
+    pub(super) version: Option<NamedVersion>,
 }
 
 impl Source {
@@ -51,7 +51,7 @@ impl Source {
         let physical = physical_on(&self.routed.route, &self.routed.home)?;
         let object = format!("/{}/{}", physical.for_upstream(), uri::encode_path(self.key.as_str()));
         Ok(match &self.version {
-            Some(version) => format!("{object}?versionId={}", uri::encode(version.as_str().as_bytes())),
+            Some(version) => format!("{object}?versionId={}", uri::encode(version.own().as_str().as_bytes())),
             None => object,
         })
     }
@@ -77,7 +77,11 @@ impl Gateway {
     ) -> Result<Source, Refusal> {
         let parsed = copy_source::parse(header_once(&admitted.request, "x-amz-copy-source")?)?;
         let routed = self.resolve(&admitted.tenant, &parsed.bucket).await?;
-        let version = routed.version(parsed.version_id).map_err(|_| S3Code::NoSuchVersion.error())?;
+        let version = self.named_version(&routed, &parsed.key, parsed.version_id).await;
+        let version = version.map_err(|refusal| match refusal {
+            Refusal::S3(_) => S3Code::NoSuchVersion.into(),
+            refusal => refusal,
+        })?;
         let route: &Route = &routed.route;
         for id in &destination.route.placement {
             let backend = self.backends.get(id).ok_or(UpstreamError::OutOfService)?;
@@ -99,9 +103,14 @@ impl Gateway {
             Err(error) => return Err(self.explain_source(source, error).await),
         };
         if source.version.is_none() && source.routed.route.versioning.is_set() {
-            source.version = self.shown_version(&source.routed, head.header(VERSION_ID.as_str())).await;
+            source.version = self.read_source_version(source, head.header(VERSION_ID.as_str())).await;
         }
         Ok(head)
+    }
+
+    /// The source's version, by what its home has answered to a read of it.
+    pub(super) async fn read_source_version(&self, source: &Source, answered: &str) -> Option<NamedVersion> {
+        self.read_version(&source.routed, &source.key, source.version.as_ref(), answered).await
     }
 
     /// What it means for a copy that the source's home refuses it: a delete marker has nothing that could be copied (Amazon
@@ -122,7 +131,7 @@ impl Gateway {
     /// another ETag to the copy of an object that was made of parts: then the source tells, if it still stands.
     pub(super) async fn is_copy_of(&self, source: &Source, judged: &UpstreamAnswer, etag: &str) -> bool {
         let is_same = !etag.is_empty() && unquoted(etag) == etag_of(judged);
-        if is_same || source.version.as_ref().is_some_and(|version| !version.is_null()) {
+        if is_same || source.version.as_ref().is_some_and(|version| !version.own().is_null()) {
             return true;
         }
         let Ok(request) = source.request(Method::HEAD) else { return false };

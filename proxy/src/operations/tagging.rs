@@ -10,13 +10,13 @@ use crate::{
     gateway::Gateway,
     refusal::Refusal,
     upstream::UpstreamRequest,
-    version::{VERSION_ID, of_version},
+    version::{NamedVersion, VERSION_ID, of_version},
 };
 use bytes::Bytes;
 use http::{Method, StatusCode};
 use s3gateway_filters::replica_count;
 use s3gateway_s3::{
-    S3Code, S3Error, S3Request, TagSet, VersionId,
+    S3Code, S3Error, S3Request, TagSet,
     checksum::{Md5, render_value},
     xml::Tagging,
 };
@@ -89,41 +89,42 @@ impl Gateway {
             false => etag_of(&self.head_at_home(routed, key, None).await?).to_owned(),
         };
         let tags = self.tags_of(routed, key, version.as_ref(), &etag).await?;
-        Ok(Answer::xml(Tagging::from(tags).render()).with_some(VERSION_ID, version))
+        Ok(Answer::xml(Tagging::from(tags).render()).with_some(VERSION_ID, version.map(NamedVersion::into_shown)))
     }
 
     pub(super) async fn put_object_tagging(&self, admitted: &Admitted, body: &Bytes) -> Result<Answer, Refusal> {
         let tags = Tagging::parse_request(body)?;
         check_replica_count(&tags, &admitted.routed()?.route)?;
         let version = self.replace_tags(admitted, Some(tags)).await?;
-        Ok(Answer::empty(StatusCode::OK).with_some(VERSION_ID, version))
+        Ok(Answer::empty(StatusCode::OK).with_some(VERSION_ID, version.map(NamedVersion::into_shown)))
     }
 
     pub(super) async fn delete_object_tagging(&self, admitted: &Admitted) -> Result<Answer, Refusal> {
         let version = self.replace_tags(admitted, None).await?;
-        Ok(Answer::empty(StatusCode::NO_CONTENT).with_some(VERSION_ID, version))
+        Ok(Answer::empty(StatusCode::NO_CONTENT).with_some(VERSION_ID, version.map(NamedVersion::into_shown)))
     }
 
     /// The version whose tags are meant: the one that is named, else the current one where versions are kept. It is
     /// named to the home, so that what is answered is of what was changed.
-    async fn tagged_version(&self, admitted: &Admitted, routed: &Routed) -> Result<Option<VersionId>, Refusal> {
-        match routed.version(admitted.request.version_id()?)? {
+    async fn tagged_version(&self, admitted: &Admitted, routed: &Routed) -> Result<Option<NamedVersion>, Refusal> {
+        let key = admitted.key()?;
+        match self.named_version(routed, key, admitted.request.version_id()?).await? {
             None if routed.route.versioning.is_set() => {
-                let head = self.head_at_home(routed, admitted.key()?, None).await?;
-                Ok(self.shown_version(routed, head.header(VERSION_ID.as_str())).await)
+                let head = self.head_at_home(routed, key, None).await?;
+                Ok(self.require_version(routed, key, head.header(VERSION_ID.as_str())).await?)
             }
             named => Ok(named),
         }
     }
 
     /// Sets an object's tags, or removes them.
-    async fn replace_tags(&self, admitted: &Admitted, tags: Option<TagSet>) -> Result<Option<VersionId>, Refusal> {
+    async fn replace_tags(&self, admitted: &Admitted, tags: Option<TagSet>) -> Result<Option<NamedVersion>, Refusal> {
         let (routed, key) = (admitted.routed()?, admitted.key()?);
         routed.require_held(key)?;
         let version = self.tagged_version(admitted, routed).await?;
         if let Some(version) = version.as_ref().filter(|_| routed.route.versioning.is_set()) {
             // Nothing tells a worker which of a key's versions has other tags now; it would have to ask for them all.
-            self.metadata.note_retagged(&routed.route.bucket, key, version).await?;
+            self.metadata.note_retagged(&routed.route.bucket, key, version.shown()).await?;
         }
         self.note_unlisted(routed, key).await?;
         let lent = !routed.home.capabilities().tagging;

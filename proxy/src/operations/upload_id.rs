@@ -162,6 +162,7 @@ mod tests {
             versioning: s3gateway_s3::Versioning::Never,
             created_at: 0,
             writes: s3gateway_store::Writes::Taken,
+            has_moved_versions: false,
             has_stranded: false,
         }
     }

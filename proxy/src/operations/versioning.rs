@@ -7,7 +7,7 @@ use crate::{
     answer::Answer,
     gateway::Gateway,
     refusal::Refusal,
-    upstream::{UpstreamError, versioning_question},
+    upstream::{UpstreamAnswer, UpstreamError, versioning_question},
 };
 use bytes::Bytes;
 use http::{Method, StatusCode};
@@ -16,6 +16,7 @@ use s3gateway_s3::{
     checksum::{Md5, render_value},
     xml::VersioningConfiguration,
 };
+use s3gateway_store::{PromotionState, Route, StoreError};
 
 impl Gateway {
     /// The state by what the home says, and by what is noted while it is away.
@@ -48,17 +49,13 @@ impl Gateway {
         if routed.route.write_quorum > 1 {
             return Err(S3Code::OperationAborted.because(AT_QUORUM).into());
         }
-        let document = Bytes::from(wanted.render());
-        let mut md5 = Md5::new();
-        md5.update(&document);
-        let request = routed.request(Method::PUT, None)?.query("versioning", "");
-        let request = request.header("content-md5", render_value(&md5.finalize()));
-        match self.ask_home(routed, request.header("content-type", "application/xml"), document).await {
+        self.require_settable(&routed.route, wanted.0).await?;
+        match self.tell_home(routed, &wanted).await? {
             Err(error) if matches!(&error, UpstreamError::Refused(refused) if matches!(refused.status, 405 | 501)) => {
                 return Err(not_offered().into());
             }
-            told => told?,
-        };
+            told => drop(told?),
+        }
         match self.versioning_at_home(routed).await? {
             state if state == wanted.0 => {}
             Versioning::Never => return Err(not_offered().into()),
@@ -66,9 +63,47 @@ impl Gateway {
             _ => return Err(S3Code::OperationAborted.into()),
         }
         let route = &routed.route;
-        self.metadata.set_versioning(&route.bucket, wanted.0).await?;
+        if let Err(error) = self.metadata.set_versioning(&route.bucket, wanted.0).await {
+            let why = match error {
+                StoreError::Conflict(_) => S3Code::OperationAborted.because(BEING_PROMOTED),
+                StoreError::Invalid(_) => S3Code::InvalidBucketState.because(MOVED),
+                error => return Err(error.into()),
+            };
+            // A home that keeps less than is noted would replace what must stay.
+            if route.versioning.is_set() {
+                self.tell_home(routed, &VersioningConfiguration(route.versioning)).await??;
+            }
+            return Err(why.into());
+        }
         self.routes.forget(&route.tenant, &route.name, std::time::Instant::now());
         Ok(Answer::empty(StatusCode::OK))
+    }
+
+    async fn tell_home(
+        &self,
+        routed: &Routed,
+        state: &VersioningConfiguration,
+    ) -> Result<Result<UpstreamAnswer, UpstreamError>, Refusal> {
+        let document = Bytes::from(state.render());
+        let mut md5 = Md5::new();
+        md5.update(&document);
+        let request = routed.request(Method::PUT, None)?.query("versioning", "");
+        let request = request.header("content-md5", render_value(&md5.finalize()));
+        Ok(self.ask_home(routed, request.header("content-type", "application/xml"), document).await)
+    }
+
+    /// Passes a state that the store will take, before the home is told.
+    ///
+    /// # Errors
+    /// `OperationAborted`, `InvalidBucketState`; a store error.
+    async fn require_settable(&self, route: &Route, wanted: Versioning) -> Result<(), Refusal> {
+        let last = self.metadata.promotions_of(&route.bucket, 1).await?;
+        let is_promoted = last.iter().any(|last| !matches!(last.state, PromotionState::Done | PromotionState::Failed));
+        match why_not_settable((route.versioning, route.has_moved_versions), wanted, is_promoted) {
+            Some(MOVED) => Err(S3Code::InvalidBucketState.because(MOVED).into()),
+            Some(why) => Err(S3Code::OperationAborted.because(why).into()),
+            None => Ok(()),
+        }
     }
 
     async fn versioning_at_home(&self, routed: &Routed) -> Result<Versioning, Refusal> {
@@ -80,8 +115,43 @@ impl Gateway {
 
 const AT_QUORUM: &str = "Writes to this bucket wait for several places, which is not offered together with versioning.";
 
+const MOVED: &str =
+    "Versions of this bucket have moved here from another home, so that versioning cannot be suspended.";
+const BEING_PROMOTED: &str = "The bucket is being moved to another home. Please try again once it is there.";
+
+/// `now`: the state, and whether the bucket has had another home.
+fn why_not_settable(now: (Versioning, bool), wanted: Versioning, is_promoted: bool) -> Option<&'static str> {
+    match now {
+        (_, true) if wanted == Versioning::Suspended => Some(MOVED),
+        (state, _) if is_promoted && state != wanted => Some(BEING_PROMOTED),
+        _ => None,
+    }
+}
+
 fn not_offered() -> S3Error {
     S3Code::NotImplemented.because(
         "The backend at this bucket's home cannot keep versions. Create a bucket whose LocationConstraint names a place with one that can.",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Versioning::{Enabled, Never, Suspended};
+
+    #[test]
+    fn what_a_promotion_keeps_from_being_set() {
+        for (now, wanted, is_promoted, want) in [
+            ((Never, false), Enabled, false, None),
+            ((Never, false), Enabled, true, Some(BEING_PROMOTED)),
+            ((Enabled, false), Suspended, false, None),
+            ((Enabled, false), Suspended, true, Some(BEING_PROMOTED)),
+            ((Enabled, false), Enabled, true, None),
+            ((Enabled, true), Suspended, false, Some(MOVED)),
+            ((Enabled, true), Suspended, true, Some(MOVED)),
+            ((Enabled, true), Enabled, true, None),
+        ] {
+            assert_eq!(why_not_settable(now, wanted, is_promoted), want, "{now:?} {wanted:?} {is_promoted}");
+        }
+    }
 }

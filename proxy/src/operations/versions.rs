@@ -13,6 +13,7 @@ use crate::{
     gateway::Gateway,
     refusal::Refusal,
     upstream::{UpstreamError, UpstreamRequest},
+    version::NamedVersion,
 };
 use bytes::Bytes;
 use http::Method;
@@ -26,7 +27,7 @@ use s3gateway_s3::{
 const SEEK_PAGES: u32 = 10;
 
 /// What a client asks for; the key marker stands where ListObjects has its marker.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Asked {
     pub(super) objects: ListParameters,
     /// The version of that key after which the page begins; `None`: behind all of them.
@@ -150,24 +151,27 @@ impl Gateway {
         if asked.objects.max_keys == 0 {
             return Ok(VersionPage::default());
         }
-        match self.behind_null_marker(routed, asked).await? {
-            Some(page) => Ok(page),
-            None => self.versions_at_home(routed, asked).await,
-        }
+        let asked = self.ask_in_own_ids(routed, asked).await?;
+        let page = match self.behind_null_marker(routed, &asked).await? {
+            Some(page) => page,
+            None => self.versions_at_home(routed, &asked).await?,
+        };
+        self.show_page(routed, page).await
     }
 
-    /// The delete marker that stands where a read has found no object: the version that is named, else the current one.
+    /// The delete marker that stands where a read has found no object: the version that is named, else the current one. With
+    /// the home's own id of it.
     pub(crate) async fn find_delete_marker(
         &self,
         routed: &Routed,
         key: &ObjectKey,
-        version: Option<&VersionId>,
+        version: Option<&NamedVersion>,
     ) -> Result<Option<VersionEntry>, Refusal> {
-        let found = self.seek(routed, key, version).await?;
+        let found = self.seek(routed, key, version.map(NamedVersion::own)).await?;
         Ok(found.map(|(entry, _)| entry).filter(|entry| entry.is_delete_marker))
     }
 
-    /// Looks a version of a key up, or the current one, and those that follow it on the same page.
+    /// Looks a version of a key up by its own id, or the current one, and those that follow it on the same page.
     async fn seek(
         &self,
         routed: &Routed,
@@ -218,7 +222,7 @@ impl Gateway {
         routed: &Routed,
         key: &ObjectKey,
         made: &CopyObjectResult,
-    ) -> Option<VersionId> {
+    ) -> Option<NamedVersion> {
         if !routed.route.versioning.is_set() {
             return None;
         }
@@ -229,7 +233,8 @@ impl Gateway {
             && !newest.is_delete_marker
             && newest.object.last_modified == made.last_modified
             && unquoted(&newest.object.etag) == unquoted(&made.etag);
-        is_made.then(|| VersionId::parse(&newest.version_id).ok()).flatten()
+        let own = VersionId::parse(&newest.version_id).ok().filter(|_| is_made)?;
+        Some(self.new_version(routed, key, own).await)
     }
 
     /// A page of versions as the home gives it. Where the home begins with the versions of the key that the page is to begin

@@ -1,6 +1,6 @@
 //! ListObjectVersions while the home is away: from what workers have recorded of a replica that is to hold every version,
-//! once no key of the bucket is dirty and its last backfill has ended. A record says all that a listing shows, in the home's
-//! words.
+//! once no key of the bucket is dirty and its last backfill has ended. A record says all that a listing shows, in the
+//! words that clients know.
 use super::{
     listing::ListParameters,
     listing_lent::group_of,
@@ -66,6 +66,8 @@ impl Gateway {
                 Some((key, copy)) if !is_last => Start { key: key.as_str().as_bytes().to_vec(), before: copy.position },
                 _ => Start { key: end.clone(), before: 0 },
             };
+            // What was gone when this was the home.
+            let rows: Vec<_> = rows.into_iter().filter(|(_, copy)| !copy.is_gone()).collect();
             let current = self.metadata.copies_between(&route.bucket, &from.key, &last.key, MOST_ROWS).await?;
             if current.len() >= MOST_ROWS || !are_recorded(&current, &rows, &from) {
                 return Err(Refusal::NotProvenClean);
@@ -207,25 +209,11 @@ fn entry(key: &ObjectKey, copy: &VersionCopy, is_latest: bool) -> VersionEntry {
 
 #[cfg(test)]
 mod tests {
+    use super::super::testing::version_row;
     use super::*;
-    use s3gateway_s3::VersionId;
 
     fn row(key: &str, version: &str, position: i64) -> (ObjectKey, VersionCopy) {
-        let id = |text: &str| VersionId::parse(text).expect(text);
-        let copy = VersionCopy {
-            backend: BackendId::parse("de-fra").expect("an id"),
-            home_version: id(version),
-            version: id("other"),
-            position,
-            is_marker: version.starts_with('m'),
-            etag: "own".to_owned(),
-            home_etag: "home".to_owned(),
-            size: 1,
-            home_modified: 1500,
-            verified_how: "etag".to_owned(),
-            verified_at: 1,
-        };
-        (ObjectKey::parse(key).expect(key), copy)
+        version_row(key, version, "other", position)
     }
 
     fn rows() -> Vec<(ObjectKey, VersionCopy)> {

@@ -1,10 +1,11 @@
 //! Which replicas may serve a read that the home does not: those that are proven to hold what the home held last.
-//! Invariant: what a replica calls a version never reaches a client; it is asked for by its own id and shown under the home's.
+//! Invariant: what a replica calls a version never reaches a client; it is asked for by its own id and shown under the one that clients know.
 use crate::{
     admit::Routed,
     gateway::Gateway,
     refusal::{MetMarker, Refusal},
     upstream::UpstreamBackend,
+    version::NamedVersion,
 };
 use s3gateway_s3::{ObjectKey, S3Code, VersionId};
 use s3gateway_store::{DirtyKey, ObjectCopy, VersionCopy};
@@ -27,7 +28,7 @@ pub(super) struct ServedCopy {
     version: Option<ServedVersion>,
 }
 
-/// A version as its home has it, and as the replica has.
+/// A version as clients know it, and as the replica does.
 struct ServedVersion {
     shown: VersionId,
     stored: VersionId,
@@ -90,7 +91,7 @@ pub(super) async fn replicas_of(
     gateway: &Gateway,
     routed: &Routed,
     key: &ObjectKey,
-    version: Option<&VersionId>,
+    version: Option<&NamedVersion>,
 ) -> Result<Option<VecDeque<Replica>>, Refusal> {
     let bucket = &routed.route.bucket;
     let replicas: Vec<_> = gateway.replicas(&routed.route).collect();
@@ -100,12 +101,14 @@ pub(super) async fn replicas_of(
     let dirty = DirtyKey { bucket: bucket.clone(), key: key.clone() };
     // Asked before and after: what is recorded of a key that is written meanwhile is half of what a worker is about to record.
     require_clean(gateway, &dirty).await?;
-    let (mapped, copies) = match version {
-        Some(version) => (gateway.metadata.copies_of_version(bucket, key, version).await?, Vec::new()),
+    let (mut mapped, copies) = match version {
+        Some(version) => (gateway.metadata.copies_of_version(bucket, key, version.shown()).await?, Vec::new()),
         None => {
             (gateway.metadata.current_version_copies(bucket, key).await?, gateway.metadata.copies(bucket, key).await?)
         }
     };
+    // Of the home itself there are rows where versions have moved.
+    mapped.retain(|copy| copy.backend != routed.route.home);
     let lists = match version {
         Some(_) if mapped.is_empty() => gateway.metadata.current_version_copies(bucket, key).await?,
         _ => Vec::new(),

@@ -1,10 +1,10 @@
 //! Reads by part number: a part of a multipart object is a range, whose bounds the gateway has kept since the completion.
 //! Source: Amazon S3 API Reference, GetObject and HeadObject (`partNumber`, `x-amz-mp-parts-count`).
 use super::{checksums, head::Range};
-use crate::{admit::Admitted, gateway::Gateway, refusal::Refusal, upstream::UpstreamError};
+use crate::{admit::Admitted, gateway::Gateway, refusal::Refusal, upstream::UpstreamError, version::NamedVersion};
 use http::{HeaderName, HeaderValue, Method, StatusCode, header, response::Parts};
 use s3gateway_s3::{
-    S3Code, S3Error, VersionId,
+    S3Code, S3Error,
     checksum::Checksum,
     etag::{multipart_parts, unquoted},
 };
@@ -38,7 +38,7 @@ impl PartRead {
     pub(super) async fn locate(
         gateway: &Gateway,
         admitted: &Admitted,
-        version: Option<&VersionId>,
+        version: Option<&NamedVersion>,
         number: u32,
     ) -> Result<Self, Refusal> {
         let (routed, key) = (admitted.routed()?, admitted.key()?);

@@ -12,7 +12,7 @@ use crate::{
     gateway::Gateway,
     refusal::{MetMarker, Refusal},
     upstream::{Exchange, MAX_ERROR_DOCUMENT, Outcome, UpstreamBackend, UpstreamError, UpstreamRequest},
-    version::VERSION_ID,
+    version::{NamedVersion, VERSION_ID},
 };
 use http::{Method, StatusCode, response::Parts};
 use pingora_core::{Error, ErrorType};
@@ -33,8 +33,8 @@ const MAX_STALE: u32 = 3;
 /// A read of an object that may be served.
 pub(crate) struct ObjectRead {
     pub(super) admitted: Admitted,
-    /// The version that is to be read, by the home's id; `None`: the current object.
-    version: Option<VersionId>,
+    /// The version that is to be read; `None`: the current object.
+    version: Option<NamedVersion>,
     /// The part that the read is of.
     pub(super) part: Option<PartRead>,
     serving: Option<Arc<UpstreamBackend>>,
@@ -73,7 +73,8 @@ impl ObjectRead {
             return Err(S3Code::InvalidRequest.because("This operation takes no request body.").into());
         }
         head::refuse_unserved_parameters(&admitted.request)?;
-        let version = admitted.routed()?.version(admitted.request.version_id()?)?;
+        let asked = admitted.request.version_id()?;
+        let version = gateway.named_version(admitted.routed()?, admitted.key()?, asked).await?;
         let rule = admitted.routed()?.home.capabilities().keys;
         if s3gateway_filters::keys::check(rule, admitted.key()?).is_err() {
             return Err(S3Code::NoSuchKey.into());
@@ -177,8 +178,10 @@ impl ObjectRead {
         let routed = self.admitted.routed()?;
         let physical = routed.route.physical_on(backend.id()).ok_or(UpstreamError::OutOfService)?;
         let request = UpstreamRequest::new(self.admitted.request.method.clone(), physical, Some(self.admitted.key()?));
-        let version = self.copy.as_ref().map_or(self.version.as_ref(), ServedCopy::stored_version);
-        let request = request.version(version);
+        let request = match &self.copy {
+            Some(copy) => request.version_id(copy.stored_version()),
+            None => request.version(self.version.as_ref()),
+        };
         let request = head::put_download_headers(request, &self.admitted.request, self.range()?, self.copy.as_ref())?;
         let signed = request.sign(backend, Some(&[]), SystemTime::now());
         signed.map_err(|_| UpstreamError::Malformed("request cannot be signed").into())
@@ -246,13 +249,15 @@ impl ObjectRead {
         explained.await.map_or_else(|refusal| refusal, Refusal::from)
     }
 
-    /// The version of the object that is served, as the home names it.
+    /// The version of the object that is served, as the client is to see it.
     async fn shown_version(&self, gateway: &Gateway, upstream: &ResponseHeader) -> Result<Option<VersionId>, Refusal> {
         if let Some(copy) = &self.copy {
             return Ok(copy.shown_version().cloned());
         }
         let answered = upstream.headers.get(VERSION_ID).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        Ok(gateway.shown_version(self.admitted.routed()?, answered).await)
+        let (routed, key) = (self.admitted.routed()?, self.admitted.key()?);
+        let version = gateway.read_version(routed, key, self.version.as_ref(), answered).await;
+        Ok(version.map(NamedVersion::into_shown))
     }
 
     /// Looks for the delete marker that the read was refused for: not every backend tells it with the refusal.
@@ -266,10 +271,12 @@ impl ObjectRead {
         if !(refused && self.copy.is_none() && is_versioned) {
             return Ok(());
         }
-        let Some(found) = gateway.find_delete_marker(routed, self.admitted.key()?, self.version.as_ref()).await? else {
+        let (key, named) = (self.admitted.key()?, self.version.as_ref());
+        let Some(found) = gateway.find_delete_marker(routed, key, named).await? else {
             return Ok(());
         };
-        let version = VersionId::parse(&found.version_id).map_err(|_| UpstreamError::Malformed("a version's id"))?;
+        let own = VersionId::parse(&found.version_id).map_err(|_| UpstreamError::Malformed("a version's id"))?;
+        let version = gateway.found_version(routed, key, named, own).await.into_shown();
         let (modified, is_named) = (found.object.last_modified, self.version.is_some());
         Err(Refusal::DeleteMarker(Box::new(MetMarker { version, modified, is_named })))
     }

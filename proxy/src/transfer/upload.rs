@@ -10,7 +10,7 @@ use crate::{
     operations::{WriteConditions, explain, lends_tags},
     refusal::Refusal,
     upstream::{UpstreamAnswer, UpstreamBackend, UpstreamError, UpstreamRequest},
-    version::VERSION_ID,
+    version::{NamedVersion, VERSION_ID},
 };
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header, response::Parts};
@@ -369,7 +369,11 @@ impl Upload {
     ) -> Result<Option<VersionId>, Refusal> {
         match self.part {
             Some(_) => Ok(None),
-            None => Ok(gateway.shown_version(admitted.routed()?, answered.unwrap_or_default()).await),
+            None => {
+                let (routed, answered) = (admitted.routed()?, answered.unwrap_or_default());
+                let version = gateway.put_version(routed, admitted.key()?, answered).await;
+                Ok(version.map(NamedVersion::into_shown))
+            }
         }
     }
 

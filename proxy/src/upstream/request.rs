@@ -1,5 +1,6 @@
 //! Builds one upstream request from nothing and signs it: no header or parameter of the client's gets here by itself.
 use super::{UpstreamBackend, signer::Signable};
+use crate::version::NamedVersion;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header, uri::PathAndQuery};
 use pingora_http::RequestHeader;
@@ -51,8 +52,13 @@ impl UpstreamRequest {
         self
     }
 
-    /// Names the version that it is about; `None`: the current one.
-    pub fn version(self, version: Option<&VersionId>) -> Self {
+    /// Names the version at the home that it is about; `None`: the current one.
+    pub(crate) fn version(self, version: Option<&NamedVersion>) -> Self {
+        self.version_id(version.map(NamedVersion::own))
+    }
+
+    /// As [`UpstreamRequest::version`], by what the backend itself calls it.
+    pub(crate) fn version_id(self, version: Option<&VersionId>) -> Self {
         match version {
             Some(version) => self.query("versionId", version.as_str()),
             None => self,

@@ -3,7 +3,7 @@
 use super::db::{Columns, now, render_json, write};
 use super::routes::route_in;
 use super::sweeps::{self, Useless};
-use super::{Metadata, bucket_migrations, feed, walks};
+use super::{Metadata, bucket_migrations, feed, promotions, walks};
 use crate::{
     Begun, BucketId, Change, Deletion, DrainState, Millis, NewBucket, NewWalk, RetiringBucket, StoreError, TenantId,
     WalkId, WalkKind, Writes, names, sql,
@@ -25,6 +25,7 @@ pub(super) struct Found {
     replica_count: u32,
     /// Empty: it was never set.
     versioning: String,
+    moved_versions: bool,
 }
 
 impl Metadata {
@@ -268,11 +269,21 @@ impl Metadata {
     /// its objects are versions from now on, and replicas are to know them as such.
     ///
     /// # Errors
-    /// `NotFound` unless it is in service.
+    /// `NotFound` unless it is in service; `Conflict` while its home is being moved; `Invalid` where no more versions are to be kept of a
+    /// bucket some of whose versions have their ids from a former home.
     pub async fn set_versioning(&self, bucket: &BucketId, state: Versioning) -> Result<(), StoreError> {
         write!(&self.db, tx => {
             feed::lock(tx).await?;
             let found = find(tx, bucket).await?;
+            if found.versioning != state.status().unwrap_or_default() {
+                if promotions::runs(tx, bucket).await? {
+                    return Err(StoreError::Conflict("a promotion of the bucket"));
+                }
+                // A `null` version of the new home would be another one than that of the former.
+                if found.moved_versions && state == Versioning::Suspended {
+                    return Err(StoreError::Invalid("versions of the bucket have moved with its home".to_owned()));
+                }
+            }
             let query = sqlx::query(sql::BUCKET_SET_VERSIONING).bind(bucket.as_str());
             let query = query.bind(state.status().unwrap_or_default());
             if query.execute(&mut *tx).await?.rows_affected() == 0 {
@@ -450,5 +461,6 @@ pub(super) async fn find(tx: &mut AnyConnection, bucket: &BucketId) -> Result<Fo
         home: row.backend("home")?,
         replica_count: row.u32("replica_count")?,
         versioning: row.text("versioning")?,
+        moved_versions: row.int("moved_versions")? == 1,
     })
 }

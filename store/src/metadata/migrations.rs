@@ -45,6 +45,7 @@ const POSTGRES: &Files = &[
     (23, "walks_waiting_for", include_str!("../../../migrations/postgres/0023_walks_waiting_for.sql")),
     (24, "fair_queue", include_str!("../../../migrations/postgres/0024_fair_queue.sql")),
     (25, "upload_places", include_str!("../../../migrations/postgres/0025_upload_places.sql")),
+    (26, "moved_versions", include_str!("../../../migrations/postgres/0026_moved_versions.sql")),
 ];
 const SQLITE: &Files = &[
     (1, "foundation", include_str!("../../../migrations/sqlite/0001_foundation.sql")),
@@ -71,6 +72,7 @@ const SQLITE: &Files = &[
     (23, "walks_waiting_for", include_str!("../../../migrations/sqlite/0023_walks_waiting_for.sql")),
     (24, "fair_queue", include_str!("../../../migrations/sqlite/0024_fair_queue.sql")),
     (25, "upload_places", include_str!("../../../migrations/sqlite/0025_upload_places.sql")),
+    (26, "moved_versions", include_str!("../../../migrations/sqlite/0026_moved_versions.sql")),
 ];
 
 pub(super) async fn migrate(db: &Db) -> Result<(), StoreError> {

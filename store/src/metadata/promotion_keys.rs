@@ -6,6 +6,7 @@ use super::sweeps::BEHIND_ALL;
 use crate::{BucketId, StoreError, sql};
 use s3gateway_config::BackendId;
 use s3gateway_s3::ObjectKey;
+use sqlx::AnyConnection;
 
 /// Keys of a page.
 const PAGE: i64 = 2000;
@@ -41,15 +42,15 @@ impl Metadata {
         keys.sort_unstable_by_key(|key| key.as_str());
         write!(&self.db, tx => {
             for key in &keys {
-                let query = sqlx::query(sql::PROMOTION_KEY_NOTE).bind(bucket.as_str()).bind(key.as_str().as_bytes());
-                query.execute(&mut *tx).await?;
+                note_promotion_key(tx, bucket, key).await?;
             }
             Ok(())
         })
     }
 
     /// Of the keys that were recorded since a planned promotion of the bucket began, forgets those of the next page whose copy on
-    /// `other` has the ETag of the one on `home`; where the page after it begins, if there is one.
+    /// `other` has the ETag of the one on `home`; where the page after it begins, if there is one. Of all of them it is noted before which
+    /// versions the home holds, by those on `other`, as by [`Self::note_versions_at_home`].
     ///
     /// # Errors
     /// `Unavailable`.
@@ -65,6 +66,13 @@ impl Metadata {
             let nth = sqlx::query(sql::PROMOTION_KEYS_NTH).bind(bucket.as_str()).bind(after).bind(PAGE);
             let Some(row) = nth.fetch_optional(&mut *tx).await? else { return Ok(None) };
             let last = row.key()?;
+            let (from, to) = (after, last.as_str().as_bytes());
+            // What is noted anew from here on stays.
+            sqlx::query(sql::PROMOTION_KEYS_LOCK).bind(bucket.as_str()).bind(from).bind(to).execute(&mut *tx).await?;
+            for statement in [sql::PROMOTION_VERSIONS_FORGET, sql::PROMOTION_VERSIONS_NOTE] {
+                let query = sqlx::query(statement).bind(bucket.as_str()).bind(home.as_str()).bind(other.as_str());
+                query.bind(from).bind(to).execute(&mut *tx).await?;
+            }
             let query = sqlx::query(sql::PROMOTION_KEYS_SETTLE).bind(bucket.as_str()).bind(home.as_str());
             let query = query.bind(other.as_str()).bind(after).bind(last.as_str().as_bytes());
             query.execute(tx).await?;
@@ -98,4 +106,16 @@ impl Metadata {
             Ok(query.execute(tx).await?.rows_affected() == PAGE.unsigned_abs())
         })
     }
+}
+
+/// Has a key looked at before the home moves, where a planned promotion of its bucket runs. To be called before what is recorded of it is
+/// changed: whoever settles the key waits then for the change.
+pub(super) async fn note_promotion_key(
+    tx: &mut AnyConnection,
+    bucket: &BucketId,
+    key: &ObjectKey,
+) -> Result<(), StoreError> {
+    let query = sqlx::query(sql::PROMOTION_KEY_NOTE).bind(bucket.as_str()).bind(key.as_str().as_bytes());
+    query.execute(tx).await?;
+    Ok(())
 }

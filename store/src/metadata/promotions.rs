@@ -57,7 +57,7 @@ impl Metadata {
     ///
     /// # Errors
     /// `Conflict` while another promotion of the bucket runs, or a migration that this one does not force; `Invalid` where the bucket is no longer as the caller saw it,
-    /// keeps versions, or has no such replica.
+    /// keeps versions and is to be moved by force or while that is suspended, or has no such replica.
     pub async fn begin_promotion(
         &self,
         bucket: &BucketId,
@@ -305,7 +305,7 @@ pub(super) async fn begin(
     let query = query.bind(target.as_str()).bind(epoch).bind(i64::from(forced)).bind(now()).bind(head);
     match query.execute(&mut *tx).await {
         Ok(done) if done.rows_affected() == 0 => Err(StoreError::Invalid(
-            "the bucket has changed meanwhile, keeps versions, or has no such replica".to_owned(),
+            "the bucket has changed meanwhile, or has no such replica, or its versions cannot move now".to_owned(),
         )),
         Ok(_) => find(tx, &id).await,
         Err(error) => match StoreError::from(error) {

@@ -142,6 +142,7 @@ fn parse_route(row: &AnyRow, bucket: BucketId) -> Result<Route, StoreError> {
         location: row.text("location")?,
         unwalked: row.int("unwalked")? == 1,
         versioning: row.parsed("versioning", parse_versioning)?,
+        has_moved_versions: row.int("moved_versions")? == 1,
         created_at: row.int("created_at")?,
         writes: row.parsed("writes", |text| Writes::parse(text).ok_or(()))?,
         has_stranded: row.int("has_stranded")? == 1,

@@ -1,10 +1,17 @@
-//! Which versions of a key its replicas hold, and which of the home's each of them is.
+//! Which versions of a key its replicas hold, and which of those that clients know each of them is. A home has such rows for versions that
+//! another home has given their ids.
 use super::Metadata;
 use super::db::{Columns, now, write};
+use super::promotion_keys::note_promotion_key;
+use super::sweeps::BEHIND_ALL;
 use crate::{BucketId, Millis, StoreError, VersionCopy, sql};
 use s3gateway_config::BackendId;
 use s3gateway_s3::{ObjectKey, VersionId};
+use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
+
+/// Rows of one page.
+const PAGE: i64 = 1000;
 
 impl Metadata {
     /// Notes a version that a backend holds, in the place of what was known under the home's id there.
@@ -18,6 +25,7 @@ impl Metadata {
         copy: &VersionCopy,
     ) -> Result<(), StoreError> {
         write!(&self.db, tx => {
+            note_promotion_key(tx, bucket, key).await?;
             let query = sqlx::query(sql::VERSION_COPY_PUT).bind(bucket.as_str()).bind(key.as_str().as_bytes());
             let query = query.bind(copy.backend.as_str()).bind(copy.home_version.as_str()).bind(copy.version.as_str());
             let query = query.bind(copy.position).bind(i64::from(copy.is_marker)).bind(copy.etag.as_str());
@@ -38,6 +46,7 @@ impl Metadata {
         copy: &VersionCopy,
     ) -> Result<(), StoreError> {
         write!(&self.db, tx => {
+            note_promotion_key(tx, bucket, key).await?;
             let query = sqlx::query(sql::VERSION_COPY_DELETE).bind(bucket.as_str()).bind(key.as_str().as_bytes());
             let query = query.bind(copy.backend.as_str()).bind(copy.home_version.as_str());
             query.bind(copy.version.as_str()).execute(tx).await?;
@@ -108,6 +117,115 @@ impl Metadata {
         self.db.read(query.fetch_all(self.db.pool())).await?.iter().map(parse).collect()
     }
 
+    /// A backend's own id of the version that clients know by `shown`; `None` where it is the same, or there is none.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn own_version(
+        &self,
+        bucket: &BucketId,
+        key: &ObjectKey,
+        backend: &BackendId,
+        shown: &VersionId,
+    ) -> Result<Option<VersionId>, StoreError> {
+        let query = sqlx::query(sql::VERSION_NAMED).bind(bucket.as_str()).bind(key.as_str().as_bytes());
+        let query = query.bind(backend.as_str()).bind(shown.as_str());
+        let row = self.db.read(query.fetch_optional(self.db.pool())).await?;
+        row.map(|row| row.parsed("version", VersionId::parse)).transpose()
+    }
+
+    /// The id by which clients know the version that a backend calls `own`; `None` where it is the same, or there is none. Reads what is
+    /// noted of the key's versions there.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn shown_version(
+        &self,
+        bucket: &BucketId,
+        key: &ObjectKey,
+        backend: &BackendId,
+        own: &VersionId,
+    ) -> Result<Option<VersionId>, StoreError> {
+        let query = sqlx::query(sql::VERSION_OWNED).bind(bucket.as_str()).bind(key.as_str().as_bytes());
+        let query = query.bind(backend.as_str()).bind(own.as_str());
+        let row = self.db.read(query.fetch_optional(self.db.pool())).await?;
+        row.map(|row| row.parsed("home_version", VersionId::parse)).transpose()
+    }
+
+    /// Notes of a page of keys which versions their home holds, by the copies of them on `replica`: once the home is a replica, its own
+    /// versions are known as copies by that. What was noted before, and is not so, goes. Where the page after it begins, if there is one.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn note_versions_at_home(
+        &self,
+        bucket: &BucketId,
+        home: &BackendId,
+        replica: &BackendId,
+        after: Option<&ObjectKey>,
+    ) -> Result<Option<ObjectKey>, StoreError> {
+        let from = after.map_or(&[][..], |key| key.as_str().as_bytes());
+        write!(&self.db, tx => {
+            let last = forget_at_home(tx, bucket, home, replica, from).await?;
+            if let Some(last) = &last {
+                let query = sqlx::query(sql::VERSION_COPIES_OF_HOME).bind(bucket.as_str()).bind(home.as_str());
+                query.bind(replica.as_str()).bind(from).bind(last.as_str().as_bytes()).execute(tx).await?;
+            }
+            Ok(last)
+        })
+    }
+
+    /// Forgets a page of what [`Self::note_versions_at_home`] has noted, as long as that is still the home and knows all versions as clients
+    /// do; where the page after it begins, if there is one.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn forget_versions_at_home(
+        &self,
+        bucket: &BucketId,
+        home: &BackendId,
+        replica: &BackendId,
+        after: Option<&ObjectKey>,
+    ) -> Result<Option<ObjectKey>, StoreError> {
+        let from = after.map_or(&[][..], |key| key.as_str().as_bytes());
+        write!(&self.db, tx => {
+            forget_at_home(tx, bucket, home, replica, from).await
+        })
+    }
+
+    /// Forgets versions that homes have had no more since before `before`, at most `limit`; how many.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn prune_gone_versions(&self, before: Millis, limit: u32) -> Result<u64, StoreError> {
+        write!(&self.db, tx => {
+            let query = sqlx::query(sql::VERSION_COPIES_PRUNE).bind(before).bind(i64::from(limit));
+            Ok(query.execute(tx).await?.rows_affected())
+        })
+    }
+
+    /// Of a page of keys those with a version on `backend` of which none is noted on `other`; and where the page after it
+    /// begins, if there is one.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn keys_lacking_versions(
+        &self,
+        bucket: &BucketId,
+        backend: &BackendId,
+        other: &BackendId,
+        after: Option<&ObjectKey>,
+    ) -> Result<(Vec<ObjectKey>, Option<ObjectKey>), StoreError> {
+        let after = after.map_or(&[][..], |key| key.as_str().as_bytes());
+        let nth = sqlx::query(sql::VERSION_COPIES_NTH).bind(bucket.as_str()).bind(backend.as_str()).bind(after);
+        let last = self.db.read(nth.bind(PAGE).fetch_optional(self.db.pool())).await?;
+        let Some(last) = last.map(|row| row.key()).transpose()? else { return Ok((Vec::new(), None)) };
+        let query = sqlx::query(sql::VERSION_COPIES_LACKING).bind(bucket.as_str()).bind(backend.as_str());
+        let query = query.bind(other.as_str()).bind(after).bind(last.as_str().as_bytes());
+        let rows = self.db.read(query.fetch_all(self.db.pool())).await?;
+        Ok((rows.iter().map(Columns::key).collect::<Result<_, _>>()?, Some(last)))
+    }
+
     /// How many versions and delete markers each backend holds of a key; backends without any are left out.
     ///
     /// # Errors
@@ -160,6 +278,23 @@ impl Metadata {
             Ok(())
         })
     }
+}
+
+/// Forgets what is noted of the home's versions of a page of keys, as many as the replica has rows of; the last key of the page, none where it was
+/// the last page, which ends behind all keys.
+async fn forget_at_home(
+    tx: &mut AnyConnection,
+    bucket: &BucketId,
+    home: &BackendId,
+    replica: &BackendId,
+    from: &[u8],
+) -> Result<Option<ObjectKey>, StoreError> {
+    let nth = sqlx::query(sql::VERSION_COPIES_NTH).bind(bucket.as_str()).bind(replica.as_str()).bind(from);
+    let last = nth.bind(PAGE).fetch_optional(&mut *tx).await?.map(|row| row.key()).transpose()?;
+    let to = last.as_ref().map_or(BEHIND_ALL, |key| key.as_str().as_bytes());
+    let query = sqlx::query(sql::VERSION_COPIES_OF_HOME_FORGET).bind(bucket.as_str()).bind(home.as_str());
+    query.bind(from).bind(to).execute(tx).await?;
+    Ok(last)
 }
 
 pub(super) fn parse(row: &AnyRow) -> Result<VersionCopy, StoreError> {

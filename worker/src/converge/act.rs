@@ -27,7 +27,7 @@ impl Converger {
         scene: &Scene<'_>,
         places: &[Place],
     ) -> Vec<Result<Option<ObjectCopy>, ConvergeError>> {
-        let has_versions = scene.versions.as_ref().is_some_and(|versions| !versions.is_empty());
+        let has_versions = scene.versions.list.as_ref().is_some_and(|versions| !versions.is_empty());
         let is_surplus = |place: &Place| match place.action {
             Action::Delete => scene.object.is_some() && place.wanted == Wanted::Surplus,
             Action::Versions => has_versions && place.wanted == Wanted::Surplus,

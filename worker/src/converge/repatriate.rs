@@ -1,7 +1,7 @@
 //! Brings home what stayed behind at a former home: compares a stranded key there with what the home holds now, has the newer
 //! one stand at the home, and sets the other aside, where an operator can download it.
 //! Invariant: what loses is set aside, verified and noted, before anything takes its place; and no client writes the key meanwhile.
-use super::{ConvergeError, Converger, NotNow, Scene, physical_on};
+use super::{ConvergeError, Converger, NotNow, Scene, physical_on, versions::HomeVersions};
 use crate::backend::{Created, Remote};
 use crate::claim::Claim;
 use crate::copy::Copying;
@@ -259,7 +259,7 @@ impl Converger {
             home_bucket: former.bucket.clone(),
             object: Some(object.clone()),
             opened: None,
-            versions: None,
+            versions: HomeVersions::default(),
             retagged: Vec::new(),
             retagged_before: 0,
             claim,

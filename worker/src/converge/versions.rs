@@ -9,11 +9,12 @@ use crate::multipart::Uploaders;
 use crate::object::Object;
 use crate::plan::{self, Wanted};
 use crate::version_plan::{Kept, VersionPlan, plan_versions};
-use crate::versions::{Listed, MOST_VERSIONS};
+use crate::versions::{Listed, MOST_VERSIONS, MovedVersions};
 use aws_sdk_s3::primitives::SdkBody;
 use futures::future::try_join_all;
-use s3gateway_s3::{ObjectKey, PhysicalBucket};
+use s3gateway_s3::{ObjectKey, PhysicalBucket, VersionId};
 use s3gateway_store::{Millis, ObjectCopy, Route, VersionCopy};
+use std::collections::HashSet;
 use std::time::{Duration, SystemTime};
 
 /// Looks at a replica's list: one finds what is to be done, one sees that it is done, and one more each time that a
@@ -21,14 +22,30 @@ use std::time::{Duration, SystemTime};
 const ROUNDS: u32 = 4;
 /// Versions that a home is asked for at the same time.
 const ASKED_AT_ONCE: usize = 16;
+/// What is recorded of a key on one backend beyond this is forgotten as the rest goes.
+#[allow(clippy::cast_possible_truncation)] // as the most is a small constant
+const MOST_RECORDED: u32 = MOST_VERSIONS as u32;
+/// What is recorded of a home's own versions of a key, with those that it has had within a day.
+const MOST_MOVED: u32 = 10 * MOST_RECORDED;
 
 /// Changes of tags noted before this have been made by `now`, so that a look that begins then sees them.
 pub(super) fn forgettable(now: SystemTime, kept: Duration) -> Millis {
     millis(now.checked_sub(kept).unwrap_or(SystemTime::UNIX_EPOCH))
 }
 
+/// What the home has of a key whose versions it keeps.
+#[derive(Default)]
+pub(super) struct HomeVersions {
+    /// All of them by the ids that clients know, the oldest first; `None` where its bucket keeps none.
+    pub(super) list: Option<Vec<Listed>>,
+    /// Which of its own these are.
+    moved: MovedVersions,
+    /// What is recorded of its own versions that it lists no more, or again.
+    changed: Vec<VersionCopy>,
+}
+
 impl Converger {
-    /// The home's versions of the key; `None` where it keeps none.
+    /// The home's versions of the key.
     ///
     /// # Errors
     /// `Unavailable` for a home that has forgotten that it keeps versions: its list says nothing of what was kept.
@@ -39,21 +56,64 @@ impl Converger {
         bucket: &PhysicalBucket,
         key: &ObjectKey,
         object: Option<&Object>,
-    ) -> Result<Option<Vec<Listed>>, ConvergeError> {
+    ) -> Result<HomeVersions, ConvergeError> {
         if !route.versioning.is_set() || !home.backend.capabilities.keeps_versions() {
-            return Ok(None);
+            return Ok(HomeVersions::default());
         }
         if !home.versioning(bucket).await?.is_set() {
             return Err(ConvergeError::Unavailable("the home keeps no versions of the bucket any more".to_owned()));
         }
-        let versions = home.versions(bucket, key).await?;
+        let mut versions = home.versions(bucket, key).await?;
         let is_current = match (versions.last(), object) {
             (None, None) => true,
             (Some(last), None) => last.is_marker,
             (Some(last), Some(object)) => !last.is_marker && last.etag == object.etag && last.size == object.size,
             (None, Some(_)) => false,
         };
-        if is_current { Ok(Some(versions)) } else { Err(ConvergeError::Changed) }
+        if !is_current {
+            return Err(ConvergeError::Changed);
+        }
+        if !route.has_moved_versions {
+            return Ok(HomeVersions { list: Some(versions), ..HomeVersions::default() });
+        }
+        let recorded = self.metadata.version_copies(&route.bucket, key, &route.home, MOST_MOVED).await?;
+        let own: HashSet<&VersionId> = versions.iter().map(|listed| &listed.id).collect();
+        let is_changed = |copy: &&VersionCopy| copy.is_gone() == own.contains(&copy.version);
+        let changed = recorded.iter().filter(is_changed).cloned().collect();
+        let moved = MovedVersions::of(&recorded);
+        moved.show(&mut versions);
+        Ok(HomeVersions { list: Some(versions), moved, changed })
+    }
+
+    /// Notes of the home's own versions that they are gone, now that no copy of them is left anywhere; or that they are not.
+    pub(super) async fn note_gone(&self, scene: &Scene<'_>) -> Result<(), ConvergeError> {
+        let changed = &scene.versions.changed;
+        let objects: Vec<&VersionCopy> = changed.iter().filter(|copy| !copy.is_gone() && !copy.is_marker).collect();
+        self.require_lost(scene, &objects).await?;
+        for copy in changed {
+            let verified_how = if copy.is_gone() { "etag" } else { VersionCopy::GONE }.to_owned();
+            let noted = VersionCopy { verified_how, verified_at: millis(SystemTime::now()), ..copy.clone() };
+            self.metadata.put_version_copy(&scene.route.bucket, scene.key, &noted).await?;
+        }
+        Ok(())
+    }
+
+    /// Fails where the home still has a version that its list lacks: only what it says of the version itself has a copy
+    /// deleted that is known to be of it.
+    async fn require_lost(&self, scene: &Scene<'_>, lost: &[&VersionCopy]) -> Result<(), ConvergeError> {
+        let Scene { key, home, home_bucket, versions: HomeVersions { moved, .. }, .. } = scene;
+        for some in lost.chunks(ASKED_AT_ONCE) {
+            let looks =
+                some.iter().map(|copy| home.head_version(home_bucket, key, Some(moved.own(&copy.home_version))));
+            if try_join_all(looks).await?.iter().any(Option::is_some) {
+                return Err(ConvergeError::Unavailable("the home has a version that it does not list".to_owned()));
+            }
+        }
+        // A bucket that has gone meanwhile answers the same.
+        if !lost.is_empty() && !home.has_bucket(home_bucket).await? {
+            return Err(ConvergeError::Unavailable("the home bucket is not there".to_owned()));
+        }
+        Ok(())
     }
 
     /// Makes the list on one backend the home's, or empty where no copy is wanted. Answers the copy of the current object.
@@ -63,7 +123,7 @@ impl Converger {
         remote: &Remote,
         wanted: Wanted,
     ) -> Result<Option<ObjectCopy>, ConvergeError> {
-        let all = scene.versions.as_deref().unwrap_or_default();
+        let all = scene.versions.list.as_deref().unwrap_or_default();
         let home = if wanted == Wanted::Yes { all } else { &[] };
         let bucket = match home.is_empty() {
             true => physical_on(scene.route, &remote.backend.id)?.clone(),
@@ -132,10 +192,11 @@ impl VersionList<'_> {
     }
 
     async fn recorded(&self) -> Result<Vec<VersionCopy>, ConvergeError> {
-        // What is recorded beyond the most is forgotten as the rest goes.
-        let most = u32::try_from(MOST_VERSIONS).unwrap_or(u32::MAX);
         let (bucket, key) = (&self.scene.route.bucket, self.scene.key);
-        Ok(self.converger.metadata.version_copies(bucket, key, &self.remote.backend.id, most).await?)
+        let recorded =
+            self.converger.metadata.version_copies(bucket, key, &self.remote.backend.id, MOST_RECORDED).await?;
+        // What was gone when this was the home is nothing that a replica should have.
+        Ok(recorded.into_iter().filter(|copy| !copy.is_gone()).collect())
     }
 
     /// The record of the current object, where there is one.
@@ -146,10 +207,10 @@ impl VersionList<'_> {
     }
 
     async fn carry_out(&self, plan: &VersionPlan<'_>) -> Result<(), ConvergeError> {
-        let doubtful = plan.doubtful(self.scene.versions.as_deref().unwrap_or_default());
+        let doubtful = plan.doubtful(self.scene.versions.list.as_deref().unwrap_or_default());
         if !plan.stale.is_empty() || !doubtful.is_empty() {
             self.require_same_home().await?;
-            self.require_lost(&doubtful).await?;
+            self.converger.require_lost(self.scene, &doubtful).await?;
         }
         for stale in &plan.stale {
             self.delete(stale).await?;
@@ -187,23 +248,6 @@ impl VersionList<'_> {
         let now = self.converger.metadata.route_by_id(&route.bucket).await?;
         let is_same = now.is_some_and(|now| now.home == route.home && now.epoch == route.epoch);
         if is_same { Ok(()) } else { Err(ConvergeError::Changed) }
-    }
-
-    /// Fails where the home still has a version that its list lacks: only what it says of the version itself has a copy
-    /// deleted that is known to be of it.
-    async fn require_lost(&self, lost: &[&VersionCopy]) -> Result<(), ConvergeError> {
-        let Scene { key, home, home_bucket, .. } = self.scene;
-        for some in lost.chunks(ASKED_AT_ONCE) {
-            let looks = some.iter().map(|copy| home.head_version(home_bucket, key, Some(&copy.home_version)));
-            if try_join_all(looks).await?.iter().any(Option::is_some) {
-                return Err(ConvergeError::Unavailable("the home has a version that it does not list".to_owned()));
-            }
-        }
-        // A bucket that has gone meanwhile answers the same.
-        if !lost.is_empty() && !home.has_bucket(home_bucket).await? {
-            return Err(ConvergeError::Unavailable("the home bucket is not there".to_owned()));
-        }
-        Ok(())
     }
 
     async fn delete(&self, stale: &Listed) -> Result<(), ConvergeError> {
@@ -256,7 +300,7 @@ impl VersionList<'_> {
             key,
             target_key: key,
             standing: &self.scene.claim.standing,
-            version: Some(&home.id),
+            version: Some(self.scene.versions.moved.own(&home.id)),
             object: &object,
             opened: None,
             uploaders: Uploaders::Workers(&[]),
@@ -309,11 +353,12 @@ impl VersionList<'_> {
 
     /// The home's version as it is now, with its tags.
     async fn at_home(&self, home: &Listed) -> Result<Object, ConvergeError> {
-        let Scene { key, home: source, home_bucket, .. } = self.scene;
-        let object = source.head_version(home_bucket, key, Some(&home.id)).await?;
+        let Scene { key, home: source, home_bucket, versions, .. } = self.scene;
+        let own = Some(versions.moved.own(&home.id));
+        let object = source.head_version(home_bucket, key, own).await?;
         let is_it = |object: &Object| object.etag == home.etag && object.size == home.size;
         let mut object = object.filter(is_it).ok_or(ConvergeError::Changed)?;
-        object.tags = source.tags_of_version(home_bucket, key, Some(&home.id)).await?;
+        object.tags = source.tags_of_version(home_bucket, key, own).await?;
         Ok(object)
     }
 
@@ -324,11 +369,11 @@ impl VersionList<'_> {
 
     /// Has the current version, and those whose tags may have been changed, carry the tags that they have at home.
     async fn follow_tags(&self, kept: &[Kept<'_>]) -> Result<(), ConvergeError> {
-        let Scene { key, home: source, home_bucket, retagged, .. } = self.scene;
+        let Scene { key, home: source, home_bucket, versions, retagged, .. } = self.scene;
         let current = kept.last().map(|kept| &kept.home.id);
         let is_meant = |home: &Listed| !home.is_marker && (Some(&home.id) == current || retagged.contains(&home.id));
         for Kept { home, held, .. } in kept.iter().filter(|kept| is_meant(kept.home)) {
-            let tags = source.tags_of_version(home_bucket, key, Some(&home.id)).await?;
+            let tags = source.tags_of_version(home_bucket, key, Some(versions.moved.own(&home.id))).await?;
             if self.remote.tags_of_version(self.bucket, key, Some(&held.id)).await? != tags {
                 self.scene.hold().await?;
                 self.remote.set_tags_of_version(self.bucket, key, Some(&held.id), &tags).await?;

@@ -28,9 +28,11 @@ impl Promoter {
             }
             tokio::time::sleep(STEP).await;
         }
+        // The versions that came last.
+        let late = || Halt::TooLong("the records of copies could not be compared in time".to_owned());
+        tokio::time::timeout_at(until.into(), self.settle_keys(promotion)).await.map_err(|_| late())??;
         // What was written since the comparison may have asked for fewer copies, or have an ETag that the target cannot keep.
         let unequal = self.metadata.unequal_promotion_key(&promotion.bucket, &promotion.source, &promotion.target);
-        let late = || Halt::TooLong("the records of copies could not be compared in time".to_owned());
         let unequal = tokio::time::timeout_at(until.into(), unequal).await.map_err(|_| late())??;
         match unequal {
             Some(key) => {

@@ -9,7 +9,7 @@ mod watch;
 use crate::backends::Backends;
 use crate::clock::millis;
 use crate::turns::take_turns;
-use s3gateway_store::{Metadata, Millis, Promotion, PromotionState, Queue, StoreError};
+use s3gateway_store::{DirtyKey, Metadata, Millis, Promotion, PromotionState, Queue, StoreError};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 use tokio_util::sync::CancellationToken;
@@ -77,8 +77,15 @@ impl Promoter {
             done = self.carry_out(promotion) => done,
             () = self.keep(&id, &mut until) => return,
         };
-        if let Err(error) = done {
-            warn!(promotion = id, %error, "the promotion goes on later");
+        match done {
+            // Nobody has a turn at one that has ended.
+            Ok(ended) => {
+                if let Err(error) = self.clean_up(&ended).await {
+                    warn!(promotion = id, %error, "what a promotion has noted stays");
+                }
+                return;
+            }
+            Err(error) => warn!(promotion = id, %error, "the promotion goes on later"),
         }
         if let Err(error) = self.claim(&id, &mut until, Duration::ZERO).await {
             debug!(promotion = id, %error, "the turn at a promotion was not given back");
@@ -108,8 +115,8 @@ impl Promoter {
         }
     }
 
-    /// Step by step to its end.
-    async fn carry_out(&self, mut promotion: Promotion) -> Result<(), StoreError> {
+    /// Step by step to its end, as which it is returned.
+    async fn carry_out(&self, mut promotion: Promotion) -> Result<Promotion, StoreError> {
         let (mut fences, mut is_compared, mut fenced) = (0, false, Instant::now());
         loop {
             let step = match promotion.state {
@@ -138,8 +145,7 @@ impl Promoter {
                 PromotionState::Done | PromotionState::Failed => {
                     let (id, state, detail) = (&promotion.id, promotion.state.as_str(), &promotion.detail);
                     info!(promotion = id, source = %promotion.source, target = %promotion.target, state, detail, "promotion ended");
-                    while self.metadata.forget_promotion_keys(&promotion.bucket).await? {}
-                    return Ok(());
+                    return Ok(promotion);
                 }
             };
             promotion = match step {
@@ -160,6 +166,40 @@ impl Promoter {
                 }
                 Err(Halt::Store(error)) => return Err(error),
             };
+        }
+    }
+
+    /// Forgets what was noted for its sake. After a move of a bucket that keeps versions: has keys converged of which the former home has one that
+    /// was not noted as its own, as another worker stood still meanwhile. What this misses, as the worker dies, a reconcile finds.
+    async fn clean_up(&self, promotion: &Promotion) -> Result<(), StoreError> {
+        while self.metadata.forget_promotion_keys(&promotion.bucket).await? {}
+        if promotion.state == PromotionState::Failed {
+            return self.forget_versions(promotion).await;
+        }
+        let Promotion { bucket, source, target, .. } = promotion;
+        if !self.metadata.route_by_id(bucket).await?.is_some_and(|route| route.has_moved_versions) {
+            return Ok(());
+        }
+        let mut after = None;
+        loop {
+            let (keys, next) = self.metadata.keys_lacking_versions(bucket, target, source, after.as_ref()).await?;
+            let dirty = keys.into_iter().map(|key| DirtyKey { bucket: bucket.clone(), key });
+            self.queue.mark_all(&dirty.collect::<Vec<_>>(), "promotion").await?;
+            match next {
+                Some(_) => after = next,
+                None => return Ok(()),
+            }
+        }
+    }
+
+    /// Forgets which versions the home holds, where it knows all of them as clients do.
+    async fn forget_versions(&self, promotion: &Promotion) -> Result<(), StoreError> {
+        let (Promotion { bucket, source, target, .. }, mut after) = (promotion, None);
+        loop {
+            after = self.metadata.forget_versions_at_home(bucket, source, target, after.as_ref()).await?;
+            if after.is_none() {
+                return Ok(());
+            }
         }
     }
 }

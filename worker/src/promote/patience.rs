@@ -2,6 +2,7 @@
 //! millions of keys is made of as many answers, and one that fails must not have it begun anew.
 use super::{Halt, Promoter};
 use crate::backend::BackendError;
+use s3gateway_store::Metadata;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -26,6 +27,10 @@ impl<'a> Patience<'a> {
     /// Asks once.
     pub(super) fn none(promoter: &'a Promoter, id: &'a str) -> Self {
         Self { promoter, id, at_most: Duration::ZERO }
+    }
+
+    pub(super) fn metadata(self) -> &'a Metadata {
+        &self.promoter.metadata
     }
 
     /// The answer, however often the backend has to be asked; the promotion says meanwhile what it waits for.

@@ -7,7 +7,7 @@ use super::{
 use crate::backend::{Created, Remote};
 use s3gateway_filters::residency;
 use s3gateway_s3::ObjectKey;
-use s3gateway_store::{DirtyKey, Promotion, Route};
+use s3gateway_store::{DirtyKey, Promotion, Route, StoreError};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -40,10 +40,18 @@ impl Promoter {
         let source = self.known(&promotion.source).await?;
         if !is_compared {
             self.bring_up_to_date(promotion, &route, &source, &target, until).await?;
+            if route.versioning.is_set() {
+                self.note_versions(promotion).await?;
+            }
         }
         self.await_trust(promotion, until).await?;
         self.await_few_dirty(promotion, until).await?;
         // So that there are few to look at while writes are stopped.
+        Ok(self.settle_keys(promotion).await?)
+    }
+
+    /// Forgets noted keys that are alike by the records.
+    pub(super) async fn settle_keys(&self, promotion: &Promotion) -> Result<(), StoreError> {
         let mut after = None;
         loop {
             let (bucket, id) = (&promotion.bucket, &promotion.target);
@@ -77,12 +85,16 @@ impl Promoter {
             let why = format!("{} has come back without the bucket, and keys are stranded there", promotion.target);
             return Err(Halt::Refused(why));
         }
-        match patience.ask(|| target.create_bucket(physical)).await? {
-            Created::Ours => Ok(target),
-            Created::Strangers => {
-                Err(Halt::Refused(format!("a stranger holds the bucket's name on {}", promotion.target)))
-            }
+        if let Created::Strangers = patience.ask(|| target.create_bucket(physical)).await? {
+            return Err(Halt::Refused(format!("a stranger holds the bucket's name on {}", promotion.target)));
         }
+        if route.versioning.is_set() {
+            if !target.backend.capabilities.keeps_versions() {
+                return Err(Halt::Refused(format!("{} keeps no versions, and the bucket does", promotion.target)));
+            }
+            patience.ask(|| target.enable_versioning(physical)).await?;
+        }
+        Ok(target)
     }
 
     pub(super) async fn known(&self, id: &s3gateway_config::BackendId) -> Result<Arc<Remote>, Halt> {
@@ -133,6 +145,18 @@ impl Promoter {
                     }
                     tokio::time::sleep(STEP * 5).await;
                 }
+            }
+        }
+    }
+
+    /// Notes which versions the home has, under the ids that it has given them: it is to be a replica.
+    async fn note_versions(&self, promotion: &Promotion) -> Result<(), Halt> {
+        let mut after = None;
+        loop {
+            let (bucket, source, target) = (&promotion.bucket, &promotion.source, &promotion.target);
+            after = self.metadata.note_versions_at_home(bucket, source, target, after.as_ref()).await?;
+            if after.is_none() {
+                return Ok(());
             }
         }
     }

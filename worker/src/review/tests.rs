@@ -51,6 +51,7 @@ fn route(placement: &str, draining: &str, replica_count: u32, denied: &str) -> R
         unwalked: false,
         versioning: Versioning::Never,
         writes: Writes::Taken,
+        has_moved_versions: false,
         has_stranded: false,
         created_at: 0,
     }

@@ -1,7 +1,7 @@
 //! What is wrong with a key, by what listings and metadata say of it. Pure; the tables below are the specification.
 use crate::plan::{PENDING, SUSPECT, Wanted};
 use crate::version_plan::{lists_too_little, plan_versions};
-use crate::versions::Listed;
+use crate::versions::{Listed, MovedVersions};
 use s3gateway_config::BackendId;
 use s3gateway_store::{FindingKind, ObjectCopy, VersionCopy};
 
@@ -52,7 +52,7 @@ impl Held {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Recorded {
     pub(super) copies: Vec<ObjectCopy>,
-    /// On replicas that keep versions.
+    /// On replicas that keep versions, and on a home some of whose versions have moved there.
     pub(super) versions: Vec<VersionCopy>,
 }
 
@@ -63,6 +63,11 @@ impl Recorded {
 
     fn versions_on(&self, backend: &BackendId) -> Vec<VersionCopy> {
         self.versions.iter().filter(|copy| copy.backend == *backend).cloned().collect()
+    }
+
+    /// What is recorded of the home's own versions.
+    pub(super) fn moved_versions(&self, home: &BackendId) -> MovedVersions {
+        MovedVersions::of(self.versions.iter().filter(|copy| copy.backend == *home))
     }
 
     fn knows(&self, backend: &BackendId) -> bool {

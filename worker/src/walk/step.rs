@@ -137,7 +137,15 @@ impl<'a> ShardWalk<'a> {
 
     /// Judges and marks the keys up to `bound`; `None` where the walk was stopped.
     async fn take(&mut self, bound: &Reach, is_last: bool) -> Result<Option<Step>, WalkError> {
-        let rows = merge(&mut self.listings, &mut self.recorded, bound);
+        let mut rows = merge(&mut self.listings, &mut self.recorded, bound);
+        let Route { home, has_moved_versions, .. } = &self.ground.route;
+        for row in rows.values_mut() {
+            match has_moved_versions {
+                true => row.show_versions(home),
+                // A promotion is noting them, or has failed over it.
+                false => row.recorded.versions.retain(|copy| copy.backend != *home),
+            }
+        }
         let done = rows.values().filter(|row| row.held.first().is_some_and(Option::is_some)).count();
         if done == 0 && !self.shard.approved {
             self.require_that_home_lists().await?;
@@ -185,7 +193,8 @@ impl<'a> ShardWalk<'a> {
         match (self.shard.kind, row.held.split_first()) {
             (WalkKind::Backfill, home) => {
                 let Route { placement, draining, arriving, .. } = &self.ground.route;
-                let is_kept = |id: &BackendId| placement.iter().chain(draining).chain(arriving).any(|kept| kept == id);
+                let kept = placement.iter().chain(draining).chain(arriving).filter(|id| **id != self.ground.route.home);
+                let is_kept = |id: &BackendId| kept.clone().any(|kept| kept == id);
                 mark_known(home.and_then(|(home, _)| home.as_ref()), &row.recorded, is_kept)
             }
             (_, Some((home, held))) => {
@@ -227,6 +236,7 @@ impl<'a> ShardWalk<'a> {
         if let Some(held @ Some(Held::Versions(_))) = row.held.first_mut() {
             let versions = home.remote.versions(&home.bucket, key).await?;
             *held = (!versions.is_empty()).then_some(Held::Versions(versions));
+            row.show_versions(&self.ground.route.home);
             *verdict = self.judge(key, row);
         }
         Ok(())
@@ -296,7 +306,7 @@ impl<'a> ShardWalk<'a> {
         for number in &one.verdict.equal {
             let Some((place, replica, pairs)) = self.pairs_of(one, *number) else { continue };
             for pair in pairs {
-                let stored_home = stored(&self.ground.home, &one.key, &pair.home_version, &pair.home_etag);
+                let stored_home = stored(&self.ground.home, &one.key, &pair.own_version, &pair.home_etag);
                 let stored_copy = stored(replica, &one.key, &pair.version, &pair.etag);
                 match compare_bytes(stored_home, stored_copy, pair.size).await? {
                     Depth::Equal => found.extend(self.judge_carried(one, place, replica, &pair).await?),
@@ -330,7 +340,7 @@ impl<'a> ShardWalk<'a> {
         replica: &Listing,
         pair: &Pair,
     ) -> Result<Option<Found>, WalkError> {
-        let stored_home = stored(&self.ground.home, &one.key, &pair.home_version, &pair.home_etag);
+        let stored_home = stored(&self.ground.home, &one.key, &pair.own_version, &pair.home_etag);
         let stored_copy = stored(replica, &one.key, &pair.version, &pair.etag);
         let carried = compare_carried(stored_home, stored_copy).await?;
         if carried == Carried::Equal
@@ -364,6 +374,15 @@ impl<'a> ShardWalk<'a> {
     }
 }
 
+impl Row<Held, Recorded> {
+    /// Names the home's versions as clients do.
+    fn show_versions(&mut self, home: &BackendId) {
+        if let Some(Some(Held::Versions(listed))) = self.held.first_mut() {
+            self.recorded.moved_versions(home).show(listed);
+        }
+    }
+}
+
 impl Judged {
     fn into_findings(self) -> impl Iterator<Item = WalkFinding> {
         let (key, found_at) = (self.key, millis(SystemTime::now()));
@@ -379,7 +398,10 @@ impl Judged {
 
 /// An object of the home and the copy of it at a replica.
 struct Pair {
+    /// As clients know it.
     home_version: Option<VersionId>,
+    /// As the home does.
+    own_version: Option<VersionId>,
     home_etag: String,
     version: Option<VersionId>,
     etag: String,
@@ -395,9 +417,11 @@ fn pairs(home: &Held, held: &Held, recorded: &Recorded, home_id: &BackendId, pla
     if let (Held::Versions(home), Held::Versions(held)) = (home, held) {
         let known: Vec<VersionCopy> = recorded.versions.iter().filter(|copy| copy.backend == *place).cloned().collect();
         let plan = plan_versions(home, held, &known);
+        let moved = recorded.moved_versions(home_id);
         let objects = plan.kept.iter().filter(|kept| !kept.home.is_marker);
         let pair = |kept: &Kept<'_>| Pair {
             home_version: Some(kept.home.id.clone()),
+            own_version: Some(moved.own(&kept.home.id).clone()),
             home_etag: kept.home.etag.clone(),
             version: Some(kept.held.id.clone()),
             etag: kept.held.etag.clone(),
@@ -410,5 +434,5 @@ fn pairs(home: &Held, held: &Held, recorded: &Recorded, home_id: &BackendId, pla
     let known = |id: &BackendId| recorded.copy_on(id).map(|copy| copy.etag.clone()).unwrap_or_default();
     let home_etag = if home_etag.is_empty() { known(home_id) } else { home_etag.to_owned() };
     let etag = if etag.is_empty() { known(place) } else { etag.to_owned() };
-    vec![Pair { home_version: None, home_etag, version: None, etag, size }]
+    vec![Pair { home_version: None, own_version: None, home_etag, version: None, etag, size }]
 }

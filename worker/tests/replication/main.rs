@@ -8,6 +8,7 @@ mod forgotten;
 mod gone;
 mod lost_versions;
 mod migration;
+mod moved_versions;
 mod placement;
 mod promotion;
 mod scale;

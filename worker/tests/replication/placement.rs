@@ -21,7 +21,7 @@ async fn fill(world: &World) -> Vec<String> {
     keys
 }
 
-async fn place(world: &mut World, placement: Vec<BackendId>, replica_count: u32) {
+pub async fn place(world: &mut World, placement: Vec<BackendId>, replica_count: u32) {
     world.reread_route().await;
     let gone = world.route.placement.iter().filter(|id| !placement.contains(id));
     let drained = gone.map(|id| (id.clone(), DrainReason::Placement, String::new())).collect();
@@ -29,11 +29,11 @@ async fn place(world: &mut World, placement: Vec<BackendId>, replica_count: u32)
     world.metadata.change_placement(&change).await.unwrap();
 }
 
-async fn report(world: &World, site: &Site) -> Drain {
+pub async fn report(world: &World, site: &Site) -> Drain {
     world.metadata.drains(None, Some(&site.id), None, 10).await.unwrap().rows.remove(0)
 }
 
-async fn is_there(site: &Site, bucket: &str) -> bool {
+pub async fn is_there(site: &Site, bucket: &str) -> bool {
     site.client().list_buckets().send().await.unwrap().buckets().iter().any(|b| b.name() == Some(bucket))
 }
 

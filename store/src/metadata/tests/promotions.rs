@@ -109,16 +109,45 @@ pub(super) async fn a_promotion_that_fails_leaves_the_home(f: Fixture) {
     assert_eq!((now.home, now.epoch, now.writes), (route.home.clone(), 1, Writes::Taken));
     assert!(!m.claim_promotion(&begun.id, 7, 9).await.unwrap(), "it is over");
 
-    m.set_versioning(&route.bucket, Versioning::Enabled).await.unwrap();
-    let refused = m.begin_promotion(&route.bucket, &near(&route), 1, false).await;
-    assert!(matches!(refused, Err(StoreError::Invalid(_))), "{refused:?}");
-
     assert_eq!(m.promote_after(&route.bucket).await.unwrap(), None);
     m.set_promote_after(&route.bucket, Some(LEASE)).await.unwrap();
     assert_eq!(m.promote_after(&route.bucket).await.unwrap(), Some(LEASE));
     assert_eq!(m.self_promoting_buckets().await.unwrap(), [(route.bucket.clone(), LEASE)]);
     m.set_promote_after(&route.bucket, None).await.unwrap();
     assert!(m.self_promoting_buckets().await.unwrap().is_empty());
+}
+
+pub(super) async fn a_bucket_that_keeps_versions_moves_with_them(f: Fixture) {
+    let (m, tenant) = (&f.metadata, f.tenant("acme").await);
+    let route = f.bucket(&tenant, "photos").await;
+    let (bucket, near) = (&route.bucket, &near(&route));
+    m.set_versioning(bucket, Versioning::Enabled).await.unwrap();
+    let forced = m.begin_promotion(bucket, near, 1, true).await;
+    assert!(matches!(forced, Err(StoreError::Invalid(_))), "{forced:?}");
+    m.set_versioning(bucket, Versioning::Suspended).await.unwrap();
+    let suspended = m.begin_promotion(bucket, near, 1, false).await;
+    assert!(matches!(suspended, Err(StoreError::Invalid(_))), "{suspended:?}");
+    m.set_versioning(bucket, Versioning::Enabled).await.unwrap();
+
+    let begun = m.begin_promotion(bucket, near, 1, false).await.unwrap();
+    m.set_versioning(bucket, Versioning::Enabled).await.unwrap();
+    let changed = m.set_versioning(bucket, Versioning::Suspended).await;
+    assert!(matches!(changed, Err(StoreError::Conflict(_))), "{changed:?}");
+    let fenced = m.fence_bucket(&begun).await.unwrap();
+    assert!(!read(&f, &route).await.has_moved_versions);
+    let moved = m.move_home(&fenced).await.unwrap();
+    m.finish_promotion(&moved, "").await.unwrap();
+    let now = read(&f, &route).await;
+    assert!(now.has_moved_versions && now.home == *near && now.versioning == Versioning::Enabled);
+    let suspended = m.set_versioning(bucket, Versioning::Suspended).await;
+    assert!(matches!(suspended, Err(StoreError::Invalid(_))), "{suspended:?}");
+    m.set_versioning(bucket, Versioning::Enabled).await.unwrap();
+
+    // One that has never kept any has none that could have moved.
+    let plain = f.bucket(&tenant, "plain").await;
+    let begun = m.begin_promotion(&plain.bucket, near, 1, false).await.unwrap();
+    m.move_home(&m.fence_bucket(&begun).await.unwrap()).await.unwrap();
+    assert!(!read(&f, &plain).await.has_moved_versions);
 }
 
 pub(super) async fn views_hold_a_change_up_until_they_know_it_or_run_out(f: Fixture) {

@@ -1,7 +1,7 @@
 //! The versions that replicas hold.
 use super::{Fixture, in_a_minute, object};
 use crate::{BucketId, Route, StoreError, VersionCopy};
-use s3gateway_s3::VersionId;
+use s3gateway_s3::{ObjectKey, VersionId, Versioning};
 
 fn version(text: &str) -> VersionId {
     VersionId::parse(text).unwrap()
@@ -103,4 +103,91 @@ pub(super) async fn mapped_versions_go_with_their_replica(f: Fixture) {
     assert_eq!(m.current_version_copies(bucket, &key).await.unwrap().len(), 1, "until the replica is emptied");
     m.drop_physical(bucket, &route.placement[1]).await.unwrap();
     assert!(m.current_version_copies(bucket, &key).await.unwrap().is_empty());
+}
+
+pub(super) async fn a_homes_own_versions_are_noted_by_their_copies(f: Fixture) {
+    let (m, tenant) = (&f.metadata, f.tenant("acme").await);
+    let route = f.bucket(&tenant, "photos").await;
+    let (bucket, home, near) = (&route.bucket, &route.placement[0], &route.placement[1]);
+    let (key, other) = (object("k"), object("l"));
+    m.set_versioning(bucket, Versioning::Enabled).await.unwrap();
+    let suspect = VersionCopy { verified_how: "suspect".into(), ..copy(&route, 1, "c", 1) };
+    for (key, copy) in [(&key, copy(&route, 1, "a", 1)), (&key, copy(&route, 1, "null", 2)), (&other, suspect)] {
+        m.put_version_copy(bucket, key, &copy).await.unwrap();
+    }
+    // What a promotion that failed has left.
+    for gone in [&key, &object("z")] {
+        m.put_version_copy(bucket, gone, &copy(&route, 0, "deleted", 7)).await.unwrap();
+    }
+    let lacking = async |of, by| m.keys_lacking_versions(bucket, of, by, None).await.unwrap();
+    assert_eq!(lacking(near, home).await, (vec![key.clone(), other.clone()], Some(other.clone())));
+    for _ in 0..2 {
+        assert_eq!(m.note_versions_at_home(bucket, home, near, None).await.unwrap(), Some(other.clone()));
+        assert_eq!(m.note_versions_at_home(bucket, home, near, Some(&other)).await.unwrap(), None);
+    }
+    let all_on = async |backend| {
+        let found = m.version_copies_between(bucket, backend, (b"", i64::MAX), b"zz", 10).await.unwrap();
+        let shown = |(key, copy): (_, VersionCopy)| {
+            format!("{} {}={} {}", ObjectKey::as_str(&key), copy.home_version, copy.version, copy.position)
+        };
+        found.into_iter().map(shown).collect::<Vec<_>>()
+    };
+    assert_eq!(all_on(home).await, ["k null=null 2", "k a=a 1", "l c=c 1"]);
+    let at_home = m.version_copies(bucket, &other, home, 10).await.unwrap();
+    let is_as_at_home = |copy: &VersionCopy| (copy.etag.as_str(), copy.verified_how.as_str()) == ("h", "etag");
+    assert!(at_home.iter().all(is_as_at_home), "{at_home:?}");
+    assert_eq!(lacking(near, home).await.0, []);
+    for after in [None, Some(&other)] {
+        m.forget_versions_at_home(bucket, home, near, after).await.unwrap();
+    }
+    assert_eq!(all_on(home).await, [""; 0]);
+
+    // Keys that are recorded while a promotion runs follow before the home moves.
+    let begun = m.begin_promotion(bucket, near, 1, false).await.unwrap();
+    for after in [None, Some(&other)] {
+        m.note_versions_at_home(bucket, home, near, after).await.unwrap();
+    }
+    m.put_version_copy(bucket, &key, &copy(&route, 1, "new", 3)).await.unwrap();
+    m.delete_version_copy(bucket, &other, &copy(&route, 1, "c", 1)).await.unwrap();
+    assert_eq!(m.settle_promotion_keys(bucket, home, near, None).await.unwrap(), Some(other.clone()));
+    assert_eq!(all_on(home).await, ["k new=new 3", "k null=null 2", "k a=a 1"]);
+    assert_eq!(m.unequal_promotion_key(bucket, home, near).await.unwrap(), Some(key.clone()), "its ETag is another");
+    m.move_home(&m.fence_bucket(&begun).await.unwrap()).await.unwrap();
+
+    // The home has ids of its own now: these rows stay, in the order of the replica's.
+    m.put_version_copy(bucket, &key, &copy(&route, 0, "null", 9)).await.unwrap();
+    m.put_version_copy(bucket, &key, &copy(&route, 0, "later", 10)).await.unwrap();
+    for after in [None, Some(&key)] {
+        m.forget_versions_at_home(bucket, near, home, after).await.unwrap();
+        m.note_versions_at_home(bucket, near, home, after).await.unwrap();
+    }
+    assert_eq!(all_on(near).await, ["k later=later 10", "k null=1-null 9", "k new=1-new 3", "k a=1-a 1"]);
+    let ids = async |id: &str| {
+        let id = version(id);
+        let own = m.own_version(bucket, &key, near, &id).await.unwrap().map(|id| id.to_string());
+        (own, m.shown_version(bucket, &key, near, &id).await.unwrap().map(|id| id.to_string()))
+    };
+    let some = |id: &str| Some(id.to_owned());
+    for (id, want) in [
+        ("null", (some("1-null"), None)),
+        ("1-null", (None, some("null"))),
+        ("later", (some("later"), some("later"))),
+        ("1-NULL", (None, None)),
+    ] {
+        assert_eq!(ids(id).await, want, "{id}");
+    }
+
+    // Of what is gone nothing is said but by its ids, for as long as it is kept.
+    let gone = VersionCopy { verified_how: VersionCopy::GONE.into(), verified_at: 100, ..copy(&route, 1, "later", 10) };
+    m.put_version_copy(bucket, &key, &gone).await.unwrap();
+    let current = m.current_version_copies(bucket, &key).await.unwrap();
+    let current = current.iter().find(|copy| copy.backend == *near).unwrap();
+    assert_eq!(current.home_version, version("null"));
+    let by_id = m.copies_of_version(bucket, &key, &version("later")).await.unwrap();
+    let walked = m.version_copies_after(bucket, "", "", 100).await.unwrap();
+    assert!(by_id.iter().chain(walked.iter().map(|(_, copy)| copy)).all(|copy| !copy.is_gone()));
+    assert_eq!(ids("later").await.0, some("1-later"));
+    assert_eq!(m.prune_gone_versions(100, 10).await.unwrap(), 0);
+    assert_eq!(m.prune_gone_versions(101, 10).await.unwrap(), 1);
+    assert_eq!(ids("later").await, (None, None));
 }
