@@ -2,7 +2,7 @@
 //! Invariant: by a claim that was not confirmed within its lease no change is sent to a backend, and what is being
 //! copied ends short of its last bytes.
 use s3gateway_config::BackendId;
-use s3gateway_store::queue::{Holder, Job, Lane};
+use s3gateway_store::queue::{Holder, Job, Lane, Mark};
 use s3gateway_store::{Metadata, Queue, StoreError};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -124,6 +124,13 @@ impl Claim {
     /// From here on the bucket's epoch must be this one.
     pub(crate) fn set_epoch(&self, epoch: i64) {
         self.standing.0.epoch.store(epoch, Ordering::Relaxed);
+    }
+
+    /// Where something may land yet that any worker has sent for the key.
+    pub(crate) async fn late_places(&self) -> Result<Vec<BackendId>, StoreError> {
+        // No write of its own is left out.
+        let mark = Mark { sequence: self.job.sequence, lease: String::new(), holder: Holder::Redis };
+        Ok(self.queue.disturbance(&self.job.key, &mark).await?.late)
     }
 
     /// Confirms that no other worker has taken the job over and that the epoch stands; asked before everything that

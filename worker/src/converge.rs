@@ -295,6 +295,16 @@ impl Converger {
                 }
             }
         }
+        // What was sent there and may land after this is found by its record.
+        let is_removed = |(place, result): &(&Place, &Result<Option<ObjectCopy>, ConvergeError>)| {
+            place.recorded.is_some() && matches!(result, Ok(None))
+        };
+        let removed: Vec<&Place> = places.iter().zip(results).filter(is_removed).map(|(place, _)| place).collect();
+        if !removed.is_empty() {
+            let late = scene.claim.late_places().await?;
+            copies
+                .extend(removed.iter().filter(|place| late.contains(&place.id)).map(|place| pending(&place.id, None)));
+        }
         Ok(self.records.replace(dirty.clone(), recorded, copies).await?)
     }
 
