@@ -145,6 +145,7 @@ mod tests {
             assert_eq!(lengths, want, "{keys:?} {groups:?}");
         }
     }
+
     #[tokio::test]
     async fn a_page_is_asked_for_in_own_ids_and_shown_in_those_of_clients() {
         let bucket = Versioned::start().await;

@@ -128,10 +128,7 @@ impl Metadata {
         backend: &BackendId,
         shown: &VersionId,
     ) -> Result<Option<VersionId>, StoreError> {
-        let query = sqlx::query(sql::VERSION_NAMED).bind(bucket.as_str()).bind(key.as_str().as_bytes());
-        let query = query.bind(backend.as_str()).bind(shown.as_str());
-        let row = self.db.read(query.fetch_optional(self.db.pool())).await?;
-        row.map(|row| row.parsed("version", VersionId::parse)).transpose()
+        self.other_id(sql::VERSION_NAMED, (bucket, key, backend, shown), "version").await
     }
 
     /// The id by which clients know the version that a backend calls `own`; `None` where it is the same, or there is none. Reads what is
@@ -146,10 +143,20 @@ impl Metadata {
         backend: &BackendId,
         own: &VersionId,
     ) -> Result<Option<VersionId>, StoreError> {
-        let query = sqlx::query(sql::VERSION_OWNED).bind(bucket.as_str()).bind(key.as_str().as_bytes());
-        let query = query.bind(backend.as_str()).bind(own.as_str());
+        self.other_id(sql::VERSION_OWNED, (bucket, key, backend, own), "home_version").await
+    }
+
+    /// The one of a version's two ids that stands in `column`, by the other.
+    async fn other_id(
+        &self,
+        statement: &'static str,
+        (bucket, key, backend, id): (&BucketId, &ObjectKey, &BackendId, &VersionId),
+        column: &'static str,
+    ) -> Result<Option<VersionId>, StoreError> {
+        let query = sqlx::query(statement).bind(bucket.as_str()).bind(key.as_str().as_bytes());
+        let query = query.bind(backend.as_str()).bind(id.as_str());
         let row = self.db.read(query.fetch_optional(self.db.pool())).await?;
-        row.map(|row| row.parsed("home_version", VersionId::parse)).transpose()
+        row.map(|row| row.parsed(column, VersionId::parse)).transpose()
     }
 
     /// Notes of a page of keys which versions their home holds, by the copies of them on `replica`: once the home is a replica, its own

@@ -1,3 +1,3 @@
 -- version_named.sql: a backend's own id of a version. $1 bucket, $2 key, $3 backend, $4 the id that clients know
-select home_version, version from version_copies
+select version from version_copies
 where bucket = $1 and object_key = $2 and backend = $3 and home_version = $4
