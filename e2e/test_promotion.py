@@ -20,7 +20,7 @@ from clients import MIB, create_bucket, fails, payload, read
 from gateway import BINARY, CONFIG, DENIED, HOME, REPLICA, listens
 from processes import Process, pick_port, until
 from test_faults import clients_writing, wait_for_writes
-from test_versions import destroy, listed, put
+from test_versions import destroy, keeps_versions, listed, put
 
 
 def of(gateway, bucket: str) -> str:
@@ -111,9 +111,9 @@ def test_what_cannot_be_promoted_is_refused_with_the_reason(gateway):
     failed = promote(gateway, ledger.bucket, REPLICA)
     assert failed["state"] == "failed" and ledger.key("once") in failed["detail"], failed
     assert home_of(gateway, ledger.bucket) == (HOME, 1)
-    for status, asked in (("Enabled", {"to": REPLICA, "force": True}), ("Suspended", {"to": REPLICA})):
-        ledger.s3.put_bucket_versioning(Bucket=ledger.bucket, VersioningConfiguration={"Status": status})
-        status, problem = gateway.api("POST", of(gateway, ledger.bucket) + "/promote", asked)
+    ledger.s3.put_bucket_versioning(Bucket=ledger.bucket, VersioningConfiguration={"Status": "Suspended"})
+    for force in (False, True):
+        status, problem = gateway.api("POST", of(gateway, ledger.bucket) + "/promote", {"to": REPLICA, "force": force})
         assert status == 409 and "version" in problem["detail"], problem
     assert ledger.put(ledger.key("k"), b"2"), "it takes writes where it was"
 
@@ -259,6 +259,73 @@ def test_a_forced_promotion_strands_what_the_home_alone_has_and_brings_it_home(g
     assert done["state"] == "done", done
     assert home_of(gateway, ledger.bucket) == (REPLICA, 2)
     assert_stranded_and_brought_home(gateway, ledger, *keys)
+
+
+@keeps_versions
+def test_versions_that_stayed_behind_come_home_below_those_written_since(gateway):
+    """A home with versions, a delete, tags and a delete marker that it has alone is away, and its replica becomes home by force."""
+    s3 = gateway.target("acme").s3()
+    bucket = f"stranded-{uuid.uuid4().hex[:10]}"
+    create_bucket(s3, bucket, f"{HOME},{REPLICA}")
+    s3.put_object(Bucket=bucket, Key="again", Body=b"null")
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    clean = [put(s3, bucket, "clean", f"clean {n}".encode()) for n in range(2)]
+    left = [put(s3, bucket, "left", f"left {n}".encode(), Tagging=f"n={n}") for n in range(3)]
+    again = [put(s3, bucket, "again", b"again 0")]
+    put(s3, bucket, "hidden", b"hidden")
+    until(lambda: gateway.idle(bucket), "the queue is empty", 60)
+    gateway.stop_backend(REPLICA)
+    s3.delete_object(Bucket=bucket, Key="left", VersionId=left[0])
+    s3.put_object_tagging(Bucket=bucket, Key="left", VersionId=left[1], Tagging={"TagSet": [{"Key": "n", "Value": "other"}]})
+    left.append(put(s3, bucket, "left", payload(MIB)))
+    again += [put(s3, bucket, "again", f"again {n}".encode()) for n in (1, 2)]
+    s3.delete_object(Bucket=bucket, Key="hidden")
+    alone = put(s3, bucket, "alone", b"alone")
+    before = history(s3, bucket)
+    gateway.stop_backend(HOME)
+    until(lambda: gateway.depth()["claimed"] == 0, "no worker is at work", 60)
+    gateway.switch_backend(REPLICA, True)
+    gateway.stopped.discard(REPLICA)
+    until(lambda: read(s3, bucket, "clean") == b"clean 1", "the replica serves what is clean", 60)
+
+    done = promote(gateway, bucket, REPLICA, "--force", deadline=240)
+    assert done["state"] == "done", done
+    assert home_of(gateway, bucket) == (REPLICA, 2)
+    assert set(stranded(gateway, bucket)) == {"left", "again", "hidden", "alone"}
+    for client in gateway.through_each_proxy("acme"):
+        assert [read(client, bucket, "clean", VersionId=version) for version in clean] == [b"clean 0", b"clean 1"]
+        assert fails(client.get_object, Bucket=bucket, Key="left") == (503, "ServiceUnavailable")
+        assert fails(client.get_object, Bucket=bucket, Key="left", VersionId=left[1]) == (503, "ServiceUnavailable")
+    since = [until(lambda: put(s3, bucket, "again", b"since 0"), "the new home takes writes", 60)]
+    since.append(s3.delete_object(Bucket=bucket, Key="again")["VersionId"])
+    since.append(put(s3, bucket, "again", b"since 1", Tagging="n=since"))
+    assert stranded(gateway, bucket)["again"]["state"] == "overwritten"
+    assert read(s3, bucket, "again") == read(s3, bucket, "again", VersionId=since[-1]) == b"since 1"
+    assert read(s3, bucket, "again", VersionId=again[0]) == b"again 0", "the new home has it"
+    assert fails(s3.get_object, Bucket=bucket, Key="again", VersionId=again[2]) == (503, "ServiceUnavailable")
+    assert fails(s3.delete_object, Bucket=bucket, Key="again", VersionId=again[2]) == (503, "ServiceUnavailable"), "it would come back"
+    gone = s3.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": "again", "VersionId": again[2]}]})
+    assert [error["Code"] for error in gone["Errors"]] == ["ServiceUnavailable"]
+    refused = fails(s3.put_bucket_versioning, Bucket=bucket, VersioningConfiguration={"Status": "Suspended"})
+    assert refused[0] == 409
+
+    gateway.start_backend(HOME)
+    gateway.call("POST", "/v1/jobs/redrive", {"all": True})
+    until(lambda: not stranded(gateway, bucket), "what stayed behind is home", 120)
+    after = history(s3, bucket)
+    new = {("again", since[0]): (False, b"since 0", []), ("again", since[1]): (False, None, []), ("again", since[2]): (True, b"since 1", [{"Key": "n", "Value": "since"}])}
+    assert after == {at: (latest and at[0] != "again", *rest) for at, (latest, *rest) in before.items()} | new, "nothing is lost, doubled or back"
+    assert [version for _, version, _ in listed(s3, bucket, Prefix="left")] == left[:0:-1]
+    assert fails(s3.get_object, Bucket=bucket, Key="left", VersionId=left[0]) == (404, "NoSuchVersion")
+    of_again = s3.list_object_versions(Bucket=bucket, Prefix="again")
+    assert [version["VersionId"] for version in of_again["Versions"]] == [since[2], since[0], *again[::-1], "null"]
+    assert read(s3, bucket, "alone", VersionId=alone) == b"alone"
+    until(lambda: gateway.idle(bucket), "the queue is empty", 120)
+    # All versions and delete markers of both are compared, in their order.
+    done = promote(gateway, bucket, HOME)
+    assert done["state"] == "done", done
+    assert history(s3, bucket) == after
+    destroy(s3, bucket)
 
 
 @pytest.mark.shape("production")

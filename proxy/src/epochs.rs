@@ -4,17 +4,25 @@
 //! feed for so long that it takes no writes; what was released before that is marked, and the promotion looks at the marks.
 use crate::{admit::Routed, gateway::Gateway, refusal::Refusal};
 use s3gateway_s3::ObjectKey;
-use s3gateway_store::{Route, StrandedState, Writes};
+use s3gateway_store::{Route, StoreError, StrandedState, Writes};
 use std::{sync::Arc, time::Instant};
 
 impl Gateway {
-    /// Passes a write that is about to reach the home: after its mark, before its last bytes.
+    /// Passes a write that is about to reach the home: after its mark, before its last bytes. None while a worker puts the key's versions in
+    /// order: it could not tell what the client wrote from what itself has written.
     ///
     /// # Errors
-    /// `HomeChanges`, `ViewExpired`.
-    pub(crate) async fn require_taken(&self, routed: &Routed) -> Result<(), Refusal> {
+    /// `HomeChanges`, `ViewExpired`; a store error.
+    pub(crate) async fn require_taken(&self, routed: &Routed, key: &ObjectKey) -> Result<(), Refusal> {
         let now = self.route_now(routed).await?;
-        if now.epoch == routed.route.epoch && now.writes == Writes::Taken { Ok(()) } else { Err(Refusal::HomeChanges) }
+        if now.epoch != routed.route.epoch || now.writes != Writes::Taken {
+            return Err(Refusal::HomeChanges);
+        }
+        if !now.has_stranded || !now.versioning.is_set() {
+            return Ok(());
+        }
+        let stranded = self.metadata.stranded(&now.bucket, key).await?;
+        if stranded.iter().any(|row| row.merging.is_some()) { Err(Refusal::HomeChanges) } else { Ok(()) }
     }
 
     /// Passes a write that is to be acknowledged: what it wrote to is still home. Where writes have been stopped meanwhile, or
@@ -49,6 +57,19 @@ impl Gateway {
         }
         let stranded = self.metadata.stranded(&routed.route.bucket, key).await?;
         if stranded.iter().any(|row| row.state == StrandedState::Open) { Err(Refusal::Stranded) } else { Ok(()) }
+    }
+
+    /// Passes a key of which nothing is at a former home alone: a version that is there may not be deleted, as it would come back.
+    ///
+    /// # Errors
+    /// `Stranded`; a store error where that cannot be told.
+    pub(crate) async fn require_settled(&self, routed: &Routed, key: &ObjectKey) -> Result<(), Refusal> {
+        if self.is_waiting(routed, key).await? { Err(Refusal::Stranded) } else { Ok(()) }
+    }
+
+    /// Whether a key waits for what a former home says of it.
+    pub(crate) async fn is_waiting(&self, routed: &Routed, key: &ObjectKey) -> Result<bool, StoreError> {
+        Ok(routed.route.has_stranded && !self.metadata.stranded(&routed.route.bucket, key).await?.is_empty())
     }
 
     /// Before a write is acknowledged: it is newer than what of its key is stranded.

@@ -76,7 +76,8 @@ impl Gateway {
     /// The version of a key that a client names; `None`: the current one. The home's own id of it will do as well.
     ///
     /// # Errors
-    /// `InvalidArgument` or `NoSuchVersion` for one that no object there can have; a store error.
+    /// `InvalidArgument` or `NoSuchVersion` for one that no object there can have; `Stranded` for one that a former home may have, which is
+    /// away; a store error.
     pub(crate) async fn named_version(
         &self,
         routed: &Routed,
@@ -88,11 +89,11 @@ impl Gateway {
         if !route.has_moved_versions {
             return Ok(Some(NamedVersion::same(asked)));
         }
-        Ok(Some(Box::pin(self.moved_version(route, key, asked)).await?))
+        Ok(Some(Box::pin(self.moved_version(routed, key, asked)).await?))
     }
 
-    async fn moved_version(&self, route: &Route, key: &ObjectKey, asked: VersionId) -> Result<NamedVersion, Refusal> {
-        let (bucket, home) = (&route.bucket, &route.home);
+    async fn moved_version(&self, routed: &Routed, key: &ObjectKey, asked: VersionId) -> Result<NamedVersion, Refusal> {
+        let Route { bucket, home, .. } = &*routed.route;
         if let Some(own) = self.metadata.own_version(bucket, key, home, &asked).await? {
             return Ok(NamedVersion::of(asked, own));
         }
@@ -100,7 +101,17 @@ impl Gateway {
         if asked.is_null() && self.metadata.shown_version(bucket, key, home, &asked).await?.is_some() {
             return Err(S3Code::NoSuchVersion.into());
         }
-        Ok(NamedVersion::same(asked))
+        let named = NamedVersion::same(asked);
+        if self.is_waiting(routed, key).await? && self.is_missed(routed, key, &named).await {
+            return Err(Refusal::Stranded);
+        }
+        Ok(named)
+    }
+
+    /// Whether the home says that it has no such version.
+    async fn is_missed(&self, routed: &Routed, key: &ObjectKey, named: &NamedVersion) -> bool {
+        let head = self.head_at_home(routed, key, Some(named)).await;
+        matches!(head, Err(Refusal::S3(error)) if error.code == S3Code::NoSuchVersion)
     }
 
     /// The version in the home's answer to a write, which has made it or was about it.

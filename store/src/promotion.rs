@@ -1,7 +1,7 @@
 //! Promotions and the keys that they strand, as the rest of the project sees them.
 use crate::{BucketId, Millis};
 use s3gateway_config::BackendId;
-use s3gateway_s3::{ObjectKey, PhysicalBucket};
+use s3gateway_s3::{ObjectKey, PhysicalBucket, VersionId};
 use serde::Serialize;
 
 /// Who may change a bucket's objects at its home.
@@ -111,6 +111,17 @@ pub struct Stranded {
     pub begun: Option<Kept>,
     /// When it was listed.
     pub stranded_at: Millis,
+    /// Of a bucket that keeps versions: the newest that the new home had by then, by its own id; `None` where it had none.
+    pub newest: Option<VersionId>,
+    /// Whether a worker has begun to put what stayed behind below what was written since; then no client writes the key.
+    pub merging: Option<Merging>,
+}
+
+/// A worker has begun to bring home the versions of a stranded key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Merging {
+    /// The newest version at the home when it began, by that one's own id: what stands above it a worker has written.
+    pub above: Option<VersionId>,
 }
 
 impl Stranded {

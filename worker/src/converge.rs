@@ -199,7 +199,7 @@ impl Converger {
         // What is noted while this look goes on was not read by it, however long it takes.
         let retagged_before = versions::forgettable(SystemTime::now(), self.settings.retagged_kept);
         let retagged = match versions.list {
-            Some(_) => self.metadata.retagged(&dirty.bucket, &dirty.key).await?,
+            Some(_) => self.metadata.retagged(&dirty.bucket, &dirty.key, Millis::MAX).await?,
             None => Vec::new(),
         };
         let places = self.observe_places(&route, &dirty.key, &state, versions.list.as_deref(), &recorded).await?;

@@ -142,9 +142,32 @@ impl Remote {
         prefix: &str,
         after: After,
     ) -> Result<(Vec<VersionEntry>, After), BackendError> {
+        self.some_versions(bucket, prefix, after, PAGE).await
+    }
+
+    /// The newest version or delete marker of a key, whichever it is; `None` where there is none.
+    pub(crate) async fn newest_version(
+        &self,
+        bucket: &PhysicalBucket,
+        key: &ObjectKey,
+    ) -> Result<Option<VersionId>, BackendError> {
+        // The key sorts before all others of which it is a prefix.
+        let (entries, _) = self.some_versions(bucket, key.as_str(), None, 1).await?;
+        let newest = entries.into_iter().find(|entry| entry.object.key == key.as_str());
+        let id = newest.map(|newest| VersionId::parse(&newest.version_id)).transpose();
+        id.map_err(|_| self.unreadable("ListObjectVersions"))
+    }
+
+    async fn some_versions(
+        &self,
+        bucket: &PhysicalBucket,
+        prefix: &str,
+        after: After,
+        most: i32,
+    ) -> Result<(Vec<VersionEntry>, After), BackendError> {
         let captured = Captured::default();
         let (key_marker, version_marker) = after.unzip();
-        let list = self.control.list_object_versions().bucket(bucket.for_upstream()).prefix(prefix).max_keys(PAGE);
+        let list = self.control.list_object_versions().bucket(bucket.for_upstream()).prefix(prefix).max_keys(most);
         let version_marker = version_marker.filter(|version| !version.is_empty());
         let list = list.set_key_marker(key_marker).set_version_id_marker(version_marker);
         let list = list.encoding_type(EncodingType::Url).customize().interceptor(captured.clone());

@@ -76,7 +76,7 @@ pub(super) async fn promote(
     }
     let keeps_versions =
         state.gateway.backends.get(&target).is_some_and(|backend| backend.capabilities().keeps_versions());
-    if let Some(why) = why_not_promoted(route.versioning, wanted.force, keeps_versions) {
+    if let Some(why) = why_not_promoted(route.versioning, keeps_versions) {
         return Err(Problem::new(StatusCode::CONFLICT, why));
     }
     let begun = state.metadata.begin_promotion(&route.bucket, &target, route.epoch, wanted.force).await;
@@ -119,23 +119,21 @@ pub(super) async fn set_after(
         return Err(Problem::field("seconds", format!("must be 1 to {AFTER_MOST}, or null for never")));
     }
     let (_, route) = resolve_bucket(&state, &tenant, &bucket).await?;
-    if after.seconds.is_some() && route.versioning.is_set() {
-        return Err(Problem::new(StatusCode::CONFLICT, FORCED));
+    if after.seconds.is_some() && route.versioning == Versioning::Suspended {
+        return Err(Problem::new(StatusCode::CONFLICT, SUSPENDED));
     }
     state.metadata.set_promote_after(&route.bucket, after.seconds.map(Duration::from_secs)).await?;
     tracing::info!(tenant, bucket, seconds = after.seconds, "promotion by itself set");
     Ok(StatusCode::NO_CONTENT)
 }
 
-const FORCED: &str =
-    "the bucket keeps versions: a replica can become its home only while its home is there, without force";
+const SUSPENDED: &str = "versioning is suspended: enable it before the bucket is promoted";
 
 /// Why a bucket is not promoted for the sake of the versions that it keeps. `keeps_versions`: whether the new home would.
-pub(super) fn why_not_promoted(versioning: Versioning, forced: bool, keeps_versions: bool) -> Option<&'static str> {
+pub(super) fn why_not_promoted(versioning: Versioning, keeps_versions: bool) -> Option<&'static str> {
     match versioning {
         Versioning::Never => None,
-        _ if forced => Some(FORCED),
-        Versioning::Suspended => Some("versioning is suspended: enable it before the bucket is promoted"),
+        Versioning::Suspended => Some(SUSPENDED),
         Versioning::Enabled if !keeps_versions => Some("the bucket keeps versions, and that backend does not"),
         Versioning::Enabled => None,
     }
@@ -165,17 +163,12 @@ mod tests {
     use Versioning::{Enabled, Never, Suspended};
 
     #[test]
-    fn versions_move_only_from_a_home_to_one_that_keeps_them() {
-        for (versioning, forced, keeps_versions, ok) in [
-            (Never, false, false, true),
-            (Never, true, false, true),
-            (Enabled, false, true, true),
-            (Enabled, false, false, false),
-            (Enabled, true, true, false),
-            (Suspended, false, true, false),
-        ] {
-            let why = why_not_promoted(versioning, forced, keeps_versions);
-            assert_eq!(why.is_none(), ok, "{versioning:?} {forced} {keeps_versions}: {why:?}");
+    fn versions_move_only_to_a_home_that_keeps_them() {
+        for (versioning, keeps_versions, ok) in
+            [(Never, false, true), (Enabled, true, true), (Enabled, false, false), (Suspended, true, false)]
+        {
+            let why = why_not_promoted(versioning, keeps_versions);
+            assert_eq!(why.is_none(), ok, "{versioning:?} {keeps_versions}: {why:?}");
         }
     }
 }

@@ -140,7 +140,7 @@ impl Gateway {
             (false, _) => self.intent_alone(dirty, request_id, S3Code::ConditionalRequestConflict).await?,
         };
         let decided = async {
-            self.require_taken(routed).await?;
+            self.require_taken(routed, &dirty.key).await?;
             self.decide_conditions(routed, &dirty.key, conditions).await
         };
         match decided.await {

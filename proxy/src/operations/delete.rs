@@ -104,7 +104,11 @@ impl Gateway {
         asked: Option<VersionId>,
         conditions: WriteConditions,
     ) -> Result<Deleted, Refusal> {
-        let version = match self.named_version(admitted.routed()?, key, asked.clone()).await {
+        let routed = admitted.routed()?;
+        if asked.is_some() && routed.route.versioning.is_set() {
+            self.require_settled(routed, key).await?;
+        }
+        let version = match self.named_version(routed, key, asked.clone()).await {
             Err(Refusal::S3(error)) if error.code == S3Code::NoSuchVersion => {
                 return Ok(Deleted { version: asked, is_marker: false });
             }

@@ -26,7 +26,7 @@ impl Gateway {
         };
         let version_id_marker = match self.named_version(routed, &key, Some(marker.clone())).await {
             // One that is gone may stand before others all the same.
-            Err(Refusal::S3(_)) => Some(marker.clone()),
+            Err(Refusal::S3(_) | Refusal::Stranded) => Some(marker.clone()),
             found => found?.map(|marker| marker.own().clone()),
         };
         Ok(Cow::Owned(Asked { objects: asked.objects.clone(), version_id_marker }))

@@ -65,7 +65,7 @@ impl Gateway {
         let route = &routed.route;
         if let Err(error) = self.metadata.set_versioning(&route.bucket, wanted.0).await {
             let why = match error {
-                StoreError::Conflict(_) => S3Code::OperationAborted.because(BEING_PROMOTED),
+                StoreError::Conflict(_) => S3Code::OperationAborted.because(BEING_MOVED),
                 StoreError::Invalid(_) => S3Code::InvalidBucketState.because(MOVED),
                 error => return Err(error.into()),
             };
@@ -99,7 +99,8 @@ impl Gateway {
     async fn require_settable(&self, route: &Route, wanted: Versioning) -> Result<(), Refusal> {
         let last = self.metadata.promotions_of(&route.bucket, 1).await?;
         let is_promoted = last.iter().any(|last| !matches!(last.state, PromotionState::Done | PromotionState::Failed));
-        match why_not_settable((route.versioning, route.has_moved_versions), wanted, is_promoted) {
+        let is_moving = is_promoted || route.has_stranded;
+        match why_not_settable((route.versioning, route.has_moved_versions), wanted, is_moving) {
             Some(MOVED) => Err(S3Code::InvalidBucketState.because(MOVED).into()),
             Some(why) => Err(S3Code::OperationAborted.because(why).into()),
             None => Ok(()),
@@ -117,13 +118,13 @@ const AT_QUORUM: &str = "Writes to this bucket wait for several places, which is
 
 const MOVED: &str =
     "Versions of this bucket have moved here from another home, so that versioning cannot be suspended.";
-const BEING_PROMOTED: &str = "The bucket is being moved to another home. Please try again once it is there.";
+const BEING_MOVED: &str = "The bucket is being moved to another home, or keys of it wait for a former one. Please try again once that is over.";
 
-/// `now`: the state, and whether the bucket has had another home.
-fn why_not_settable(now: (Versioning, bool), wanted: Versioning, is_promoted: bool) -> Option<&'static str> {
+/// `now`: the state, and whether the bucket has had another home; `is_moving`: whether it is on its way to one, or not all of it is there.
+fn why_not_settable(now: (Versioning, bool), wanted: Versioning, is_moving: bool) -> Option<&'static str> {
     match now {
         (_, true) if wanted == Versioning::Suspended => Some(MOVED),
-        (state, _) if is_promoted && state != wanted => Some(BEING_PROMOTED),
+        (state, _) if is_moving && state != wanted => Some(BEING_MOVED),
         _ => None,
     }
 }
@@ -141,17 +142,17 @@ mod tests {
 
     #[test]
     fn what_a_promotion_keeps_from_being_set() {
-        for (now, wanted, is_promoted, want) in [
+        for (now, wanted, is_moving, want) in [
             ((Never, false), Enabled, false, None),
-            ((Never, false), Enabled, true, Some(BEING_PROMOTED)),
+            ((Never, false), Enabled, true, Some(BEING_MOVED)),
             ((Enabled, false), Suspended, false, None),
-            ((Enabled, false), Suspended, true, Some(BEING_PROMOTED)),
+            ((Enabled, false), Suspended, true, Some(BEING_MOVED)),
             ((Enabled, false), Enabled, true, None),
             ((Enabled, true), Suspended, false, Some(MOVED)),
             ((Enabled, true), Suspended, true, Some(MOVED)),
             ((Enabled, true), Enabled, true, None),
         ] {
-            assert_eq!(why_not_settable(now, wanted, is_promoted), want, "{now:?} {wanted:?} {is_promoted}");
+            assert_eq!(why_not_settable(now, wanted, is_moving), want, "{now:?} {wanted:?} {is_moving}");
         }
     }
 }

@@ -202,7 +202,7 @@ impl Gateway {
         // So that each lands before its lease ends, or never; and nothing has come to the key while the home took its time.
         let renewed = self.queue.renew(dirty, mark, self.lease()).await;
         let is_undisturbed = renewed.is_ok_and(|sequence| sequence == mark.sequence);
-        if !is_undisturbed || self.require_taken(routed).await.is_err() {
+        if !is_undisturbed || self.require_taken(routed, &dirty.key).await.is_err() {
             self.lose_places(&routed.route, &to_complete.upload_id).await;
             return (Landed::Unproven, since);
         }

@@ -250,7 +250,7 @@ impl Upload {
             since
         };
         self.marking = Marking::Made(mark, since);
-        gateway.require_taken(routed).await
+        gateway.require_taken(routed, &self.dirty.key).await
     }
 
     /// The backend has the object: keeps lent tags and checksums, commits the mark, and only then makes the client's answer.

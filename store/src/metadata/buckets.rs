@@ -269,7 +269,7 @@ impl Metadata {
     /// its objects are versions from now on, and replicas are to know them as such.
     ///
     /// # Errors
-    /// `NotFound` unless it is in service; `Conflict` while its home is being moved; `Invalid` where no more versions are to be kept of a
+    /// `NotFound` unless it is in service; `Conflict` while its home is being moved, or keys wait for a former one; `Invalid` where no more versions are to be kept of a
     /// bucket some of whose versions have their ids from a former home.
     pub async fn set_versioning(&self, bucket: &BucketId, state: Versioning) -> Result<(), StoreError> {
         write!(&self.db, tx => {
@@ -278,6 +278,11 @@ impl Metadata {
             if found.versioning != state.status().unwrap_or_default() {
                 if promotions::runs(tx, bucket).await? {
                     return Err(StoreError::Conflict("a promotion of the bucket"));
+                }
+                // What a former home holds of them are no versions.
+                let waiting = sqlx::query(sql::STRANDED_IS_OPEN).bind(bucket.as_str()).fetch_optional(&mut *tx).await?;
+                if waiting.is_some() {
+                    return Err(StoreError::Conflict("keys of the bucket that wait for a former home"));
                 }
                 // A `null` version of the new home would be another one than that of the former.
                 if found.moved_versions && state == Versioning::Suspended {

@@ -46,6 +46,7 @@ const POSTGRES: &Files = &[
     (24, "fair_queue", include_str!("../../../migrations/postgres/0024_fair_queue.sql")),
     (25, "upload_places", include_str!("../../../migrations/postgres/0025_upload_places.sql")),
     (26, "moved_versions", include_str!("../../../migrations/postgres/0026_moved_versions.sql")),
+    (27, "stranded_versions", include_str!("../../../migrations/postgres/0027_stranded_versions.sql")),
 ];
 const SQLITE: &Files = &[
     (1, "foundation", include_str!("../../../migrations/sqlite/0001_foundation.sql")),
@@ -73,6 +74,7 @@ const SQLITE: &Files = &[
     (24, "fair_queue", include_str!("../../../migrations/sqlite/0024_fair_queue.sql")),
     (25, "upload_places", include_str!("../../../migrations/sqlite/0025_upload_places.sql")),
     (26, "moved_versions", include_str!("../../../migrations/sqlite/0026_moved_versions.sql")),
+    (27, "stranded_versions", include_str!("../../../migrations/sqlite/0027_stranded_versions.sql")),
 ];
 
 pub(super) async fn migrate(db: &Db) -> Result<(), StoreError> {

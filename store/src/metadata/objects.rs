@@ -300,7 +300,7 @@ impl Metadata {
 }
 
 /// Names of objects as statements on many of them take them.
-fn render_keys<'a>(keys: impl IntoIterator<Item = &'a DirtyKey>) -> Result<String, StoreError> {
+pub(super) fn render_keys<'a>(keys: impl IntoIterator<Item = &'a DirtyKey>) -> Result<String, StoreError> {
     let name = |key: &DirtyKey| serde_json::json!({"bucket": key.bucket.as_str(), "object_key": hex::encode(key.key.as_str())});
     render_json(&keys.into_iter().map(name).collect::<Vec<_>>())
 }

@@ -2,27 +2,31 @@
 //! Invariant: a row ends only when the two sides were compared and found equal, or when an operator drops it.
 use super::db::{Columns, now, write};
 use super::{Metadata, feed};
-use crate::{BucketId, Change, Kept, Promotion, StoreError, Stranded, StrandedCount, StrandedState, sql};
+use crate::{BucketId, Change, Kept, Merging, Promotion, StoreError, Stranded, StrandedCount, StrandedState, sql};
 use s3gateway_config::BackendId;
-use s3gateway_s3::{ObjectKey, PhysicalBucket};
+use s3gateway_s3::{ObjectKey, PhysicalBucket, VersionId};
 use sqlx::any::AnyRow;
 use uuid::Uuid;
 
 impl Metadata {
-    /// Lists keys as stranded by a promotion; those that are stay as they are.
+    /// Lists keys as stranded by a promotion, each with the newest version that the target has of it; those that are stay as they are.
     ///
     /// # Errors
     /// `NotFound` where the bucket is gone.
-    pub async fn strand_keys(&self, promotion: &Promotion, keys: &[ObjectKey]) -> Result<(), StoreError> {
+    pub async fn strand_keys(
+        &self,
+        promotion: &Promotion,
+        keys: &[(ObjectKey, Option<VersionId>)],
+    ) -> Result<(), StoreError> {
         if keys.is_empty() {
             return Ok(());
         }
         write!(&self.db, tx => {
-            for key in keys {
+            for (key, newest) in keys {
                 let query = sqlx::query(sql::STRANDED_INSERT).bind(Uuid::now_v7().to_string());
                 let query = query.bind(promotion.bucket.as_str()).bind(key.as_str().as_bytes());
                 let query = query.bind(promotion.source.as_str()).bind(promotion.epoch).bind(now());
-                query.execute(&mut *tx).await?;
+                query.bind(newest.as_ref().map_or("", VersionId::as_str)).execute(&mut *tx).await?;
             }
             Ok(())
         })
@@ -103,6 +107,19 @@ impl Metadata {
         })
     }
 
+    /// What stayed behind of a row is to stand below what was written since, of which `above` is the newest: until that is so nobody is to
+    /// read or write the key. Begun already is success, and `above` stays as it was then.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn begin_merging(&self, id: &str, above: Option<&VersionId>) -> Result<(), StoreError> {
+        let above = above.map_or("", VersionId::as_str);
+        write!(&self.db, tx => {
+            sqlx::query(sql::STRANDED_MERGE).bind(id).bind(above).execute(tx).await?;
+            Ok(())
+        })
+    }
+
     /// Notes what is set aside before anything takes its place, so that it is found whoever goes on from there.
     ///
     /// # Errors
@@ -159,6 +176,13 @@ impl Metadata {
     }
 }
 
+fn version(row: &AnyRow, column: &'static str) -> Result<Option<VersionId>, StoreError> {
+    match row.text(column)?.is_empty() {
+        true => Ok(None),
+        false => row.parsed(column, VersionId::parse).map(Some),
+    }
+}
+
 fn parse(row: &AnyRow) -> Result<Stranded, StoreError> {
     let aside = match row.text("kept_on")?.is_empty() {
         true => None,
@@ -184,5 +208,10 @@ fn parse(row: &AnyRow) -> Result<Stranded, StoreError> {
         state,
         begun,
         stranded_at: row.int("stranded_at")?,
+        newest: version(row, "newest")?,
+        merging: match row.int("merging")? {
+            0 => None,
+            _ => Some(Merging { above: version(row, "above")? }),
+        },
     })
 }

@@ -2,6 +2,7 @@
 //! Invariant: a row stands from before the key's mark until that mark was cleared, or stands again, as old as the new mark.
 use super::Metadata;
 use super::db::{Columns, now, write};
+use super::objects::render_keys;
 use crate::{BucketId, DirtyKey, Millis, StoreError, sql};
 use s3gateway_s3::ObjectKey;
 use sqlx::any::AnyRow;
@@ -30,16 +31,14 @@ impl Metadata {
         limit: u32,
     ) -> Result<Vec<DirtyKey>, StoreError> {
         let (bucket, key) = after.map_or(("", ""), |after| (after.bucket.as_str(), after.key.as_str()));
+        let renote = self.by_kind(sql::UNLISTED_RENOTE_POSTGRES, sql::UNLISTED_RENOTE_SQLITE);
         write!(&self.db, tx => {
             let query = sqlx::query(sql::UNLISTED_PAGE).bind(bucket).bind(key.as_bytes()).bind(i64::from(limit));
             let rows = query.fetch_all(&mut *tx).await?;
             let parse = |row: &AnyRow| Ok(DirtyKey { bucket: BucketId::new(&row.text("bucket")?), key: row.key()? });
             let keys: Vec<DirtyKey> = rows.iter().map(parse).collect::<Result<_, StoreError>>()?;
-            if let Some(last) = keys.last() {
-                let query = sqlx::query(sql::UNLISTED_RENOTE).bind(bucket).bind(key.as_bytes());
-                let query = query.bind(last.bucket.as_str()).bind(last.key.as_str().as_bytes());
-                query.bind(now()).execute(tx).await?;
-            }
+            let noted = render_keys(&keys)?;
+            sqlx::query(renote).bind(noted.as_str()).bind(now()).execute(tx).await?;
             Ok(keys)
         })
     }

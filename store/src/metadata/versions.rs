@@ -264,13 +264,18 @@ impl Metadata {
         })
     }
 
-    /// The versions of a key whose tags were or are about to be changed.
+    /// The versions of a key whose tags were or are about to be changed, as noted before `before`.
     ///
     /// # Errors
     /// `Unavailable`.
-    pub async fn retagged(&self, bucket: &BucketId, key: &ObjectKey) -> Result<Vec<VersionId>, StoreError> {
+    pub async fn retagged(
+        &self,
+        bucket: &BucketId,
+        key: &ObjectKey,
+        before: Millis,
+    ) -> Result<Vec<VersionId>, StoreError> {
         let query = sqlx::query(sql::RETAGGED).bind(bucket.as_str()).bind(key.as_str().as_bytes());
-        let rows = self.db.read(query.fetch_all(self.db.pool())).await?;
+        let rows = self.db.read(query.bind(before).fetch_all(self.db.pool())).await?;
         rows.iter().map(|row| row.parsed("version", VersionId::parse)).collect()
     }
 

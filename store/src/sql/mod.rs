@@ -242,6 +242,7 @@ statements! {
     STRANDED_INSERT = "stranded_insert.sql";
     STRANDED_IS_OPEN = "stranded_is_open.sql";
     STRANDED_KEEP = "stranded_keep.sql";
+    STRANDED_MERGE = "stranded_merge.sql";
     STRANDED_OF_BUCKET = "stranded_of_bucket.sql";
     STRANDED_OF_KEY = "stranded_of_key.sql";
     STRANDED_ONE = "stranded_one.sql";
@@ -274,7 +275,8 @@ statements! {
     UNLISTED_PAGE = "unlisted_page.sql";
     UNLISTED_PRUNE_POSTGRES = "unlisted_prune.postgres.sql";
     UNLISTED_PRUNE_SQLITE = "unlisted_prune.sqlite.sql";
-    UNLISTED_RENOTE = "unlisted_renote.sql";
+    UNLISTED_RENOTE_POSTGRES = "unlisted_renote.postgres.sql";
+    UNLISTED_RENOTE_SQLITE = "unlisted_renote.sqlite.sql";
     UNLISTED_SWEEP = "unlisted_sweep.sql";
     UPLOADS = "uploads.sql";
     UPLOADS_DELETE_ALL = "uploads_delete_all.sql";

@@ -2,7 +2,7 @@
 -- $5 its last
 insert into version_copies (bucket, object_key, backend, home_version, version, position, is_marker, etag, home_etag, size,
     home_modified, verified_how, verified_at)
-select bucket, object_key, cast($2 as text), home_version, home_version, position, is_marker, home_etag, home_etag, size,
+select bucket, object_key, cast($2 as text), home_version, home_version, position, is_marker, home_etag, etag, size,
     home_modified, 'etag', verified_at
 from version_copies where bucket = $1 and backend = $3 and verified_how <> 'gone'
     and object_key in (select n.object_key from promotion_keys n where n.bucket = $1 and n.object_key > $4 and n.object_key <= $5)

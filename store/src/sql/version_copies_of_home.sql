@@ -2,7 +2,7 @@
 -- it has given them, unless it is known by which; in the order of the copies, which is the home's. $1 bucket, $2 home, $3 the backend, $4 the key before the page, $5 its last
 insert into version_copies (bucket, object_key, backend, home_version, version, position, is_marker, etag, home_etag, size,
     home_modified, verified_how, verified_at)
-select bucket, object_key, cast($2 as text), home_version, home_version, position, is_marker, home_etag, home_etag, size,
+select bucket, object_key, cast($2 as text), home_version, home_version, position, is_marker, home_etag, etag, size,
     home_modified, 'etag', verified_at
 from version_copies where bucket = $1 and backend = $3 and object_key > $4 and object_key <= $5 and verified_how <> 'gone'
 on conflict (bucket, object_key, backend, home_version) do update set position = excluded.position

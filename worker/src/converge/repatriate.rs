@@ -1,6 +1,8 @@
 //! Brings home what stayed behind at a former home: compares a stranded key there with what the home holds now, has the newer
 //! one stand at the home, and sets the other aside, where an operator can download it.
 //! Invariant: what loses is set aside, verified and noted, before anything takes its place; and no client writes the key meanwhile.
+mod versions;
+
 use super::{ConvergeError, Converger, NotNow, Scene, physical_on, versions::HomeVersions};
 use crate::backend::{Created, Remote};
 use crate::claim::Claim;
@@ -126,6 +128,14 @@ impl Converger {
         let Some(row) = &stranded.into_iter().find(|row| row.id == id) else { return Ok(()) };
         let former = self.side(route, &row.home, &row.key).await?;
         let home = self.side(route, &route.home, &row.key).await?;
+        if route.versioning.is_set() {
+            // A promotion that has failed may have listed it, and the home is where it was.
+            if row.home != route.home {
+                self.merge_versions(route, row, (&former, &home), claim, alone).await?;
+            }
+            confirm(claim).await?;
+            return Ok(self.metadata.drop_stranded(&row.id).await?);
+        }
         let verdict = match decide(row, former.object.as_ref(), home.object.as_ref()) {
             Verdict::HomeWins | Verdict::FormerWins if was_brought(row, &former, &home).await? => Verdict::Brought,
             verdict => verdict,
@@ -355,6 +365,8 @@ mod tests {
             state,
             begun: None,
             stranded_at: PROMOTED,
+            newest: None,
+            merging: None,
         }
     }
 

@@ -26,26 +26,26 @@ const ASKED_AT_ONCE: usize = 16;
 #[allow(clippy::cast_possible_truncation)] // as the most is a small constant
 const MOST_RECORDED: u32 = MOST_VERSIONS as u32;
 /// What is recorded of a home's own versions of a key, with those that it has had within a day.
-const MOST_MOVED: u32 = 10 * MOST_RECORDED;
+pub(super) const MOST_MOVED: u32 = 10 * MOST_RECORDED;
 
 /// Changes of tags noted before this have been made by `now`, so that a look that begins then sees them.
 pub(super) fn forgettable(now: SystemTime, kept: Duration) -> Millis {
     millis(now.checked_sub(kept).unwrap_or(SystemTime::UNIX_EPOCH))
 }
 
-/// What the home has of a key whose versions it keeps.
+/// What a home, or one that was, has of a key whose versions it keeps.
 #[derive(Default)]
 pub(super) struct HomeVersions {
     /// All of them by the ids that clients know, the oldest first; `None` where its bucket keeps none.
     pub(super) list: Option<Vec<Listed>>,
     /// Which of its own these are.
-    moved: MovedVersions,
+    pub(super) moved: MovedVersions,
     /// What is recorded of its own versions that it lists no more, or again.
-    changed: Vec<VersionCopy>,
+    pub(super) changed: Vec<VersionCopy>,
 }
 
 impl Converger {
-    /// The home's versions of the key.
+    /// The versions of the key at a home, or at one that was.
     ///
     /// # Errors
     /// `Unavailable` for a home that has forgotten that it keeps versions: its list says nothing of what was kept.
@@ -76,7 +76,7 @@ impl Converger {
         if !route.has_moved_versions {
             return Ok(HomeVersions { list: Some(versions), ..HomeVersions::default() });
         }
-        let recorded = self.metadata.version_copies(&route.bucket, key, &route.home, MOST_MOVED).await?;
+        let recorded = self.metadata.version_copies(&route.bucket, key, &home.backend.id, MOST_MOVED).await?;
         let own: HashSet<&VersionId> = versions.iter().map(|listed| &listed.id).collect();
         let is_changed = |copy: &&VersionCopy| copy.is_gone() == own.contains(&copy.version);
         let changed = recorded.iter().filter(is_changed).cloned().collect();
@@ -100,7 +100,7 @@ impl Converger {
 
     /// Fails where the home still has a version that its list lacks: only what it says of the version itself has a copy
     /// deleted that is known to be of it.
-    async fn require_lost(&self, scene: &Scene<'_>, lost: &[&VersionCopy]) -> Result<(), ConvergeError> {
+    pub(super) async fn require_lost(&self, scene: &Scene<'_>, lost: &[&VersionCopy]) -> Result<(), ConvergeError> {
         let Scene { key, home, home_bucket, versions: HomeVersions { moved, .. }, .. } = scene;
         for some in lost.chunks(ASKED_AT_ONCE) {
             let looks =
@@ -159,11 +159,11 @@ impl Converger {
 }
 
 /// A key's versions on one backend.
-struct VersionList<'a> {
-    converger: &'a Converger,
-    scene: &'a Scene<'a>,
-    remote: &'a Remote,
-    bucket: &'a PhysicalBucket,
+pub(super) struct VersionList<'a> {
+    pub(super) converger: &'a Converger,
+    pub(super) scene: &'a Scene<'a>,
+    pub(super) remote: &'a Remote,
+    pub(super) bucket: &'a PhysicalBucket,
 }
 
 impl VersionList<'_> {
@@ -183,7 +183,10 @@ impl VersionList<'_> {
             let recorded = self.recorded().await?;
             let plan = plan_versions(home, &held, &recorded);
             if plan.is_settled() {
-                self.follow_tags(&plan.kept).await?;
+                // The current version, and those whose tags may have been changed.
+                let current = plan.kept.last().map(|kept| &kept.home.id);
+                let is_meant = |id: &VersionId| Some(id) == current || self.scene.retagged.contains(id);
+                self.follow_tags(&plan.kept, is_meant).await?;
                 return Ok(self.current(&plan));
             }
             self.carry_out(&plan).await?;
@@ -250,7 +253,7 @@ impl VersionList<'_> {
         if is_same { Ok(()) } else { Err(ConvergeError::Changed) }
     }
 
-    async fn delete(&self, stale: &Listed) -> Result<(), ConvergeError> {
+    pub(super) async fn delete(&self, stale: &Listed) -> Result<(), ConvergeError> {
         self.scene.hold().await?;
         Ok(self.remote.delete_version(self.bucket, self.scene.key.as_str(), stale.id.as_str()).await?)
     }
@@ -261,7 +264,7 @@ impl VersionList<'_> {
     }
 
     /// Records a copy; answers its position.
-    async fn note(&self, copy: VersionCopy) -> Result<i64, ConvergeError> {
+    pub(super) async fn note(&self, copy: VersionCopy) -> Result<i64, ConvergeError> {
         let (bucket, key) = (&self.scene.route.bucket, self.scene.key);
         self.converger.metadata.put_version_copy(bucket, key, &copy).await?;
         Ok(copy.position)
@@ -287,7 +290,7 @@ impl VersionList<'_> {
     }
 
     /// Writes a version behind all others and verifies it.
-    async fn write_version(&self, home: &Listed) -> Result<VersionCopy, ConvergeError> {
+    pub(super) async fn write_version(&self, home: &Listed) -> Result<VersionCopy, ConvergeError> {
         let Scene { route: _, key, home: source, home_bucket, .. } = self.scene;
         let Converger { settings, metrics, .. } = self.converger;
         let object = self.at_home(home).await?;
@@ -321,7 +324,11 @@ impl VersionList<'_> {
     }
 
     /// Writes a delete marker behind all others. `below`: what is the newest there now.
-    async fn write_marker(&self, home: &Listed, below: Option<&Listed>) -> Result<VersionCopy, ConvergeError> {
+    pub(super) async fn write_marker(
+        &self,
+        home: &Listed,
+        below: Option<&Listed>,
+    ) -> Result<VersionCopy, ConvergeError> {
         self.scene.hold().await?;
         let key = self.scene.key;
         // Some servers make no delete marker upon another one, or upon nothing: so it is made upon an object that goes again.
@@ -367,12 +374,14 @@ impl VersionList<'_> {
         object.ok_or(ConvergeError::Changed)
     }
 
-    /// Has the current version, and those whose tags may have been changed, carry the tags that they have at home.
-    async fn follow_tags(&self, kept: &[Kept<'_>]) -> Result<(), ConvergeError> {
-        let Scene { key, home: source, home_bucket, versions, retagged, .. } = self.scene;
-        let current = kept.last().map(|kept| &kept.home.id);
-        let is_meant = |home: &Listed| !home.is_marker && (Some(&home.id) == current || retagged.contains(&home.id));
-        for Kept { home, held, .. } in kept.iter().filter(|kept| is_meant(kept.home)) {
+    /// Has the versions that are meant carry the tags that they have at home.
+    pub(super) async fn follow_tags(
+        &self,
+        kept: &[Kept<'_>],
+        is_meant: impl Fn(&VersionId) -> bool,
+    ) -> Result<(), ConvergeError> {
+        let Scene { key, home: source, home_bucket, versions, .. } = self.scene;
+        for Kept { home, held, .. } in kept.iter().filter(|kept| !kept.home.is_marker && is_meant(&kept.home.id)) {
             let tags = source.tags_of_version(home_bucket, key, Some(versions.moved.own(&home.id))).await?;
             if self.remote.tags_of_version(self.bucket, key, Some(&held.id)).await? != tags {
                 self.scene.hold().await?;

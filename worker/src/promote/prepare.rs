@@ -5,6 +5,7 @@ use super::{
     patience::Patience,
 };
 use crate::backend::{Created, Remote};
+use s3gateway_config::BackendId;
 use s3gateway_filters::residency;
 use s3gateway_s3::ObjectKey;
 use s3gateway_store::{DirtyKey, Promotion, Route, StoreError};
@@ -31,16 +32,20 @@ impl Promoter {
             false => Patience::none(self, &promotion.id),
         };
         let target = self.require_able(promotion, &route, patience).await?;
+        let keeps_versions = route.versioning.is_set();
+        // Of versions below the current ones nobody knows which a backend lacks that need not have any.
+        if keeps_versions || !promotion.forced {
+            require_counted(promotion, &route)?;
+        }
         if promotion.forced {
-            return Ok(());
+            return if keeps_versions { self.note_versions(promotion).await } else { Ok(()) };
         }
         // A proxy that is dead or stands still would hold the stop up: better before it than during it.
         self.await_views(promotion, Some(until)).await?;
-        require_counted(promotion, &route)?;
         let source = self.known(&promotion.source).await?;
         if !is_compared {
             self.bring_up_to_date(promotion, &route, &source, &target, until).await?;
-            if route.versioning.is_set() {
+            if keeps_versions {
                 self.note_versions(promotion).await?;
             }
         }
@@ -255,16 +260,17 @@ impl Promoter {
 
 /// Passes a target that the bucket's replica count reaches, or that a migration fills: others hold nothing.
 fn require_counted(promotion: &Promotion, route: &Route) -> Result<(), Halt> {
-    if route.arriving.as_ref() == Some(&promotion.target) {
-        return Ok(());
-    }
-    let others = route.placement.iter().filter(|id| **id != route.home);
-    let place = others.take_while(|id| **id != promotion.target).count();
-    let reached = usize::try_from(route.replica_count).unwrap_or(usize::MAX).saturating_sub(1);
-    if place < reached {
+    if route.arriving.as_ref() == Some(&promotion.target) || is_counted(route, &promotion.target) {
         return Ok(());
     }
     Err(Halt::Refused(format!("a replica count of {} leaves {} without copies", route.replica_count, promotion.target)))
+}
+
+/// Whether the bucket's replica count reaches a backend of its placement.
+pub(super) fn is_counted(route: &Route, id: &BackendId) -> bool {
+    let others = route.placement.iter().filter(|other| **other != route.home);
+    let place = others.take_while(|other| *other != id).count();
+    place < usize::try_from(route.replica_count).unwrap_or(usize::MAX).saturating_sub(1)
 }
 
 fn dirty(route: &Route, key: &ObjectKey) -> DirtyKey {

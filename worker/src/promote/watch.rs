@@ -2,12 +2,12 @@
 //! the first replica of its placement that answers takes its place.
 //! Invariant: a bucket is judged by what its home says of it; of what its home says of others only where that says
 //! nothing at all.
-use super::Promoter;
+use super::{Promoter, prepare::is_counted};
 use crate::backend::{BackendError, Remote};
 use futures::{StreamExt, TryStreamExt, future, stream};
 use s3gateway_config::BackendId;
 use s3gateway_filters::residency;
-use s3gateway_store::{BucketId, Route, StoreError};
+use s3gateway_store::{Backend, BucketId, Route, StoreError};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -115,7 +115,7 @@ impl Watch {
     async fn promote(&self, bucket: &BucketId, route: &Route) -> Result<(), StoreError> {
         for id in route.placement.iter().filter(|id| **id != route.home) {
             let Some(remote) = self.promoter.backends.get(id).await? else { continue };
-            if !is_allowed(route, &remote) || !self.answers(route, id).await? {
+            if !may_be_home(route, &remote) || !self.answers(route, id).await? {
                 continue;
             }
             match self.promoter.metadata.begin_promotion(bucket, id, route.epoch, true).await {
@@ -133,8 +133,10 @@ impl Watch {
     }
 }
 
-fn is_allowed(route: &Route, remote: &Remote) -> bool {
-    residency::decide(&route.tenant_policy, &route.bucket_policy, &remote.backend.place).is_ok()
+fn may_be_home(route: &Route, remote: &Remote) -> bool {
+    let Backend { id, place, capabilities, .. } = &remote.backend;
+    let keeps = !route.versioning.is_set() || (capabilities.keeps_versions() && is_counted(route, id));
+    keeps && residency::decide(&route.tenant_policy, &route.bucket_policy, place).is_ok()
 }
 
 /// Whether what was away at the last look may have been back since.

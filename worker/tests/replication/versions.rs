@@ -364,7 +364,7 @@ async fn a_change_of_tags_that_is_noted_while_a_worker_looks_stays_noted() {
     world.metadata.note_retagged(&bucket, &key.key, &versions[1]).await.unwrap();
     world.near.wire.let_in();
     world.clean("k").await;
-    let noted = world.metadata.retagged(&bucket, &key.key).await.unwrap();
+    let noted = world.metadata.retagged(&bucket, &key.key, i64::MAX).await.unwrap();
     assert!(noted.contains(&versions[1]), "{noted:?}");
 }
 

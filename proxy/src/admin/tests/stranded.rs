@@ -16,7 +16,7 @@ async fn strand(api: &Api) -> (DirtyKey, String) {
     let epoch = metadata.route_by_id(&bucket).await.unwrap().unwrap().epoch;
     let to = BackendId::parse("de-fra").unwrap();
     let promotion = metadata.begin_promotion(&bucket, &to, epoch, true).await.unwrap();
-    metadata.strand_keys(&promotion, std::slice::from_ref(&key)).await.unwrap();
+    metadata.strand_keys(&promotion, &[(key.clone(), None)]).await.unwrap();
     let row = metadata.stranded_of(&bucket, None, 1).await.unwrap().remove(0);
     (DirtyKey { bucket, key }, row.id)
 }

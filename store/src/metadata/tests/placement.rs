@@ -187,7 +187,7 @@ pub(super) async fn what_is_kept_of_a_stranded_key_keeps_its_backend(f: Fixture)
     let (m, tenant) = (&f.metadata, f.tenant("acme").await);
     let (far, route) = (f.backend("us-iad").await, f.bucket(&tenant, "photos").await);
     let promotion = m.begin_promotion(&route.bucket, &route.placement[1], 1, true).await.unwrap();
-    m.strand_keys(&promotion, &[object("a"), object("b")]).await.unwrap();
+    m.strand_keys(&promotion, &[(object("a"), None), (object("b"), None)]).await.unwrap();
     m.retire_backend(&far).await.unwrap();
     assert!(!m.retirements().await.unwrap()[0].is_used);
     let stranded = m.stranded_of(&route.bucket, None, 10).await.unwrap();

@@ -1,11 +1,11 @@
 //! Promotions step by step, the views that they wait for, and stranded keys.
 use super::{Fixture, in_a_minute, object};
 use crate::{
-    Change, Deletion, DirtyKey, DrainReason, Kept, ObjectCopy, PlacementChange, PromotionState, Route, StoreError,
-    StrandedCount, StrandedState, Writes,
+    Change, Deletion, DirtyKey, DrainReason, Kept, Merging, ObjectCopy, PlacementChange, PromotionState, Route,
+    StoreError, StrandedCount, StrandedState, Writes,
 };
 use s3gateway_config::BackendId;
-use s3gateway_s3::{PhysicalBucket, Versioning};
+use s3gateway_s3::{PhysicalBucket, VersionId, Versioning};
 use std::time::Duration;
 
 const LEASE: Duration = Duration::from_secs(60);
@@ -122,11 +122,11 @@ pub(super) async fn a_bucket_that_keeps_versions_moves_with_them(f: Fixture) {
     let route = f.bucket(&tenant, "photos").await;
     let (bucket, near) = (&route.bucket, &near(&route));
     m.set_versioning(bucket, Versioning::Enabled).await.unwrap();
-    let forced = m.begin_promotion(bucket, near, 1, true).await;
-    assert!(matches!(forced, Err(StoreError::Invalid(_))), "{forced:?}");
     m.set_versioning(bucket, Versioning::Suspended).await.unwrap();
-    let suspended = m.begin_promotion(bucket, near, 1, false).await;
-    assert!(matches!(suspended, Err(StoreError::Invalid(_))), "{suspended:?}");
+    for forced in [false, true] {
+        let suspended = m.begin_promotion(bucket, near, 1, forced).await;
+        assert!(matches!(suspended, Err(StoreError::Invalid(_))), "{forced} {suspended:?}");
+    }
     m.set_versioning(bucket, Versioning::Enabled).await.unwrap();
 
     let begun = m.begin_promotion(bucket, near, 1, false).await.unwrap();
@@ -171,8 +171,9 @@ pub(super) async fn stranded_keys_are_listed_until_they_are_settled(f: Fixture) 
     let route = f.bucket(&tenant, "photos").await;
     let promotion = m.begin_promotion(&route.bucket, &near(&route), 1, true).await.unwrap();
     let (a, b) = (object("a"), object("b/ä\u{0}"));
+    let newest = VersionId::parse("v7").unwrap();
     for _ in 0..2 {
-        m.strand_keys(&promotion, &[a.clone(), b.clone()]).await.unwrap();
+        m.strand_keys(&promotion, &[(a.clone(), None), (b.clone(), Some(newest.clone()))]).await.unwrap();
     }
     assert!(read(&f, &route).await.has_stranded);
     let all = m.stranded_of(&route.bucket, None, 10).await.unwrap();
@@ -183,6 +184,16 @@ pub(super) async fn stranded_keys_are_listed_until_they_are_settled(f: Fixture) 
     let state = async |key| m.stranded(&route.bucket, key).await.unwrap().pop().map(|row| row.state);
     m.overwrite_stranded(&route.bucket, &b).await.unwrap();
     assert_eq!((state(&a).await, state(&b).await), (Some(StrandedState::Open), Some(StrandedState::Overwritten)));
+    assert_eq!(m.stranded(&route.bucket, &b).await.unwrap()[0].newest, Some(newest.clone()));
+    for above in [Some(&newest), None] {
+        m.begin_merging(&all[1].id, above).await.unwrap();
+        let begun = m.stranded(&route.bucket, &b).await.unwrap().remove(0);
+        assert_eq!(begun.merging, Some(Merging { above: Some(newest.clone()) }), "it has begun once");
+        assert_eq!(begun.state, StrandedState::Open);
+    }
+    m.overwrite_stranded(&route.bucket, &b).await.unwrap();
+    let refused = m.set_versioning(&route.bucket, Versioning::Enabled).await;
+    assert!(matches!(refused, Err(StoreError::Conflict(_))), "{refused:?}");
 
     let before = m.change_head().await.unwrap();
     let physical = PhysicalBucket::parse("s3gw-0123-aside").unwrap();

@@ -1,6 +1,6 @@
 //! The versions that replicas hold.
 use super::{Fixture, in_a_minute, object};
-use crate::{BucketId, Route, StoreError, VersionCopy};
+use crate::{BucketId, Millis, Route, StoreError, VersionCopy};
 use s3gateway_s3::{ObjectKey, VersionId, Versioning};
 
 fn version(text: &str) -> VersionId {
@@ -81,14 +81,15 @@ pub(super) async fn changes_of_tags_are_noted_until_they_are_old(f: Fixture) {
         m.note_retagged(&bucket, &key, &version(id)).await.unwrap();
     }
     m.note_retagged(&bucket, &object("K"), &version("b")).await.unwrap();
-    let mut noted = m.retagged(&bucket, &key).await.unwrap();
+    let mut noted = m.retagged(&bucket, &key, Millis::MAX).await.unwrap();
     noted.sort();
     assert_eq!(noted, [version("A"), version("a")]);
+    assert!(m.retagged(&bucket, &key, in_a_minute() - 120_000).await.unwrap().is_empty(), "none was noted before that");
     m.forget_retagged(&bucket, &key, in_a_minute() - 120_000).await.unwrap();
-    assert_eq!(m.retagged(&bucket, &key).await.unwrap().len(), 2, "they are younger");
+    assert_eq!(m.retagged(&bucket, &key, Millis::MAX).await.unwrap().len(), 2, "they are younger");
     m.forget_retagged(&bucket, &key, in_a_minute()).await.unwrap();
-    assert!(m.retagged(&bucket, &key).await.unwrap().is_empty());
-    assert_eq!(m.retagged(&bucket, &object("K")).await.unwrap(), [version("b")], "another key");
+    assert!(m.retagged(&bucket, &key, Millis::MAX).await.unwrap().is_empty());
+    assert_eq!(m.retagged(&bucket, &object("K"), Millis::MAX).await.unwrap(), [version("b")], "another key");
     let nowhere = BucketId::new("nowhere");
     assert!(matches!(m.note_retagged(&nowhere, &key, &version("a")).await, Err(StoreError::NotFound)));
 }

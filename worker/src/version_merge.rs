@@ -1,0 +1,306 @@
+//! What a key that keeps versions is to hold at its home once a former home is back: what that one holds, and above it what was written
+//! since. Pure: lists in, a plan out.
+//! Invariant: nothing that was written to the home since is left out, whatever any clock says.
+use crate::version_plan::{VersionPlan, plan_versions};
+use crate::versions::{Listed, MovedVersions};
+use s3gateway_config::BackendId;
+use s3gateway_s3::VersionId;
+use s3gateway_store::{Merging, Stranded, VersionCopy};
+use std::collections::{HashMap, HashSet};
+
+/// The two, brought together. All lists begin with the oldest version.
+#[derive(Debug)]
+pub(crate) struct Merged<'a> {
+    /// What the home is to hold, by the ids that clients know.
+    pub(crate) wanted: Vec<Listed>,
+    /// How many of these the former home holds; the others were written since.
+    pub(crate) of_former: usize,
+    /// All that the home holds, by its own ids.
+    home: &'a [Listed],
+    /// What of that is some version; the rest are copies that nobody has recorded, and what another copy has taken the place of.
+    held: Vec<Listed>,
+    /// Which versions these are.
+    recorded: Vec<VersionCopy>,
+    /// The last one that was not written since. What was is known by it, so it is the last to go.
+    newest: Option<&'a VersionId>,
+}
+
+impl<'a> Merged<'a> {
+    /// `former`: what the former home holds, by the ids that clients know; `home`: what the home `id` holds, by its own, and `recorded`, what is
+    /// noted of it there; `row`: since when it is stranded.
+    pub(crate) fn of(
+        id: &BackendId,
+        former: Vec<Listed>,
+        home: &'a [Listed],
+        recorded: &[VersionCopy],
+        row: &'a Stranded,
+    ) -> Self {
+        let listed: HashSet<&VersionId> = home.iter().map(|listed| &listed.id).collect();
+        let rows = recorded.iter().filter(|copy| !copy.is_gone() && listed.contains(&copy.version));
+        let by_own: HashMap<&VersionId, &VersionCopy> = rows.map(|copy| (&copy.version, copy)).collect();
+        let taken: HashSet<&VersionId> = by_own.values().map(|copy| &copy.home_version).collect();
+        let at_former: HashSet<VersionId> = former.iter().map(|listed| listed.id.clone()).collect();
+        let behind = |id: &VersionId| home.iter().position(|listed| listed.id == *id).map(|at| at + 1);
+        // Once it has gone nothing else of before is left.
+        let since = row.newest.as_ref().and_then(behind).unwrap_or(0);
+        // From where on a worker has written all, and may not have come to record it. Once that has gone all of it is recorded.
+        let merged = match &row.merging {
+            None => home.len(),
+            Some(Merging { above: None }) => 0,
+            Some(Merging { above: Some(above) }) => behind(above).unwrap_or(home.len()),
+        };
+        let (mut held, mut known) = (Vec::new(), Vec::new());
+        // Where one stands for the first time is its place; what was written since by which id.
+        let (mut places, mut written): (Vec<&VersionId>, HashMap<VersionId, Listed>) = Default::default();
+        for (at, listed) in home.iter().enumerate() {
+            let copy = by_own.get(&listed.id).copied();
+            let shown = copy.map_or(&listed.id, |copy| &copy.home_version);
+            let is_since = at >= since && !at_former.contains(shown);
+            if is_since {
+                places.push(shown);
+            }
+            let mut copy = match copy {
+                Some(copy) => copy.clone(),
+                None if at < since || at >= merged || taken.contains(shown) => continue,
+                None => of_itself(id, listed),
+            };
+            if is_since {
+                // It is what it is: no other home says what it should be.
+                copy.home_etag.clone_from(&listed.etag);
+                let shown = Listed { id: shown.clone(), modified: copy.home_modified, ..listed.clone() };
+                written.insert(shown.id.clone(), shown);
+            }
+            held.push(listed.clone());
+            known.push(copy);
+        }
+        let (of_former, mut wanted) = (former.len(), former);
+        wanted.extend(places.into_iter().filter_map(|shown| written.remove(shown)));
+        Self { wanted, of_former, home, held, recorded: known, newest: row.newest.as_ref() }
+    }
+
+    /// What is missing, to be written above all others.
+    pub(crate) fn plan(&self) -> VersionPlan<'_> {
+        plan_versions(&self.wanted, &self.held, &self.recorded)
+    }
+
+    /// What is to go from the home once nothing is missing, in this order.
+    pub(crate) fn to_go(&self, plan: &VersionPlan<'_>) -> Vec<&'a Listed> {
+        let stays: HashSet<&VersionId> = plan.kept.iter().map(|kept| &kept.held.id).collect();
+        let mut gone: Vec<&Listed> = self.home.iter().rev().filter(|listed| !stays.contains(&listed.id)).collect();
+        gone.sort_by_key(|listed| self.newest == Some(&listed.id));
+        gone
+    }
+
+    /// Which of the home's own versions is known to clients by which id.
+    pub(crate) fn moved(&self) -> MovedVersions {
+        MovedVersions::of(&self.recorded)
+    }
+}
+
+/// A version that the home itself has given its id.
+fn of_itself(id: &BackendId, listed: &Listed) -> VersionCopy {
+    VersionCopy {
+        backend: id.clone(),
+        home_version: listed.id.clone(),
+        version: listed.id.clone(),
+        position: 0,
+        is_marker: listed.is_marker,
+        etag: listed.etag.clone(),
+        home_etag: listed.etag.clone(),
+        size: i64::try_from(listed.size).unwrap_or(i64::MAX),
+        home_modified: listed.modified,
+        verified_how: "etag".to_owned(),
+        verified_at: 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use s3gateway_s3::ObjectKey;
+    use s3gateway_store::{BucketId, StrandedState};
+
+    fn home_id() -> BackendId {
+        BackendId::parse("b").unwrap()
+    }
+    fn id(text: &str) -> VersionId {
+        VersionId::parse(text).unwrap()
+    }
+    /// `m…` is a delete marker; what stands behind a colon is the content.
+    fn listed(text: &str) -> Listed {
+        let (name, etag) = text.split_once(':').unwrap_or((text, text));
+        let is_marker = name.starts_with('m');
+        let etag = if is_marker { String::new() } else { etag.to_owned() };
+        Listed { id: id(name), is_marker, size: u64::from(!is_marker), etag, modified: 7 }
+    }
+    fn list(text: &str) -> Vec<Listed> {
+        text.split_whitespace().map(listed).collect()
+    }
+    /// `known=own` for each.
+    fn rows(text: &str) -> Vec<VersionCopy> {
+        let row = |pair: &str| {
+            let (known, own) = pair.split_once('=').unwrap();
+            VersionCopy { home_version: id(known.split(':').next().unwrap()), ..of_itself(&home_id(), &listed(own)) }
+        };
+        text.split_whitespace().map(row).collect()
+    }
+    /// The newest when it was stranded, and when a worker began; `-`: there was none.
+    fn row(text: &str) -> Stranded {
+        let given = |text: &str| (text != "-").then(|| id(text));
+        let mut ids = text.split_whitespace().map(given);
+        Stranded {
+            id: "1".to_owned(),
+            bucket: BucketId::new("b"),
+            key: ObjectKey::parse("k").unwrap(),
+            home: BackendId::parse("former").unwrap(),
+            epoch: 1,
+            state: StrandedState::Open,
+            begun: None,
+            stranded_at: 1,
+            newest: ids.next().flatten(),
+            merging: ids.next().map(|above| Merging { above }),
+        }
+    }
+    fn names<'a>(all: impl IntoIterator<Item = &'a Listed>) -> String {
+        all.into_iter().map(|listed| listed.id.as_str()).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn what_the_former_home_holds_comes_below_what_was_written_since() {
+        for (former, home, recorded, newest, wanted, missing, to_go) in [
+            // Nothing stayed behind.
+            ("1:a 2:b", "x:a y:b", "1=x:a 2=y:b", "y", "1 2", "", ""),
+            ("1:a", "x:a n:c", "1=x:a", "x", "1 n", "", ""),
+            ("", "", "", "", "", "", ""),
+            ("", "n:c", "", "", "n", "", ""),
+            // Versions stayed behind; nothing was written since.
+            ("1:a 2:b m3", "x:a", "1=x:a", "x", "1 2 m3", "2 m3", ""),
+            ("1:a", "", "", "", "1", "1", ""),
+            // What was written since goes above them: it is written once more, and the first one goes.
+            ("1:a 2:b", "x:a n:c m4", "1=x:a", "x", "1 2 n m4", "2 n m4", "m4 n"),
+            ("1:a", "n:c", "", "", "1 n", "1 n", "n"),
+            // Deleted at the former home.
+            ("2:b", "x:a y:b n:c", "1=x:a 2=y:b", "y", "2 n", "", "x"),
+            ("", "x:a", "1=x:a", "x", "", "", "x"),
+            ("2:b 3:d", "x:a y:b n:c", "1=x:a 2=y:b", "y", "2 3 n", "3 n", "n x"),
+            // A copy that nobody has recorded.
+            ("1:a 2:b", "x:a y:b", "1=x:a", "y", "1 2", "2", "y"),
+            ("1:a", "x:a y:z n:c", "1=x:a", "y", "1 n", "", "y"),
+            // Whoever has begun died before 2 was recorded, then before `n` was copied, before that was recorded, and before the first `n` was
+            // gone.
+            ("1:a 2:b", "x:a n:c z:b", "1=x:a", "x n", "1 2 n", "2 n", "z n"),
+            ("1:a 2:b", "x:a n:c z:b", "1=x:a 2=z:b", "x n", "1 2 n", "2 n", "z n"),
+            ("1:a 2:b", "x:a n:c z:b o:c", "1=x:a 2=z:b", "x n", "1 2 n", "2 n", "o z n"),
+            ("1:a 2:b", "x:a n:c z:b o:c", "1=x:a 2=z:b n=o:c", "x n", "1 2 n", "", "n"),
+            ("1:a 2:b", "x:a z:b o:c", "1=x:a 2=z:b n=o:c", "x n", "1 2 n", "", ""),
+            ("2:b", "z:b", "", "- -", "2", "2", "z"),
+            // And once the last of before is gone.
+            ("2:b", "z:b o:c", "1=x:a 2=z:b n=o:c", "x n", "2 n", "", ""),
+            // The former home's `null` is by now another id of the home's.
+            ("null:a 2:b", "x:a n:c", "null=x:a", "x", "null 2 n", "2 n", "n"),
+        ] {
+            let (home, recorded, row) = (list(home), rows(recorded), row(newest));
+            let merged = Merged::of(&home_id(), list(former), &home, &recorded, &row);
+            let plan = merged.plan();
+            assert!(plan.kept.iter().all(|kept| kept.recorded.is_some()), "nothing goes by its looks");
+            let got = (names(&merged.wanted), names(plan.missing), names(merged.to_go(&plan)));
+            assert_eq!(got, (wanted.to_owned(), missing.to_owned(), to_go.to_owned()), "{former} | {home:?}");
+            assert_eq!(merged.of_former, list(former).len());
+        }
+    }
+
+    #[test]
+    fn a_version_is_asked_for_by_the_homes_own_id() {
+        let (home, row) = (list("o:c p:d"), row(""));
+        let merged = Merged::of(&home_id(), Vec::new(), &home, &rows("n=o:c"), &row);
+        assert_eq!((merged.moved().own(&id("n")).as_str(), merged.moved().own(&id("p")).as_str()), ("o", "p"));
+    }
+
+    /// Carries a plan out at the home, up to `steps` of it, as the worker does; whether that was all.
+    fn carry_out(
+        former: &[Listed],
+        home: &mut Vec<Listed>,
+        rows: &mut Vec<VersionCopy>,
+        row: &mut Stranded,
+        (steps, made): (usize, &mut u32),
+    ) -> bool {
+        let (before, known, seen) = (home.clone(), rows.clone(), row.clone());
+        let merged = Merged::of(&home_id(), former.to_vec(), &before, &known, &seen);
+        let (plan, mut left) = (merged.plan(), steps);
+        row.merging.get_or_insert(Merging { above: before.last().map(|last| last.id.clone()) });
+        let mut step = || {
+            left = left.saturating_sub(1);
+            left > 0
+        };
+        for wanted in plan.missing {
+            if !step() {
+                return false;
+            }
+            *made += 1;
+            let new = Listed { id: id(&format!("w{made}")), ..wanted.clone() };
+            home.push(new.clone());
+            if !step() {
+                return false;
+            }
+            let copy = VersionCopy { home_version: wanted.id.clone(), ..of_itself(&home_id(), &new) };
+            rows.retain(|row| row.home_version != wanted.id);
+            rows.push(VersionCopy { home_modified: wanted.modified, ..copy });
+        }
+        for gone in merged.to_go(&plan) {
+            if !step() {
+                return false;
+            }
+            home.retain(|listed| listed.id != gone.id);
+        }
+        true
+    }
+
+    proptest! {
+        #[test]
+        fn whoever_dies_over_it_all_that_was_written_is_there_in_its_order(
+            deleted in prop::collection::vec(any::<bool>(), 0..6),
+            left in 0usize..4,
+            since in 0usize..4,
+            unrecorded in any::<bool>(),
+            stops in prop::collection::vec(1usize..24, 0..6),
+        ) {
+            // Of the first versions the home has copies, and the former home has deleted some.
+            let copied: Vec<Listed> = (0..deleted.len()).map(|n| listed(&format!("h{n}:c{n}"))).collect();
+            let mut home: Vec<Listed> = (0..deleted.len()).map(|n| listed(&format!("x{n}:c{n}"))).collect();
+            let known: Vec<String> = (0..deleted.len()).map(|n| format!("h{n}=x{n}:c{n}")).collect();
+            let mut recorded = rows(&known.join(" "));
+            let mut former: Vec<Listed> =
+                copied.iter().zip(&deleted).filter(|(_, gone)| !**gone).map(|(listed, _)| listed.clone()).collect();
+            former.extend((0..left).map(|n| listed(&format!("l{n}:d{n}"))));
+            if unrecorded {
+                home.push(listed("u:d0"));
+            }
+            let mut row = row("");
+            row.newest = home.last().map(|last| last.id.clone());
+            let new: Vec<Listed> = (0..since).map(|n| listed(&format!("n{n}:e{n}"))).collect();
+            home.extend(new.clone());
+            let expected: Vec<(VersionId, String)> =
+                former.iter().chain(&new).map(|listed| (listed.id.clone(), listed.etag.clone())).collect();
+            let mut made = 0;
+            for steps in stops.into_iter().chain([1000]) {
+                let is_over = carry_out(&former, &mut home, &mut recorded, &mut row, (steps, &mut made));
+                let held: HashSet<String> = home.iter().map(|listed| listed.etag.clone()).collect();
+                prop_assert!(new.iter().all(|new| held.contains(&new.etag)), "what a client wrote is never away");
+                if is_over {
+                    break;
+                }
+            }
+            let by_own: HashMap<&VersionId, &VersionId> =
+                recorded.iter().map(|row| (&row.version, &row.home_version)).collect();
+            let shown: Vec<(VersionId, String)> = home
+                .iter()
+                .map(|listed| ((*by_own.get(&listed.id).unwrap_or(&&listed.id)).clone(), listed.etag.clone()))
+                .collect();
+            prop_assert_eq!(shown, expected);
+            let merged = Merged::of(&home_id(), former, &home, &recorded, &row);
+            let plan = merged.plan();
+            prop_assert!(plan.missing.is_empty() && merged.to_go(&plan).is_empty());
+        }
+    }
+}
