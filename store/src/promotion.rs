@@ -119,9 +119,22 @@ pub struct Stranded {
 
 /// A worker has begun to bring home the versions of a stranded key.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Merging {
+pub enum Merging {
+    /// No client writes the key any more; the worker has written nothing.
+    Begun,
+    /// It may have written.
+    Writing(MergeWriting),
+}
+
+/// What a worker goes by that goes on with a merge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MergeWriting {
     /// The newest version at the home when it began, by that one's own id: what stands above it a worker has written.
     pub above: Option<VersionId>,
+    /// The versions of the former home, by the ids that clients know, the oldest first.
+    pub former: Vec<VersionId>,
+    /// Only what has come home of these is to stay: the former home is not waited for.
+    pub is_given_up: bool,
 }
 
 impl Stranded {

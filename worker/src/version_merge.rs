@@ -5,7 +5,7 @@ use crate::version_plan::{VersionPlan, plan_versions};
 use crate::versions::{Listed, MovedVersions};
 use s3gateway_config::BackendId;
 use s3gateway_s3::VersionId;
-use s3gateway_store::{Merging, Stranded, VersionCopy};
+use s3gateway_store::{MergeWriting, Merging, Stranded, VersionCopy};
 use std::collections::{HashMap, HashSet};
 
 /// The two, brought together. All lists begin with the oldest version.
@@ -21,6 +21,10 @@ pub(crate) struct Merged<'a> {
     held: Vec<Listed>,
     /// Which versions these are.
     recorded: Vec<VersionCopy>,
+    /// Copies of what the former home has no more.
+    pub(crate) lost: Vec<VersionCopy>,
+    /// What a worker has written and not recorded.
+    pub(crate) unrecorded: Vec<&'a Listed>,
     /// The last one that was not written since. What was is known by it, so it is the last to go.
     newest: Option<&'a VersionId>,
 }
@@ -45,11 +49,11 @@ impl<'a> Merged<'a> {
         let since = row.newest.as_ref().and_then(behind).unwrap_or(0);
         // From where on a worker has written all, and may not have come to record it. Once that has gone all of it is recorded.
         let merged = match &row.merging {
-            None => home.len(),
-            Some(Merging { above: None }) => 0,
-            Some(Merging { above: Some(above) }) => behind(above).unwrap_or(home.len()),
+            None | Some(Merging::Begun) => home.len(),
+            Some(Merging::Writing(MergeWriting { above: None, .. })) => 0,
+            Some(Merging::Writing(MergeWriting { above: Some(above), .. })) => behind(above).unwrap_or(home.len()),
         };
-        let (mut held, mut known) = (Vec::new(), Vec::new());
+        let (mut held, mut known, mut lost, mut unrecorded) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         // Where one stands for the first time is its place; what was written since by which id.
         let (mut places, mut written): (Vec<&VersionId>, HashMap<VersionId, Listed>) = Default::default();
         for (at, listed) in home.iter().enumerate() {
@@ -60,8 +64,16 @@ impl<'a> Merged<'a> {
                 places.push(shown);
             }
             let mut copy = match copy {
+                // It may look like another version.
+                Some(copy) if !is_since && !at_former.contains(shown) => {
+                    lost.extend(Some(copy).filter(|copy| !copy.is_marker).cloned());
+                    continue;
+                }
                 Some(copy) => copy.clone(),
-                None if at < since || at >= merged || taken.contains(shown) => continue,
+                None if at < since || at >= merged || taken.contains(shown) => {
+                    unrecorded.extend((at >= merged).then_some(listed));
+                    continue;
+                }
                 None => of_itself(id, listed),
             };
             if is_since {
@@ -75,12 +87,17 @@ impl<'a> Merged<'a> {
         }
         let (of_former, mut wanted) = (former.len(), former);
         wanted.extend(places.into_iter().filter_map(|shown| written.remove(shown)));
-        Self { wanted, of_former, home, held, recorded: known, newest: row.newest.as_ref() }
+        Self { wanted, of_former, home, held, recorded: known, lost, unrecorded, newest: row.newest.as_ref() }
     }
 
     /// What is missing, to be written above all others.
     pub(crate) fn plan(&self) -> VersionPlan<'_> {
-        plan_versions(&self.wanted, &self.held, &self.recorded)
+        let mut plan = plan_versions(&self.wanted, &self.held, &self.recorded);
+        // One that only looks like it is none.
+        let known = plan.kept.iter().take_while(|kept| kept.recorded.is_some()).count();
+        plan.kept.truncate(known);
+        plan.missing = self.wanted.get(known..).unwrap_or_default();
+        plan
     }
 
     /// What is to go from the home once nothing is missing, in this order.
@@ -159,8 +176,11 @@ mod tests {
             begun: None,
             stranded_at: 1,
             newest: ids.next().flatten(),
-            merging: ids.next().map(|above| Merging { above }),
+            merging: ids.next().map(above),
         }
+    }
+    fn above(above: Option<VersionId>) -> Merging {
+        Merging::Writing(MergeWriting { above, former: Vec::new(), is_given_up: false })
     }
     fn names<'a>(all: impl IntoIterator<Item = &'a Listed>) -> String {
         all.into_iter().map(|listed| listed.id.as_str()).collect::<Vec<_>>().join(" ")
@@ -184,6 +204,9 @@ mod tests {
             ("2:b", "x:a y:b n:c", "1=x:a 2=y:b", "y", "2 n", "", "x"),
             ("", "x:a", "1=x:a", "x", "", "", "x"),
             ("2:b 3:d", "x:a y:b n:c", "1=x:a 2=y:b", "y", "2 3 n", "3 n", "n x"),
+            // Deleted there, and written anew with the same content.
+            ("3:a m4", "x:a m7", "1=x:a m2=m7", "m7", "3 m4", "3 m4", "x m7"),
+            ("1:a m4 5:b", "x:a m7 n:c", "1=x:a m2=m7", "m7", "1 m4 5 n", "m4 5 n", "n m7"),
             // A copy that nobody has recorded.
             ("1:a 2:b", "x:a y:b", "1=x:a", "y", "1 2", "2", "y"),
             ("1:a", "x:a y:z n:c", "1=x:a", "y", "1 n", "", "y"),
@@ -228,7 +251,7 @@ mod tests {
         let (before, known, seen) = (home.clone(), rows.clone(), row.clone());
         let merged = Merged::of(&home_id(), former.to_vec(), &before, &known, &seen);
         let (plan, mut left) = (merged.plan(), steps);
-        row.merging.get_or_insert(Merging { above: before.last().map(|last| last.id.clone()) });
+        row.merging.get_or_insert_with(|| above(before.last().map(|last| last.id.clone())));
         let mut step = || {
             left = left.saturating_sub(1);
             left > 0
@@ -265,16 +288,21 @@ mod tests {
             unrecorded in any::<bool>(),
             stops in prop::collection::vec(1usize..24, 0..6),
         ) {
+            // Some are delete markers, and many have the same content.
+            let name = |place: &str, n: usize| match n % 3 {
+                2 => format!("m{place}{n}"),
+                _ => format!("{place}{n}:{}", n % 2),
+            };
             // Of the first versions the home has copies, and the former home has deleted some.
-            let copied: Vec<Listed> = (0..deleted.len()).map(|n| listed(&format!("h{n}:c{n}"))).collect();
-            let mut home: Vec<Listed> = (0..deleted.len()).map(|n| listed(&format!("x{n}:c{n}"))).collect();
-            let known: Vec<String> = (0..deleted.len()).map(|n| format!("h{n}=x{n}:c{n}")).collect();
+            let all = |place: &str, count: usize| (0..count).map(|n| listed(&name(place, n))).collect::<Vec<_>>();
+            let (copied, mut home) = (all("h", deleted.len()), all("x", deleted.len()));
+            let known: Vec<String> = (0..deleted.len()).map(|n| format!("{}={}", name("h", n), name("x", n))).collect();
             let mut recorded = rows(&known.join(" "));
             let mut former: Vec<Listed> =
                 copied.iter().zip(&deleted).filter(|(_, gone)| !**gone).map(|(listed, _)| listed.clone()).collect();
-            former.extend((0..left).map(|n| listed(&format!("l{n}:d{n}"))));
+            former.extend(all("l", left));
             if unrecorded {
-                home.push(listed("u:d0"));
+                home.push(listed("u:0"));
             }
             let mut row = row("");
             row.newest = home.last().map(|last| last.id.clone());

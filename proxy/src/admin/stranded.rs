@@ -13,7 +13,7 @@ use axum::{
 };
 use bytes::Bytes;
 use s3gateway_s3::ObjectKey;
-use s3gateway_store::{DirtyKey, Kept, Stranded, StrandedState};
+use s3gateway_store::{DirtyKey, Kept, Merging, Stranded, StrandedState};
 use serde::Serialize;
 use std::time::SystemTime;
 
@@ -121,6 +121,14 @@ pub(super) async fn drop(State(state): State<Shared>, Segment(id): Segment<Strin
     let row = find(&state, &id).await?;
     let dirty = DirtyKey { bucket: row.bucket.clone(), key: row.key.clone() };
     let mark = state.queue.intent(&dirty, DROP, state.gateway.lease()).await?;
+    // No worker is at it by now.
+    let row = match find(&state, &id).await {
+        Ok(row) => row,
+        Err(problem) => {
+            state.gateway.release(&dirty, &mark).await;
+            return Err(problem);
+        }
+    };
     let kept = kept_of(&row).ok();
     if let Some((kept, key)) = &kept
         && let Err(problem) = delete_kept(&state, kept, key).await
@@ -128,7 +136,11 @@ pub(super) async fn drop(State(state): State<Shared>, Segment(id): Segment<Strin
         state.gateway.release(&dirty, &mark).await;
         return Err(problem);
     }
-    state.metadata.drop_stranded(&row.id).await?;
+    // A worker drops the row once what has come home stands in its order.
+    match &row.merging {
+        Some(Merging::Writing(_)) => state.metadata.give_up_merging(&row.id).await?,
+        None | Some(Merging::Begun) => state.metadata.drop_stranded(&row.id).await?,
+    }
     if let Some((kept, _)) = &kept {
         drop_emptied(&state, kept).await;
     }

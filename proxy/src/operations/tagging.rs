@@ -123,6 +123,8 @@ impl Gateway {
         routed.require_held(key)?;
         let version = self.tagged_version(admitted, routed).await?;
         if let Some(version) = version.as_ref().filter(|_| routed.route.versioning.is_set()) {
+            // What is refused would pass for newer than what a former home has of it.
+            self.require_taken(routed, key).await?;
             // Nothing tells a worker which of a key's versions has other tags now; it would have to ask for them all.
             self.metadata.note_retagged(&routed.route.bucket, key, version.shown()).await?;
         }

@@ -1,8 +1,10 @@
 //! Keys whose last write stayed behind at a home that was away when it was replaced, and what of them stands aside.
 //! Invariant: a row ends only when the two sides were compared and found equal, or when an operator drops it.
-use super::db::{Columns, now, write};
+use super::db::{Columns, now, render_json, write};
 use super::{Metadata, feed};
-use crate::{BucketId, Change, Kept, Merging, Promotion, StoreError, Stranded, StrandedCount, StrandedState, sql};
+use crate::{
+    BucketId, Change, Kept, MergeWriting, Merging, Promotion, StoreError, Stranded, StrandedCount, StrandedState, sql,
+};
 use s3gateway_config::BackendId;
 use s3gateway_s3::{ObjectKey, PhysicalBucket, VersionId};
 use sqlx::any::AnyRow;
@@ -61,6 +63,27 @@ impl Metadata {
         self.db.read(query.fetch_all(self.db.pool())).await?.iter().map(Columns::key).collect()
     }
 
+    /// The old home of a stranded key was seen to hold it: it has not come back empty.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn note_held_at_former_home(&self, stranded: &Stranded) -> Result<(), StoreError> {
+        write!(&self.db, tx => {
+            let query = sqlx::query(sql::PROMOTION_SOURCE_HELD).bind(stranded.bucket.as_str()).bind(stranded.epoch);
+            query.execute(tx).await?;
+            Ok(())
+        })
+    }
+
+    /// Whether the old home of a stranded key was seen to hold any that is stranded there.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn was_held_at_former_home(&self, stranded: &Stranded) -> Result<bool, StoreError> {
+        let query = sqlx::query(sql::PROMOTION_SOURCE_HOLDS).bind(stranded.bucket.as_str()).bind(stranded.epoch);
+        Ok(self.db.read(query.fetch_optional(self.db.pool())).await?.is_some())
+    }
+
     /// How many stranded keys of all buckets wait to be compared, and of how many something stands aside.
     ///
     /// # Errors
@@ -107,15 +130,44 @@ impl Metadata {
         })
     }
 
-    /// What stayed behind of a row is to stand below what was written since, of which `above` is the newest: until that is so nobody is to
-    /// read or write the key. Begun already is success, and `above` stays as it was then.
+    /// What stayed behind of a row is to stand below what was written since: until that is so nobody is to read or write the key. Begun
+    /// already is success.
     ///
     /// # Errors
     /// `Unavailable`.
-    pub async fn begin_merging(&self, id: &str, above: Option<&VersionId>) -> Result<(), StoreError> {
-        let above = above.map_or("", VersionId::as_str);
+    pub async fn begin_merging(&self, id: &str) -> Result<(), StoreError> {
         write!(&self.db, tx => {
-            sqlx::query(sql::STRANDED_MERGE).bind(id).bind(above).execute(tx).await?;
+            sqlx::query(sql::STRANDED_MERGE).bind(id).execute(tx).await?;
+            Ok(())
+        })
+    }
+
+    /// From now on what stands above `above` may be what a worker has written, by the versions that the former home holds. False where that was
+    /// said before.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn merge_above(
+        &self,
+        id: &str,
+        above: Option<&VersionId>,
+        former: &[VersionId],
+    ) -> Result<bool, StoreError> {
+        let former: Vec<&str> = former.iter().map(VersionId::as_str).collect();
+        let (above, former) = (above.map_or("", VersionId::as_str), render_json(&former)?);
+        write!(&self.db, tx => {
+            let query = sqlx::query(sql::STRANDED_MERGE_ABOVE).bind(id).bind(above).bind(former.as_str());
+            Ok(query.execute(tx).await?.rows_affected() == 1)
+        })
+    }
+
+    /// Has a merge that has begun end without the former home: what has come home of it stays, in its order.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn give_up_merging(&self, id: &str) -> Result<(), StoreError> {
+        write!(&self.db, tx => {
+            sqlx::query(sql::STRANDED_GIVE_UP).bind(id).execute(tx).await?;
             Ok(())
         })
     }
@@ -176,6 +228,11 @@ impl Metadata {
     }
 }
 
+fn versions(row: &AnyRow, column: &'static str) -> Result<Vec<VersionId>, StoreError> {
+    let ids: Vec<String> = row.json(column)?;
+    ids.iter().map(|id| VersionId::parse(id).map_err(|_| StoreError::Corrupt(column))).collect()
+}
+
 fn version(row: &AnyRow, column: &'static str) -> Result<Option<VersionId>, StoreError> {
     match row.text(column)?.is_empty() {
         true => Ok(None),
@@ -211,7 +268,12 @@ fn parse(row: &AnyRow) -> Result<Stranded, StoreError> {
         newest: version(row, "newest")?,
         merging: match row.int("merging")? {
             0 => None,
-            _ => Some(Merging { above: version(row, "above")? }),
+            1 => Some(Merging::Begun),
+            state => Some(Merging::Writing(MergeWriting {
+                above: version(row, "above")?,
+                former: versions(row, "former")?,
+                is_given_up: state == 3,
+            })),
         },
     })
 }

@@ -169,6 +169,8 @@ statements! {
     PROMOTION_KEYS_SWEEP = "promotion_keys_sweep.sql";
     PROMOTION_KEYS_UNEQUAL = "promotion_keys_unequal.sql";
     PROMOTION_KEY_NOTE = "promotion_key_note.sql";
+    PROMOTION_SOURCE_HELD = "promotion_source_held.sql";
+    PROMOTION_SOURCE_HOLDS = "promotion_source_holds.sql";
     PROMOTION_STEP = "promotion_step.sql";
     PROMOTION_VERSIONS_FORGET = "promotion_versions_forget.sql";
     PROMOTION_VERSIONS_NOTE = "promotion_versions_note.sql";
@@ -239,10 +241,12 @@ statements! {
     STRANDED_BEGIN = "stranded_begin.sql";
     STRANDED_COUNT = "stranded_count.sql";
     STRANDED_DROP = "stranded_drop.sql";
+    STRANDED_GIVE_UP = "stranded_give_up.sql";
     STRANDED_INSERT = "stranded_insert.sql";
     STRANDED_IS_OPEN = "stranded_is_open.sql";
     STRANDED_KEEP = "stranded_keep.sql";
     STRANDED_MERGE = "stranded_merge.sql";
+    STRANDED_MERGE_ABOVE = "stranded_merge_above.sql";
     STRANDED_OF_BUCKET = "stranded_of_bucket.sql";
     STRANDED_OF_KEY = "stranded_of_key.sql";
     STRANDED_ONE = "stranded_one.sql";

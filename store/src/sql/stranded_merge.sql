@@ -1,2 +1,2 @@
--- stranded_merge.sql: its versions are about to be put in order; nobody is to read or write it meanwhile. $1 id, $2 the newest version
-update stranded_keys set state = 'open', merging = 1, above = $2 where id = $1 and state <> 'kept' and merging = 0
+-- stranded_merge.sql: its versions are about to be put in order; nobody is to read or write it meanwhile. $1 id
+update stranded_keys set state = 'open', merging = 1 where id = $1 and state <> 'kept' and merging = 0

@@ -16,10 +16,11 @@ use md5::{Digest, Md5};
 use s3gateway_filters::residency::{self, Denied};
 use s3gateway_s3::{ObjectKey, PhysicalBucket};
 use s3gateway_store::queue::Mark;
-use s3gateway_store::{Backend, Kept, Route, StoreError, Stranded, StrandedState, names};
+use s3gateway_store::{Backend, Kept, Merging, Route, StoreError, Stranded, StrandedState, names};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tracing::{debug, info};
+use versions::Waiting;
 
 /// How far a backend's clock may be behind the store's. Copies of the ended epoch are older by a claim's lease at least.
 const CLOCKS_APART: i64 = 2_000;
@@ -76,8 +77,14 @@ impl Converger {
 
     /// Compares and acts while no client's write of the key is in flight, as this writes to the home itself.
     async fn settle_stranded(&self, route: &Route, row: &Stranded, claim: &Claim) -> Result<(), ConvergeError> {
+        // A promotion that has failed had listed it.
+        if row.home == route.home && row.begun.is_none() {
+            return Ok(self.metadata.drop_stranded(&row.id).await?);
+        }
         // Asked first: while the former home is away, no client is to wait.
-        self.side(route, &row.home, &row.key).await?;
+        if !is_given_up(row) {
+            self.side(route, &row.home, &row.key).await?;
+        }
         let (queue, key) = (&claim.queue, &claim.job.key);
         let mark = match queue.intent_alone(key, "", claim.lease).await {
             // A client's, or one of the attempt before this, whose lease runs out.
@@ -126,16 +133,24 @@ impl Converger {
         // As it is now: a write that has ended since the first look may have overwritten it.
         let stranded = self.metadata.stranded(&route.bucket, &claim.job.key.key).await?;
         let Some(row) = &stranded.into_iter().find(|row| row.id == id) else { return Ok(()) };
-        let former = self.side(route, &row.home, &row.key).await?;
         let home = self.side(route, &route.home, &row.key).await?;
-        if route.versioning.is_set() {
-            // A promotion that has failed may have listed it, and the home is where it was.
-            if row.home != route.home {
-                self.merge_versions(route, row, (&former, &home), claim, alone).await?;
-            }
-            confirm(claim).await?;
-            return Ok(self.metadata.drop_stranded(&row.id).await?);
+        let former = match is_given_up(row) {
+            true => None,
+            false => Some(self.side(route, &row.home, &row.key).await?),
+        };
+        if former.as_ref().is_some_and(|former| former.object.is_some()) {
+            self.metadata.note_held_at_former_home(row).await?;
         }
+        let former = match former {
+            former if route.versioning.is_set() => {
+                let (former, home) = (former.as_ref(), &home);
+                self.merge_versions(&Waiting { route, row, former, home, claim, alone }).await?;
+                confirm(claim).await?;
+                return Ok(self.metadata.drop_stranded(&row.id).await?);
+            }
+            Some(former) => former,
+            None => return Ok(()),
+        };
         let verdict = match decide(row, former.object.as_ref(), home.object.as_ref()) {
             Verdict::HomeWins | Verdict::FormerWins if was_brought(row, &former, &home).await? => Verdict::Brought,
             verdict => verdict,
@@ -178,10 +193,15 @@ impl Converger {
 
     /// Passes a former home that still has something of what it had: one that was emptied has deleted nothing.
     async fn require_that_former_holds(&self, row: &Stranded, former: &Side) -> Result<(), ConvergeError> {
-        for key in self.metadata.verified_beside(row, WITNESSES).await? {
-            if former.remote.head(&former.bucket, &key).await?.is_some() {
+        let witnesses = self.metadata.verified_beside(row, WITNESSES).await?;
+        for key in &witnesses {
+            if former.remote.head(&former.bucket, key).await?.is_some() {
                 return Ok(());
             }
+        }
+        // Where all keys are stranded, none but those is left to tell.
+        if witnesses.is_empty() && self.metadata.was_held_at_former_home(row).await? {
+            return Ok(());
         }
         Err(ConvergeError::Unavailable(format!(
             "{} has neither this key nor others that it had when it was home; drop what is stranded there if it was emptied",
@@ -282,6 +302,11 @@ impl Converger {
         }
         Ok(())
     }
+}
+
+/// Whether nothing more is to come from the former home.
+fn is_given_up(row: &Stranded) -> bool {
+    matches!(&row.merging, Some(Merging::Writing(writing)) if writing.is_given_up)
 }
 
 async fn confirm(claim: &Claim) -> Result<(), ConvergeError> {

@@ -1,27 +1,11 @@
 //! While writes are stopped: until every proxy knows it, and the last writes are converged (planned) or listed (forced).
-use super::{Halt, Promoter, STEP, patience::Patience};
-use crate::{backend::Remote, clock::millis};
-use futures::{StreamExt, TryStreamExt, stream};
-use s3gateway_s3::{ObjectKey, PhysicalBucket};
-use s3gateway_store::{DirtyKey, Promotion, StoreError};
-use std::sync::Arc;
+use super::{Halt, Promoter, STEP};
+use crate::clock::millis;
+use s3gateway_store::{Promotion, StoreError};
 use std::time::{Duration, Instant, SystemTime};
 
 /// How long writes may be stopped for a planned promotion before they go on where they were.
 const STOPPED_AT_MOST: Duration = Duration::from_secs(5);
-/// Keys listed as stranded by one transaction.
-const STRANDED_AT_ONCE: usize = 500;
-/// Keys that the target is asked for at the same time.
-const ASKED_AT_ONCE: usize = 16;
-/// Rows of copies read at once.
-const ROWS: u32 = 4000;
-
-/// Where the versions are that the new home has of what is stranded.
-struct Versions {
-    remote: Arc<Remote>,
-    bucket: PhysicalBucket,
-}
-
 impl Promoter {
     /// Passes a promotion whose bucket has no write in flight or on its way to a replica, or has them all listed.
     /// `fenced`: when this worker saw the writes stopped.
@@ -79,108 +63,6 @@ impl Promoter {
     /// has sent by then lands within a lease. By this worker's own count, as another's clock may be ahead.
     async fn await_claims(&self, fenced: Instant) {
         tokio::time::sleep((self.lease + self.lease / 3).saturating_sub(fenced.elapsed())).await;
-    }
-
-    /// Lists every key whose last write the target may not have, and has it compared as soon as the old home is back.
-    async fn strand(&self, promotion: &Promotion) -> Result<(), Halt> {
-        let route = self.metadata.route_by_id(&promotion.bucket).await?;
-        let route = route.ok_or_else(|| Halt::Refused("the bucket is not in service".to_owned()))?;
-        let versions = match route.physical_on(&promotion.target).filter(|_| route.versioning.is_set()) {
-            Some(bucket) => {
-                // What workers have recorded since the promotion began.
-                self.settle_keys(promotion).await?;
-                Some(Versions { remote: self.known(&promotion.target).await?, bucket: bucket.clone() })
-            }
-            None => None,
-        };
-        if !self.queue.proves(&promotion.bucket).await? {
-            return self.strand_all(promotion, versions.as_ref()).await;
-        }
-        let (bucket, mut from) = (&promotion.bucket, None);
-        loop {
-            let page = self.queue.dirty_keys(bucket, from.as_deref()).await?;
-            self.strand_and_mark(promotion, versions.as_ref(), page.keys).await?;
-            from = page.next;
-            if from.is_none() {
-                break;
-            }
-        }
-        let mut after: Option<ObjectKey> = None;
-        loop {
-            let (source, target) = (&promotion.source, &promotion.target);
-            let (keys, next) = self.metadata.keys_lacking(bucket, source, target, after.as_ref()).await?;
-            self.strand_and_mark(promotion, versions.as_ref(), keys).await?;
-            if next.is_none() {
-                return Ok(());
-            }
-            after = next;
-        }
-    }
-
-    /// Lists every key of which anything is recorded or dirty: marks may be forgotten, and to find out of which keys takes the old home.
-    async fn strand_all(&self, promotion: &Promotion, versions: Option<&Versions>) -> Result<(), Halt> {
-        let (bucket, mut from) = (&promotion.bucket, None);
-        loop {
-            let page = self.queue.dirty_keys(bucket, from.as_deref()).await?;
-            self.strand_and_mark(promotion, versions, page.keys).await?;
-            from = page.next;
-            if from.is_none() {
-                break;
-            }
-        }
-        let mut after = String::new();
-        loop {
-            let rows = self.metadata.copies_after(bucket, &after, "", ROWS).await?;
-            let Some(last) = self.strand_recorded(promotion, versions, rows).await? else { break };
-            after = last;
-        }
-        if versions.is_none() {
-            return Ok(());
-        }
-        // Those of which a delete marker is the newest have no other rows.
-        let mut after = String::new();
-        loop {
-            let rows = self.metadata.version_copies_after(bucket, &after, "", ROWS).await?;
-            let Some(last) = self.strand_recorded(promotion, versions, rows).await? else { return Ok(()) };
-            after = last;
-        }
-    }
-
-    /// Lists the keys of a page of records; the last one, if there is any.
-    async fn strand_recorded<T>(
-        &self,
-        promotion: &Promotion,
-        versions: Option<&Versions>,
-        rows: Vec<(ObjectKey, T)>,
-    ) -> Result<Option<String>, Halt> {
-        let mut keys: Vec<ObjectKey> = rows.into_iter().map(|(key, _)| key).collect();
-        keys.dedup();
-        let last = keys.last().map(|key| key.as_str().to_owned());
-        self.strand_and_mark(promotion, versions, keys).await?;
-        Ok(last)
-    }
-
-    /// A dead letter is driven again by the mark.
-    async fn strand_and_mark(
-        &self,
-        promotion: &Promotion,
-        versions: Option<&Versions>,
-        keys: Vec<ObjectKey>,
-    ) -> Result<(), Halt> {
-        let patience = Patience::of(self, &promotion.id);
-        let newest = |key: ObjectKey| async move {
-            let newest = match versions {
-                Some(Versions { remote, bucket }) => patience.ask(|| remote.newest_version(bucket, &key)).await?,
-                None => None,
-            };
-            Ok::<_, Halt>((key, newest))
-        };
-        let keys: Vec<_> = stream::iter(keys).map(newest).buffered(ASKED_AT_ONCE).try_collect().await?;
-        for some in keys.chunks(STRANDED_AT_ONCE) {
-            self.metadata.strand_keys(promotion, some).await?;
-        }
-        let dirty = |(key, _): &(ObjectKey, _)| DirtyKey { bucket: promotion.bucket.clone(), key: key.clone() };
-        Ok(self.queue.mark_all(&keys.iter().map(dirty).collect::<Vec<_>>(), "promotion").await?)
     }
 
     async fn name_dirty(&self, promotion: &Promotion) -> Result<String, StoreError> {

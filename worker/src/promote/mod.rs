@@ -4,6 +4,7 @@ mod compare;
 mod fence;
 mod patience;
 mod prepare;
+mod strand;
 mod watch;
 
 use crate::backends::Backends;

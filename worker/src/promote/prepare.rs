@@ -8,7 +8,7 @@ use crate::backend::{Created, Remote};
 use s3gateway_config::BackendId;
 use s3gateway_filters::residency;
 use s3gateway_s3::ObjectKey;
-use s3gateway_store::{DirtyKey, Promotion, Route, StoreError};
+use s3gateway_store::{DirtyKey, Promotion, Route, StoreError, WalkKind, WalkState};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,6 +16,8 @@ use std::time::{Duration, Instant};
 const PREPARING_AT_MOST: Duration = Duration::from_secs(3600);
 /// Dirty keys up to which writes may be stopped: so many are converged in a second or two.
 const FEW: usize = 100;
+/// Walks of a bucket among which its last backfill is looked for.
+const WALKS: u32 = 100;
 /// Comparisons of the two before what differs still is what hinders.
 const COMPARISONS: u32 = 3;
 
@@ -37,8 +39,16 @@ impl Promoter {
         if keeps_versions || !promotion.forced {
             require_counted(promotion, &route)?;
         }
+        if promotion.forced && keeps_versions {
+            if !self.is_walked(&route).await? {
+                let why =
+                    "not all of its keys have been walked over, and of versions that nobody has looked at nobody knows";
+                return Err(Halt::Refused(why.to_owned()));
+            }
+            self.note_versions(promotion).await?;
+        }
         if promotion.forced {
-            return if keeps_versions { self.note_versions(promotion).await } else { Ok(()) };
+            return Ok(());
         }
         // A proxy that is dead or stands still would hold the stop up: better before it than during it.
         self.await_views(promotion, Some(until)).await?;
@@ -100,6 +110,13 @@ impl Promoter {
             patience.ask(|| target.enable_versioning(physical)).await?;
         }
         Ok(target)
+    }
+
+    /// Whether a worker has looked at each key of the bucket once: a key whose newest version is a delete marker is on no record before.
+    pub(super) async fn is_walked(&self, route: &Route) -> Result<bool, StoreError> {
+        let walks = self.metadata.walks_of(&route.bucket, WALKS).await?;
+        let last = walks.iter().find(|walk| walk.kind == WalkKind::Backfill);
+        Ok(!route.unwalked && last.is_none_or(|last| last.state == WalkState::Done))
     }
 
     pub(super) async fn known(&self, id: &s3gateway_config::BackendId) -> Result<Arc<Remote>, Halt> {

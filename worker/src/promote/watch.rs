@@ -113,6 +113,13 @@ impl Watch {
     }
 
     async fn promote(&self, bucket: &BucketId, route: &Route) -> Result<(), StoreError> {
+        if route.versioning.is_set() && !self.promoter.is_walked(route).await? {
+            info!(
+                bucket = bucket.as_str(),
+                "not promoted: not all keys of a bucket that keeps versions have been walked over"
+            );
+            return Ok(());
+        }
         for id in route.placement.iter().filter(|id| **id != route.home) {
             let Some(remote) = self.promoter.backends.get(id).await? else { continue };
             if !may_be_home(route, &remote) || !self.answers(route, id).await? {

@@ -14,6 +14,7 @@ mod promotion;
 mod scale;
 mod sites;
 mod stranded;
+mod stranded_versions;
 mod uploads;
 mod versions;
 mod walks;

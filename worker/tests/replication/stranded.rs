@@ -23,7 +23,7 @@ async fn strand(world: &mut World, key: &str) {
 }
 
 /// Has the replica take the place of a home that is away.
-async fn promote_near(world: &World) {
+pub async fn promote_near(world: &World) {
     let (bucket, near) = (&world.route.bucket, &world.near.id);
     let begun = world.metadata.begin_promotion(bucket, near, world.route.epoch, true).await.unwrap();
     until("the replica is home", async || {
@@ -52,7 +52,7 @@ async fn put_at(world: &World, site: &Site, key: &str, body: &'static [u8]) {
 }
 
 /// Whether an attempt at a key has ended with these words.
-async fn has_said(world: &World, words: &str) -> bool {
+pub async fn has_said(world: &World, words: &str) -> bool {
     world.metadata.jobs(None, None, 100).await.unwrap().rows.iter().any(|job| job.detail.contains(words))
 }
 

@@ -1,8 +1,8 @@
 //! Promotions step by step, the views that they wait for, and stranded keys.
 use super::{Fixture, in_a_minute, object};
 use crate::{
-    Change, Deletion, DirtyKey, DrainReason, Kept, Merging, ObjectCopy, PlacementChange, PromotionState, Route,
-    StoreError, StrandedCount, StrandedState, Writes,
+    Change, Deletion, DirtyKey, DrainReason, Kept, MergeWriting, Merging, ObjectCopy, PlacementChange, PromotionState,
+    Route, StoreError, StrandedCount, StrandedState, Writes,
 };
 use s3gateway_config::BackendId;
 use s3gateway_s3::{PhysicalBucket, VersionId, Versioning};
@@ -185,13 +185,24 @@ pub(super) async fn stranded_keys_are_listed_until_they_are_settled(f: Fixture) 
     m.overwrite_stranded(&route.bucket, &b).await.unwrap();
     assert_eq!((state(&a).await, state(&b).await), (Some(StrandedState::Open), Some(StrandedState::Overwritten)));
     assert_eq!(m.stranded(&route.bucket, &b).await.unwrap()[0].newest, Some(newest.clone()));
-    for above in [Some(&newest), None] {
-        m.begin_merging(&all[1].id, above).await.unwrap();
-        let begun = m.stranded(&route.bucket, &b).await.unwrap().remove(0);
-        assert_eq!(begun.merging, Some(Merging { above: Some(newest.clone()) }), "it has begun once");
-        assert_eq!(begun.state, StrandedState::Open);
-    }
+    let merging = async || m.stranded(&route.bucket, &b).await.unwrap().remove(0).merging;
+    let former = [newest.clone(), VersionId::null()];
+    assert!(!m.merge_above(&all[1].id, None, &former).await.unwrap(), "nobody has begun");
+    m.begin_merging(&all[1].id).await.unwrap();
+    assert_eq!((state(&b).await, merging().await), (Some(StrandedState::Open), Some(Merging::Begun)));
     m.overwrite_stranded(&route.bucket, &b).await.unwrap();
+    assert_eq!(state(&b).await, Some(StrandedState::Open), "no client's write is newer");
+    m.give_up_merging(&all[1].id).await.unwrap();
+    assert_eq!(merging().await, Some(Merging::Begun), "nothing has come home");
+    assert!(m.merge_above(&all[1].id, Some(&newest), &former).await.unwrap());
+    assert!(!m.merge_above(&all[1].id, None, &[]).await.unwrap(), "it has begun once");
+    m.begin_merging(&all[1].id).await.unwrap();
+    let (above, former) = (Some(newest.clone()), former.to_vec());
+    let mut writing = MergeWriting { above, former, is_given_up: false };
+    assert_eq!(merging().await, Some(Merging::Writing(writing.clone())));
+    m.give_up_merging(&all[1].id).await.unwrap();
+    writing.is_given_up = true;
+    assert_eq!(merging().await, Some(Merging::Writing(writing)));
     let refused = m.set_versioning(&route.bucket, Versioning::Enabled).await;
     assert!(matches!(refused, Err(StoreError::Conflict(_))), "{refused:?}");
 
@@ -200,7 +211,7 @@ pub(super) async fn stranded_keys_are_listed_until_they_are_settled(f: Fixture) 
     let kept = Kept { backend: near(&route), physical, etag: "e".into(), size: 7 };
     m.begin_keeping(&all[1].id, &kept).await.unwrap();
     let begun = m.stranded(&route.bucket, &b).await.unwrap().remove(0);
-    assert_eq!((&begun.state, begun.aside()), (&StrandedState::Overwritten, Some(&kept)), "not settled yet");
+    assert_eq!((&begun.state, begun.aside()), (&StrandedState::Open, Some(&kept)), "not settled yet");
     assert!(m.is_awaited(&route.bucket, &route.home).await.unwrap());
     assert!(!m.is_awaited(&route.bucket, &near(&route)).await.unwrap());
     m.keep_stranded(&all[1].id, &kept).await.unwrap();

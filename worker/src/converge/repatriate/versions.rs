@@ -2,48 +2,201 @@
 //! that clients know it by.
 //! Invariant: what takes the place of a version at the home stands there, verified and noted, before that goes; and only what the former home
 //! says is gone is deleted.
-use super::{Alone, Side};
+use super::{Alone, Side, require_allowed};
 use crate::claim::Claim;
 use crate::clock::millis;
 use crate::converge::versions::{HomeVersions, MOST_MOVED, VersionList};
-use crate::converge::{ConvergeError, Converger, Scene};
+use crate::converge::{ConvergeError, Converger, NotNow, Scene};
 use crate::version_merge::Merged;
+use crate::version_plan::VersionPlan;
 use crate::versions::Listed;
 use s3gateway_s3::VersionId;
-use s3gateway_store::{Route, Stranded, StrandedState, VersionCopy};
+use s3gateway_store::{MergeWriting, Merging, Millis, Route, Stranded, StrandedState, VersionCopy};
+use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
 use tracing::info;
 
 /// How long a read may take from the question whether the key is stranded to the home: while versions are put in their order, an older one is
 /// the current one there.
 const READS_UNDER_WAY: Duration = Duration::from_secs(2);
+/// Looks at the home: one finds what is to be done, one more is taken once no client writes any more, and one sees that it is done.
+const LOOKS: u32 = 4;
+
+/// A key that waits, while no client's write of it is in flight.
+pub(super) struct Waiting<'a> {
+    pub(super) route: &'a Route,
+    pub(super) row: &'a Stranded,
+    /// `None`: it is given up, and only what has come home of it stays.
+    pub(super) former: Option<&'a Side>,
+    pub(super) home: &'a Side,
+    pub(super) claim: &'a Claim,
+    pub(super) alone: &'a Alone,
+}
+
+/// What is to stand at the home below what was written since, the oldest first, and where it is copied from.
+struct Below<'a> {
+    list: Vec<Listed>,
+    former: Option<Scene<'a>>,
+}
 
 impl Converger {
     /// Makes a stranded key's versions at its home those of the former home and, above them, those written since.
-    pub(super) async fn merge_versions(
-        &self,
-        route: &Route,
-        row: &Stranded,
-        (former, home): (&Side, &Side),
-        claim: &Claim,
-        alone: &Alone,
-    ) -> Result<(), ConvergeError> {
-        let (id, key) = (&home.remote.backend.id, &row.key);
-        let at_former =
-            self.observe_versions(route, &former.remote, &former.bucket, key, former.object.as_ref()).await?;
-        let Some(list) = at_former.list.clone() else {
+    pub(super) async fn merge_versions(&self, waiting: &Waiting<'_>) -> Result<(), ConvergeError> {
+        let Waiting { route, home, claim, alone, .. } = waiting;
+        let (id, key) = (&home.remote.backend.id, &waiting.row.key);
+        if !home.remote.versioning(&home.bucket).await?.is_set() {
+            return Err(ConvergeError::Unavailable(format!("{id} keeps no versions of the bucket any more")));
+        }
+        let below = self.look_below(waiting).await?;
+        let mut row = waiting.row.clone();
+        for _ in 0..LOOKS {
+            let held = home.remote.versions(&home.bucket, key).await?;
+            let recorded = self.metadata.version_copies(&route.bucket, key, id, MOST_MOVED).await?;
+            let seen = row.clone();
+            let merged = Merged::of(id, below.list.clone(), &held, &recorded, &seen);
+            let plan = merged.plan();
+            let to_go = merged.to_go(&plan);
+            info!(
+                key = key.as_str(),
+                missing = plan.missing.len(),
+                to_go = to_go.len(),
+                "versions of a stranded key compared"
+            );
+            if plan.missing.is_empty() && to_go.is_empty() {
+                self.follow_tags_of_former(waiting, &below, &plan).await?;
+                // What may land yet would stand above all others, and readers are let in again.
+                return match claim.standing.unanswered().contains(id) {
+                    true => Err(ConvergeError::NotNow(format!("{id} has not answered"), NotNow::InFlight(claim.lease))),
+                    false => Ok(()),
+                };
+            }
+            require_allowed(route, home)?;
+            if let (Some(former), Some(scene)) = (waiting.former, &below.former)
+                && (!merged.lost.is_empty() || merged.of_former == 0)
+            {
+                self.require_that_former_holds(&row, former).await?;
+                self.require_lost(scene, &merged.lost.iter().collect::<Vec<_>>()).await?;
+            }
+            match &row.merging {
+                // What a client has written before it heard of this is not in the list.
+                None => {
+                    self.metadata.begin_merging(&row.id).await?;
+                    row.merging = Some(Merging::Begun);
+                    if row.state == StrandedState::Overwritten {
+                        tokio::time::sleep(READS_UNDER_WAY).await;
+                    }
+                    alone.begin_change(claim).await?;
+                    continue;
+                }
+                Some(Merging::Begun) => {
+                    alone.begin_change(claim).await?;
+                    let above = held.last().map(|last| last.id.clone());
+                    let former: Vec<VersionId> = below.list.iter().map(|listed| listed.id.clone()).collect();
+                    if !self.metadata.merge_above(&row.id, above.as_ref(), &former).await? {
+                        return Err(ConvergeError::Changed);
+                    }
+                    row.merging = Some(Merging::Writing(MergeWriting { above, former, is_given_up: false }));
+                }
+                Some(Merging::Writing(_)) => alone.begin_change(claim).await?,
+            }
+            self.bring_versions_home(waiting, &below, &merged, &plan, (&held, &recorded)).await?;
+        }
+        Err(ConvergeError::Refused(format!("{id} does not show the versions that it accepted")))
+    }
+
+    /// What the former home holds; of one that is given up what has come home of it.
+    async fn look_below<'a>(&self, waiting: &Waiting<'a>) -> Result<Below<'a>, ConvergeError> {
+        let Waiting { route, row, former, home, claim, .. } = waiting;
+        let Some(former) = former else {
+            let Some(Merging::Writing(MergeWriting { former, .. })) = &row.merging else {
+                return Ok(Below { list: Vec::new(), former: None });
+            };
+            let rows =
+                self.metadata.version_copies(&route.bucket, &row.key, &home.remote.backend.id, MOST_MOVED).await?;
+            let mut rows: HashMap<&VersionId, &VersionCopy> =
+                rows.iter().map(|copy| (&copy.home_version, copy)).collect();
+            return Ok(Below {
+                list: former.iter().filter_map(|id| rows.remove(id)).map(as_listed).collect(),
+                former: None,
+            });
+        };
+        let (bucket, object) = (&former.bucket, former.object.as_ref());
+        let versions = self.observe_versions(route, &former.remote, bucket, &row.key, object).await?;
+        let Some(list) = versions.list.clone() else {
             return Err(ConvergeError::Refused(format!("{} keeps no versions any more", row.home)));
         };
-        let held = home.remote.versions(&home.bucket, key).await?;
-        let recorded = self.metadata.version_copies(&route.bucket, key, id, MOST_MOVED).await?;
-        let merged = Merged::of(id, list, &held, &recorded, row);
-        let plan = merged.plan();
-        let to_go = merged.to_go(&plan);
-        // What a client has changed since is newer.
-        let retagged = self.metadata.retagged(&route.bucket, key, row.stranded_at).await?;
-        let scene = |side: &Side, versions, retagged| Scene {
-            route,
-            key,
+        if !list.is_empty() {
+            self.metadata.note_held_at_former_home(row).await?;
+        }
+        // What was changed since is newer. By other clocks than this, but nothing was changed at the former home for longer than a lease by then.
+        let before = row.stranded_at.saturating_sub(Millis::try_from(claim.lease.as_millis()).unwrap_or(0) / 2);
+        let retagged = self.metadata.retagged(&route.bucket, &row.key, before).await?;
+        Ok(Below { list, former: Some(waiting.scene(former, versions, retagged)) })
+    }
+
+    /// Writes what is missing above all others, and then deletes what is not to stay.
+    async fn bring_versions_home(
+        &self,
+        waiting: &Waiting<'_>,
+        below: &Below<'_>,
+        merged: &Merged<'_>,
+        plan: &VersionPlan<'_>,
+        (held, recorded): (&[Listed], &[VersionCopy]),
+    ) -> Result<(), ConvergeError> {
+        let Waiting { row, home, .. } = waiting;
+        let own = HomeVersions { moved: merged.moved(), ..HomeVersions::default() };
+        let from_home = waiting.scene(home, own, Vec::new());
+        let to_home = |scene| VersionList { converger: self, scene, remote: &home.remote, bucket: &home.bucket };
+        // An attempt that is not gone on with; each would leave as many.
+        for unrecorded in &merged.unrecorded {
+            to_home(&from_home).delete(unrecorded).await?;
+        }
+        let last = recorded.iter().map(|copy| copy.position).max().unwrap_or(0);
+        let is_there = |listed: &&Listed| merged.unrecorded.iter().all(|gone| gone.id != listed.id);
+        let mut newest = held.iter().rfind(is_there);
+        for ((at, wanted), position) in (plan.kept.len()..).zip(plan.missing).zip(last + 1..) {
+            let former = below.former.as_ref().filter(|_| at < merged.of_former);
+            let list = to_home(former.unwrap_or(&from_home));
+            let copy = match wanted.is_marker {
+                true => list.write_marker(wanted, newest).await?,
+                false => list.write_version(wanted).await?,
+            };
+            if let Some(former) = former {
+                let own = former.versions.moved.own(&wanted.id);
+                let copy = VersionCopy { backend: row.home.clone(), position, ..copy.clone() };
+                list.note(as_copy(wanted, own, &copy)).await?;
+            }
+            list.note(VersionCopy { position, ..copy }).await?;
+            newest = Some(wanted);
+        }
+        for gone in merged.to_go(plan).into_iter().filter(is_there) {
+            to_home(&from_home).delete(gone).await?;
+        }
+        Ok(())
+    }
+
+    /// Has the former home's versions carry the tags that they have there, where these were changed before it was replaced.
+    async fn follow_tags_of_former(
+        &self,
+        Waiting { route, home, claim, alone, .. }: &Waiting<'_>,
+        below: &Below<'_>,
+        plan: &VersionPlan<'_>,
+    ) -> Result<(), ConvergeError> {
+        let Some(former) = below.former.as_ref().filter(|former| !former.retagged.is_empty()) else { return Ok(()) };
+        require_allowed(route, home)?;
+        alone.begin_change(claim).await?;
+        let list = VersionList { converger: self, scene: former, remote: &home.remote, bucket: &home.bucket };
+        let of_former = plan.kept.get(..below.list.len()).unwrap_or(&plan.kept);
+        list.follow_tags(of_former, |id| former.retagged.contains(id)).await
+    }
+}
+
+impl<'a> Waiting<'a> {
+    /// One side as what is copied from.
+    fn scene(&self, side: &Side, versions: HomeVersions, retagged: Vec<VersionId>) -> Scene<'a> {
+        Scene {
+            route: self.route,
+            key: &self.row.key,
             home: side.remote.clone(),
             home_bucket: side.bucket.clone(),
             object: side.object.clone(),
@@ -51,52 +204,19 @@ impl Converger {
             versions,
             retagged,
             retagged_before: 0,
-            claim,
-        };
-        let own = HomeVersions { moved: merged.moved(), ..HomeVersions::default() };
-        let (from_former, from_home) = (scene(former, at_former, retagged), scene(home, own, Vec::new()));
-        let to_home = |scene| VersionList { converger: self, scene, remote: &home.remote, bucket: &home.bucket };
-        info!(
-            key = key.as_str(), former = %row.home, missing = plan.missing.len(), to_go = to_go.len(),
-            "versions of a stranded key compared"
-        );
-        let lost = plan.lost(&merged.wanted);
-        if !lost.is_empty() || (merged.of_former == 0 && !plan.stale.is_empty()) {
-            self.require_that_former_holds(row, former).await?;
-            self.require_lost(&from_former, &lost).await?;
+            claim: self.claim,
         }
-        if !plan.missing.is_empty() || !to_go.is_empty() {
-            super::require_allowed(route, home)?;
-            // It knows by this what it has written, should it die before it has recorded that.
-            self.metadata.begin_merging(&row.id, held.last().map(|last| &last.id)).await?;
-            if row.state == StrandedState::Overwritten && !plan.missing.is_empty() {
-                tokio::time::sleep(READS_UNDER_WAY).await;
-            }
-            alone.begin_change(claim).await?;
-        }
-        let last = recorded.iter().map(|copy| copy.position).max().unwrap_or(0);
-        let mut newest = held.last();
-        for ((at, wanted), position) in (plan.kept.len()..).zip(plan.missing).zip(last + 1..) {
-            let is_of_former = at < merged.of_former;
-            let list = to_home(if is_of_former { &from_former } else { &from_home });
-            let copy = match wanted.is_marker {
-                true => list.write_marker(wanted, newest).await?,
-                false => list.write_version(wanted).await?,
-            };
-            if is_of_former {
-                let own = from_former.versions.moved.own(&wanted.id);
-                list.note(as_copy(wanted, own, &VersionCopy { backend: row.home.clone(), position, ..copy.clone() }))
-                    .await?;
-            }
-            list.note(VersionCopy { position, ..copy }).await?;
-            newest = Some(wanted);
-        }
-        for gone in to_go {
-            to_home(&from_home).delete(gone).await?;
-        }
-        let of_former = plan.kept.get(..merged.of_former).unwrap_or(&plan.kept);
-        let is_meant = |id: &VersionId| from_former.retagged.contains(id);
-        to_home(&from_former).follow_tags(of_former, is_meant).await
+    }
+}
+
+/// A version of the former home, by what is recorded of its copy.
+fn as_listed(copy: &VersionCopy) -> Listed {
+    Listed {
+        id: copy.home_version.clone(),
+        is_marker: copy.is_marker,
+        etag: copy.home_etag.clone(),
+        size: u64::try_from(copy.size).unwrap_or(0),
+        modified: copy.home_modified,
     }
 }
 
