@@ -63,6 +63,25 @@ def test_a_home_that_keeps_no_versions_says_so(gateway, s3):
 
 
 @keeps_versions
+def test_a_client_that_deletes_page_by_page_leaves_nothing(s3):
+    """Each page begins behind a version that the one before it has shown, and that is deleted by now."""
+    bucket = versioned(s3)
+    for key, count in (("a", 11), ("b", 1), ("c", 5)):
+        for n in range(count):
+            put(s3, bucket, key, f"{n}".encode())
+        s3.delete_object(Bucket=bucket, Key=key)
+    seen = set()
+    for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket, PaginationConfig={"PageSize": 4}):
+        found = [{"Key": v["Key"], "VersionId": v["VersionId"]} for kind in ("Versions", "DeleteMarkers") for v in page.get(kind, [])]
+        assert len(found) <= 4
+        seen |= {(v["Key"], v["VersionId"]) for v in found}
+        if found:
+            assert not s3.delete_objects(Bucket=bucket, Delete={"Objects": found}).get("Errors")
+    assert len(seen) == 20
+    s3.delete_bucket(Bucket=bucket)
+
+
+@keeps_versions
 def test_mfa_delete_is_refused_by_name(s3):
     bucket = versioned(s3)
     with pytest.raises(ClientError, match="MfaDelete"):

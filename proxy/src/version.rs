@@ -109,7 +109,7 @@ impl Gateway {
     }
 
     /// Whether the home says that it has no such version.
-    async fn is_missed(&self, routed: &Routed, key: &ObjectKey, named: &NamedVersion) -> bool {
+    pub(crate) async fn is_missed(&self, routed: &Routed, key: &ObjectKey, named: &NamedVersion) -> bool {
         let head = self.head_at_home(routed, key, Some(named)).await;
         matches!(head, Err(Refusal::S3(error)) if error.code == S3Code::NoSuchVersion)
     }

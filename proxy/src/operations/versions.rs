@@ -154,7 +154,10 @@ impl Gateway {
         let asked = self.ask_in_own_ids(routed, asked).await?;
         let page = match self.behind_null_marker(routed, &asked).await? {
             Some(page) => page,
-            None => self.versions_at_home(routed, &asked).await?,
+            None => {
+                let page = self.versions_at_home(routed, &asked).await?;
+                self.behind_gone_marker(routed, &asked, page).await?
+            }
         };
         self.show_page(routed, page).await
     }
@@ -213,6 +216,37 @@ impl Gateway {
         entries.truncate(usize::try_from(asked.objects.max_keys).unwrap_or(usize::MAX));
         let next = entries.last().map(|last| (last.object.key.clone(), Some(last.version_id.clone())));
         Ok(Some(VersionPage { entries, common_prefixes: Vec::new(), next }))
+    }
+
+    /// The page that begins behind a version which is gone by now, where the home's, `page`, shows no more of its key. One server lists nothing
+    /// behind such a version: the key is listed anew, as a client that deletes page by page would leave the rest.
+    async fn behind_gone_marker(
+        &self,
+        routed: &Routed,
+        asked: &Asked,
+        page: VersionPage,
+    ) -> Result<VersionPage, Refusal> {
+        let (Some(version), Some(after)) = (&asked.version_id_marker, &asked.objects.after) else { return Ok(page) };
+        let goes_on = page.entries.first().is_some_and(|entry| entry.object.key == *after);
+        let key = ObjectKey::parse(after).ok().filter(|_| !goes_on && asked.objects.shows(after));
+        let Some(key) = key else { return Ok(page) };
+        if !self.is_missed(routed, &key, &NamedVersion::same(version.clone())).await {
+            return Ok(page);
+        }
+        let (prefix, max_keys) = (after.clone(), asked.objects.max_keys);
+        let objects = ListParameters { prefix, max_keys, ..ListParameters::default() };
+        let mut anew = self.versions_at_home(routed, &Asked { objects, version_id_marker: None }).await?;
+        anew.entries.retain(|entry| entry.object.key == *after);
+        match anew.entries.last() {
+            Some(last) => {
+                let next = Some((last.object.key.clone(), Some(last.version_id.clone())));
+                Ok(VersionPage { entries: anew.entries, common_prefixes: Vec::new(), next })
+            }
+            None => {
+                let behind = Asked { objects: asked.objects.clone(), version_id_marker: None };
+                self.versions_at_home(routed, &behind).await
+            }
+        }
     }
 
     /// The version that a copy has become, where its home does not tell: the newest one, if it is the one that was answered.

@@ -18,7 +18,7 @@ async fn versioned_bucket(api: &Api) -> BucketId {
 }
 
 #[tokio::test]
-async fn versions_are_not_promoted_by_force_nor_to_where_none_are_kept() {
+async fn versions_are_promoted_only_to_where_they_are_kept_and_while_they_are() {
     let api = Api::start(&["127.0.0.0/8"]).await;
     let bucket = versioned_bucket(&api).await;
     let promote = async |to: &str, force: bool| {
@@ -26,13 +26,16 @@ async fn versions_are_not_promoted_by_force_nor_to_where_none_are_kept() {
         answer.is_problem(409);
         answer.json()["detail"].as_str().unwrap().to_owned()
     };
-    assert!(promote("de-fra", true).await.contains("without force"));
-    assert!(promote("us-iad", false).await.contains("that backend does not"));
     let after = format!("{PHOTOS}/promote-after");
+    assert_eq!(api.call("PUT", &after, &json!({"seconds": 60})).await.status, 204);
+    assert!(promote("us-iad", false).await.contains("that backend does not"));
+    assert!(promote("us-iad", true).await.contains("that backend does not"));
+    api.state.metadata.set_versioning(&bucket, Versioning::Suspended).await.unwrap();
+    for force in [false, true] {
+        assert!(promote("de-fra", force).await.contains("suspended"));
+    }
     api.call("PUT", &after, &json!({"seconds": 60})).await.is_problem(409);
     assert_eq!(api.call("PUT", &after, &json!({"seconds": null})).await.status, 204);
-    api.state.metadata.set_versioning(&bucket, Versioning::Suspended).await.unwrap();
-    assert!(promote("de-fra", false).await.contains("suspended"));
     assert!(api.state.metadata.promotions_of(&bucket, 1).await.unwrap().is_empty());
 }
 

@@ -2,7 +2,7 @@
 use super::*;
 use axum::extract::State;
 use s3gateway_s3::ObjectKey;
-use s3gateway_store::{StoreError, queue::RedisQueue};
+use s3gateway_store::{Merging, StoreError, queue::RedisQueue};
 use std::time::Duration;
 
 /// A key that stayed behind at `fi-hel`, and its row.
@@ -31,6 +31,21 @@ async fn a_row_that_is_dropped_leaves_its_key_marked() {
     let job = api.state.queue.claim("w", 1, Duration::from_secs(9)).await.unwrap().remove(0);
     assert_eq!((&job.key, job.request_id.as_str()), (&dirty, "stranded-drop"), "no lease keeps it waiting");
     api.call("DELETE", &format!("/v1/stranded/{id}"), &Value::Null).await.is_problem(404);
+}
+
+#[tokio::test]
+async fn a_row_of_which_something_has_come_home_is_left_to_a_worker() {
+    let api = Api::start(&["127.0.0.0/8"]).await;
+    let (dirty, id) = strand(&api).await;
+    let metadata = &api.state.metadata;
+    metadata.begin_merging(&id).await.unwrap();
+    assert!(metadata.merge_above(&id, None, &[]).await.unwrap());
+    for _ in 0..2 {
+        assert_eq!(api.call("DELETE", &format!("/v1/stranded/{id}"), &Value::Null).await.status, 204);
+        let merging = metadata.stranded_by_id(&id).await.unwrap().merging;
+        assert!(matches!(&merging, Some(Merging::Writing(writing)) if writing.is_given_up), "{merging:?}");
+    }
+    assert!(api.state.queue.is_marked(&dirty).await.unwrap());
 }
 
 #[tokio::test]
