@@ -418,8 +418,8 @@ class Production(Gateway):
         self.start_proxies()
         for place in PLACES:
             user = self.rgw.users[place]
-            # radosgw compares If-Match on a write with the bare entity tag.
-            self.add_backend(Backend(place, self.rgw.endpoint(place), user.access_key, user.secret_key), place, quoted_if_match=False)
+            # radosgw compares If-Match on a write with the bare entity tag, and lists nothing behind a version that is deleted.
+            self.add_backend(Backend(place, self.rgw.endpoint(place), user.access_key, user.secret_key), place, quoted_if_match=False, gone_markers=False)
         placement = ("--placement", f"{HOME},{REPLICA}", "--replica-count", "2")
         self.add_tenant("acme", *placement, "--allow-jurisdictions", "EU")
         self.add_tenant("globex", *placement)

@@ -36,6 +36,8 @@ pub struct Capabilities {
     pub refuses_nonempty_delete: bool,
     /// Paged listings (max-keys, delimiter, start-after, continuation) are exact and in UTF-8 byte order.
     pub exact_listing: bool,
+    /// ListObjectVersions goes on behind a version that has been deleted since; where false the gateway lists its key anew.
+    pub gone_markers: bool,
     /// A replayed multipart upload with the same part boundaries gets the same ETag.
     pub multipart_etag: bool,
     /// Keeps the checksum that comes with an object, as a header or as a trailer of an `aws-chunked` body, and shows it in
@@ -58,6 +60,7 @@ impl Default for Capabilities {
             server_side_copy: true,
             refuses_nonempty_delete: true,
             exact_listing: true,
+            gone_markers: true,
             multipart_etag: true,
             // Many servers refuse such a body, or take its framing for the object's bytes.
             trailing_checksums: false,

@@ -18,10 +18,15 @@ impl Gateway {
         if now.epoch != routed.route.epoch || now.writes != Writes::Taken {
             return Err(Refusal::HomeChanges);
         }
-        if !now.has_stranded || !now.versioning.is_set() {
+        self.require_no_merge(&now, key).await
+    }
+
+    /// Passes a key whose versions no worker puts in order.
+    async fn require_no_merge(&self, route: &Route, key: &ObjectKey) -> Result<(), Refusal> {
+        if !route.has_stranded || !route.versioning.is_set() {
             return Ok(());
         }
-        let stranded = self.metadata.stranded(&now.bucket, key).await?;
+        let stranded = self.metadata.stranded(&route.bucket, key).await?;
         if stranded.iter().any(|row| row.merging.is_some()) { Err(Refusal::HomeChanges) } else { Ok(()) }
     }
 
@@ -72,14 +77,15 @@ impl Gateway {
         Ok(routed.route.has_stranded && !self.metadata.stranded(&routed.route.bucket, key).await?.is_empty())
     }
 
-    /// Before a write is acknowledged: it is newer than what of its key is stranded.
+    /// Before a write is acknowledged: it is newer than what of its key is stranded. It has landed, so a worker that begins to put versions in
+    /// order after this sees it; one that has begun before may not have, where the write's lease was forgotten.
     ///
     /// # Errors
-    /// A store error.
+    /// `HomeChanges`; a store error.
     pub(crate) async fn overtake_stranded(&self, routed: &Routed, key: &ObjectKey) -> Result<(), Refusal> {
         if routed.route.has_stranded {
             self.metadata.overwrite_stranded(&routed.route.bucket, key).await?;
         }
-        Ok(())
+        self.require_no_merge(&routed.route, key).await
     }
 }

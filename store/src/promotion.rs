@@ -129,10 +129,10 @@ pub enum Merging {
 /// What a worker goes by that goes on with a merge.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MergeWriting {
-    /// The newest version at the home when it began, by that one's own id: what stands above it a worker has written.
-    pub above: Option<VersionId>,
     /// The versions of the former home, by the ids that clients know, the oldest first.
     pub former: Vec<VersionId>,
+    /// Those that were written to the home since, likewise.
+    pub since: Vec<VersionId>,
     /// Only what has come home of these is to stay: the former home is not waited for.
     pub is_given_up: bool,
 }

@@ -86,6 +86,7 @@ impl Suspects {
             // What has landed since they were seen may have come after a worker's look, and no listing may show it.
             self.queue.settle().await?;
             self.mark_unlisted().await?;
+            self.mark_stranded().await?;
             self.metadata.settle_queue_servers(asked).await?;
         }
         Ok(())
@@ -101,6 +102,19 @@ impl Suspects {
             match keys.into_iter().next_back() {
                 None => return Ok(marked),
                 last => after = last,
+            }
+        }
+    }
+
+    /// Marks every key that waits for a former home: a walk would not, where both sides are alike.
+    async fn mark_stranded(&self) -> Result<(), StoreError> {
+        let mut after = String::new();
+        loop {
+            let (keys, last) = self.metadata.stranded_waiting(&after, ROWS).await?;
+            self.queue.mark_all(&keys, "").await?;
+            match last {
+                Some(last) => after = last,
+                None => return Ok(()),
             }
         }
     }

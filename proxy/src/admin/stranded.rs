@@ -13,7 +13,7 @@ use axum::{
 };
 use bytes::Bytes;
 use s3gateway_s3::ObjectKey;
-use s3gateway_store::{DirtyKey, Kept, Merging, Stranded, StrandedState};
+use s3gateway_store::{DirtyKey, Kept, Stranded, StrandedState};
 use serde::Serialize;
 use std::time::SystemTime;
 
@@ -39,8 +39,8 @@ pub(super) struct StrandedView {
     home: String,
     /// The epoch in which it was home.
     epoch: i64,
-    /// `open`: to be compared, not readable. `overwritten`: to be compared, written anew since. `kept`: what has lost can be
-    /// downloaded.
+    /// `open`: to be compared, not readable. `overwritten`: to be compared, written anew since. `merging`: its versions are put in order, neither
+    /// readable nor writable. `kept`: what has lost can be downloaded.
     state: &'static str,
     stranded_at: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -136,11 +136,7 @@ pub(super) async fn drop(State(state): State<Shared>, Segment(id): Segment<Strin
         state.gateway.release(&dirty, &mark).await;
         return Err(problem);
     }
-    // A worker drops the row once what has come home stands in its order.
-    match &row.merging {
-        Some(Merging::Writing(_)) => state.metadata.give_up_merging(&row.id).await?,
-        None | Some(Merging::Begun) => state.metadata.drop_stranded(&row.id).await?,
-    }
+    state.metadata.give_up_stranded(&row.id).await?;
     if let Some((kept, _)) = &kept {
         drop_emptied(&state, kept).await;
     }
@@ -193,6 +189,7 @@ fn kept_of(row: &Stranded) -> Result<(Kept, ObjectKey), Problem> {
 
 fn view(row: &Stranded) -> StrandedView {
     let state = match &row.state {
+        StrandedState::Open if row.merging.is_some() => "merging",
         StrandedState::Open => "open",
         StrandedState::Overwritten => "overwritten",
         StrandedState::Kept(_) => "kept",

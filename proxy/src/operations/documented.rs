@@ -8,7 +8,8 @@ use std::path::Path;
 use strum::IntoEnumIterator as _;
 
 /// Capabilities whose absence the gateway makes up for; the others are about what is sent, or refuse.
-const LENT: [&str; 5] = ["exact_listing", "list_uploads", "server_side_copy", "tagging", "trailing_checksums"];
+const LENT: [&str; 6] =
+    ["exact_listing", "gone_markers", "list_uploads", "server_side_copy", "tagging", "trailing_checksums"];
 
 /// Operations that are streamed, which the dispatch does not name, with a function on their way that lends.
 const STREAMED: [(Operation, Option<&str>); 4] = [

@@ -218,14 +218,18 @@ impl Gateway {
         Ok(Some(VersionPage { entries, common_prefixes: Vec::new(), next }))
     }
 
-    /// The page that begins behind a version which is gone by now, where the home's, `page`, shows no more of its key. One server lists nothing
-    /// behind such a version: the key is listed anew, as a client that deletes page by page would leave the rest.
+    /// The page that begins behind a version which is gone by now, where the home's, `page`, shows no more of its key. Of a home that lists nothing
+    /// behind such a version the key is listed anew, as a client that deletes page by page would leave the rest: one that deletes only some is
+    /// shown the others once more.
     async fn behind_gone_marker(
         &self,
         routed: &Routed,
         asked: &Asked,
         page: VersionPage,
     ) -> Result<VersionPage, Refusal> {
+        if routed.home.capabilities().gone_markers {
+            return Ok(page);
+        }
         let (Some(version), Some(after)) = (&asked.version_id_marker, &asked.objects.after) else { return Ok(page) };
         let goes_on = page.entries.first().is_some_and(|entry| entry.object.key == *after);
         let key = ObjectKey::parse(after).ok().filter(|_| !goes_on && asked.objects.shows(after));
@@ -238,6 +242,8 @@ impl Gateway {
         let mut anew = self.versions_at_home(routed, &Asked { objects, version_id_marker: None }).await?;
         anew.entries.retain(|entry| entry.object.key == *after);
         match anew.entries.last() {
+            // It is listed and cannot be read: the page would come for ever.
+            Some(_) if anew.entries.iter().any(|entry| entry.version_id == version.as_str()) => Ok(page),
             Some(last) => {
                 let next = Some((last.object.key.clone(), Some(last.version_id.clone())));
                 Ok(VersionPage { entries: anew.entries, common_prefixes: Vec::new(), next })

@@ -6,7 +6,7 @@ use s3gateway_s3::{
     Versioning,
     checksum::{Algorithm, Hasher, render_value},
     etag::unquoted,
-    xml::{ListMultipartUploadsResult, Tagging, VersioningConfiguration},
+    xml::{ListMultipartUploadsResult, ListVersionsResult, Tagging, VersioningConfiguration},
 };
 use s3gateway_store::Finding;
 
@@ -207,6 +207,32 @@ pub(super) async fn server_side_copy(scratch: &Scratch<'_>) -> Finding {
         ))
     };
     finding("server_side_copy", seen.await)
+}
+
+/// In a bucket that keeps versions by now: a page behind a version that is deleted has the one below it.
+pub(super) async fn gone_markers(scratch: &Scratch<'_>) -> Finding {
+    let seen = async {
+        let mut ids = Vec::new();
+        for body in [b"1", b"2"] {
+            ids.push(scratch.put("listed", body, &[]).await?.header("x-amz-version-id").to_owned());
+        }
+        let [below, gone] = &ids[..] else { return Ok((true, "no versions".to_owned())) };
+        if below.is_empty() || below == gone {
+            return Ok((true, "no versions are kept that could be listed".to_owned()));
+        }
+        let query = [("versionId", gone.as_str())];
+        scratch.ask(Ask { query: &query, ..Ask::of(Method::DELETE, "listed") }).await?;
+        let query = [("versions", ""), ("key-marker", "listed"), ("version-id-marker", gone.as_str())];
+        let page = scratch.ask(Ask::of_bucket(Method::GET, &query)).await;
+        let goes_on = match &page {
+            Ok(page) => ListVersionsResult::parse(&page.body)
+                .is_ok_and(|page| page.entries.iter().any(|entry| entry.version_id == *below)),
+            Err(_) => false,
+        };
+        let shown = if goes_on { "the one below it" } else { "nothing of its key" };
+        Ok((goes_on, format!("ListObjectVersions behind a version that is deleted: {}, {shown}", said(&page)?)))
+    };
+    finding("gone_markers", seen.await)
 }
 
 /// In UTF-8 byte order. The last two are the other way round where names are compared as UTF-16.

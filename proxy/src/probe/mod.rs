@@ -50,10 +50,12 @@ impl Gateway {
 
     async fn measure(&self, backend: &Arc<UpstreamBackend>) -> Result<Vec<Finding>, ProbeError> {
         let mut scratch = Scratch::make(self, backend).await?;
+        let [versioning, gone_markers] = self.probe_versioning(backend).await?;
         let mut findings = vec![
             checks::tagging(&scratch).await,
             checks::tag_count(&scratch).await,
-            self.probe_versioning(backend).await?,
+            versioning,
+            gone_markers,
             checks::trailing_checksums(&scratch).await,
             checks::list_uploads(&scratch).await,
             checks::conditional_writes(&scratch).await,
@@ -76,11 +78,11 @@ impl Gateway {
 
 impl Gateway {
     /// In a bucket of its own, since one that has kept versions never stops.
-    async fn probe_versioning(&self, backend: &Arc<UpstreamBackend>) -> Result<Finding, ProbeError> {
+    async fn probe_versioning(&self, backend: &Arc<UpstreamBackend>) -> Result<[Finding; 2], ProbeError> {
         let scratch = Scratch::make(self, backend).await?;
-        let finding = checks::versioning(&scratch).await;
+        let findings = [checks::versioning(&scratch).await, checks::gone_markers(&scratch).await];
         scratch.leave().await;
-        Ok(finding)
+        Ok(findings)
     }
 
     /// In a bucket of its own, since it has to be made with it.
@@ -113,6 +115,7 @@ pub(crate) fn measured(findings: &[Finding], declared: &Capabilities) -> Capabil
             "quoted_if_match" => capabilities.quoted_if_match = holds,
             "server_side_copy" => capabilities.server_side_copy = holds,
             "exact_listing" => capabilities.exact_listing = holds,
+            "gone_markers" => capabilities.gone_markers = holds,
             "multipart_etag" => capabilities.multipart_etag = holds,
             "any_key" => capabilities.keys = if holds { KeyRule::Any } else { KeyRule::FilePath },
             "refuses_nonempty_delete" => capabilities.refuses_nonempty_delete = holds,
@@ -134,6 +137,7 @@ pub(crate) fn declared(capability: &str, capabilities: &Capabilities) -> Option<
         "quoted_if_match" => capabilities.quoted_if_match,
         "server_side_copy" => capabilities.server_side_copy,
         "exact_listing" => capabilities.exact_listing,
+        "gone_markers" => capabilities.gone_markers,
         "multipart_etag" => capabilities.multipart_etag,
         "any_key" => capabilities.keys == KeyRule::Any,
         "refuses_nonempty_delete" => capabilities.refuses_nonempty_delete,
@@ -157,6 +161,7 @@ mod tests {
             "quoted_if_match",
             "server_side_copy",
             "exact_listing",
+            "gone_markers",
             "multipart_etag",
             "any_key",
             "refuses_nonempty_delete",

@@ -3,7 +3,8 @@
 use super::db::{Columns, now, render_json, write};
 use super::{Metadata, feed};
 use crate::{
-    BucketId, Change, Kept, MergeWriting, Merging, Promotion, StoreError, Stranded, StrandedCount, StrandedState, sql,
+    BucketId, Change, DirtyKey, Kept, MergeWriting, Merging, Promotion, StoreError, Stranded, StrandedCount,
+    StrandedState, sql,
 };
 use s3gateway_config::BackendId;
 use s3gateway_s3::{ObjectKey, PhysicalBucket, VersionId};
@@ -11,7 +12,7 @@ use sqlx::any::AnyRow;
 use uuid::Uuid;
 
 impl Metadata {
-    /// Lists keys as stranded by a promotion, each with the newest version that the target has of it; those that are stay as they are.
+    /// Lists keys as stranded by a promotion, each with the newest version that the target has of it. Of those that are, it is noted anew.
     ///
     /// # Errors
     /// `NotFound` where the bucket is gone.
@@ -63,25 +64,41 @@ impl Metadata {
         self.db.read(query.fetch_all(self.db.pool())).await?.iter().map(Columns::key).collect()
     }
 
-    /// The old home of a stranded key was seen to hold it: it has not come back empty.
+    /// The old home of a stranded key was seen to hold it as it did: it has not come back empty.
     ///
     /// # Errors
     /// `Unavailable`.
-    pub async fn note_held_at_former_home(&self, stranded: &Stranded) -> Result<(), StoreError> {
+    pub async fn note_witness(&self, stranded: &Stranded) -> Result<(), StoreError> {
         write!(&self.db, tx => {
-            let query = sqlx::query(sql::PROMOTION_SOURCE_HELD).bind(stranded.bucket.as_str()).bind(stranded.epoch);
-            query.execute(tx).await?;
+            let query = sqlx::query(sql::PROMOTION_WITNESS_NOTE).bind(stranded.bucket.as_str()).bind(stranded.epoch);
+            query.bind(stranded.key.as_str().as_bytes()).execute(tx).await?;
             Ok(())
         })
     }
 
-    /// Whether the old home of a stranded key was seen to hold any that is stranded there.
+    /// A key that was stranded with this one, and that the old home was seen to hold.
     ///
     /// # Errors
     /// `Unavailable`.
-    pub async fn was_held_at_former_home(&self, stranded: &Stranded) -> Result<bool, StoreError> {
-        let query = sqlx::query(sql::PROMOTION_SOURCE_HOLDS).bind(stranded.bucket.as_str()).bind(stranded.epoch);
-        Ok(self.db.read(query.fetch_optional(self.db.pool())).await?.is_some())
+    pub async fn witness(&self, stranded: &Stranded) -> Result<Option<ObjectKey>, StoreError> {
+        let query = sqlx::query(sql::PROMOTION_WITNESS).bind(stranded.bucket.as_str()).bind(stranded.epoch);
+        self.db.read(query.fetch_optional(self.db.pool())).await?.as_ref().map(Columns::key).transpose()
+    }
+
+    /// Keys that wait to be compared, of all buckets, behind the row `after`, at most `limit`; and the last row.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn stranded_waiting(
+        &self,
+        after: &str,
+        limit: u32,
+    ) -> Result<(Vec<DirtyKey>, Option<String>), StoreError> {
+        let query = sqlx::query(sql::STRANDED_WAITING).bind(after).bind(i64::from(limit));
+        let rows = self.db.read(query.fetch_all(self.db.pool())).await?;
+        let last = rows.last().map(|row| row.text("id")).transpose()?;
+        let parse = |row: &AnyRow| Ok(DirtyKey { bucket: BucketId::new(&row.text("bucket")?), key: row.key()? });
+        Ok((rows.iter().map(parse).collect::<Result<_, StoreError>>()?, last))
     }
 
     /// How many stranded keys of all buckets wait to be compared, and of how many something stands aside.
@@ -142,34 +159,36 @@ impl Metadata {
         })
     }
 
-    /// From now on what stands above `above` may be what a worker has written, by the versions that the former home holds. False where that was
-    /// said before.
+    /// From now on a worker may have written, to have the versions `former` below those that were written `since`. False unless a merge has begun,
+    /// and nobody has said so before.
     ///
     /// # Errors
     /// `Unavailable`.
-    pub async fn merge_above(
+    pub async fn begin_merge_writing(
         &self,
         id: &str,
-        above: Option<&VersionId>,
         former: &[VersionId],
+        since: &[VersionId],
     ) -> Result<bool, StoreError> {
-        let former: Vec<&str> = former.iter().map(VersionId::as_str).collect();
-        let (above, former) = (above.map_or("", VersionId::as_str), render_json(&former)?);
+        let [former, since] = [former, since].map(|ids| ids.iter().map(VersionId::as_str).collect::<Vec<_>>());
+        let (former, since) = (render_json(&former)?, render_json(&since)?);
         write!(&self.db, tx => {
-            let query = sqlx::query(sql::STRANDED_MERGE_ABOVE).bind(id).bind(above).bind(former.as_str());
+            let query = sqlx::query(sql::STRANDED_MERGE_WRITING).bind(id).bind(former.as_str()).bind(since.as_str());
             Ok(query.execute(tx).await?.rows_affected() == 1)
         })
     }
 
-    /// Has a merge that has begun end without the former home: what has come home of it stays, in its order.
+    /// Gives up what stayed behind of a row, which goes; where something of it has come home, a worker ends that without the former home, and
+    /// forgets the row then.
     ///
     /// # Errors
     /// `Unavailable`.
-    pub async fn give_up_merging(&self, id: &str) -> Result<(), StoreError> {
+    pub async fn give_up_stranded(&self, id: &str) -> Result<(), StoreError> {
         write!(&self.db, tx => {
             sqlx::query(sql::STRANDED_GIVE_UP).bind(id).execute(tx).await?;
             Ok(())
-        })
+        })?;
+        self.settle(id, Settled::GivenUp).await
     }
 
     /// Notes what is set aside before anything takes its place, so that it is found whoever goes on from there.
@@ -190,31 +209,32 @@ impl Metadata {
     /// # Errors
     /// `Unavailable`.
     pub async fn keep_stranded(&self, id: &str, kept: &Kept) -> Result<(), StoreError> {
-        self.settle(id, Some(kept)).await
+        self.settle(id, Settled::Kept(kept)).await
     }
 
-    /// Forgets a row: both sides are equal, or an operator gives up what it stands for.
+    /// Forgets a row: both sides are equal.
     ///
     /// # Errors
     /// `Unavailable`.
     pub async fn drop_stranded(&self, id: &str) -> Result<(), StoreError> {
-        self.settle(id, None).await
+        self.settle(id, Settled::Equal).await
     }
 
     /// Proxies are told with the last open row: until then they ask before each read.
-    async fn settle(&self, id: &str, kept: Option<&Kept>) -> Result<(), StoreError> {
+    async fn settle(&self, id: &str, settled: Settled<'_>) -> Result<(), StoreError> {
         write!(&self.db, tx => {
             feed::lock(tx).await?;
             let Some(row) = sqlx::query(sql::STRANDED_ONE).bind(id).fetch_optional(&mut *tx).await? else {
                 return Ok(());
             };
             let bucket = row.text("bucket")?;
-            let query = match kept {
-                Some(kept) => {
+            let query = match settled {
+                Settled::Kept(kept) => {
                     let query = sqlx::query(sql::STRANDED_KEEP).bind(id).bind(kept.backend.as_str());
                     query.bind(kept.physical.for_upstream()).bind(kept.etag.as_str()).bind(kept.size)
                 }
-                None => sqlx::query(sql::STRANDED_DROP).bind(id),
+                Settled::Equal => sqlx::query(sql::STRANDED_DROP).bind(id).bind(1_i64),
+                Settled::GivenUp => sqlx::query(sql::STRANDED_DROP).bind(id).bind(0_i64),
             };
             query.execute(&mut *tx).await?;
             let open = sqlx::query(sql::STRANDED_IS_OPEN).bind(bucket.as_str()).fetch_optional(&mut *tx).await?;
@@ -226,6 +246,13 @@ impl Metadata {
             Ok(())
         })
     }
+}
+
+/// How a row ends.
+enum Settled<'k> {
+    Kept(&'k Kept),
+    Equal,
+    GivenUp,
 }
 
 fn versions(row: &AnyRow, column: &'static str) -> Result<Vec<VersionId>, StoreError> {
@@ -270,8 +297,8 @@ fn parse(row: &AnyRow) -> Result<Stranded, StoreError> {
             0 => None,
             1 => Some(Merging::Begun),
             state => Some(Merging::Writing(MergeWriting {
-                above: version(row, "above")?,
                 former: versions(row, "former")?,
+                since: versions(row, "since")?,
                 is_given_up: state == 3,
             })),
         },

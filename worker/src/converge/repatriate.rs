@@ -138,8 +138,9 @@ impl Converger {
             true => None,
             false => Some(self.side(route, &row.home, &row.key).await?),
         };
-        if former.as_ref().is_some_and(|former| former.object.is_some()) {
-            self.metadata.note_held_at_former_home(row).await?;
+        let held = former.as_ref().and_then(|former| former.object.as_ref());
+        if held.is_some_and(|object| is_of_before(row, object.modified)) {
+            self.metadata.note_witness(row).await?;
         }
         let former = match former {
             former if route.versioning.is_set() => {
@@ -175,7 +176,7 @@ impl Converger {
                 row.begun.clone()
             }
             Verdict::FormerDeleted => {
-                self.require_that_former_holds(row, &former).await?;
+                require_whole(row, self.is_whole(row, &former).await?)?;
                 let kept = self.set_aside(row, &home, &home, claim).await?;
                 confirm(claim).await?;
                 alone.begin_change(claim).await?;
@@ -191,22 +192,29 @@ impl Converger {
         Ok(())
     }
 
-    /// Passes a former home that still has something of what it had: one that was emptied has deleted nothing.
-    async fn require_that_former_holds(&self, row: &Stranded, former: &Side) -> Result<(), ConvergeError> {
+    /// Whether a former home still has something of what it had: one that was emptied has deleted nothing. `None` where nothing is known that could
+    /// be asked for.
+    async fn is_whole(&self, row: &Stranded, former: &Side) -> Result<Option<bool>, ConvergeError> {
+        let Side { remote, bucket, .. } = former;
         let witnesses = self.metadata.verified_beside(row, WITNESSES).await?;
         for key in &witnesses {
-            if former.remote.head(&former.bucket, key).await?.is_some() {
-                return Ok(());
+            if remote.head(bucket, key).await?.is_some() {
+                return Ok(Some(true));
             }
         }
-        // Where all keys are stranded, none but those is left to tell.
-        if witnesses.is_empty() && self.metadata.was_held_at_former_home(row).await? {
-            return Ok(());
+        if !witnesses.is_empty() {
+            return Ok(Some(false));
         }
-        Err(ConvergeError::Unavailable(format!(
-            "{} has neither this key nor others that it had when it was home; drop what is stranded there if it was emptied",
-            row.home
-        )))
+        // Where all keys are stranded, none but those is left to tell; and what came there since is a copy.
+        let Some(key) = self.metadata.witness(row).await? else { return Ok(None) };
+        let object = remote.head(bucket, &key).await?;
+        if object.is_some_and(|object| is_of_before(row, object.modified)) {
+            return Ok(Some(true));
+        }
+        if !remote.backend.capabilities.keeps_versions() {
+            return Ok(Some(false));
+        }
+        Ok(Some(remote.versions(bucket, &key).await?.iter().any(|listed| is_of_before(row, listed.modified))))
     }
 
     async fn side(
@@ -302,6 +310,22 @@ impl Converger {
         }
         Ok(())
     }
+}
+
+/// Passes a former home that was seen to be whole, before what it says is gone is deleted.
+fn require_whole(row: &Stranded, is_whole: Option<bool>) -> Result<(), ConvergeError> {
+    match is_whole {
+        Some(true) => Ok(()),
+        Some(false) | None => Err(ConvergeError::Unavailable(format!(
+            "{} has neither this key nor others that it had when it was home; drop what is stranded there if it was emptied",
+            row.home
+        ))),
+    }
+}
+
+/// Whether the former home has had something since before it was replaced, as far as its clock can tell.
+fn is_of_before(row: &Stranded, modified: i64) -> bool {
+    modified < row.stranded_at
 }
 
 /// Whether nothing more is to come from the former home.

@@ -90,7 +90,8 @@ impl Promoter {
         let Some(physical) = route.physical_on(&promotion.target) else {
             return Err(Halt::Refused(format!("{} is not in the bucket's placement", promotion.target)));
         };
-        if promotion.forced && route.has_stranded {
+        // Which versions were written since they were stranded is known by the home's own ids.
+        if (promotion.forced || route.versioning.is_set()) && route.has_stranded {
             let why = "keys are stranded since the last promotion; they must be settled or dropped first";
             return Err(Halt::Refused(why.to_owned()));
         }

@@ -86,7 +86,7 @@ async fn what_has_come_home_stays_where_the_rest_is_given_up() {
     let (bucket, key) = (&world.route.bucket, world.dirty("k").key);
     let row = world.metadata.stranded(bucket, &key).await.unwrap().remove(0);
     assert!(matches!(row.merging, Some(Merging::Writing(_))), "{row:?}");
-    world.metadata.give_up_merging(&row.id).await.unwrap();
+    world.metadata.give_up_stranded(&row.id).await.unwrap();
     settle(&world).await;
     assert_eq!(listed(&world, &world.home, "k").await.0.len(), want.len());
     world.near.wire.let_in();
@@ -143,7 +143,7 @@ async fn versions_are_kept_where_a_former_home_comes_back_empty() {
     assert_eq!(listed(&world, &world.home, "k").await.0.len(), want.len());
     // Given up, it is what the new home has.
     let row = world.metadata.stranded(&world.route.bucket, &world.dirty("k").key).await.unwrap().remove(0);
-    world.metadata.drop_stranded(&row.id).await.unwrap();
+    world.metadata.give_up_stranded(&row.id).await.unwrap();
     world.queue.mark(&world.dirty("k"), "req-3").await.unwrap();
     for site in [&world.home, &world.near] {
         assert_kept(&world, site, "k", &want).await;

@@ -39,7 +39,7 @@ async fn a_row_of_which_something_has_come_home_is_left_to_a_worker() {
     let (dirty, id) = strand(&api).await;
     let metadata = &api.state.metadata;
     metadata.begin_merging(&id).await.unwrap();
-    assert!(metadata.merge_above(&id, None, &[]).await.unwrap());
+    assert!(metadata.begin_merge_writing(&id, &[], &[]).await.unwrap());
     for _ in 0..2 {
         assert_eq!(api.call("DELETE", &format!("/v1/stranded/{id}"), &Value::Null).await.status, 204);
         let merging = metadata.stranded_by_id(&id).await.unwrap().merging;

@@ -2,7 +2,7 @@
 //! that clients know it by.
 //! Invariant: what takes the place of a version at the home stands there, verified and noted, before that goes; and only what the former home
 //! says is gone is deleted.
-use super::{Alone, Side, require_allowed};
+use super::{Alone, Side, is_of_before, require_allowed, require_whole};
 use crate::claim::Claim;
 use crate::clock::millis;
 use crate::converge::versions::{HomeVersions, MOST_MOVED, VersionList};
@@ -19,8 +19,9 @@ use tracing::info;
 /// How long a read may take from the question whether the key is stranded to the home: while versions are put in their order, an older one is
 /// the current one there.
 const READS_UNDER_WAY: Duration = Duration::from_secs(2);
-/// Looks at the home: one finds what is to be done, one more is taken once no client writes any more, and one sees that it is done.
-const LOOKS: u32 = 4;
+/// Looks at the home: one finds what is to be done, one more is taken once no client writes any more, one once what another worker has left is
+/// gone, and one sees that it is done.
+const LOOKS: u32 = 5;
 
 /// A key that waits, while no client's write of it is in flight.
 pub(super) struct Waiting<'a> {
@@ -51,7 +52,7 @@ impl Converger {
         let mut row = waiting.row.clone();
         for _ in 0..LOOKS {
             let held = home.remote.versions(&home.bucket, key).await?;
-            let recorded = self.metadata.version_copies(&route.bucket, key, id, MOST_MOVED).await?;
+            let recorded = self.recorded_at_home(waiting).await?;
             let seen = row.clone();
             let merged = Merged::of(id, below.list.clone(), &held, &recorded, &seen);
             let plan = merged.plan();
@@ -62,24 +63,14 @@ impl Converger {
                 to_go = to_go.len(),
                 "versions of a stranded key compared"
             );
+            self.require_meant(waiting, &below, &merged).await?;
             if plan.missing.is_empty() && to_go.is_empty() {
-                self.follow_tags_of_former(waiting, &below, &plan).await?;
-                // What may land yet would stand above all others, and readers are let in again.
-                return match claim.standing.unanswered().contains(id) {
-                    true => Err(ConvergeError::NotNow(format!("{id} has not answered"), NotNow::InFlight(claim.lease))),
-                    false => Ok(()),
-                };
+                return self.end_merge(waiting, &below, &plan, seen.merging.is_some()).await;
             }
             require_allowed(route, home)?;
-            if let (Some(former), Some(scene)) = (waiting.former, &below.former)
-                && (!merged.lost.is_empty() || merged.of_former == 0)
-            {
-                self.require_that_former_holds(&row, former).await?;
-                self.require_lost(scene, &merged.lost.iter().collect::<Vec<_>>()).await?;
-            }
-            match &row.merging {
-                // What a client has written before it heard of this is not in the list.
+            let merging = match row.merging.take() {
                 None => {
+                    // What a client has written before it heard of this is not in the list.
                     self.metadata.begin_merging(&row.id).await?;
                     row.merging = Some(Merging::Begun);
                     if row.state == StrandedState::Overwritten {
@@ -88,18 +79,29 @@ impl Converger {
                     alone.begin_change(claim).await?;
                     continue;
                 }
-                Some(Merging::Begun) => {
-                    alone.begin_change(claim).await?;
-                    let above = held.last().map(|last| last.id.clone());
-                    let former: Vec<VersionId> = below.list.iter().map(|listed| listed.id.clone()).collect();
-                    if !self.metadata.merge_above(&row.id, above.as_ref(), &former).await? {
-                        return Err(ConvergeError::Changed);
-                    }
-                    row.merging = Some(Merging::Writing(MergeWriting { above, former, is_given_up: false }));
-                }
-                Some(Merging::Writing(_)) => alone.begin_change(claim).await?,
+                Some(merging) => merging,
+            };
+            alone.begin_change(claim).await?;
+            if merging != Merging::Begun && !merged.unrecorded.is_empty() {
+                // An attempt that is not gone on with; each would leave as many.
+                self.delete_versions(waiting, &merged.unrecorded).await?;
+                row.merging = Some(merging);
+                continue;
             }
-            self.bring_versions_home(waiting, &below, &merged, &plan, (&held, &recorded)).await?;
+            if merging == Merging::Begun {
+                // What it writes from here on is none of these, should it die before it has recorded that.
+                require_shown(waiting, &held).await?;
+                let former: Vec<VersionId> = below.list.iter().map(|listed| listed.id.clone()).collect();
+                let since = merged.since();
+                if !self.metadata.begin_merge_writing(&row.id, &former, &since).await? {
+                    return Err(ConvergeError::Changed);
+                }
+                row.merging = Some(Merging::Writing(MergeWriting { former, since, is_given_up: false }));
+            } else {
+                row.merging = Some(merging);
+            }
+            self.write_missing(waiting, &below, &merged, &plan, (held.last(), &recorded)).await?;
+            self.delete_versions(waiting, &to_go).await?;
         }
         Err(ConvergeError::Refused(format!("{id} does not show the versions that it accepted")))
     }
@@ -108,25 +110,25 @@ impl Converger {
     async fn look_below<'a>(&self, waiting: &Waiting<'a>) -> Result<Below<'a>, ConvergeError> {
         let Waiting { route, row, former, home, claim, .. } = waiting;
         let Some(former) = former else {
+            let held = home.remote.versions(&home.bucket, &row.key).await?;
+            let recorded = self.recorded_at_home(waiting).await?;
+            let by_own: HashMap<&VersionId, &Listed> = held.iter().map(|listed| (&listed.id, listed)).collect();
+            let rows = recorded.iter().filter(|copy| !copy.is_gone());
+            let mut come: HashMap<&VersionId, Listed> = rows
+                .filter_map(|copy| Some((&copy.home_version, as_known(copy, by_own.get(&copy.version)?))))
+                .collect();
             let Some(Merging::Writing(MergeWriting { former, .. })) = &row.merging else {
                 return Ok(Below { list: Vec::new(), former: None });
             };
-            let rows =
-                self.metadata.version_copies(&route.bucket, &row.key, &home.remote.backend.id, MOST_MOVED).await?;
-            let mut rows: HashMap<&VersionId, &VersionCopy> =
-                rows.iter().map(|copy| (&copy.home_version, copy)).collect();
-            return Ok(Below {
-                list: former.iter().filter_map(|id| rows.remove(id)).map(as_listed).collect(),
-                former: None,
-            });
+            return Ok(Below { list: former.iter().filter_map(|id| come.remove(id)).collect(), former: None });
         };
         let (bucket, object) = (&former.bucket, former.object.as_ref());
         let versions = self.observe_versions(route, &former.remote, bucket, &row.key, object).await?;
         let Some(list) = versions.list.clone() else {
             return Err(ConvergeError::Refused(format!("{} keeps no versions any more", row.home)));
         };
-        if !list.is_empty() {
-            self.metadata.note_held_at_former_home(row).await?;
+        if list.iter().any(|listed| is_of_before(row, listed.modified)) {
+            self.metadata.note_witness(row).await?;
         }
         // What was changed since is newer. By other clocks than this, but nothing was changed at the former home for longer than a lease by then.
         let before = row.stranded_at.saturating_sub(Millis::try_from(claim.lease.as_millis()).unwrap_or(0) / 2);
@@ -134,26 +136,70 @@ impl Converger {
         Ok(Below { list, former: Some(waiting.scene(former, versions, retagged)) })
     }
 
-    /// Writes what is missing above all others, and then deletes what is not to stay.
-    async fn bring_versions_home(
+    /// What is recorded of the home's own versions. What these should be nobody tells any more where the former home is given up.
+    async fn recorded_at_home(&self, waiting: &Waiting<'_>) -> Result<Vec<VersionCopy>, ConvergeError> {
+        let Waiting { route, row, former, home, .. } = waiting;
+        let id = &home.remote.backend.id;
+        let mut recorded = self.metadata.version_copies(&route.bucket, &row.key, id, MOST_MOVED).await?;
+        if former.is_none() {
+            recorded.iter_mut().for_each(|copy| copy.home_etag.clone_from(&copy.etag));
+        }
+        Ok(recorded)
+    }
+
+    /// Passes what the former home says: that it has none of the key, or none of a version any more, is believed of one that was not emptied.
+    async fn require_meant(
+        &self,
+        waiting: &Waiting<'_>,
+        below: &Below<'_>,
+        merged: &Merged<'_>,
+    ) -> Result<(), ConvergeError> {
+        let (Some(former), Some(scene)) = (waiting.former, &below.former) else { return Ok(()) };
+        if merged.lost.is_empty() && merged.of_former > 0 {
+            return Ok(());
+        }
+        let is_whole = self.is_whole(waiting.row, former).await?;
+        // Where nothing is deleted, and nothing can be asked for, there may have been nothing.
+        if !merged.lost.is_empty() || is_whole.is_some() {
+            require_whole(waiting.row, is_whole)?;
+        }
+        self.require_lost(scene, &merged.lost.iter().collect::<Vec<_>>()).await
+    }
+
+    /// Once nothing is missing: the tags; and what was written may not stand still, nor the former home have more than it has shown.
+    async fn end_merge(
+        &self,
+        waiting: &Waiting<'_>,
+        below: &Below<'_>,
+        plan: &VersionPlan<'_>,
+        has_begun: bool,
+    ) -> Result<(), ConvergeError> {
+        self.follow_tags_of_former(waiting, below, plan).await?;
+        if has_begun && waiting.former.is_some() && self.look_below(waiting).await?.list != below.list {
+            return Err(ConvergeError::Changed);
+        }
+        let (id, claim) = (&waiting.home.remote.backend.id, waiting.claim);
+        // What may land yet would stand above all others, and readers are let in again.
+        match claim.standing.unanswered().contains(id) {
+            true => Err(ConvergeError::NotNow(format!("{id} has not answered"), NotNow::InFlight(claim.lease))),
+            false => Ok(()),
+        }
+    }
+
+    /// Writes what is missing above all others, of which `newest` is the newest.
+    async fn write_missing(
         &self,
         waiting: &Waiting<'_>,
         below: &Below<'_>,
         merged: &Merged<'_>,
         plan: &VersionPlan<'_>,
-        (held, recorded): (&[Listed], &[VersionCopy]),
+        (mut newest, recorded): (Option<&Listed>, &[VersionCopy]),
     ) -> Result<(), ConvergeError> {
         let Waiting { row, home, .. } = waiting;
         let own = HomeVersions { moved: merged.moved(), ..HomeVersions::default() };
         let from_home = waiting.scene(home, own, Vec::new());
         let to_home = |scene| VersionList { converger: self, scene, remote: &home.remote, bucket: &home.bucket };
-        // An attempt that is not gone on with; each would leave as many.
-        for unrecorded in &merged.unrecorded {
-            to_home(&from_home).delete(unrecorded).await?;
-        }
         let last = recorded.iter().map(|copy| copy.position).max().unwrap_or(0);
-        let is_there = |listed: &&Listed| merged.unrecorded.iter().all(|gone| gone.id != listed.id);
-        let mut newest = held.iter().rfind(is_there);
         for ((at, wanted), position) in (plan.kept.len()..).zip(plan.missing).zip(last + 1..) {
             let former = below.former.as_ref().filter(|_| at < merged.of_former);
             let list = to_home(former.unwrap_or(&from_home));
@@ -169,8 +215,15 @@ impl Converger {
             list.note(VersionCopy { position, ..copy }).await?;
             newest = Some(wanted);
         }
-        for gone in merged.to_go(plan).into_iter().filter(is_there) {
-            to_home(&from_home).delete(gone).await?;
+        Ok(())
+    }
+
+    async fn delete_versions(&self, waiting: &Waiting<'_>, gone: &[&Listed]) -> Result<(), ConvergeError> {
+        let home = waiting.home;
+        let scene = waiting.scene(home, HomeVersions::default(), Vec::new());
+        let list = VersionList { converger: self, scene: &scene, remote: &home.remote, bucket: &home.bucket };
+        for gone in gone {
+            list.delete(gone).await?;
         }
         Ok(())
     }
@@ -209,15 +262,22 @@ impl<'a> Waiting<'a> {
     }
 }
 
-/// A version of the former home, by what is recorded of its copy.
-fn as_listed(copy: &VersionCopy) -> Listed {
-    Listed {
-        id: copy.home_version.clone(),
-        is_marker: copy.is_marker,
-        etag: copy.home_etag.clone(),
-        size: u64::try_from(copy.size).unwrap_or(0),
-        modified: copy.home_modified,
-    }
+/// Passes a list of the home's versions that ends with what it shows as the current one.
+async fn require_shown(waiting: &Waiting<'_>, held: &[Listed]) -> Result<(), ConvergeError> {
+    let Waiting { row, home, .. } = waiting;
+    let current = home.remote.head(&home.bucket, &row.key).await?;
+    let is_shown = match (held.last(), current) {
+        (None, None) => true,
+        (Some(last), None) => last.is_marker,
+        (Some(last), Some(current)) => !last.is_marker && last.id == current.version.unwrap_or_else(VersionId::null),
+        (None, Some(_)) => false,
+    };
+    if is_shown { Ok(()) } else { Err(ConvergeError::Changed) }
+}
+
+/// A version of the former home as its copy at the home is.
+fn as_known(copy: &VersionCopy, held: &Listed) -> Listed {
+    Listed { id: copy.home_version.clone(), modified: copy.home_modified, ..held.clone() }
 }
 
 /// The former home's own version as one that it holds of the home's, which is `copy`.
