@@ -195,7 +195,8 @@ def test_a_legacy_bucket_moves_to_its_hashed_bucket_while_clients_go_on(gateway,
     if drop:
         assert ledger.old not in gateway.backends[HOME].buckets() and done["dropped"] == done["objects"] and done["strays"] == 0
     else:
-        assert done["strays"] == 1 and done["stray"] == "behind/after", done
+        # The old home may have been looked through by then.
+        assert (done["strays"], done["stray"]) in ((1, "behind/after"), (0, "")), done
         before = listed(ledger.direct, ledger.old)
         assert before["behind/after"] and ledger.put(ledger.key("later"), b"later") and ledger.delete(ledger.key("w0/0"))
         ledger.judge()
