@@ -161,11 +161,9 @@ def write_and_have_it_forgotten(gateway, write):
     assert gateway.is_clean(), "Redis has forgotten"
 
 
-@pytest.mark.shape("production")
-def test_what_redis_has_forgotten_is_not_read_stale_and_is_found(gateway):
-    """An acknowledged overwrite and an acknowledged delete whose marks are lost: no replica answers for them until a walk has looked."""
-    s3 = gateway.target().s3()
-    bucket = gateway.target().make_bucket("forgotten", f"{HOME},{REPLICA}", s3=s3)
+def bucket_with_forgotten_writes(gateway, target, s3) -> str:
+    """Of the keys `overwritten`, `deleted` and `untouched`, with an overwrite and a delete whose marks Redis has forgotten. No worker runs."""
+    bucket = target.make_bucket("forgotten", f"{HOME},{REPLICA}", s3=s3)
     for key in ("overwritten", "deleted", "untouched"):
         s3.put_object(Bucket=bucket, Key=key, Body=b"before")
     until(lambda: gateway.idle(bucket), "all keys are clean", 60)
@@ -175,6 +173,14 @@ def test_what_redis_has_forgotten_is_not_read_stale_and_is_found(gateway):
         s3.delete_object(Bucket=bucket, Key="deleted")
 
     write_and_have_it_forgotten(gateway, write)
+    return bucket
+
+
+@pytest.mark.shape("production")
+def test_what_redis_has_forgotten_is_not_read_stale_and_is_found(gateway):
+    """An acknowledged overwrite and an acknowledged delete whose marks are lost: no replica answers for them until a walk has looked."""
+    s3 = gateway.target().s3()
+    bucket = bucket_with_forgotten_writes(gateway, gateway.target(), s3)
     gateway.stop_backend(HOME)
     try:
         for key in ("overwritten", "deleted", "untouched"):

@@ -19,7 +19,7 @@ from checker import Ledger
 from clients import MIB, create_bucket, fails, payload, read
 from gateway import BINARY, CONFIG, DENIED, HOME, REPLICA, listens
 from processes import Process, pick_port, until
-from test_faults import clients_writing, wait_for_writes, write_and_have_it_forgotten
+from test_faults import bucket_with_forgotten_writes, clients_writing, wait_for_writes
 from test_versions import destroy, keeps_versions, listed, put
 
 
@@ -341,16 +341,7 @@ def test_a_replica_is_promoted_by_itself_where_that_is_allowed(gateway, split):
 def test_a_home_is_replaced_though_redis_has_forgotten_what_it_took_last(gateway):
     """An acknowledged overwrite and an acknowledged delete whose marks are lost, at a home that is away before anybody could look there."""
     s3 = gateway.target("acme").s3()
-    bucket = gateway.target("acme").make_bucket("forgotten", f"{HOME},{REPLICA}", s3=s3)
-    for key in ("overwritten", "deleted", "untouched"):
-        s3.put_object(Bucket=bucket, Key=key, Body=b"before")
-    until(lambda: gateway.idle(bucket), "all keys are clean", 60)
-
-    def write():
-        s3.put_object(Bucket=bucket, Key="overwritten", Body=b"after")
-        s3.delete_object(Bucket=bucket, Key="deleted")
-
-    write_and_have_it_forgotten(gateway, write)
+    bucket = bucket_with_forgotten_writes(gateway, gateway.target("acme"), s3)
     gateway.stop_backend(HOME)
     gateway.start_workers()
     done = promote(gateway, bucket, REPLICA, "--force", deadline=240)

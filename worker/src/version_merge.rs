@@ -131,25 +131,13 @@ fn of_itself(id: &BackendId, listed: &Listed) -> VersionCopy {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::version_plan::tests::{id, list, listed, names};
     use proptest::prelude::*;
     use s3gateway_s3::ObjectKey;
     use s3gateway_store::{BucketId, MergeWriting, StrandedState};
 
     fn home_id() -> BackendId {
         BackendId::parse("b").unwrap()
-    }
-    fn id(text: &str) -> VersionId {
-        VersionId::parse(text).unwrap()
-    }
-    /// `m…` is a delete marker; what stands behind a colon is the content.
-    fn listed(text: &str) -> Listed {
-        let (name, etag) = text.split_once(':').unwrap_or((text, text));
-        let is_marker = name.starts_with('m');
-        let etag = if is_marker { String::new() } else { etag.to_owned() };
-        Listed { id: id(name), is_marker, size: u64::from(!is_marker), etag, modified: 7 }
-    }
-    fn list(text: &str) -> Vec<Listed> {
-        text.split_whitespace().map(listed).collect()
     }
     /// `known=own` for each.
     fn rows(text: &str) -> Vec<VersionCopy> {
@@ -178,9 +166,6 @@ mod tests {
     }
     fn writing(since: Vec<VersionId>) -> Merging {
         Merging::Writing(MergeWriting { former: Vec::new(), since, is_given_up: false })
-    }
-    fn names<'a>(all: impl IntoIterator<Item = &'a Listed>) -> String {
-        all.into_iter().map(|listed| listed.id.as_str()).collect::<Vec<_>>().join(" ")
     }
 
     #[test]

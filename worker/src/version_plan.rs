@@ -147,22 +147,22 @@ fn is_alike(home: &Listed, held: &Listed) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use proptest::prelude::*;
     use s3gateway_config::BackendId;
 
-    fn id(text: &str) -> VersionId {
+    pub(crate) fn id(text: &str) -> VersionId {
         VersionId::parse(text).unwrap()
     }
     /// `m…` is a delete marker; what stands behind a colon is the content.
-    fn listed(text: &str) -> Listed {
+    pub(crate) fn listed(text: &str) -> Listed {
         let (name, etag) = text.split_once(':').unwrap_or((text, text));
         let is_marker = name.starts_with('m');
         let etag = if is_marker { String::new() } else { etag.to_owned() };
         Listed { id: id(name), is_marker, size: u64::from(!is_marker), etag, modified: 7 }
     }
-    fn list(text: &str) -> Vec<Listed> {
+    pub(crate) fn list(text: &str) -> Vec<Listed> {
         text.split_whitespace().map(listed).collect()
     }
     fn copy(home: &Listed, held: &Listed, position: i64) -> VersionCopy {
@@ -188,7 +188,7 @@ mod tests {
         };
         (1..).zip(text.split_whitespace()).map(record).collect()
     }
-    fn names<'a>(all: impl IntoIterator<Item = &'a Listed>) -> String {
+    pub(crate) fn names<'a>(all: impl IntoIterator<Item = &'a Listed>) -> String {
         all.into_iter().map(|listed| listed.id.as_str()).collect::<Vec<_>>().join(" ")
     }
 

@@ -53,8 +53,7 @@ impl Converger {
         for _ in 0..LOOKS {
             let held = home.remote.versions(&home.bucket, key).await?;
             let recorded = self.recorded_at_home(waiting).await?;
-            let seen = row.clone();
-            let merged = Merged::of(id, below.list.clone(), &held, &recorded, &seen);
+            let merged = Merged::of(id, below.list.clone(), &held, &recorded, &row);
             let plan = merged.plan();
             let to_go = merged.to_go(&plan);
             info!(
@@ -65,10 +64,10 @@ impl Converger {
             );
             self.require_meant(waiting, &below, &merged).await?;
             if plan.missing.is_empty() && to_go.is_empty() {
-                return self.end_merge(waiting, &below, &plan, seen.merging.is_some()).await;
+                return self.end_merge(waiting, &below, &plan, row.merging.is_some()).await;
             }
             require_allowed(route, home)?;
-            let merging = match row.merging.take() {
+            match row.merging {
                 None => {
                     // What a client has written before it heard of this is not in the list.
                     self.metadata.begin_merging(&row.id).await?;
@@ -79,26 +78,25 @@ impl Converger {
                     alone.begin_change(claim).await?;
                     continue;
                 }
-                Some(merging) => merging,
-            };
-            alone.begin_change(claim).await?;
-            if merging != Merging::Begun && !merged.unrecorded.is_empty() {
-                // An attempt that is not gone on with; each would leave as many.
-                self.delete_versions(waiting, &merged.unrecorded).await?;
-                row.merging = Some(merging);
-                continue;
-            }
-            if merging == Merging::Begun {
-                // What it writes from here on is none of these, should it die before it has recorded that.
-                require_shown(waiting, &held).await?;
-                let former: Vec<VersionId> = below.list.iter().map(|listed| listed.id.clone()).collect();
-                let since = merged.since();
-                if !self.metadata.begin_merge_writing(&row.id, &former, &since).await? {
-                    return Err(ConvergeError::Changed);
+                Some(Merging::Begun) => {
+                    alone.begin_change(claim).await?;
+                    // What it writes from here on is none of these, should it die before it has recorded that.
+                    require_shown(waiting, &held).await?;
+                    let former: Vec<VersionId> = below.list.iter().map(|listed| listed.id.clone()).collect();
+                    let since = merged.since();
+                    if !self.metadata.begin_merge_writing(&row.id, &former, &since).await? {
+                        return Err(ConvergeError::Changed);
+                    }
+                    row.merging = Some(Merging::Writing(MergeWriting { former, since, is_given_up: false }));
                 }
-                row.merging = Some(Merging::Writing(MergeWriting { former, since, is_given_up: false }));
-            } else {
-                row.merging = Some(merging);
+                Some(Merging::Writing(_)) => {
+                    alone.begin_change(claim).await?;
+                    if !merged.unrecorded.is_empty() {
+                        // An attempt that is not gone on with; each would leave as many.
+                        self.delete_versions(waiting, &merged.unrecorded).await?;
+                        continue;
+                    }
+                }
             }
             self.write_missing(waiting, &below, &merged, &plan, (held.last(), &recorded)).await?;
             self.delete_versions(waiting, &to_go).await?;
@@ -110,6 +108,9 @@ impl Converger {
     async fn look_below<'a>(&self, waiting: &Waiting<'a>) -> Result<Below<'a>, ConvergeError> {
         let Waiting { route, row, former, home, claim, .. } = waiting;
         let Some(former) = former else {
+            let Some(Merging::Writing(MergeWriting { former, .. })) = &row.merging else {
+                return Ok(Below { list: Vec::new(), former: None });
+            };
             let held = home.remote.versions(&home.bucket, &row.key).await?;
             let recorded = self.recorded_at_home(waiting).await?;
             let by_own: HashMap<&VersionId, &Listed> = held.iter().map(|listed| (&listed.id, listed)).collect();
@@ -117,9 +118,6 @@ impl Converger {
             let mut come: HashMap<&VersionId, Listed> = rows
                 .filter_map(|copy| Some((&copy.home_version, as_known(copy, by_own.get(&copy.version)?))))
                 .collect();
-            let Some(Merging::Writing(MergeWriting { former, .. })) = &row.merging else {
-                return Ok(Below { list: Vec::new(), former: None });
-            };
             return Ok(Below { list: former.iter().filter_map(|id| come.remove(id)).collect(), former: None });
         };
         let (bucket, object) = (&former.bucket, former.object.as_ref());
