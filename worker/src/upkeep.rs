@@ -22,7 +22,7 @@ const ADOPTED_AT_ONCE: u32 = 100;
 /// Sweeps of which a page is taken in turn.
 const SWEEPS_AT_ONCE: u32 = 100;
 /// How long a client may go on with the id of a version that is gone, to list what is behind it.
-const GONE_KEPT: Duration = Duration::from_secs(24 * 3600);
+pub(crate) const GONE_KEPT: Duration = Duration::from_secs(24 * 3600);
 /// Rows of such versions removed at once.
 const GONE_AT_ONCE: u32 = 1000;
 

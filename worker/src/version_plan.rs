@@ -165,7 +165,7 @@ pub(crate) mod tests {
     pub(crate) fn list(text: &str) -> Vec<Listed> {
         text.split_whitespace().map(listed).collect()
     }
-    fn copy(home: &Listed, held: &Listed, position: i64) -> VersionCopy {
+    pub(crate) fn copy(home: &Listed, held: &Listed, position: i64) -> VersionCopy {
         VersionCopy {
             backend: BackendId::parse("b").unwrap(),
             home_version: home.id.clone(),

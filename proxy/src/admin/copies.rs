@@ -106,7 +106,8 @@ pub(super) async fn copies(
     let key = ObjectKey::parse(&of.key).map_err(|error| Problem::parameter("key", error.to_string()))?;
     let (tenant, route) = resolve_bucket(&state, &tenant, &bucket).await?;
     let recorded = state.metadata.copies(&route.bucket, &key).await?;
-    let versions = state.metadata.count_version_copies(&route.bucket, &key).await?;
+    let mut versions = state.metadata.count_version_copies(&route.bucket, &key).await?;
+    versions.retain(|(backend, _)| route.placement.contains(backend) || route.draining.contains(backend));
     let state = match state.queue.is_clean(&DirtyKey { bucket: route.bucket.clone(), key }).await {
         Ok(true) => "clean",
         Ok(false) => "dirty",

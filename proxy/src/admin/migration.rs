@@ -2,12 +2,14 @@
 use super::{
     input::{Body, Params, Segment, Shared, known_backend, page, render_time, resolve_bucket},
     problem::Problem,
+    promotion::why_not_promoted,
 };
 use axum::{
     Extension, Json,
     extract::{ConnectInfo, State},
     http::StatusCode,
 };
+use s3gateway_config::BackendId;
 use s3gateway_filters::residency;
 use s3gateway_store::{Migration, MigrationState, NewMigration, Route, StoreError};
 use serde::{Deserialize, Serialize};
@@ -108,10 +110,6 @@ pub(super) async fn migrate(
     Body(wanted): Body<Wanted>,
 ) -> Result<(StatusCode, Json<MigrationView>), Problem> {
     let (_, route) = resolve_bucket(&state, &tenant, &bucket).await?;
-    if route.versioning.is_set() {
-        let why = "the bucket keeps versions, whose ids its home has given: it cannot be migrated";
-        return Err(Problem::new(StatusCode::CONFLICT, why));
-    }
     let to = wanted.to.as_deref().unwrap_or(route.home.as_str());
     let backend = known_backend(&state, to).await.map_err(|problem| match problem.status {
         StatusCode::NOT_FOUND => Problem::field("to", "there is no such backend"),
@@ -119,6 +117,10 @@ pub(super) async fn migrate(
     })?;
     residency::decide(&route.tenant_policy, &route.bucket_policy, &backend.place)
         .map_err(|denied| Problem::field("to", denied.message()))?;
+    let why = why_not_promoted(route.versioning, backend.capabilities.keeps_versions());
+    if let Some(why) = why.or_else(|| why_not_renamed(&route, &backend.id)) {
+        return Err(Problem::new(StatusCode::CONFLICT, why));
+    }
     let asked_by = from.map_or_else(|| "unknown".to_owned(), |Extension(ConnectInfo(peer))| peer.ip().to_string());
     let new = NewMigration {
         seen: &route,
@@ -160,6 +162,12 @@ pub(super) async fn cancel_migration(
     })?;
     tracing::info!(tenant, bucket, migration = ended.id, "migration called off");
     Ok(Json(ended.into()))
+}
+
+/// Why the home gets no other name on its backend: what it calls the versions that have moved there is recorded once for a backend.
+fn why_not_renamed(route: &Route, to: &BackendId) -> Option<&'static str> {
+    let why = "versions of the bucket have moved here from another home: it can move to another backend, not to another name on this one";
+    (route.has_moved_versions && *to == route.home).then_some(why)
 }
 
 async fn last_migration(state: &Shared, route: &Route) -> Result<Migration, Problem> {

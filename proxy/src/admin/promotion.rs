@@ -127,7 +127,7 @@ pub(super) async fn set_after(
     Ok(StatusCode::NO_CONTENT)
 }
 
-const SUSPENDED: &str = "versioning is suspended: enable it before the bucket is promoted";
+const SUSPENDED: &str = "versioning is suspended: enable it before the home is moved";
 
 /// Why a bucket is not promoted for the sake of the versions that it keeps. `keeps_versions`: whether the new home would.
 pub(super) fn why_not_promoted(versioning: Versioning, keeps_versions: bool) -> Option<&'static str> {

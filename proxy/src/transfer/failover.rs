@@ -107,8 +107,8 @@ pub(super) async fn replicas_of(
             (gateway.metadata.current_version_copies(bucket, key).await?, gateway.metadata.copies(bucket, key).await?)
         }
     };
-    // Of the home itself there are rows where versions have moved.
-    mapped.retain(|copy| copy.backend != routed.route.home);
+    // Of the home itself there are rows where versions have moved, and of one that was left until it is dropped.
+    mapped.retain(|copy| copy.backend != routed.route.home && routed.route.physical_on(&copy.backend).is_some());
     let lists = match version {
         Some(_) if mapped.is_empty() => gateway.metadata.current_version_copies(bucket, key).await?,
         _ => Vec::new(),

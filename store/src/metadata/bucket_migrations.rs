@@ -11,7 +11,7 @@ use crate::{
     Writes, names, sql,
 };
 use s3gateway_config::{BackendId, Place};
-use s3gateway_s3::PhysicalBucket;
+use s3gateway_s3::{PhysicalBucket, Versioning};
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 use std::collections::BTreeMap;
@@ -28,7 +28,7 @@ impl Metadata {
     ///
     /// # Errors
     /// `Conflict` with what is in the way: another migration, a promotion or a drain of the bucket, a target that it has already,
-    /// versions; `Invalid` where the target is being retired, or the old home could only be kept as nobody's.
+    /// versions that cannot move there; `Invalid` where the target is being retired, or the old home could only be kept as nobody's.
     pub async fn begin_migration(&self, new: &NewMigration<'_>) -> Result<Migration, StoreError> {
         let (id, route) = (Uuid::now_v7().to_string(), new.seen);
         let bucket = route.bucket.as_str();
@@ -40,7 +40,7 @@ impl Metadata {
                 return Err(CHANGED);
             }
             require_none(tx, &route.bucket).await?;
-            require_quiet(tx, &now_there).await?;
+            require_quiet(tx, &now_there, &new.to).await?;
             if sqlx::query(sql::RETIREMENT_OF).bind(new.to.as_str()).fetch_optional(&mut *tx).await?.is_some() {
                 return Err(StoreError::Invalid(format!("to: backend {} is being retired", new.to)));
             }
@@ -320,10 +320,14 @@ pub(super) async fn cut_over(tx: &mut AnyConnection, promotion: &Promotion) -> R
     Ok(true)
 }
 
-/// Fails while something else changes where the bucket is, or where its versions could not move.
-async fn require_quiet(tx: &mut AnyConnection, route: &Route) -> Result<(), StoreError> {
-    if route.versioning.is_set() {
-        return Err(StoreError::Conflict("versions, whose ids the home has given,"));
+/// Fails while something else changes where the bucket is, or where its versions could not move to a backend.
+async fn require_quiet(tx: &mut AnyConnection, route: &Route, to: &BackendId) -> Result<(), StoreError> {
+    if route.versioning == Versioning::Suspended {
+        return Err(StoreError::Conflict("a suspended versioning of the bucket"));
+    }
+    // The home and its twin would both have own ids of them, under the one id of their backend.
+    if route.has_moved_versions && *to == route.home {
+        return Err(StoreError::Conflict("another home's id of the bucket's versions"));
     }
     if route.writes != Writes::Taken || promotions::runs(tx, &route.bucket).await? {
         return Err(StoreError::Conflict("a promotion of the bucket"));

@@ -69,7 +69,11 @@ impl Metadata {
             let (from, to) = (after, last.as_str().as_bytes());
             // What is noted anew from here on stays.
             sqlx::query(sql::PROMOTION_KEYS_LOCK).bind(bucket.as_str()).bind(from).bind(to).execute(&mut *tx).await?;
-            for statement in [sql::PROMOTION_VERSIONS_FORGET, sql::PROMOTION_VERSIONS_NOTE] {
+            let note = match other.is_twin() {
+                true => sql::PROMOTION_VERSIONS_NOTE_TWIN,
+                false => sql::PROMOTION_VERSIONS_NOTE,
+            };
+            for statement in [sql::PROMOTION_VERSIONS_FORGET, note] {
                 let query = sqlx::query(statement).bind(bucket.as_str()).bind(home.as_str()).bind(other.as_str());
                 query.bind(from).bind(to).execute(&mut *tx).await?;
             }

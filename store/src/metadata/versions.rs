@@ -9,9 +9,12 @@ use s3gateway_config::BackendId;
 use s3gateway_s3::{ObjectKey, VersionId};
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
+use std::collections::BTreeMap;
 
 /// Rows of one page.
 const PAGE: i64 = 1000;
+/// Rows read at once of keys that may have any number.
+const BATCH: u32 = 4000;
 
 impl Metadata {
     /// Notes a version that a backend holds, in the place of what was known under the home's id there.
@@ -89,6 +92,33 @@ impl Metadata {
         rows.iter().map(|row| Ok((row.key()?, parse(row)?))).collect()
     }
 
+    /// All that one backend holds of the keys from `first` to `last`, by key, the oldest version first, with those that are gone.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn version_copies_of_keys(
+        &self,
+        bucket: &BucketId,
+        backend: &BackendId,
+        first: &str,
+        last: &str,
+    ) -> Result<BTreeMap<String, Vec<VersionCopy>>, StoreError> {
+        let (mut keys, mut from) = (BTreeMap::<String, Vec<VersionCopy>>::new(), (first.to_owned(), i64::MAX));
+        loop {
+            let begin = (from.0.as_bytes(), from.1);
+            let rows = self.version_copies_between(bucket, backend, begin, last.as_bytes(), BATCH).await?;
+            let is_last = rows.len() < BATCH as usize;
+            for (key, copy) in rows {
+                from = (key.as_str().to_owned(), copy.position);
+                keys.entry(key.as_str().to_owned()).or_default().push(copy);
+            }
+            if is_last {
+                keys.values_mut().for_each(|copies| copies.reverse());
+                return Ok(keys);
+            }
+        }
+    }
+
     /// The copies of one version, by backend.
     ///
     /// # Errors
@@ -160,7 +190,9 @@ impl Metadata {
     }
 
     /// Notes of a page of keys which versions their home holds, by the copies of them on `replica`: once the home is a replica, its own
-    /// versions are known as copies by that. What was noted before, and is not so, goes. Where the page after it begins, if there is one.
+    /// versions are known as copies by that. Where `replica` is the home's twin, it is noted which versions that holds: its bucket is to take the
+    /// home's place on the same backend, and nobody asks for these rows before. What was noted before, and is not so, goes. Where the page after
+    /// it begins, if there is one.
     ///
     /// # Errors
     /// `Unavailable`.
@@ -173,9 +205,10 @@ impl Metadata {
     ) -> Result<Option<ObjectKey>, StoreError> {
         let from = after.map_or(&[][..], |key| key.as_str().as_bytes());
         write!(&self.db, tx => {
-            let last = forget_at_home(tx, bucket, home, replica, from).await?;
+            let last = forget_at_home(tx, bucket, (home, replica), from, true).await?;
             if let Some(last) = &last {
-                let query = sqlx::query(sql::VERSION_COPIES_OF_HOME).bind(bucket.as_str()).bind(home.as_str());
+                let note = if replica.is_twin() { sql::VERSION_COPIES_OF_TWIN } else { sql::VERSION_COPIES_OF_HOME };
+                let query = sqlx::query(note).bind(bucket.as_str()).bind(home.as_str());
                 query.bind(replica.as_str()).bind(from).bind(last.as_str().as_bytes()).execute(tx).await?;
             }
             Ok(last)
@@ -183,7 +216,7 @@ impl Metadata {
     }
 
     /// Forgets a page of what [`Self::note_versions_at_home`] has noted, as long as that is still the home and knows all versions as clients
-    /// do; where the page after it begins, if there is one.
+    /// do, and no other promotion of the bucket runs, which may have noted them anew; where the page after it begins, if there is one.
     ///
     /// # Errors
     /// `Unavailable`.
@@ -196,7 +229,7 @@ impl Metadata {
     ) -> Result<Option<ObjectKey>, StoreError> {
         let from = after.map_or(&[][..], |key| key.as_str().as_bytes());
         write!(&self.db, tx => {
-            forget_at_home(tx, bucket, home, replica, from).await
+            forget_at_home(tx, bucket, (home, replica), from, false).await
         })
     }
 
@@ -292,20 +325,20 @@ impl Metadata {
     }
 }
 
-/// Forgets what is noted of the home's versions of a page of keys, as many as the replica has rows of; the last key of the page, none where it was
-/// the last page, which ends behind all keys.
+/// Forgets what is noted of the home's versions of a page of keys, as many as the replica has rows of, for a promotion that runs or while none
+/// does; the last key of the page, none where it was the last page, which ends behind all keys.
 async fn forget_at_home(
     tx: &mut AnyConnection,
     bucket: &BucketId,
-    home: &BackendId,
-    replica: &BackendId,
+    (home, replica): (&BackendId, &BackendId),
     from: &[u8],
+    is_promoted: bool,
 ) -> Result<Option<ObjectKey>, StoreError> {
     let nth = sqlx::query(sql::VERSION_COPIES_NTH).bind(bucket.as_str()).bind(replica.as_str()).bind(from);
     let last = nth.bind(PAGE).fetch_optional(&mut *tx).await?.map(|row| row.key()).transpose()?;
     let to = last.as_ref().map_or(BEHIND_ALL, |key| key.as_str().as_bytes());
     let query = sqlx::query(sql::VERSION_COPIES_OF_HOME_FORGET).bind(bucket.as_str()).bind(home.as_str());
-    query.bind(from).bind(to).execute(tx).await?;
+    query.bind(from).bind(to).bind(i64::from(is_promoted)).execute(tx).await?;
     Ok(last)
 }
 

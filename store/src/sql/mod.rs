@@ -172,6 +172,7 @@ statements! {
     PROMOTION_STEP = "promotion_step.sql";
     PROMOTION_VERSIONS_FORGET = "promotion_versions_forget.sql";
     PROMOTION_VERSIONS_NOTE = "promotion_versions_note.sql";
+    PROMOTION_VERSIONS_NOTE_TWIN = "promotion_versions_note_twin.sql";
     PROMOTION_WITNESS = "promotion_witness.sql";
     PROMOTION_WITNESS_NOTE = "promotion_witness_note.sql";
     QUEUE_BUCKET_IS_DIRTY = "queue_bucket_is_dirty.sql";
@@ -320,6 +321,7 @@ statements! {
     VERSION_COPIES_OF = "version_copies_of.sql";
     VERSION_COPIES_OF_HOME = "version_copies_of_home.sql";
     VERSION_COPIES_OF_HOME_FORGET = "version_copies_of_home_forget.sql";
+    VERSION_COPIES_OF_TWIN = "version_copies_of_twin.sql";
     VERSION_COPIES_PRUNE = "version_copies_prune.sql";
     VERSION_COPIES_SWEEP = "version_copies_sweep.sql";
     VERSION_COPIES_SWEEP_ON = "version_copies_sweep_on.sql";

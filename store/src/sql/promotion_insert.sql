@@ -6,5 +6,5 @@ select cast($1 as text), b.id, b.home, cast($3 as text), b.epoch, cast($5 as big
 from buckets b
 where b.id = $2 and b.state = 'active' and b.epoch = $4 and b.home <> $3 and b.versioning in ('', 'Enabled') and (
     exists (select 1 from bucket_backends m where m.bucket = b.id and m.backend = $3 and m.state = 'active')
-    or b.versioning = '' and exists (select 1 from bucket_migrations g
+    or exists (select 1 from bucket_migrations g
         where g.bucket = b.id and g.target = $3 and g.state = 'filling' and g.ended_at = 0))

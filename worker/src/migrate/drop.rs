@@ -1,61 +1,63 @@
 //! Lets an old home go after it was verified: deletes what is still as it was copied, then the bucket if nothing is left in it.
 //! Invariant: what was written past the gateway stays, and the bucket with it.
-use super::verify::{Left, is_as, is_same};
+use super::homes::{Copied, OldHome, OldKey, some_at_a_time};
 use super::{Halt, LATER, Migrator, SOON};
 use crate::backend::{BackendError, Remote};
 use crate::contents::is_empty;
 use crate::multipart::{Upload, UploadIds};
 use crate::retire::drop_bucket;
 use futures::{StreamExt, TryStreamExt, stream};
-use s3gateway_s3::xml::ObjectEntry;
-use s3gateway_s3::{ObjectKey, PhysicalBucket};
-use s3gateway_store::{Migration, OldLook};
+use s3gateway_s3::{ObjectKey, PhysicalBucket, VersionId};
+use s3gateway_store::{Migration, OldLook, Route, Writes};
 use std::time::{Duration, Instant};
 use tracing::info;
 
-/// Objects between two notes of how far it is.
+/// Keys listed at once, where versions are not.
 const PAGE: i32 = 500;
-/// Deletes in flight.
+/// Deletes between two notes of how far it is.
+const DELETES_AT_MOST: usize = 200;
+/// Keys of which something is deleted at the same time.
 const DELETES_AT_ONCE: usize = 8;
 
 impl Migrator {
     /// Goes on with emptying the old home, and deletes it at the end.
-    pub(super) async fn drop_old(&self, migration: &Migration, until: Instant) -> Result<Duration, Halt> {
-        let old = self.known(&migration.former).await?;
-        let bucket = &migration.source_physical;
+    pub(super) async fn drop_old(
+        &self,
+        migration: &Migration,
+        route: &Route,
+        until: Instant,
+    ) -> Result<Duration, Halt> {
+        self.require_home(route).await?;
+        let remote = self.known(&migration.former).await?;
+        let old = OldHome::new(&self.metadata, migration, remote.clone(), route.has_moved_versions, PAGE);
         let mut look = migration.look.clone();
         loop {
-            let (objects, more) = match old.page_of_objects(bucket, &look.after, PAGE).await {
+            let page = match old.page(&look.after).await {
                 // It went in the turn that did not come to write it down.
-                Err(BackendError::NoSuchBucket) => return self.end_dropped(migration, &look).await,
+                Err(Halt::Backend(BackendError::NoSuchBucket)) => return self.end_dropped(migration, &look).await,
                 page => page?,
             };
-            if let (Some(first), Some(last)) = (objects.first(), objects.last()) {
-                let left = self.metadata.copies_left(migration, &first.key, &last.key).await?;
-                let as_copied = |object: &ObjectEntry| left.get(&object.key).filter(|left| is_as(object, left));
-                let strays: Vec<_> = objects.iter().filter(|object| as_copied(object).is_none()).collect();
-                let copied = objects.iter().filter_map(|object| Some((object, as_copied(object)?)));
-                let deletes: Vec<_> =
-                    copied.map(|(object, left)| delete_as_copied(&old, bucket, &object.key, left)).collect();
-                let done: Vec<bool> = stream::iter(deletes).buffered(DELETES_AT_ONCE).try_collect().await?;
-                let gone = done.iter().filter(|done| **done).count();
-                look.dropped += u64::try_from(gone).unwrap_or(u64::MAX);
-                look.strays += u64::try_from(objects.len() - gone).unwrap_or(u64::MAX);
-                if let Some(stray) = strays.last() {
-                    look.stray.clone_from(&stray.key);
+            for keys in some_at_a_time(&page.keys, DELETES_AT_MOST) {
+                let deletes: Vec<_> = keys.iter().map(|key| delete_copied(&old, key)).collect();
+                let done: Vec<u64> = stream::iter(deletes).buffered(DELETES_AT_ONCE).try_collect().await?;
+                for (key, gone) in keys.iter().zip(done) {
+                    let strays = (key.copied.len() as u64 + key.strays).saturating_sub(gone);
+                    look.dropped += gone;
+                    look.strays += strays;
+                    if strays > 0 {
+                        look.stray.clone_from(&key.key);
+                    }
+                    look.after.clone_from(&key.key);
                 }
-                look.after.clone_from(&last.key);
-            } else if more {
-                return Err(old.unreadable("ListObjectsV2").into());
+                if !self.metadata.note_old_look(migration, &look).await? {
+                    return Ok(SOON);
+                }
+                if Instant::now() >= until {
+                    return Ok(Duration::ZERO);
+                }
             }
-            if !self.metadata.note_old_look(migration, &look).await? {
-                return Ok(SOON);
-            }
-            if !more {
+            if !page.more {
                 break;
-            }
-            if Instant::now() >= until {
-                return Ok(Duration::ZERO);
             }
         }
         let emptied = Migration { look: look.clone(), ..migration.clone() };
@@ -67,7 +69,19 @@ impl Migrator {
             self.metadata.end_migration(&emptied, &detail).await?;
             return Ok(SOON);
         }
-        self.delete_old(&emptied, &old).await
+        self.delete_old(&emptied, &remote).await
+    }
+
+    /// Passes a new home that is there: while it is away, or is being replaced, the old one may be all that there is.
+    async fn require_home(&self, route: &Route) -> Result<(), Halt> {
+        let home = self.known(&route.home).await?;
+        let is_there = match route.physical_on(&route.home) {
+            Some(bucket) if route.writes == Writes::Taken => home.has_bucket(bucket).await?,
+            _ => false,
+        };
+        is_there
+            .then_some(())
+            .ok_or_else(|| Halt::Waits("the new home is being replaced, or has lost its bucket".to_owned()))
     }
 
     /// Deletes the empty bucket; what has turned up in it is looked at.
@@ -112,15 +126,30 @@ impl Migrator {
     }
 }
 
-/// Deletes an object if it is still the one that was copied; a listing may show no ETag that would tell.
-async fn delete_as_copied(old: &Remote, bucket: &PhysicalBucket, key: &str, left: &Left) -> Result<bool, Halt> {
-    let Ok(key) = ObjectKey::parse(key) else { return Ok(false) };
-    match old.head(bucket, &key).await? {
-        Some(now) if is_same(&now, left) => {}
-        Some(_) => return Ok(false),
-        None => return Ok(true),
+/// Deletes of a key what is still as it was copied; how much of it. One version after the other: some servers lose their way in two at once.
+async fn delete_copied(old: &OldHome<'_>, key: &OldKey) -> Result<u64, Halt> {
+    let mut gone = 0;
+    for copied in &key.copied {
+        gone += u64::from(delete_as_copied(old.remote(), old.bucket(), copied).await?);
     }
-    old.delete(bucket, key.as_str()).await?;
+    Ok(gone)
+}
+
+/// Deletes it if it is still the one that was copied: of an object, or a `null` version, a listing may show no ETag that would tell, and it can be
+/// written again. Any other version is what it was.
+async fn delete_as_copied(old: &Remote, bucket: &PhysicalBucket, copied: &Copied) -> Result<bool, Halt> {
+    let (key, own) = (&copied.key, copied.version.as_ref().map(|version| &version.own));
+    if copied.is_object() && own.is_none_or(VersionId::is_null) {
+        match old.head_version(bucket, key, own).await? {
+            Some(now) if copied.is_same(&now) => {}
+            Some(_) => return Ok(false),
+            None => return Ok(true),
+        }
+    }
+    match own {
+        Some(own) => old.delete_version(bucket, key.as_str(), own.as_str()).await?,
+        None => old.delete(bucket, key.as_str()).await?,
+    }
     Ok(true)
 }
 
@@ -132,15 +161,20 @@ mod tests {
     #[tokio::test]
     async fn what_was_written_since_it_was_copied_is_not_deleted() {
         let bucket = PhysicalBucket::parse("some-bucket").unwrap();
-        for (etag, size, goes) in [("e", 1, true), ("other", 1, false), ("e", 2, false)] {
+        let versions = [None, Some("null"), Some("v1")];
+        let looks = [("e", 1, true), ("other", 1, false), ("e", 2, false)];
+        for (version, (etag, size, goes)) in versions.into_iter().flat_map(|id| looks.map(|look| (id, look))) {
             let (old, asked) = canned(|line| match line.starts_with("HEAD") {
                 true => (200, "\"e\"", "x".to_owned()),
                 false => (204, "", String::new()),
             });
-            let left = (etag.to_owned(), size);
-            assert_eq!(delete_as_copied(&old, &bucket, "k", &left).await.ok(), Some(goes), "{left:?}");
+            let mut copied = Copied::for_test("k", version);
+            (copied.etag, copied.size) = (etag.to_owned(), size);
+            // Its id tells that it is the same.
+            let goes = goes || version == Some("v1");
+            assert_eq!(delete_as_copied(&old, &bucket, &copied).await.ok(), Some(goes), "{copied:?}");
             let deletes = asked.lock().unwrap().iter().filter(|line| line.starts_with("DELETE")).count();
-            assert_eq!(deletes, usize::from(goes), "{left:?}");
+            assert_eq!(deletes, usize::from(goes), "{copied:?}");
         }
     }
 }

@@ -2,6 +2,7 @@
 //! home with it, and lets the old one go. Any worker may take over at any step: what has been done stands in the migration's row.
 //! Invariant: from the cut over on nothing is written to the old home; only dropping deletes there, and only what was copied.
 mod drop;
+mod homes;
 mod verify;
 
 use crate::backend::{BackendError, Created, Remote};
@@ -15,6 +16,7 @@ use crate::turns::take_turns;
 use crate::walk::WalkError;
 use s3gateway_config::BackendId;
 use s3gateway_filters::residency;
+use s3gateway_s3::Versioning;
 use s3gateway_store::{
     Metadata, Migration, MigrationState, PromotionState, Queue, Route, StoreError, WalkId, WalkState,
 };
@@ -104,11 +106,18 @@ impl Migrator {
     /// One step; when to take the next.
     async fn advance(&self, migration: &mut Migration, until: Instant) -> Result<Duration, Halt> {
         let Some(route) = self.metadata.route_by_id(&migration.bucket).await? else { return Ok(LATER) };
+        let has_moved_on = matches!(migration.state, MigrationState::Verifying | MigrationState::Dropping)
+            && route.epoch != migration.epoch.saturating_add(1);
+        if has_moved_on {
+            // What the new home was proven to have says nothing of the one that has taken its place.
+            self.metadata.cancel_migration(&migration.id, "the home has moved again").await?;
+            return Ok(SOON);
+        }
         match migration.state {
             MigrationState::Filling => self.within_turn(self.fill(migration, &route)).await,
             MigrationState::Moving => self.within_turn(self.await_cut_over(migration)).await,
             MigrationState::Verifying => self.verify(migration, &route, until).await,
-            MigrationState::Dropping => self.within_turn(self.drop_old(migration, until)).await,
+            MigrationState::Dropping => self.within_turn(self.drop_old(migration, &route, until)).await,
             MigrationState::Cancelling => self.within_turn(self.clear_target(migration)).await,
             MigrationState::Done | MigrationState::Cancelled => Ok(LATER),
         }
@@ -141,10 +150,15 @@ impl Migrator {
 
     /// Makes the new home, has every key walked over, and begins the promotion once those are converged.
     async fn fill(&self, migration: &Migration, route: &Route) -> Result<Duration, Halt> {
-        let hindrance = match () {
-            () if route.epoch != migration.epoch => Some("the bucket was promoted meanwhile"),
-            () if route.versioning.is_set() => Some("the bucket keeps versions now, whose ids its home gives"),
-            () => None,
+        let target = self.backends.get(&migration.target).await?;
+        let keeps_versions = target.is_none_or(|target| target.backend.capabilities.keeps_versions());
+        let hindrance = match route.versioning {
+            _ if route.epoch != migration.epoch => Some("the bucket was promoted meanwhile"),
+            Versioning::Suspended => {
+                Some("versioning is suspended now, and a `null` version would be another one there")
+            }
+            Versioning::Enabled if !keeps_versions => Some("the bucket keeps versions now, and the new home would not"),
+            Versioning::Enabled | Versioning::Never => None,
         };
         if let Some(why) = hindrance {
             self.metadata.cancel_migration(&migration.id, why).await?;

@@ -1,28 +1,20 @@
 //! After the cut over: whether the new home has all that the old one had, unless a client has changed it there since.
 //! Invariant: a difference is laid to a client only where metadata or the queue show that the gateway took its write.
+use super::homes::{AtHome, Copied, NewHome, OldHome, OldKey, PAGE, Told, record_of, some_at_a_time};
 use super::{Halt, Migrator, SOON};
-use crate::backend::Remote;
-use crate::object::Object;
+use crate::clock::millis;
+use crate::upkeep::GONE_KEPT;
 use crate::walk::{Depth, Stored, compare_bytes};
 use futures::{StreamExt, TryStreamExt, stream};
-use s3gateway_s3::etag::unquoted;
-use s3gateway_s3::xml::ObjectEntry;
-use s3gateway_s3::{ObjectKey, PhysicalBucket};
-use s3gateway_store::{DirtyKey, Migration, OldLook, PromotionState, Route};
-use std::collections::{BTreeMap, HashSet};
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use s3gateway_s3::VersionId;
+use s3gateway_store::{DirtyKey, Migration, Millis, OldLook, PromotionState, Route, VersionCopy};
+use std::time::{Duration, Instant, SystemTime};
 use tracing::{info, warn};
 
-/// Objects listed at once.
-const PAGE: i32 = 1000;
-/// The same where they are read.
+/// Keys listed at once where they are read.
 const DEEP_PAGE: i32 = 20;
-/// Objects looked at alone, or read, at the same time; where they are read, so many between two notes.
+/// Objects looked at alone, or read, at the same time; where they are read, keys with so many between two notes.
 const ASKED_AT_ONCE: usize = 4;
-/// Pages of the new home's listing read for one of the old home's. Clients may have written any number of keys in
-/// between: what lies behind these pages is asked for alone.
-const PAGES_AT_HOME: usize = 16;
 /// Looks at a key whose two objects differ, and the pause between two: a client's write of it may be on its way.
 const LOOKS: u32 = 20;
 const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
@@ -30,58 +22,17 @@ const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
 const AGAIN: Duration = Duration::from_secs(30);
 
 /// Both homes.
-pub(super) struct Scene<'a> {
+struct Scene<'a> {
     migration: &'a Migration,
-    old: Arc<Remote>,
-    home: Arc<Remote>,
-    home_bucket: &'a PhysicalBucket,
+    old: OldHome<'a>,
+    home: NewHome<'a>,
 }
 
-/// What the old home had of a key at the cut over: ETag and size.
-pub(super) type Left = (String, i64);
-
-/// A page of the old home's objects, and what is known of them.
-struct Listed {
-    objects: Vec<ObjectEntry>,
-    more: bool,
-    left: BTreeMap<String, Left>,
-    at_home: AtHome,
-}
-
-/// What the new home lists of a page of the old one's keys.
-#[derive(Debug, Default)]
-struct AtHome {
-    listed: BTreeMap<String, ObjectEntry>,
-    /// The key up to which the listing was read, where that is not to the page's end.
-    until: Option<String>,
-}
-
-/// What a listing says of a key.
-#[derive(Debug, PartialEq, Eq)]
-enum Told<'l> {
-    Listed(&'l ObjectEntry),
-    NotListed,
-    /// It was not read so far.
-    Unknown,
-}
-
-impl AtHome {
-    fn tell(&self, key: &str) -> Told<'_> {
-        match self.listed.get(key) {
-            Some(object) => Told::Listed(object),
-            None if self.until.as_deref().is_some_and(|until| key > until) => Told::Unknown,
-            None => Told::NotListed,
-        }
-    }
-}
-
-/// What was seen of one object of the old home.
+/// What was seen of one object or version of the old home.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Seen {
     /// The new home has it, or a client has changed it there since.
     Well,
-    /// It is not as it was copied, or never was.
-    Stray(String),
     /// The new home has lost it.
     Differing(String),
 }
@@ -102,20 +53,25 @@ impl Migrator {
             .physical_on(&route.home)
             .ok_or_else(|| Halt::Waits("the bucket has no name at its home".to_owned()))?;
         let (old, home) = (self.known(&migration.former).await?, self.known(&route.home).await?);
-        let seen = migration.clone();
-        let scene = Scene { migration: &seen, old, home, home_bucket };
+        let (seen, versions) = (migration.clone(), route.has_moved_versions);
+        // Reading takes what it takes: each few objects are noted, so that no byte is read for nothing.
+        let (page, most) = if migration.is_deep { (DEEP_PAGE, ASKED_AT_ONCE) } else { (PAGE, usize::MAX) };
+        let scene = Scene {
+            migration: &seen,
+            old: OldHome::new(&self.metadata, &seen, old, versions, page),
+            home: NewHome::new(&self.metadata, &seen, home, home_bucket.clone(), versions),
+        };
         let mut look = migration.look.clone();
         loop {
-            let page = self.keep_turn(migration, self.list(&scene, &look.after)).await??;
-            // Reading takes what it takes: each few objects are noted, so that no byte is read for nothing.
-            let some = if migration.is_deep { ASKED_AT_ONCE } else { page.objects.len().max(1) };
-            for objects in page.objects.chunks(some) {
-                for seen in self.keep_turn(migration, self.look_at(&scene, &page, objects)).await?? {
-                    note(&mut look, seen);
-                }
-                if let Some(last) = objects.last() {
-                    look.after.clone_from(&last.key);
-                }
+            let listing = async {
+                let page = scene.old.page(&look.after).await?;
+                let at_home = scene.home.look_for(&look.after, &page.keys).await?;
+                Ok::<_, Halt>((page, at_home))
+            };
+            let (page, at_home) = self.keep_turn(migration, listing).await??;
+            for keys in some_at_a_time(&page.keys, most) {
+                let seen = self.keep_turn(migration, self.look_at(&scene, &at_home, keys)).await??;
+                note(&mut look, keys, seen);
                 if !self.metadata.note_old_look(migration, &look).await? {
                     return Ok(SOON);
                 }
@@ -154,77 +110,53 @@ impl Migrator {
         Ok(SOON)
     }
 
-    /// The objects of the old home that come after `after`.
-    async fn list(&self, scene: &Scene<'_>, after: &str) -> Result<Listed, Halt> {
-        let most = if scene.migration.is_deep { DEEP_PAGE } else { PAGE };
-        let (objects, more) = scene.old.page_of_objects(&scene.migration.source_physical, after, most).await?;
-        let (Some(first), Some(last)) = (objects.first(), objects.last()) else {
-            if more {
-                return Err(scene.old.unreadable("ListObjectsV2").into());
-            }
-            return Ok(Listed { objects, more, left: BTreeMap::new(), at_home: AtHome::default() });
-        };
-        let left = self.metadata.copies_left(scene.migration, &first.key, &last.key).await?;
-        let at_home = scene.list_at_home(after, &objects).await?;
-        Ok(Listed { objects, more, left, at_home })
-    }
-
-    /// Looks at some of a page's objects.
-    async fn look_at(&self, scene: &Scene<'_>, page: &Listed, objects: &[ObjectEntry]) -> Result<Vec<Seen>, Halt> {
-        let asked: Vec<_> = objects
-            .iter()
-            .map(|object| self.look_at_one(scene, object, page.left.get(&object.key), page.at_home.tell(&object.key)))
-            .collect();
+    /// Looks at what was copied of some keys.
+    async fn look_at(&self, scene: &Scene<'_>, at_home: &AtHome, keys: &[OldKey]) -> Result<Vec<Seen>, Halt> {
+        let copied = keys.iter().flat_map(|key| &key.copied);
+        let asked: Vec<_> = copied.map(|copied| self.look_at_one(scene, at_home, copied)).collect();
         stream::iter(asked).buffered(ASKED_AT_ONCE).try_collect().await
     }
 
-    async fn look_at_one(
-        &self,
-        scene: &Scene<'_>,
-        object: &ObjectEntry,
-        left: Option<&Left>,
-        at_home: Told<'_>,
-    ) -> Result<Seen, Halt> {
-        let stray = || Ok(Seen::Stray(object.key.clone()));
-        let (Some(left), Ok(key)) = (left, ObjectKey::parse(&object.key)) else { return stray() };
-        if !is_as(object, left) {
-            return stray();
-        }
-        let is_as_left = match at_home {
-            Told::Listed(now) => is_as(now, left),
+    async fn look_at_one(&self, scene: &Scene<'_>, at_home: &AtHome, copied: &Copied) -> Result<Seen, Halt> {
+        let key = copied.key.as_str();
+        let shown = copied.version.as_ref().map(|version| &version.shown);
+        let recorded = shown.and_then(|shown| at_home.recorded(key, shown));
+        // Under which id it would be there; none where it goes by its key, or where nothing is recorded of it.
+        let own = recorded.map(|recorded| &recorded.version);
+        let is_known = shown.is_none() || own.is_some();
+        let is_as_left = match at_home.tell(key) {
+            Told::Listed(now) => {
+                is_known && now.iter().any(|now| own.is_none_or(|own| now.id == *own) && copied.is_as(now))
+            }
             Told::NotListed => false,
-            Told::Unknown => scene.home.head(scene.home_bucket, &key).await?.is_some_and(|now| is_same(&now, left)),
+            Told::Unknown if copied.is_object() && is_known => {
+                let now = scene.home.remote().head_version(scene.home.bucket(), &copied.key, own).await?;
+                now.is_some_and(|now| copied.is_same(&now))
+            }
+            Told::Unknown => false,
         };
-        let is_there = match (is_as_left, scene.migration.is_deep) {
-            (true, false) => true,
-            (true, true) => match scene.compare_bytes(&key, left, object.size).await? {
+        let is_there = match is_as_left {
+            true if scene.migration.is_deep && copied.is_object() => match scene.compare_bytes(copied, own).await? {
                 Depth::Equal => true,
-                Depth::Changed => self.is_changed_since(scene, &key, left).await?,
+                Depth::Changed => self.is_changed_since(scene, copied).await?,
                 Depth::CorruptReplica(_) | Depth::CorruptHome(_) => false,
             },
-            (false, _) => self.is_changed_since(scene, &key, left).await?,
+            true => true,
+            false => self.is_changed_since(scene, copied).await?,
         };
-        Ok(if is_there { Seen::Well } else { Seen::Differing(object.key.clone()) })
+        Ok(if is_there { Seen::Well } else { Seen::Differing(key.to_owned()) })
     }
 
-    /// Whether a client has written or deleted the key at the new home since it was the old one's.
-    async fn is_changed_since(&self, scene: &Scene<'_>, key: &ObjectKey, left: &Left) -> Result<bool, Halt> {
-        let bucket = &scene.migration.bucket;
-        let dirty = DirtyKey { bucket: bucket.clone(), key: key.clone() };
+    /// Whether a client has written or deleted it at the new home since it was the old one's.
+    async fn is_changed_since(&self, scene: &Scene<'_>, copied: &Copied) -> Result<bool, Halt> {
+        let dirty = DirtyKey { bucket: scene.migration.bucket.clone(), key: copied.key.clone() };
         let mut is_dirty = false;
         for _ in 0..LOOKS {
             // A queue that may have forgotten marks excuses nothing.
             is_dirty = self.queue.is_marked(&dirty).await?;
-            let known = self.metadata.copies(bucket, key).await?;
-            let known = known.iter().find(|copy| copy.backend == scene.home.backend.id);
-            let now = scene.home.head(scene.home_bucket, key).await?;
-            let is_well = match (&now, known) {
-                (Some(now), _) if is_same(now, left) => true,
-                (Some(_), _) if is_dirty => true,
-                (Some(now), Some(known)) => known.etag == now.etag,
-                // Clean and unknown: the last thing converged was its absence.
-                (None, None) => !is_dirty,
-                (None, Some(_)) | (Some(_), None) => false,
+            let is_well = match &copied.version {
+                Some(version) => scene.is_version_well(copied, &version.shown, is_dirty).await?,
+                None => self.is_object_well(scene, copied, is_dirty).await?,
             };
             if is_well {
                 return Ok(true);
@@ -232,98 +164,105 @@ impl Migrator {
             tokio::time::sleep(BETWEEN_LOOKS).await;
         }
         if is_dirty {
-            return Err(Halt::Waits(format!("{} is being written", key.as_str())));
+            return Err(Halt::Waits(format!("{} is being written", copied.key.as_str())));
         }
         Ok(false)
+    }
+
+    async fn is_object_well(&self, scene: &Scene<'_>, copied: &Copied, is_dirty: bool) -> Result<bool, Halt> {
+        let known = self.metadata.copies(&scene.migration.bucket, &copied.key).await?;
+        let known = known.iter().find(|copy| copy.backend == scene.home.remote().backend.id);
+        let now = scene.home.remote().head(scene.home.bucket(), &copied.key).await?;
+        Ok(match (&now, known) {
+            (Some(now), _) if copied.is_same(now) => true,
+            (Some(_), _) if is_dirty => true,
+            (Some(now), Some(known)) => known.etag == now.etag,
+            // Clean and unknown: the last thing converged was its absence.
+            (None, None) => !is_dirty,
+            (None, Some(_)) | (Some(_), None) => false,
+        })
     }
 }
 
 impl Scene<'_> {
-    /// What the new home lists of these keys, which come after `after`.
-    async fn list_at_home(&self, after: &str, wanted: &[ObjectEntry]) -> Result<AtHome, Halt> {
-        let (mut listed, mut after) = (BTreeMap::new(), after.to_owned());
-        let keys: HashSet<&str> = wanted.iter().map(|object| object.key.as_str()).collect();
-        for _ in 0..PAGES_AT_HOME {
-            let (objects, more) = self.home.page_of_objects(self.home_bucket, &after, PAGE).await?;
-            match objects.last() {
-                Some(behind) => after.clone_from(&behind.key),
-                None if more => return Err(self.home.unreadable("ListObjectsV2").into()),
-                None => {}
+    /// Whether the new home has the version, or has none of it any more as it was deleted by its id.
+    async fn is_version_well(&self, copied: &Copied, shown: &VersionId, is_dirty: bool) -> Result<bool, Halt> {
+        let key = copied.key.as_str();
+        let recorded = self.home.recorded(key, key).await?.remove(key).unwrap_or_default();
+        let recorded = record_of(&recorded, shown);
+        let (home, bucket) = (self.home.remote(), self.home.bucket());
+        let is_there = match recorded {
+            Some(recorded) if copied.is_object() => {
+                let now = home.head_version(bucket, &copied.key, Some(&recorded.version)).await?;
+                now.map(|now| copied.is_same(&now))
             }
-            let objects = objects.into_iter().filter(|object| keys.contains(object.key.as_str()));
-            listed.extend(objects.map(|object| (object.key.clone(), object)));
-            if !more || wanted.last().is_none_or(|last| after >= last.key) {
-                return Ok(AtHome { listed, until: None });
+            Some(recorded) => {
+                let now = home.versions(bucket, &copied.key).await?;
+                now.iter().find(|now| now.id == recorded.version).map(|now| copied.is_as(now))
             }
-        }
-        Ok(AtHome { listed, until: Some(after) })
+            None => None,
+        };
+        let since = millis(SystemTime::now()).saturating_sub(self.migration.moved_at);
+        Ok(is_there.unwrap_or_else(|| is_gone(recorded, is_dirty, since)))
     }
 
     /// Reads the new home's bytes and, where these prove nothing by themselves, the old one's.
-    async fn compare_bytes(&self, key: &ObjectKey, left: &Left, size: u64) -> Result<Depth, Halt> {
-        let stored = |remote, bucket| Stored { remote, bucket, key, version: None, etag: left.0.as_str() };
-        let home = stored(&*self.home, self.home_bucket);
-        let old = stored(&*self.old, &self.migration.source_physical);
-        Ok(compare_bytes(old, home, size).await?)
+    async fn compare_bytes(&self, copied: &Copied, own: Option<&VersionId>) -> Result<Depth, Halt> {
+        let Copied { key, etag, size, .. } = copied;
+        let (old, home) = (&self.old, &self.home);
+        let version = copied.version.as_ref().map(|version| &version.own);
+        let old = Stored { remote: old.remote(), bucket: old.bucket(), key, version, etag };
+        let home = Stored { remote: home.remote(), bucket: home.bucket(), key, version: own, etag };
+        Ok(compare_bytes(old, home, *size).await?)
     }
 }
 
-/// Whether a listed object is the one that was known; some list no ETag, and size has to do.
-pub(super) fn is_as(listed: &ObjectEntry, (etag, size): &Left) -> bool {
-    let now = unquoted(&listed.etag);
-    (now.is_empty() || now == etag) && i64::try_from(listed.size).is_ok_and(|now| now == *size)
-}
-
-/// Whether an object is the one that was known.
-pub(super) fn is_same(now: &Object, (etag, size): &Left) -> bool {
-    now.etag == *etag && i64::try_from(now.size).is_ok_and(|now| now == *size)
-}
-
-fn note(look: &mut OldLook, seen: Seen) {
-    look.objects += 1;
-    match seen {
-        Seen::Well => {}
-        Seen::Stray(key) => {
-            look.strays += 1;
-            look.stray = key;
+fn note(look: &mut OldLook, keys: &[OldKey], seen: Vec<Seen>) {
+    for OldKey { key, copied, strays } in keys {
+        look.objects += copied.len() as u64 + strays;
+        if *strays > 0 {
+            look.strays += strays;
+            look.stray.clone_from(key);
         }
-        Seen::Differing(key) => {
+        look.after.clone_from(key);
+    }
+    for seen in seen {
+        if let Seen::Differing(key) = seen {
             look.differing += 1;
             look.example = key;
         }
     }
 }
 
+/// What has become of a version that the new home does not have, by what is recorded of it there: that a client has deleted it is noted when
+/// a worker has converged its key, and forgotten after a while. `since`: milliseconds since the cut over.
+fn is_gone(recorded: Option<&VersionCopy>, is_dirty: bool, since: Millis) -> bool {
+    match recorded {
+        Some(recorded) => recorded.is_gone(),
+        None => !is_dirty && since > i64::try_from(GONE_KEPT.as_millis()).unwrap_or(i64::MAX),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::SystemTime;
+    use crate::version_plan::tests::{copy, listed};
 
     #[test]
-    fn what_a_listing_was_not_read_up_to_is_not_gone() {
-        let object = |key: &str| ObjectEntry {
-            key: key.to_owned(),
-            last_modified: SystemTime::UNIX_EPOCH,
-            etag: String::new(),
-            checksum_algorithms: Vec::new(),
-            checksum_type: None,
-            size: 1,
-            storage_class: String::new(),
-        };
-        let b = object("b");
-        let listed = || BTreeMap::from([("b".to_owned(), object("b"))]);
-        let (whole, cut) =
-            (AtHome { listed: listed(), until: None }, AtHome { listed: listed(), until: Some("c".to_owned()) });
-        for (at_home, key, want) in [
-            (&whole, "a", Told::NotListed),
-            (&whole, "b", Told::Listed(&b)),
-            (&whole, "d", Told::NotListed),
-            (&cut, "a", Told::NotListed),
-            (&cut, "b", Told::Listed(&b)),
-            (&cut, "c", Told::NotListed),
-            (&cut, "d", Told::Unknown),
+    fn a_version_is_gone_by_a_record_or_by_none_after_a_while() {
+        let there = copy(&listed("v1"), &listed("t1"), 1);
+        let gone = VersionCopy { verified_how: VersionCopy::GONE.to_owned(), ..there.clone() };
+        let (minute, days) = (60_000, 3 * 86_400_000);
+        for (recorded, is_dirty, since, want) in [
+            (Some(&there), false, days, false),
+            (Some(&gone), false, minute, true),
+            // It was deleted, whatever else is written of its key.
+            (Some(&gone), true, minute, true),
+            (None, false, minute, false),
+            (None, false, days, true),
+            (None, true, days, false),
         ] {
-            assert_eq!(at_home.tell(key), want, "{key}");
+            assert_eq!(is_gone(recorded, is_dirty, since), want, "{recorded:?} {is_dirty} {since}");
         }
     }
 }

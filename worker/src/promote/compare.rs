@@ -16,8 +16,6 @@ use std::collections::{BTreeMap, VecDeque};
 const MOST: usize = 1000;
 /// Keys of one page.
 const PAGE: i32 = 1000;
-/// Rows of recorded versions read at once.
-const ROWS: u32 = 4000;
 
 /// What is held of one key: its versions, the oldest first; where none are kept the one object there is.
 struct Entry {
@@ -256,26 +254,11 @@ impl<'a> Recorded<'a> {
     /// What is recorded of a key, which comes behind those that were asked for before; all up to `last` are read with it.
     async fn take(&mut self, key: &str, last: &str) -> Result<Vec<VersionCopy>, Halt> {
         if self.up_to.as_str() < key {
-            self.keys.clear();
-            let mut from = (key.to_owned(), i64::MAX);
-            loop {
-                let (metadata, first) = (self.patience.metadata(), (from.0.as_bytes(), from.1));
-                let bucket = &self.route.bucket;
-                let rows = metadata.version_copies_between(bucket, self.backend, first, last.as_bytes(), ROWS).await?;
-                let is_last = rows.len() < usize::try_from(ROWS).unwrap_or(usize::MAX);
-                for (key, copy) in rows {
-                    from = (key.as_str().to_owned(), copy.position);
-                    self.keys.entry(key.as_str().to_owned()).or_default().push(copy);
-                }
-                if is_last {
-                    break;
-                }
-            }
+            let (metadata, bucket) = (self.patience.metadata(), &self.route.bucket);
+            self.keys = metadata.version_copies_of_keys(bucket, self.backend, key, last).await?;
             self.up_to = last.to_owned();
         }
-        // As they are planned with: the oldest first.
         let mut copies = self.keys.remove(key).unwrap_or_default();
-        copies.reverse();
         copies.retain(|copy| !copy.is_gone());
         Ok(copies)
     }

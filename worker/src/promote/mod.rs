@@ -178,7 +178,9 @@ impl Promoter {
             return self.forget_versions(promotion).await;
         }
         let Promotion { bucket, source, target, .. } = promotion;
-        if !self.metadata.route_by_id(bucket).await?.is_some_and(|route| route.has_moved_versions) {
+        let route = self.metadata.route_by_id(bucket).await?;
+        // What a migration leaves is no place of the bucket.
+        if !route.is_some_and(|route| route.has_moved_versions && route.placement.contains(source)) {
             return Ok(());
         }
         let mut after = None;

@@ -7,7 +7,7 @@ use s3gateway_store::{FindingKind, ObjectCopy, VersionCopy};
 
 /// What a listing says of one key.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Held {
+pub(crate) enum Held {
     /// The current object; when it was written, in milliseconds since the Unix epoch, or 0.
     Object { etag: String, size: u64, modified: i64 },
     /// Versions and delete markers, the oldest first; never none.

@@ -10,20 +10,20 @@ use std::sync::Arc;
 
 /// A bucket on one backend, as it is listed.
 #[derive(Clone)]
-pub(super) struct Listing {
-    pub(super) remote: Arc<Remote>,
-    pub(super) bucket: PhysicalBucket,
+pub(crate) struct Listing {
+    pub(crate) remote: Arc<Remote>,
+    pub(crate) bucket: PhysicalBucket,
     /// Whether versions are listed, rather than current objects.
-    pub(super) versions: bool,
+    pub(crate) versions: bool,
     /// Whether a bucket that is not there is an empty one: at a replica it may not have been made yet.
-    pub(super) may_lack: bool,
+    pub(crate) may_lack: bool,
     /// Keys asked for at once.
-    pub(super) page: i32,
+    pub(crate) page: i32,
 }
 
 impl Listing {
     /// The keys behind `after`.
-    pub(super) async fn page(&self, after: &str) -> Result<Page<Held>, BackendError> {
+    pub(crate) async fn page(&self, after: &str) -> Result<Page<Held>, BackendError> {
         let page = match self.versions {
             true => self.page_of_versions(after).await,
             false => self.page_of_objects(after).await,

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 /// How far a listing has been read.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Reach {
+pub(crate) enum Reach {
     /// All keys up to this one.
     To(String),
     /// All keys there are.
@@ -27,11 +27,11 @@ impl Reach {
 
 /// A page of a listing.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Page<T> {
+pub(crate) struct Page<T> {
     /// By key in byte order.
-    pub(super) entries: Vec<(String, T)>,
+    pub(crate) entries: Vec<(String, T)>,
     /// Up to where it tells all.
-    pub(super) reach: Reach,
+    pub(crate) reach: Reach,
 }
 
 /// One listing as far as it has been read, and not yet been given away.

@@ -30,7 +30,10 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, error, info, info_span, warn};
 
+pub(crate) use compare::Held;
 pub(crate) use deep::{Depth, Stored, compare_bytes};
+pub(crate) use listing::Listing;
+pub(crate) use merge::Reach;
 
 /// Longest claim on a shard: a step is soon taken, and what a dead worker has left should soon go on.
 const CLAIM: Duration = Duration::from_secs(15);

@@ -2,7 +2,7 @@
 use super::compare::Recorded;
 use super::merge::{Page, Reach};
 use s3gateway_s3::ObjectKey;
-use s3gateway_store::{BucketId, Metadata, StoreError};
+use s3gateway_store::{Metadata, Route, StoreError};
 use std::collections::BTreeMap;
 
 /// Rows asked for at once. A key has one row for each copy, so that many keys are in it.
@@ -10,15 +10,15 @@ const ROWS: u32 = 4000;
 /// Most rows of versions asked for at once: more than a key with all the versions that replicas follow has.
 const MOST_ROWS: u32 = 512_000;
 
-/// The records behind `after`, up to `up_to`, which may be empty for no end.
+/// The records behind `after`, up to `up_to`, which may be empty for no end. What a home had that the bucket has left is none of a copy.
 pub(super) async fn page(
     metadata: &Metadata,
-    bucket: &BucketId,
+    route: &Route,
     after: &str,
     up_to: &str,
     versions: bool,
 ) -> Result<Page<Recorded>, StoreError> {
-    let copies = metadata.copies_after(bucket, after, up_to, ROWS).await?;
+    let copies = metadata.copies_after(&route.bucket, after, up_to, ROWS).await?;
     let (copies, mut reach) = whole_keys(copies, ROWS);
     let mut keys: BTreeMap<String, Recorded> = BTreeMap::new();
     for (key, copy) in copies {
@@ -27,14 +27,14 @@ pub(super) async fn page(
     if versions {
         let mut rows = ROWS;
         let (copies, seen) = loop {
-            let copies = metadata.version_copies_after(bucket, after, up_to, rows).await?;
+            let copies = metadata.version_copies_after(&route.bucket, after, up_to, rows).await?;
             let (whole, seen) = whole_keys(copies, rows);
             if !whole.is_empty() || seen == Reach::End || rows >= MOST_ROWS {
                 break (whole, seen);
             }
             rows = rows.saturating_mul(2);
         };
-        for (key, copy) in copies {
+        for (key, copy) in copies.into_iter().filter(|(_, copy)| route.physical_on(&copy.backend).is_some()) {
             keys.entry(key.as_str().to_owned()).or_default().versions.push(copy);
         }
         reach = reach.min(seen);

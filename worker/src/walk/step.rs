@@ -128,7 +128,7 @@ impl<'a> ShardWalk<'a> {
         } else if let Some(after) = self.recorded.next_after(&self.walked_to) {
             let versions = self.ground.route.versioning.is_set();
             let (metadata, shard) = (&self.walker.metadata, self.shard);
-            let page = recorded::page(metadata, &shard.bucket, after, &shard.up_to, versions).await?;
+            let page = recorded::page(metadata, &self.ground.route, after, &shard.up_to, versions).await?;
             self.recorded.take(page);
         }
         let reaches = self.listings.iter().map(Side::reach).chain([self.recorded.reach()]);

@@ -2,10 +2,10 @@
 use super::{Fixture, object};
 use crate::{
     Adoption, Migration, MigrationState, NewMigration, ObjectCopy, PlacementChange, PromotionState, Route, StoreError,
-    Tenant, WalkState,
+    Tenant, VersionCopy, WalkState,
 };
 use s3gateway_config::BackendId;
-use s3gateway_s3::{LogicalBucket, PhysicalBucket, Versioning};
+use s3gateway_s3::{LogicalBucket, PhysicalBucket, VersionId, Versioning};
 
 async fn adopted(f: &Fixture, tenant: &Tenant, name: &str) -> Result<Route, StoreError> {
     let adoption = Adoption {
@@ -125,6 +125,85 @@ pub(super) async fn a_bucket_gets_its_hashed_name_on_the_same_backend(f: Fixture
     );
 }
 
+fn version(backend: &BackendId, shown: &str, own: &str, position: i64) -> VersionCopy {
+    VersionCopy {
+        backend: backend.clone(),
+        home_version: VersionId::parse(shown).unwrap(),
+        version: VersionId::parse(own).unwrap(),
+        position,
+        is_marker: false,
+        etag: "e".into(),
+        home_etag: "e".into(),
+        size: 1,
+        home_modified: 5,
+        verified_how: "etag".into(),
+        verified_at: 9,
+    }
+}
+
+/// What is recorded of the versions on a backend, as `KEY SHOWN=OWN`, with those that are gone.
+async fn versions_on(f: &Fixture, route: &Route, backend: &BackendId) -> Vec<String> {
+    let rows = f.metadata.version_copies_of_keys(&route.bucket, backend, "", "zz").await.unwrap();
+    let shown = |key: &str, copy: &VersionCopy| {
+        format!("{key} {}={}{}", copy.home_version, copy.version, if copy.is_gone() { " gone" } else { "" })
+    };
+    rows.iter().flat_map(|(key, copies)| copies.iter().map(move |copy| shown(key, copy))).collect()
+}
+
+pub(super) async fn versions_move_to_the_hashed_name(f: Fixture) {
+    let (m, tenant) = (&f.metadata, f.tenant("acme").await);
+    let route = adopted(&f, &tenant, "photos").await.unwrap();
+    let (bucket, home, twin) = (&route.bucket, route.home.clone(), route.home.twin());
+    m.set_versioning(bucket, Versioning::Enabled).await.unwrap();
+    let begun = m.begin_migration(&to(&read(&f, &route).await, &home)).await.unwrap();
+    m.fill_migration(&begun).await.unwrap();
+    for (name, copy) in [("a", version(&twin, "null", "t1", 1)), ("a", version(&twin, "v2", "t2", 2))] {
+        m.put_version_copy(bucket, &object(name), &copy).await.unwrap();
+    }
+    m.put_version_copy(bucket, &object("b"), &version(&twin, "v3", "t3", 1)).await.unwrap();
+    let note = async || {
+        let mut after = None;
+        loop {
+            after = m.note_versions_at_home(bucket, &home, &twin, after.as_ref()).await.unwrap();
+            if after.is_none() {
+                return;
+            }
+        }
+    };
+    // The first attempt fails, and its worker stands still before it has forgotten what it noted.
+    let failed = m.promote_migration(&again(&f, &begun).await).await.unwrap();
+    note().await;
+    assert_eq!(versions_on(&f, &route, &home).await, ["a null=t1", "a v2=t2", "b v3=t3"]);
+    m.fail_promotion(&failed, "not yet").await.unwrap();
+    m.refill_migration(&again(&f, &begun).await, "not yet").await.unwrap();
+    m.delete_version_copy(bucket, &object("b"), &version(&twin, "v3", "t3", 1)).await.unwrap();
+    m.put_version_copy(bucket, &object("a"), &version(&twin, "v2", "t4", 2)).await.unwrap();
+
+    let promotion = m.promote_migration(&again(&f, &begun).await).await.unwrap();
+    note().await;
+    // That worker was not dead, and forgets what it noted only now.
+    m.forget_versions_at_home(bucket, &home, &twin, None).await.unwrap();
+    assert_eq!(versions_on(&f, &route, &home).await, ["a null=t1", "a v2=t4"]);
+    // What is recorded until writes are stopped follows.
+    let gone = VersionCopy { verified_how: VersionCopy::GONE.into(), ..version(&twin, "null", "t1", 1) };
+    m.put_version_copy(bucket, &object("a"), &gone).await.unwrap();
+    m.put_version_copy(bucket, &object("c"), &version(&twin, "v5", "t5", 1)).await.unwrap();
+    assert_eq!(m.settle_promotion_keys(bucket, &home, &twin, None).await.unwrap(), Some(object("c")));
+    m.move_home(&m.fence_bucket(&promotion).await.unwrap()).await.unwrap();
+
+    let now = read(&f, &route).await;
+    assert!(now.has_moved_versions && now.home == home && now.physical_on(&home) == Some(&begun.target_physical));
+    let want = ["a null=t1 gone", "a v2=t4", "c v5=t5"];
+    assert_eq!(versions_on(&f, &route, &home).await, want, "the new bucket's ids are the home's");
+    let own = m.own_version(bucket, &object("a"), &home, &VersionId::parse("v2").unwrap()).await.unwrap();
+    assert_eq!(own, VersionId::parse("t4").ok());
+    assert_eq!(versions_on(&f, &route, &twin).await, want, "and of the old one it is known which it had");
+    m.cancel_migration(&begun.id, "kept").await.unwrap();
+    assert_eq!((versions_on(&f, &route, &twin).await, versions_on(&f, &route, &home).await.len()), (vec![], 3));
+    let now = read(&f, &route).await;
+    is_in_the_way(m.begin_migration(&to(&now, &home)).await, "another home's id");
+}
+
 pub(super) async fn a_bucket_moves_to_another_backend(f: Fixture) {
     let (m, tenant) = (&f.metadata, f.tenant("acme").await);
     let route = adopted(&f, &tenant, "photos").await.unwrap();
@@ -185,8 +264,14 @@ pub(super) async fn what_cannot_be_migrated(f: Fixture) {
     is_in_the_way(m.begin_migration(&to(&stale, &far)).await, "another change");
     m.retire_backend(&far).await.unwrap();
     assert!(matches!(m.begin_migration(&to(&route, &far)).await, Err(StoreError::Invalid(_))));
-    m.set_versioning(&route.bucket, Versioning::Enabled).await.unwrap();
-    is_in_the_way(m.begin_migration(&to(&read(&f, &route).await, &route.home)).await, "versions");
+    for (state, is_refused) in [(Versioning::Suspended, true), (Versioning::Enabled, false)] {
+        m.set_versioning(&route.bucket, state).await.unwrap();
+        let begun = m.begin_migration(&to(&read(&f, &route).await, &route.home)).await;
+        match is_refused {
+            true => is_in_the_way(begun, "suspended"),
+            false => assert!(begun.is_ok(), "{begun:?}"),
+        }
+    }
     m.begin_promotion(&ours.bucket, &ours.placement[1], 1, false).await.unwrap();
     let drop_old = NewMigration { drop_old: true, ..to(&ours, &ours.home) };
     is_in_the_way(m.begin_migration(&drop_old).await, "promotion");

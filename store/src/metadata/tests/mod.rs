@@ -217,6 +217,7 @@ suite! {
     reviews::a_retirement_makes_the_reviews_of_many_buckets_due,
     reviews::a_tenants_policy_makes_the_reviews_of_its_many_buckets_due,
     bucket_migrations::a_bucket_gets_its_hashed_name_on_the_same_backend,
+    bucket_migrations::versions_move_to_the_hashed_name,
     bucket_migrations::a_bucket_moves_to_another_backend,
     bucket_migrations::a_migration_is_called_off,
     bucket_migrations::what_cannot_be_migrated,
