@@ -1,8 +1,41 @@
-//! One worker's turn at a bucket that is not in service: two deletes of one bucket at once confuse some backends.
+//! How long a worker may take a claim for its own; and one worker's turn at a bucket that is not in service, as two deletes of one bucket at
+//! once confuse some backends.
 use crate::clock::millis;
 use s3gateway_store::{BucketId, Metadata, Millis, StoreError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
+use tokio::time::Instant;
 use tracing::debug;
+
+/// A claim that is prolonged while it is worked by, and when it was last known to be ours.
+pub(crate) struct Kept {
+    /// What it is on, for the log.
+    on: &'static str,
+    lease: Duration,
+    confirmed: Instant,
+}
+
+impl Kept {
+    /// One that was taken right now, for `lease`.
+    pub(crate) fn new(on: &'static str, lease: Duration) -> Self {
+        Self { on, lease, confirmed: Instant::now() }
+    }
+
+    /// Until it is to be prolonged again.
+    pub(crate) async fn pause(&self) {
+        tokio::time::sleep(self.lease / 3).await;
+    }
+
+    /// Why it is ours no longer, after an attempt to prolong it: another worker has it, or it could not be confirmed for as long as it stands.
+    pub(crate) fn lost_by(&mut self, prolonged: Result<bool, StoreError>) -> Option<StoreError> {
+        match prolonged {
+            Ok(true) => self.confirmed = Instant::now(),
+            Ok(false) => return Some(StoreError::Conflict("another worker's turn")),
+            Err(error) if self.confirmed.elapsed() >= self.lease => return Some(error),
+            Err(error) => debug!(on = self.on, %error, "a claim could not be prolonged"),
+        }
+        None
+    }
+}
 
 /// Whose turn it could be.
 pub(crate) struct Turn<'a> {
@@ -34,14 +67,11 @@ impl Turn<'_> {
 
     /// Prolongs the claim; ends when it is lost or could not be prolonged in time.
     async fn keep(&self, until: &mut Millis) {
-        let mut confirmed = Instant::now();
+        let mut kept = Kept::new("a bucket", self.lease);
         loop {
-            tokio::time::sleep(self.lease / 3).await;
-            match self.claim(until, self.lease).await {
-                Ok(true) => confirmed = Instant::now(),
-                Ok(false) => return,
-                Err(_) if confirmed.elapsed() >= self.lease => return,
-                Err(error) => debug!(%error, "the claim on a bucket could not be prolonged"),
+            kept.pause().await;
+            if kept.lost_by(self.claim(until, self.lease).await).is_some() {
+                return;
             }
         }
     }

@@ -12,6 +12,7 @@ use crate::contents::is_empty;
 use crate::retire::{drop_bucket, empty};
 use crate::settled::is_settled;
 use crate::strangers::require_not_ours;
+use crate::turn::Kept;
 use crate::turns::take_turns;
 use crate::walk::WalkError;
 use s3gateway_config::BackendId;
@@ -132,18 +133,19 @@ impl Migrator {
     /// must not go by the turn.
     async fn keep_turn<T>(&self, migration: &mut Migration, work: impl Future<Output = T>) -> Result<T, Halt> {
         tokio::pin!(work);
-        let mut confirmed = Instant::now();
+        let mut kept = Kept::new("a migration", self.lease);
         loop {
             tokio::select! {
                 done = &mut work => return Ok(done),
-                () = tokio::time::sleep(self.lease / 3) => {}
+                () = kept.pause() => {}
             }
             let until = millis(SystemTime::now() + self.lease);
-            match self.metadata.claim_migration(&migration.id, migration.turn, until).await {
-                Ok(true) => (migration.turn, confirmed) = (until, Instant::now()),
-                Ok(false) => return Err(StoreError::Conflict("another worker's turn at this migration").into()),
-                Err(error) if confirmed.elapsed() >= self.lease => return Err(error.into()),
-                Err(error) => debug!(%error, "the turn at a migration could not be prolonged"),
+            let prolonged = self.metadata.claim_migration(&migration.id, migration.turn, until).await;
+            if matches!(prolonged, Ok(true)) {
+                migration.turn = until;
+            }
+            if let Some(lost) = kept.lost_by(prolonged) {
+                return Err(lost.into());
             }
         }
     }

@@ -9,6 +9,7 @@ mod watch;
 
 use crate::backends::Backends;
 use crate::clock::millis;
+use crate::turn::Kept;
 use crate::turns::take_turns;
 use s3gateway_store::{DirtyKey, Metadata, Millis, Promotion, PromotionState, Queue, StoreError};
 use std::sync::Arc;
@@ -104,14 +105,11 @@ impl Promoter {
 
     /// Prolongs the turn; ends when it is lost or could not be prolonged in time.
     async fn keep(&self, id: &str, until: &mut Millis) {
-        let mut confirmed = Instant::now();
+        let mut kept = Kept::new("a promotion", self.lease);
         loop {
-            tokio::time::sleep(self.lease / 3).await;
-            match self.claim(id, until, self.lease).await {
-                Ok(true) => confirmed = Instant::now(),
-                Ok(false) => return,
-                Err(_) if confirmed.elapsed() >= self.lease => return,
-                Err(error) => debug!(%error, "the turn at a promotion could not be prolonged"),
+            kept.pause().await;
+            if kept.lost_by(self.claim(id, until, self.lease).await).is_some() {
+                return;
             }
         }
     }

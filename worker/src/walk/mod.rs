@@ -18,6 +18,7 @@ use crate::backoff::decide_delay;
 use crate::metrics::Metrics;
 use crate::settings::WorkerSettings;
 use crate::standing::Resting;
+use crate::turn::Kept;
 use rand::Rng;
 use rand::rngs::StdRng;
 use s3gateway_store::{BucketId, Metadata, Millis, Queue, StoreError, WalkId, WalkKind, WalkShard};
@@ -260,14 +261,11 @@ impl Walker {
 
     /// Prolongs the claim; ends when it is lost or could not be prolonged in time.
     async fn keep(&self, shard: &WalkShard) {
-        let mut confirmed = Instant::now();
+        let mut kept = Kept::new("a shard", self.lease());
         loop {
-            tokio::time::sleep(self.lease() / 3).await;
-            match self.metadata.keep_shard(shard, self.claim_end()).await {
-                Ok(true) => confirmed = Instant::now(),
-                Ok(false) => return,
-                Err(_) if confirmed.elapsed() >= self.lease() => return,
-                Err(error) => debug!(%error, "the claim on a shard could not be prolonged"),
+            kept.pause().await;
+            if kept.lost_by(self.metadata.keep_shard(shard, self.claim_end()).await).is_some() {
+                return;
             }
         }
     }

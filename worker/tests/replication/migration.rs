@@ -155,8 +155,8 @@ async fn nothing_is_dropped_once_the_home_has_moved_again() {
     world.near.wire.refuse(503, "list-type");
     view(&world, i64::MAX).await;
     let now = async || world.metadata.migration(&begun.id).await.unwrap();
-    let listings = async || world.near.wire.take_seen().iter().any(|line| line.contains("list-type"));
-    until("it is verified", listings).await;
+    let last = async || world.metadata.promotions_of(&world.route.bucket, 1).await.unwrap().pop().unwrap();
+    until("it is verified", async || last().await.state == PromotionState::Done).await;
     let (bucket, far, epoch) = (&world.route.bucket, &world.far.id, world.route.epoch);
     world.metadata.begin_promotion(bucket, far, epoch, true).await.unwrap();
     until("the migration ends", async || now().await.state == MigrationState::Done).await;
