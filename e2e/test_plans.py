@@ -85,6 +85,7 @@ STATEMENTS = [
     ("version_copies_lacking.sql", f"'bucket-7', 'fi-hel', 'de-fra', {RANGE}", "version_copies_"),
     ("version_copies_prune.sql", f"{NOW}, 1000", "version_copies_gone"),
     ("version_copies_of_home_forget.sql", f"'bucket-7', 'fi-hel', {RANGE}, 0", "version_copies_"),
+    ("promotion_lock.sql", "'promotion-1207'", "promotions_pkey"),
     ("promotion_keys_lock.sql", PAGE, "promotion_keys_pkey"),
     ("promotion_versions_forget.sql", f"'bucket-7', 'fi-hel', 'de-fra', {RANGE}", "promotion_keys_pkey"),
     ("promotion_versions_note.sql", f"'bucket-7', 'us-iad', 'fi-hel', {RANGE}", "promotion_keys_pkey"),

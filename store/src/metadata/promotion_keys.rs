@@ -1,9 +1,9 @@
 //! What a promotion's target may lack, by the records of copies: of a whole bucket, in pages, or of the keys that workers have recorded
 //! since the promotion began. Invariant: no statement reads more than a page of a bucket that may have any number of keys.
-use super::Metadata;
 use super::db::{Columns, write};
 use super::sweeps::BEHIND_ALL;
-use crate::{BucketId, StoreError, sql};
+use super::{Metadata, promotions};
+use crate::{BucketId, Promotion, StoreError, sql};
 use s3gateway_config::BackendId;
 use s3gateway_s3::ObjectKey;
 use sqlx::AnyConnection;
@@ -48,21 +48,21 @@ impl Metadata {
         })
     }
 
-    /// Of the keys that were recorded since a planned promotion of the bucket began, forgets those of the next page whose copy on
-    /// `other` has the ETag of the one on `home`; where the page after it begins, if there is one. Of all of them it is noted before which
-    /// versions the home holds, by those on `other`, as by [`Self::note_versions_at_home`].
+    /// Of the keys that were recorded since a planned promotion began, forgets those of the next page whose copy on the target has the ETag
+    /// of the one at home; where the page after it begins, if there is one. Of all of them it is noted before which
+    /// versions the home holds, by those on the target, as by [`Self::note_versions_at_home`].
     ///
     /// # Errors
-    /// `Unavailable`.
+    /// `Conflict` where the home has moved, or the promotion has failed.
     pub async fn settle_promotion_keys(
         &self,
-        bucket: &BucketId,
-        home: &BackendId,
-        other: &BackendId,
+        seen: &Promotion,
         after: Option<&ObjectKey>,
     ) -> Result<Option<ObjectKey>, StoreError> {
+        let Promotion { bucket, source: home, target: other, .. } = seen;
         let after = after.map_or(&[][..], |key| key.as_str().as_bytes());
         write!(&self.db, tx => {
+            promotions::hold(tx, seen).await?;
             let nth = sqlx::query(sql::PROMOTION_KEYS_NTH).bind(bucket.as_str()).bind(after).bind(PAGE);
             let Some(row) = nth.fetch_optional(&mut *tx).await? else { return Ok(None) };
             let last = row.key()?;

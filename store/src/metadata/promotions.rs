@@ -315,6 +315,19 @@ pub(super) async fn begin(
     }
 }
 
+/// Holds a promotion where it is until the transaction ends. A worker that stood still may come to what belongs before the move when another one
+/// has taken that step, or when the promotion has failed and the next one runs.
+///
+/// # Errors
+/// `Conflict` where the home has moved, or the promotion has failed.
+pub(super) async fn hold(tx: &mut AnyConnection, seen: &Promotion) -> Result<(), StoreError> {
+    let query = sqlx::query(sql::PROMOTION_LOCK).bind(seen.id.as_str());
+    match query.execute(tx).await?.rows_affected() {
+        0 => Err(StoreError::Conflict("a later step of the promotion")),
+        _ => Ok(()),
+    }
+}
+
 /// Whether a promotion of the bucket has not ended.
 pub(super) async fn runs(tx: &mut AnyConnection, bucket: &BucketId) -> Result<bool, StoreError> {
     Ok(running(tx, bucket).await?.is_some())

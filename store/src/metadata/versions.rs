@@ -1,10 +1,10 @@
 //! Which versions of a key its replicas hold, and which of those that clients know each of them is. A home has such rows for versions that
 //! another home has given their ids.
-use super::Metadata;
 use super::db::{Columns, now, write};
 use super::promotion_keys::note_promotion_key;
 use super::sweeps::BEHIND_ALL;
-use crate::{BucketId, Millis, StoreError, VersionCopy, sql};
+use super::{Metadata, promotions};
+use crate::{BucketId, Millis, Promotion, StoreError, VersionCopy, sql};
 use s3gateway_config::BackendId;
 use s3gateway_s3::{ObjectKey, VersionId};
 use sqlx::AnyConnection;
@@ -189,27 +189,27 @@ impl Metadata {
         row.map(|row| row.parsed(column, VersionId::parse)).transpose()
     }
 
-    /// Notes of a page of keys which versions their home holds, by the copies of them on `replica`: once the home is a replica, its own
-    /// versions are known as copies by that. Where `replica` is the home's twin, it is noted which versions that holds: its bucket is to take the
-    /// home's place on the same backend, and nobody asks for these rows before. What was noted before, and is not so, goes. Where the page after
-    /// it begins, if there is one.
+    /// Notes of a page of keys which versions the home of a bucket that is promoted holds, by the copies of them on the target: once the home is
+    /// a replica, its own versions are known as copies by that. Where the target is the home's twin, it is noted which versions that holds: its
+    /// bucket is to take the home's place on the same backend, and nobody asks for these rows before. What was noted before, and is not so, goes.
+    /// Where the page after it begins, if there is one.
     ///
     /// # Errors
-    /// `Unavailable`.
+    /// `Conflict` where the home has moved, or the promotion has failed.
     pub async fn note_versions_at_home(
         &self,
-        bucket: &BucketId,
-        home: &BackendId,
-        replica: &BackendId,
+        seen: &Promotion,
         after: Option<&ObjectKey>,
     ) -> Result<Option<ObjectKey>, StoreError> {
+        let Promotion { bucket, source: home, target, .. } = seen;
         let from = after.map_or(&[][..], |key| key.as_str().as_bytes());
         write!(&self.db, tx => {
-            let last = forget_at_home(tx, bucket, (home, replica), from, true).await?;
+            promotions::hold(tx, seen).await?;
+            let last = forget_at_home(tx, bucket, (home, target), from, true).await?;
             if let Some(last) = &last {
-                let note = if replica.is_twin() { sql::VERSION_COPIES_OF_TWIN } else { sql::VERSION_COPIES_OF_HOME };
+                let note = if target.is_twin() { sql::VERSION_COPIES_OF_TWIN } else { sql::VERSION_COPIES_OF_HOME };
                 let query = sqlx::query(note).bind(bucket.as_str()).bind(home.as_str());
-                query.bind(replica.as_str()).bind(from).bind(last.as_str().as_bytes()).execute(tx).await?;
+                query.bind(target.as_str()).bind(from).bind(last.as_str().as_bytes()).execute(tx).await?;
             }
             Ok(last)
         })

@@ -169,6 +169,7 @@ statements! {
     PROMOTION_KEYS_SWEEP = "promotion_keys_sweep.sql";
     PROMOTION_KEYS_UNEQUAL = "promotion_keys_unequal.sql";
     PROMOTION_KEY_NOTE = "promotion_key_note.sql";
+    PROMOTION_LOCK = "promotion_lock.sql";
     PROMOTION_STEP = "promotion_step.sql";
     PROMOTION_VERSIONS_FORGET = "promotion_versions_forget.sql";
     PROMOTION_VERSIONS_NOTE = "promotion_versions_note.sql";

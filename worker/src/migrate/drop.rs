@@ -20,27 +20,28 @@ const DELETES_AT_MOST: usize = 200;
 const DELETES_AT_ONCE: usize = 8;
 
 impl Migrator {
-    /// Goes on with emptying the old home, and deletes it at the end.
+    /// Goes on with emptying the old home, and deletes it at the end. Cancel: what was noted stands.
     pub(super) async fn drop_old(
         &self,
-        migration: &Migration,
+        migration: &mut Migration,
         route: &Route,
         until: Instant,
     ) -> Result<Duration, Halt> {
         self.require_home(route).await?;
         let remote = self.known(&migration.former).await?;
-        let old = OldHome::new(&self.metadata, migration, remote.clone(), route.has_moved_versions, PAGE);
+        let seen = migration.clone();
+        let old = OldHome::new(&self.metadata, &seen, remote.clone(), route.has_moved_versions, PAGE);
         let mut look = migration.look.clone();
         loop {
-            let page = match old.page(&look.after).await {
+            let page = match self.keep_turn(migration, old.page(&look.after)).await? {
                 // It went in the turn that did not come to write it down.
                 Err(Halt::Backend(BackendError::NoSuchBucket)) => return self.end_dropped(migration, &look).await,
                 page => page?,
             };
             for keys in some_at_a_time(&page.keys, DELETES_AT_MOST) {
                 let deletes: Vec<_> = keys.iter().map(|key| delete_copied(&old, key)).collect();
-                let done: Vec<u64> = stream::iter(deletes).buffered(DELETES_AT_ONCE).try_collect().await?;
-                for (key, gone) in keys.iter().zip(done) {
+                let deletes = stream::iter(deletes).buffered(DELETES_AT_ONCE).try_collect::<Vec<u64>>();
+                for (key, gone) in keys.iter().zip(self.keep_turn(migration, deletes).await??) {
                     let strays = (key.copied.len() as u64 + key.strays).saturating_sub(gone);
                     look.dropped += gone;
                     look.strays += strays;
@@ -60,6 +61,9 @@ impl Migrator {
                 break;
             }
         }
+        if !self.metadata.note_old_look(migration, &look).await? {
+            return Ok(SOON);
+        }
         let emptied = Migration { look: look.clone(), ..migration.clone() };
         if look.strays > 0 {
             let detail = format!(
@@ -69,7 +73,7 @@ impl Migrator {
             self.metadata.end_migration(&emptied, &detail).await?;
             return Ok(SOON);
         }
-        self.delete_old(&emptied, &remote).await
+        self.within_turn(self.delete_old(&emptied, &remote)).await
     }
 
     /// Passes a new home that is there: while it is away, or is being replaced, the old one may be all that there is.
@@ -135,14 +139,21 @@ async fn delete_copied(old: &OldHome<'_>, key: &OldKey) -> Result<u64, Halt> {
     Ok(gone)
 }
 
-/// Deletes it if it is still the one that was copied: of an object, or a `null` version, a listing may show no ETag that would tell, and it can be
-/// written again. Any other version is what it was.
+/// Deletes it if it is still the one that was copied: of an object a listing may show no ETag that would tell, and that one, or a `null` version,
+/// can be written again. Any other version is what it was.
 async fn delete_as_copied(old: &Remote, bucket: &PhysicalBucket, copied: &Copied) -> Result<bool, Halt> {
     let (key, own) = (&copied.key, copied.version.as_ref().map(|version| &version.own));
-    if copied.is_object() && own.is_none_or(VersionId::is_null) {
-        match old.head_version(bucket, key, own).await? {
-            Some(now) if copied.is_same(&now) => {}
-            Some(_) => return Ok(false),
+    if own.is_none_or(VersionId::is_null) {
+        let is_still = match copied.is_object() {
+            true => old.head_version(bucket, key, own).await?.map(|now| copied.is_same(&now)),
+            false => {
+                let now = old.versions(bucket, key).await?;
+                now.iter().find(|now| now.id.is_null()).map(|now| copied.is_as(now))
+            }
+        };
+        match is_still {
+            Some(true) => {}
+            Some(false) => return Ok(false),
             None => return Ok(true),
         }
     }

@@ -4,6 +4,7 @@ use super::homes::{AtHome, Copied, NewHome, OldHome, OldKey, PAGE, Told, record_
 use super::{Halt, Migrator, SOON};
 use crate::clock::millis;
 use crate::upkeep::GONE_KEPT;
+use crate::versions::Listed;
 use crate::walk::{Depth, Stored, compare_bytes};
 use futures::{StreamExt, TryStreamExt, stream};
 use s3gateway_s3::VersionId;
@@ -188,8 +189,8 @@ impl Scene<'_> {
     /// Whether the new home has the version, or has none of it any more as it was deleted by its id.
     async fn is_version_well(&self, copied: &Copied, shown: &VersionId, is_dirty: bool) -> Result<bool, Halt> {
         let key = copied.key.as_str();
-        let recorded = self.home.recorded(key, key).await?.remove(key).unwrap_or_default();
-        let recorded = record_of(&recorded, shown);
+        let all = self.home.recorded(key, key).await?.remove(key).unwrap_or_default();
+        let recorded = record_of(&all, shown);
         let (home, bucket) = (self.home.remote(), self.home.bucket());
         let is_there = match recorded {
             Some(recorded) if copied.is_object() => {
@@ -199,6 +200,12 @@ impl Scene<'_> {
             Some(recorded) => {
                 let now = home.versions(bucket, &copied.key).await?;
                 now.iter().find(|now| now.id == recorded.version).map(|now| copied.is_as(now))
+            }
+            // It may be there under an id that nobody has noted: nothing of it must be.
+            None if copied.is_object() => {
+                let now = home.versions(bucket, &copied.key).await?;
+                let is_unknown = |now: &Listed| all.iter().all(|recorded| recorded.version != now.id);
+                now.iter().any(|now| copied.is_as(now) && is_unknown(now)).then_some(false)
             }
             None => None,
         };

@@ -69,8 +69,7 @@ impl Promoter {
     pub(super) async fn settle_keys(&self, promotion: &Promotion) -> Result<(), StoreError> {
         let mut after = None;
         loop {
-            let (bucket, id) = (&promotion.bucket, &promotion.target);
-            after = self.metadata.settle_promotion_keys(bucket, &promotion.source, id, after.as_ref()).await?;
+            after = self.metadata.settle_promotion_keys(promotion, after.as_ref()).await?;
             if after.is_none() {
                 return Ok(());
             }
@@ -176,8 +175,7 @@ impl Promoter {
     async fn note_versions(&self, promotion: &Promotion) -> Result<(), Halt> {
         let mut after = None;
         loop {
-            let (bucket, source, target) = (&promotion.bucket, &promotion.source, &promotion.target);
-            after = self.metadata.note_versions_at_home(bucket, source, target, after.as_ref()).await?;
+            after = self.metadata.note_versions_at_home(promotion, after.as_ref()).await?;
             if after.is_none() {
                 return Ok(());
             }

@@ -1,8 +1,8 @@
 //! Migrations step by step, what they exclude, and what of the old home stays known.
 use super::{Fixture, object};
 use crate::{
-    Adoption, Migration, MigrationState, NewMigration, ObjectCopy, PlacementChange, PromotionState, Route, StoreError,
-    Tenant, VersionCopy, WalkState,
+    Adoption, Migration, MigrationState, NewMigration, ObjectCopy, PlacementChange, Promotion, PromotionState, Route,
+    StoreError, Tenant, VersionCopy, WalkState,
 };
 use s3gateway_config::BackendId;
 use s3gateway_s3::{LogicalBucket, PhysicalBucket, VersionId, Versioning};
@@ -161,18 +161,18 @@ pub(super) async fn versions_move_to_the_hashed_name(f: Fixture) {
         m.put_version_copy(bucket, &object(name), &copy).await.unwrap();
     }
     m.put_version_copy(bucket, &object("b"), &version(&twin, "v3", "t3", 1)).await.unwrap();
-    let note = async || {
+    let note = async |promotion: &Promotion| {
         let mut after = None;
         loop {
-            after = m.note_versions_at_home(bucket, &home, &twin, after.as_ref()).await.unwrap();
+            after = m.note_versions_at_home(promotion, after.as_ref()).await.unwrap();
             if after.is_none() {
                 return;
             }
         }
     };
-    // The first attempt fails, and its worker stands still before it has forgotten what it noted.
+    // The first attempt fails while its worker stands still.
     let failed = m.promote_migration(&again(&f, &begun).await).await.unwrap();
-    note().await;
+    note(&failed).await;
     assert_eq!(versions_on(&f, &route, &home).await, ["a null=t1", "a v2=t2", "b v3=t3"]);
     m.fail_promotion(&failed, "not yet").await.unwrap();
     m.refill_migration(&again(&f, &begun).await, "not yet").await.unwrap();
@@ -180,16 +180,20 @@ pub(super) async fn versions_move_to_the_hashed_name(f: Fixture) {
     m.put_version_copy(bucket, &object("a"), &version(&twin, "v2", "t4", 2)).await.unwrap();
 
     let promotion = m.promote_migration(&again(&f, &begun).await).await.unwrap();
-    note().await;
-    // That worker was not dead, and forgets what it noted only now.
+    note(&promotion).await;
+    // It goes on, wherever it stood.
     m.forget_versions_at_home(bucket, &home, &twin, None).await.unwrap();
+    for late in [m.note_versions_at_home(&failed, None).await, m.settle_promotion_keys(&failed, None).await] {
+        is_in_the_way(late, "later step");
+    }
     assert_eq!(versions_on(&f, &route, &home).await, ["a null=t1", "a v2=t4"]);
     // What is recorded until writes are stopped follows.
     let gone = VersionCopy { verified_how: VersionCopy::GONE.into(), ..version(&twin, "null", "t1", 1) };
     m.put_version_copy(bucket, &object("a"), &gone).await.unwrap();
     m.put_version_copy(bucket, &object("c"), &version(&twin, "v5", "t5", 1)).await.unwrap();
-    assert_eq!(m.settle_promotion_keys(bucket, &home, &twin, None).await.unwrap(), Some(object("c")));
+    assert_eq!(m.settle_promotion_keys(&promotion, None).await.unwrap(), Some(object("c")));
     m.move_home(&m.fence_bucket(&promotion).await.unwrap()).await.unwrap();
+    is_in_the_way(m.note_versions_at_home(&promotion, None).await, "later step");
 
     let now = read(&f, &route).await;
     assert!(now.has_moved_versions && now.home == home && now.physical_on(&home) == Some(&begun.target_physical));

@@ -158,7 +158,7 @@ pub(super) async fn views_hold_a_change_up_until_they_know_it_or_run_out(f: Fixt
     assert!(behind(5).await.is_empty());
     m.note_view("a", 4, LEASE, LEASE).await.unwrap();
     m.note_view("b", 5, LEASE, LEASE).await.unwrap();
-    m.note_view("c", 1, Duration::from_millis(40), LEASE).await.unwrap();
+    m.note_view("c", 1, Duration::from_secs(1), LEASE).await.unwrap();
     assert_eq!(behind(5).await, ["a", "c"]);
     m.note_view("a", 5, LEASE, LEASE).await.unwrap();
     assert_eq!(behind(5).await, ["c"], "it lives half of its lease longer");
@@ -296,12 +296,12 @@ pub(super) async fn what_is_recorded_during_a_promotion_is_looked_at_again(f: Fi
         m.record_copies(b, &object(key), &copies).await.unwrap();
     };
     let unequal = async || m.unequal_promotion_key(b, &home, &other).await.unwrap().map(|key| key.as_str().to_owned());
-    let settle = async |after: Option<&str>| {
-        let next = m.settle_promotion_keys(b, &home, &other, after.map(object).as_ref()).await.unwrap();
-        next.map(|key| key.as_str().to_owned())
-    };
     record("before", &[(&home, "e")]).await;
     let promotion = m.begin_promotion(b, &other, route.epoch, false).await.unwrap();
+    let settle = async |after: Option<&str>| {
+        let next = m.settle_promotion_keys(&promotion, after.map(object).as_ref()).await.unwrap();
+        next.map(|key| key.as_str().to_owned())
+    };
     assert_eq!((unequal().await, settle(None).await), (None, None), "nothing was recorded since it began");
     record("equal", &[(&home, "e"), (&other, "e")]).await;
     m.put_all_copies(&[(dirty(&route, "added"), vec![verified(&home, "e")])]).await.unwrap();

@@ -122,9 +122,10 @@ pub(super) async fn a_homes_own_versions_are_noted_by_their_copies(f: Fixture) {
     }
     let lacking = async |of, by| m.keys_lacking_versions(bucket, of, by, None).await.unwrap();
     assert_eq!(lacking(near, home).await, (vec![key.clone(), other.clone()], Some(other.clone())));
+    let failing = m.begin_promotion(bucket, near, 1, false).await.unwrap();
     for _ in 0..2 {
-        assert_eq!(m.note_versions_at_home(bucket, home, near, None).await.unwrap(), Some(other.clone()));
-        assert_eq!(m.note_versions_at_home(bucket, home, near, Some(&other)).await.unwrap(), None);
+        assert_eq!(m.note_versions_at_home(&failing, None).await.unwrap(), Some(other.clone()));
+        assert_eq!(m.note_versions_at_home(&failing, Some(&other)).await.unwrap(), None);
     }
     let all_on = async |backend| {
         let found = m.version_copies_between(bucket, backend, (b"", i64::MAX), b"zz", 10).await.unwrap();
@@ -138,29 +139,36 @@ pub(super) async fn a_homes_own_versions_are_noted_by_their_copies(f: Fixture) {
     let is_as_at_home = |copy: &VersionCopy| (copy.etag.as_str(), copy.verified_how.as_str()) == ("h", "etag");
     assert!(at_home.iter().all(is_as_at_home), "{at_home:?}");
     assert_eq!(lacking(near, home).await.0, []);
-    for after in [None, Some(&other)] {
-        m.forget_versions_at_home(bucket, home, near, after).await.unwrap();
+    for is_running in [true, false] {
+        for after in [None, Some(&other)] {
+            m.forget_versions_at_home(bucket, home, near, after).await.unwrap();
+        }
+        assert_eq!(all_on(home).await.len(), if is_running { 3 } else { 0 }, "those of a promotion that runs stay");
+        m.fail_promotion(&failing, "").await.unwrap();
     }
-    assert_eq!(all_on(home).await, [""; 0]);
 
     // Keys that are recorded while a promotion runs follow before the home moves.
     let begun = m.begin_promotion(bucket, near, 1, false).await.unwrap();
     for after in [None, Some(&other)] {
-        m.note_versions_at_home(bucket, home, near, after).await.unwrap();
+        m.note_versions_at_home(&begun, after).await.unwrap();
     }
     m.put_version_copy(bucket, &key, &copy(&route, 1, "new", 3)).await.unwrap();
     m.delete_version_copy(bucket, &other, &copy(&route, 1, "c", 1)).await.unwrap();
-    assert_eq!(m.settle_promotion_keys(bucket, home, near, None).await.unwrap(), Some(other.clone()));
+    assert_eq!(m.settle_promotion_keys(&begun, None).await.unwrap(), Some(other.clone()));
     assert_eq!(all_on(home).await, ["k new=new 3", "k null=null 2", "k a=a 1"]);
     assert_eq!(m.unequal_promotion_key(bucket, home, near).await.unwrap(), Some(key.clone()), "its ETag is another");
-    m.move_home(&m.fence_bucket(&begun).await.unwrap()).await.unwrap();
+    let moved = m.move_home(&m.fence_bucket(&begun).await.unwrap()).await.unwrap();
+    m.finish_promotion(&moved, "").await.unwrap();
 
     // The home has ids of its own now: these rows stay, in the order of the replica's.
     m.put_version_copy(bucket, &key, &copy(&route, 0, "null", 9)).await.unwrap();
     m.put_version_copy(bucket, &key, &copy(&route, 0, "later", 10)).await.unwrap();
     for after in [None, Some(&key)] {
         m.forget_versions_at_home(bucket, near, home, after).await.unwrap();
-        m.note_versions_at_home(bucket, near, home, after).await.unwrap();
+    }
+    let back = m.begin_promotion(bucket, home, 2, false).await.unwrap();
+    for after in [None, Some(&key)] {
+        m.note_versions_at_home(&back, after).await.unwrap();
     }
     assert_eq!(all_on(near).await, ["k later=later 10", "k null=1-null 9", "k new=1-new 3", "k a=1-a 1"]);
     let ids = async |id: &str| {
