@@ -22,7 +22,6 @@ class Postgres:
 
     def __init__(self):
         self.folder = Folder("postgres")
-        self.port = pick_port()
         self.bin = Path(sorted(glob.glob("/usr/lib/postgresql/*/bin"))[-1])
         self.user = "postgres" if os.geteuid() == 0 else None
         data = self.folder.path / "data"
@@ -34,6 +33,8 @@ class Postgres:
             [*as_user, self.bin / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"],
             check=True, capture_output=True, env=clean_environment(),
         )
+        # Not before: making the database takes seconds, and a port that is free may be somebody's by then.
+        self.port = pick_port()
         # In the file, not on the command line: a restart must find them again.
         with open(data / "postgresql.conf", "a") as conf:
             conf.write(f"listen_addresses = '127.0.0.1'\nport = {self.port}\nunix_socket_directories = '{self.folder.path}'\nshared_buffers = 64MB\nmax_wal_size = 256MB\n")

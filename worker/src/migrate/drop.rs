@@ -23,37 +23,28 @@ impl Migrator {
     /// Goes on with emptying the old home, and deletes it at the end. Cancel: what was noted stands.
     pub(super) async fn drop_old(
         &self,
-        migration: &mut Migration,
+        migration: &Migration,
         route: &Route,
         until: Instant,
     ) -> Result<Duration, Halt> {
         self.require_home(route).await?;
         let remote = self.known(&migration.former).await?;
-        let seen = migration.clone();
-        let old = OldHome::new(&self.metadata, &seen, remote.clone(), route.has_moved_versions, PAGE);
+        let old = OldHome::new(&self.metadata, migration, remote.clone(), route.has_moved_versions, PAGE);
         let mut look = migration.look.clone();
         loop {
-            let page = match self.keep_turn(migration, old.page(&look.after)).await? {
+            let page = match old.page(&look.after).await {
                 // It went in the turn that did not come to write it down.
                 Err(Halt::Backend(BackendError::NoSuchBucket)) => return self.end_dropped(migration, &look).await,
                 page => page?,
             };
             for keys in some_at_a_time(&page.keys, DELETES_AT_MOST) {
-                let deletes: Vec<_> = keys.iter().map(|key| delete_copied(&old, key)).collect();
-                let deletes = stream::iter(deletes).buffered(DELETES_AT_ONCE).try_collect::<Vec<u64>>();
-                for (key, gone) in keys.iter().zip(self.keep_turn(migration, deletes).await??) {
-                    let strays = (key.copied.len() as u64 + key.strays).saturating_sub(gone);
-                    look.dropped += gone;
-                    look.strays += strays;
-                    if strays > 0 {
-                        look.stray.clone_from(&key.key);
-                    }
-                    look.after.clone_from(&key.key);
-                }
+                let deletes: Vec<_> = keys.iter().map(|key| delete_copied(&old, key, until)).collect();
+                let done: Vec<Dropped> = stream::iter(deletes).buffered(DELETES_AT_ONCE).collect().await;
+                let ended = note(&mut look, keys, done);
                 if !self.metadata.note_old_look(migration, &look).await? {
                     return Ok(SOON);
                 }
-                if Instant::now() >= until {
+                if !ended? || Instant::now() >= until {
                     return Ok(Duration::ZERO);
                 }
             }
@@ -73,7 +64,7 @@ impl Migrator {
             self.metadata.end_migration(&emptied, &detail).await?;
             return Ok(SOON);
         }
-        self.within_turn(self.delete_old(&emptied, &remote)).await
+        self.delete_old(&emptied, &remote).await
     }
 
     /// Passes a new home that is there: while it is away, or is being replaced, the old one may be all that there is.
@@ -130,13 +121,47 @@ impl Migrator {
     }
 }
 
-/// Deletes of a key what is still as it was copied; how much of it. One version after the other: some servers lose their way in two at once.
-async fn delete_copied(old: &OldHome<'_>, key: &OldKey) -> Result<u64, Halt> {
+/// What has come of deleting a key's versions, or its object.
+struct Dropped {
+    gone: u64,
+    /// Whether it came to the end of the key.
+    ended: Result<bool, Halt>,
+}
+
+/// Deletes of a key what is still as it was copied, until `until`. One version after the other: some servers lose their way in two at once.
+async fn delete_copied(old: &OldHome<'_>, key: &OldKey, until: Instant) -> Dropped {
     let mut gone = 0;
     for copied in &key.copied {
-        gone += u64::from(delete_as_copied(old.remote(), old.bucket(), copied).await?);
+        if Instant::now() >= until {
+            return Dropped { gone, ended: Ok(false) };
+        }
+        match delete_as_copied(old.remote(), old.bucket(), copied).await {
+            Ok(is_gone) => gone += u64::from(is_gone),
+            Err(halt) => return Dropped { gone, ended: Err(halt) },
+        }
     }
-    Ok(gone)
+    Dropped { gone, ended: Ok(true) }
+}
+
+/// Adds up what has gone, and comes to the last key before the first that did not end; whether all have.
+fn note(look: &mut OldLook, keys: &[OldKey], done: Vec<Dropped>) -> Result<bool, Halt> {
+    let mut all = Ok(true);
+    for (key, Dropped { gone, ended }) in keys.iter().zip(done) {
+        look.dropped += gone;
+        if !matches!(all, Ok(true)) {
+            continue;
+        }
+        all = ended;
+        if matches!(all, Ok(true)) {
+            let strays = (key.copied.len() as u64 + key.strays).saturating_sub(gone);
+            look.strays += strays;
+            if strays > 0 {
+                look.stray.clone_from(&key.key);
+            }
+            look.after.clone_from(&key.key);
+        }
+    }
+    all
 }
 
 /// Deletes it if it is still the one that was copied: of an object a listing may show no ETag that would tell, and that one, or a `null` version,
@@ -186,6 +211,27 @@ mod tests {
             assert_eq!(delete_as_copied(&old, &bucket, &copied).await.ok(), Some(goes), "{copied:?}");
             let deletes = asked.lock().unwrap().iter().filter(|line| line.starts_with("DELETE")).count();
             assert_eq!(deletes, usize::from(goes), "{copied:?}");
+        }
+    }
+
+    #[test]
+    fn a_look_stands_before_the_first_key_that_did_not_end() {
+        let key = |name: &str, copied: usize, strays| OldKey {
+            key: name.to_owned(),
+            copied: vec![Copied::for_test(name, None); copied],
+            strays,
+        };
+        let keys = [key("a", 2, 1), key("b", 5, 1), key("c", 1, 1)];
+        let failed = || Err(Halt::Waits("no".to_owned()));
+        let done = |gone, ended| Dropped { gone, ended };
+        for (of_b, all, after, strays) in [
+            (done(5, Ok(true)), Some(true), "c", 3),
+            (done(3, Ok(false)), Some(false), "a", 1),
+            (done(3, failed()), None, "a", 1),
+        ] {
+            let (mut look, dropped) = (OldLook::default(), 2 + of_b.gone + 1);
+            let ended = note(&mut look, &keys, vec![done(2, Ok(true)), of_b, done(1, Ok(true))]);
+            assert_eq!((ended.ok(), look.after.as_str(), look.strays, look.dropped), (all, after, strays, dropped));
         }
     }
 }

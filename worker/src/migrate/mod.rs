@@ -118,7 +118,7 @@ impl Migrator {
             MigrationState::Filling => self.within_turn(self.fill(migration, &route)).await,
             MigrationState::Moving => self.within_turn(self.await_cut_over(migration)).await,
             MigrationState::Verifying => self.verify(migration, &route, until).await,
-            MigrationState::Dropping => self.drop_old(migration, &route, until).await,
+            MigrationState::Dropping => self.within_turn(self.drop_old(migration, &route, until)).await,
             MigrationState::Cancelling => self.within_turn(self.clear_target(migration)).await,
             MigrationState::Done | MigrationState::Cancelled => Ok(LATER),
         }

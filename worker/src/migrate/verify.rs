@@ -191,6 +191,8 @@ impl Scene<'_> {
         let key = copied.key.as_str();
         let all = self.home.recorded(key, key).await?.remove(key).unwrap_or_default();
         let recorded = record_of(&all, shown);
+        let moved_at = self.migration.moved_at;
+        let gone = is_gone(recorded, is_dirty, millis(SystemTime::now()).saturating_sub(moved_at));
         let (home, bucket) = (self.home.remote(), self.home.bucket());
         let is_there = match recorded {
             Some(recorded) if copied.is_object() => {
@@ -201,16 +203,16 @@ impl Scene<'_> {
                 let now = home.versions(bucket, &copied.key).await?;
                 now.iter().find(|now| now.id == recorded.version).map(|now| copied.is_as(now))
             }
-            // It may be there under an id that nobody has noted: nothing of it must be.
-            None if copied.is_object() => {
+            // It may have come there under an id that nobody has noted: then its own is lost, and not deleted.
+            None if gone && copied.is_object() => {
                 let now = home.versions(bucket, &copied.key).await?;
-                let is_unknown = |now: &Listed| all.iter().all(|recorded| recorded.version != now.id);
-                now.iter().any(|now| copied.is_as(now) && is_unknown(now)).then_some(false)
+                let is_noted = |now: &Listed| all.iter().any(|recorded| recorded.version == now.id);
+                let is_it = |now: &Listed| now.modified <= moved_at && copied.is_as(now) && !is_noted(now);
+                now.iter().any(is_it).then_some(false)
             }
             None => None,
         };
-        let since = millis(SystemTime::now()).saturating_sub(self.migration.moved_at);
-        Ok(is_there.unwrap_or_else(|| is_gone(recorded, is_dirty, since)))
+        Ok(is_there.unwrap_or(gone))
     }
 
     /// Reads the new home's bytes and, where these prove nothing by themselves, the old one's.

@@ -41,6 +41,10 @@ pub(crate) struct Promoter {
     pub(crate) look_interval: Duration,
 }
 
+fn is_over(promotion: &Promotion) -> bool {
+    matches!(promotion.state, PromotionState::Done | PromotionState::Failed)
+}
+
 /// Why a promotion does not go on.
 #[derive(Debug, thiserror::Error)]
 enum Halt {
@@ -163,7 +167,11 @@ impl Promoter {
                 Err(Halt::TooLong(why) | Halt::Refused(why) | Halt::Store(StoreError::Invalid(why))) => {
                     self.metadata.fail_promotion(&promotion, &why).await?
                 }
-                Err(Halt::Store(error)) => return Err(error),
+                Err(Halt::Store(error)) => {
+                    // It may have been called off, or have gone on while this worker stood still.
+                    let now = self.metadata.promotion(&promotion.id).await?;
+                    return if is_over(&now) { Ok(now) } else { Err(error) };
+                }
             };
         }
     }
