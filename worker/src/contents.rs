@@ -31,11 +31,16 @@ async fn page_with_versions(
     bucket: &PhysicalBucket,
     after: &str,
 ) -> Result<(Vec<String>, bool), BackendError> {
-    let after = (!after.is_empty()).then(|| (after.to_owned(), String::new()));
-    let (entries, next) = remote.page_of_versions(bucket, "", after).await?;
-    let mut keys: Vec<String> = entries.into_iter().map(|entry| entry.object.key).collect();
-    keys.dedup();
-    Ok((keys, next.is_some()))
+    let mut after = (!after.is_empty()).then(|| (after.to_owned(), String::new()));
+    loop {
+        let (entries, next) = remote.page_of_versions(bucket, "", after).await?;
+        let mut keys: Vec<String> = entries.into_iter().map(|entry| entry.object.key).collect();
+        keys.dedup();
+        if !keys.is_empty() || next.is_none() {
+            return Ok((keys, next.is_some()));
+        }
+        after = next;
+    }
 }
 
 async fn page_of_objects(

@@ -167,6 +167,7 @@ impl Remote {
     ) -> Result<(Vec<VersionEntry>, After), BackendError> {
         let captured = Captured::default();
         let (key_marker, version_marker) = after.unzip();
+        let told = key_marker.clone().filter(|_| version_marker.as_ref().is_some_and(String::is_empty));
         let list = self.control.list_object_versions().bucket(bucket.for_upstream()).prefix(prefix).max_keys(most);
         let version_marker = version_marker.filter(|version| !version.is_empty());
         let list = list.set_key_marker(key_marker).set_version_id_marker(version_marker);
@@ -180,7 +181,10 @@ impl Remote {
             }
         };
         let mut entries = page.entries;
+        // One server begins with a key's other versions, where one of them is `null`.
+        let is_behind = |entry: &VersionEntry| told.as_ref() != Some(&entry.object.key);
         if !page.is_truncated {
+            entries.retain(is_behind);
             return Ok((entries, None));
         }
         // One server skips what follows a `null` delete marker that a page is to begin behind: the next one begins with it.
@@ -191,6 +195,7 @@ impl Remote {
         let last = entries.last().map(|last| (last.object.key.clone(), last.version_id.clone()));
         // A listing that could not be gone on with would pass for a short one.
         let next = last.ok_or_else(|| self.unreadable("ListObjectVersions"))?;
+        entries.retain(is_behind);
         Ok((entries, Some(next)))
     }
 

@@ -6,7 +6,7 @@ use crate::backend::{BackendError, Remote};
 use crate::contents::is_empty;
 use crate::multipart::{Upload, UploadIds};
 use crate::retire::drop_bucket;
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{StreamExt, stream};
 use s3gateway_s3::{ObjectKey, PhysicalBucket, VersionId};
 use s3gateway_store::{Migration, OldLook, Route, Writes};
 use std::time::{Duration, Instant};

@@ -147,6 +147,29 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_server_that_begins_with_the_rest_of_its_markers_key_tells_nothing_twice() {
+        let entry = |key: &str, id: &str| {
+            format!(
+                "<Version><Key>{key}</Key><VersionId>{id}</VersionId><LastModified>2026-01-01T00:00:00.000Z</LastModified>\
+                 <ETag>e</ETag><Size>1</Size></Version>"
+            )
+        };
+        for (more, keys, reach) in [("", &[][..], Reach::End), ("c", &["c"], Reach::End)] {
+            let (remote, _) = canned(move |line| {
+                assert!(line.contains("key-marker=b"), "{line}");
+                let next = if more.is_empty() { String::new() } else { entry(more, "null") };
+                let body = entry("b", "v1") + &entry("b", "null") + &next;
+                (200, "", format!("<ListVersionsResult><IsTruncated>false</IsTruncated>{body}</ListVersionsResult>"))
+            });
+            let bucket = PhysicalBucket::parse("some-bucket").unwrap();
+            let listing = Listing { remote: Arc::new(remote), bucket, versions: true, may_lack: false, page: 1000 };
+            let page = listing.page("b").await.unwrap();
+            let found: Vec<&str> = page.entries.iter().map(|(key, _)| key.as_str()).collect();
+            assert_eq!((&found[..], page.reach), (keys, reach));
+        }
+    }
+
+    #[tokio::test]
     async fn a_listing_goes_on_behind_a_key_with_too_many_versions_and_shows_it() {
         for (versions, is_too_many) in [(2500, false), (MOST_VERSIONS, false), (MOST_VERSIONS + 1500, true)] {
             let (listing, mut after, mut seen) = (bucket_with(versions), String::new(), Vec::new());
