@@ -208,17 +208,15 @@ def test_versions_move_to_another_backend_and_what_is_not_copied_stays(gateway):
 
 @pytest.mark.shape("production")
 def test_a_migration_of_versions_goes_on_after_everything_was_killed(gateway):
-    legacy = Legacy(gateway, many=60)
+    legacy = Legacy(gateway, many=30)
     with a_client_writing_versions(legacy) as writes:
         legacy.migrate("--drop-old")
-        for _ in range(2):
-            gateway.kill_workers()
-            gateway.kill_proxies()
-            gateway.start_proxies()
-            if gateway.name == "production":
-                gateway.start_workers()
-            count = len(writes.there)
-            until(lambda: len(writes.there) > count + 3, "versions are written", 60)
+        gateway.kill_workers()
+        gateway.kill_proxies()
+        gateway.start_proxies()
+        gateway.start_workers()
+        count = len(writes.there)
+        until(lambda: len(writes.there) > count + 3, "versions are written", 60)
         legacy.moved()
         gateway.kill_workers()
         gateway.start_workers()
