@@ -59,6 +59,10 @@ impl PromotionState {
         use PromotionState::{Done, Failed, Fencing, Moved, Preparing};
         [Preparing, Fencing, Moved, Done, Failed].into_iter().find(|state| state.as_str() == text)
     }
+    /// Whether nothing more happens.
+    pub fn is_over(self) -> bool {
+        matches!(self, Self::Done | Self::Failed)
+    }
 }
 
 /// A replica's way to becoming the home of a bucket.

@@ -87,11 +87,11 @@ pub(super) async fn promote(
     tracing::info!(tenant, bucket, to = %target, force = wanted.force, promotion = begun.id, "promotion asked for");
     let since = Instant::now();
     let mut promotion = begun;
-    while !is_over(&promotion) && since.elapsed() < PATIENCE {
+    while !promotion.state.is_over() && since.elapsed() < PATIENCE {
         tokio::time::sleep(LOOK_EVERY).await;
         promotion = state.metadata.promotion(&promotion.id).await?;
     }
-    let status = if is_over(&promotion) { StatusCode::OK } else { StatusCode::ACCEPTED };
+    let status = if promotion.state.is_over() { StatusCode::OK } else { StatusCode::ACCEPTED };
     Ok((status, Json(view(promotion))))
 }
 
@@ -139,13 +139,9 @@ pub(super) fn why_not_promoted(versioning: Versioning, keeps_versions: bool) -> 
     }
 }
 
-fn is_over(promotion: &Promotion) -> bool {
-    matches!(promotion.state, PromotionState::Done | PromotionState::Failed)
-}
-
 fn view(promotion: Promotion) -> PromotionView {
     PromotionView {
-        ended_at: is_over(&promotion).then(|| render_time(promotion.ended_at)),
+        ended_at: promotion.state.is_over().then(|| render_time(promotion.ended_at)),
         id: promotion.id,
         from: promotion.source.to_string(),
         to: promotion.target.to_string(),

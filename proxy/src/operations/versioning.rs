@@ -16,7 +16,7 @@ use s3gateway_s3::{
     checksum::{Md5, render_value},
     xml::VersioningConfiguration,
 };
-use s3gateway_store::{PromotionState, Route, StoreError};
+use s3gateway_store::{Route, StoreError};
 
 impl Gateway {
     /// The state by what the home says, and by what is noted while it is away.
@@ -98,7 +98,7 @@ impl Gateway {
     /// `OperationAborted`, `InvalidBucketState`; a store error.
     async fn require_settable(&self, route: &Route, wanted: Versioning) -> Result<(), Refusal> {
         let last = self.metadata.promotions_of(&route.bucket, 1).await?;
-        let is_promoted = last.iter().any(|last| !matches!(last.state, PromotionState::Done | PromotionState::Failed));
+        let is_promoted = last.iter().any(|last| !last.state.is_over());
         let is_moving = is_promoted || route.has_stranded;
         match why_not_settable((route.versioning, route.has_moved_versions), wanted, is_moving) {
             Some(MOVED) => Err(S3Code::InvalidBucketState.because(MOVED).into()),

@@ -194,7 +194,7 @@ impl Metadata {
             if found.state == step.to {
                 return Ok(found);
             }
-            let ends = matches!(step.to, PromotionState::Done | PromotionState::Failed);
+            let ends = step.to.is_over();
             let moves = step.to == PromotionState::Moved;
             let epoch = found.epoch + i64::from(found.state == PromotionState::Moved);
             let bucket = found.bucket.as_str();
@@ -337,7 +337,7 @@ pub(super) async fn runs(tx: &mut AnyConnection, bucket: &BucketId) -> Result<bo
 pub(super) async fn running(tx: &mut AnyConnection, bucket: &BucketId) -> Result<Option<Promotion>, StoreError> {
     let query = sqlx::query(sql::PROMOTIONS_OF_BUCKET).bind(bucket.as_str()).bind(1_i64);
     let last = query.fetch_optional(tx).await?.as_ref().map(parse).transpose()?;
-    Ok(last.filter(|last| !matches!(last.state, PromotionState::Done | PromotionState::Failed)))
+    Ok(last.filter(|last| !last.state.is_over()))
 }
 
 /// Fails a promotion that has not stopped writes yet; nothing to do for one that has failed. `false` for one that has stopped them.

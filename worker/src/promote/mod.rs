@@ -41,10 +41,6 @@ pub(crate) struct Promoter {
     pub(crate) look_interval: Duration,
 }
 
-fn is_over(promotion: &Promotion) -> bool {
-    matches!(promotion.state, PromotionState::Done | PromotionState::Failed)
-}
-
 /// Why a promotion does not go on.
 #[derive(Debug, thiserror::Error)]
 enum Halt {
@@ -170,7 +166,7 @@ impl Promoter {
                 Err(Halt::Store(error)) => {
                     // It may have been called off, or have gone on while this worker stood still.
                     let now = self.metadata.promotion(&promotion.id).await?;
-                    return if is_over(&now) { Ok(now) } else { Err(error) };
+                    return if now.state.is_over() { Ok(now) } else { Err(error) };
                 }
             };
         }

@@ -12,7 +12,7 @@ async fn promote(world: &World) -> Promotion {
     let (bucket, target) = (&world.route.bucket, &world.near.id);
     let begun = world.metadata.begin_promotion(bucket, target, world.route.epoch, false).await.unwrap();
     let now = async || world.metadata.promotion(&begun.id).await.unwrap();
-    let has_ended = async || matches!(now().await.state, PromotionState::Done | PromotionState::Failed);
+    let has_ended = async || now().await.state.is_over();
     until("it has ended", has_ended).await;
     now().await
 }

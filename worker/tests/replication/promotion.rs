@@ -68,7 +68,7 @@ async fn a_copy_that_a_slow_clock_has_verified_meanwhile_is_looked_at_before_the
     world.metadata.record_copies(&world.route.bucket, &world.dirty("k").key, &copies).await.unwrap();
     world.near.wire.let_in();
     let now = async || world.metadata.promotion(&begun.id).await.unwrap();
-    let has_ended = async || matches!(now().await.state, PromotionState::Done | PromotionState::Failed);
+    let has_ended = async || now().await.state.is_over();
     until("it has ended", has_ended).await;
     let ended = now().await;
     assert_eq!(ended.state, PromotionState::Failed, "{ended:?}");

@@ -275,8 +275,7 @@ async fn a_planned_promotion_deletes_nothing_that_the_home_has_lost() {
         let (bucket, near) = (&world.route.bucket, &world.near.id);
         let begun = world.metadata.begin_promotion(bucket, near, world.route.epoch, false).await.unwrap();
         let now = async || world.metadata.promotion(&begun.id).await.unwrap();
-        let is_over = |state| matches!(state, PromotionState::Done | PromotionState::Failed);
-        until("the promotion ends", async || is_over(now().await.state)).await;
+        until("the promotion ends", async || now().await.state.is_over()).await;
         now().await
     };
     world.home.client().delete_object().bucket(world.bucket_on(&world.home)).key("lost").send().await.unwrap();
