@@ -2,6 +2,7 @@
 //! [`crate::plan`], carries it out, verifies, and records what is where. Idempotent; safe to run twice and to stop anywhere.
 mod act;
 mod leftovers;
+mod null_version;
 mod observe;
 mod outcome;
 mod repatriate;
@@ -20,6 +21,7 @@ use crate::settings::WorkerSettings;
 use s3gateway_config::BackendId;
 use s3gateway_s3::{ObjectKey, PhysicalBucket, VersionId};
 use s3gateway_store::{DirtyKey, Metadata, Millis, ObjectCopy, Route, StoreError, Writes};
+use std::hash::Hash;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use versions::HomeVersions;
@@ -95,8 +97,8 @@ pub(crate) struct Converger {
     pub(crate) metrics: Metrics,
     records: Records,
     known_buckets: moka::sync::Cache<(BackendId, String), ()>,
-    /// Those of them that are known to keep versions.
-    known_versioned: moka::sync::Cache<(BackendId, String), ()>,
+    /// Those of them that are known to keep each version, by the bucket's epoch: one that was home may keep fewer.
+    known_versioned: moka::sync::Cache<((BackendId, String), i64), ()>,
 }
 
 /// One backend of the placement other than the home.
@@ -141,12 +143,16 @@ impl Scene<'_> {
 impl Converger {
     /// Shared state for all jobs of a worker.
     pub(crate) fn new(metadata: Metadata, backends: Arc<Backends>, settings: WorkerSettings, metrics: Metrics) -> Self {
-        let known = || {
-            let known = moka::sync::Cache::builder().max_capacity(KNOWN_BUCKETS);
-            known.time_to_live(Duration::from_secs(600)).build()
-        };
         let records = Records::new(&metadata);
-        Self { metadata, backends, settings, metrics, records, known_buckets: known(), known_versioned: known() }
+        Self {
+            metadata,
+            backends,
+            settings,
+            metrics,
+            records,
+            known_buckets: known_ones(),
+            known_versioned: known_ones(),
+        }
     }
 
     /// Makes all copies of the key equal to its home.
@@ -196,6 +202,10 @@ impl Converger {
             Home::Present(object) => Some(object.clone()),
         };
         let versions = self.observe_versions(&route, &home, &home_bucket, &dirty.key, object.as_ref()).await?;
+        if let Some(replaced) = &versions.replaced {
+            self.let_go((&home, &home_bucket), (&route, &dirty.key), replaced, claim).await?;
+            return Err(ConvergeError::Changed);
+        }
         // What is noted while this look goes on was not read by it, however long it takes.
         let retagged_before = versions::forgettable(SystemTime::now(), self.settings.retagged_kept);
         let retagged = match versions.list {
@@ -342,6 +352,10 @@ fn needs_another_look(scene: &Scene<'_>, places: &[Place]) -> bool {
 
 fn physical_on<'a>(route: &'a Route, id: &BackendId) -> Result<&'a PhysicalBucket, ConvergeError> {
     route.physical_on(id).ok_or_else(|| ConvergeError::Refused(format!("the bucket has no name on {id}")))
+}
+
+fn known_ones<K: Eq + Hash + Send + Sync + 'static>() -> moka::sync::Cache<K, ()> {
+    moka::sync::Cache::builder().max_capacity(KNOWN_BUCKETS).time_to_live(Duration::from_secs(600)).build()
 }
 
 fn known(remote: &Remote, bucket: &PhysicalBucket) -> (BackendId, String) {

@@ -77,7 +77,7 @@ pub(crate) fn plan_versions<'a>(
     let proven = |listed: &Listed| {
         let copy = by_held.get(&listed.id).filter(|copy| is_of_held(copy, listed))?;
         let place = places.get(&copy.home_version)?;
-        home.get(*place).filter(|home| is_of_home(copy, home)).map(|_| (*place, *copy))
+        home.get(*place).filter(|home| is_of_home(copy, home) && may_be(home, listed)).map(|_| (*place, *copy))
     };
     let is_suspect = |listed: &Listed| by_held.get(&listed.id).is_some_and(|copy| copy.verified_how == SUSPECT);
     let taken: HashSet<usize> = held.iter().filter_map(proven).map(|(place, _)| place).collect();
@@ -93,7 +93,9 @@ pub(crate) fn plan_versions<'a>(
                 plan.stale.push(listed);
                 break;
             }
-            (None, Some(home)) if !taken.contains(&next) && is_alike(home, listed) && !is_suspect(listed) => {
+            (None, Some(home))
+                if !taken.contains(&next) && is_alike(home, listed) && may_be(home, listed) && !is_suspect(listed) =>
+            {
                 plan.kept.push(Kept { home, held: listed, recorded: None });
             }
             _ => plan.stale.push(listed),
@@ -126,6 +128,11 @@ fn is_of_none(copy: &VersionCopy, at_home: &HashSet<&VersionId>) -> bool {
 fn is_of_home(copy: &VersionCopy, home: &Listed) -> bool {
     let same = copy.is_marker == home.is_marker && copy.home_etag == home.etag && is_size(copy, home);
     same && (!home.id.is_null() || copy.home_modified == home.modified)
+}
+
+/// Whether a backend may call a version so: where versioning is suspended once that is home, the next write replaces what it calls `null`.
+fn may_be(home: &Listed, held: &Listed) -> bool {
+    home.id.is_null() || !held.id.is_null()
 }
 
 /// Whether a record is of what the backend lists, and that is not known to be corrupt.
@@ -208,7 +215,9 @@ pub(crate) mod tests {
             ("1:a 2:b", "y:b", "2:b=y:b", "y", "", "1 2"),
             // Written and not recorded: compared where it is in its place, else deleted.
             ("1:a 2:b", "x:a y:b", "1:a=x:a", "", "1=x 2?y", ""),
-            ("1:a 2:b", "null:a", "", "", "1?null", "2"),
+            ("1:a 2:b", "null:a", "", "null", "", "1 2"),
+            ("1:a", "null:a", "1:a=null:a", "null", "", "1"),
+            ("null:a 2:b", "null:a", "", "", "null?null", "2"),
             ("1:a", "x:a y:a", "1:a=x:a", "y", "1=x", ""),
             ("1:a", "x:a y:a", "1:a=y:a", "x", "1=y", ""),
             ("1:a 2:b", "x:a y:other", "1:a=x:a", "y", "1=x", "2"),

@@ -97,16 +97,30 @@ impl Remote {
 
     /// Has a bucket keep versions, and makes sure that it has heard.
     pub(crate) async fn enable_versioning(&self, bucket: &PhysicalBucket) -> Result<(), BackendError> {
-        if self.versioning(bucket).await? == Versioning::Enabled {
+        self.set_versioning(bucket, Versioning::Enabled, BucketVersioningStatus::Enabled).await
+    }
+
+    /// Has each write to a bucket replace the `null` version, and makes sure that it has heard.
+    pub(crate) async fn suspend_versioning(&self, bucket: &PhysicalBucket) -> Result<(), BackendError> {
+        self.set_versioning(bucket, Versioning::Suspended, BucketVersioningStatus::Suspended).await
+    }
+
+    async fn set_versioning(
+        &self,
+        bucket: &PhysicalBucket,
+        state: Versioning,
+        status: BucketVersioningStatus,
+    ) -> Result<(), BackendError> {
+        if self.versioning(bucket).await? == state {
             return Ok(());
         }
-        let enabled = VersioningConfiguration::builder().status(BucketVersioningStatus::Enabled).build();
+        let configuration = VersioningConfiguration::builder().status(status).build();
         let put = self.control.put_bucket_versioning().bucket(bucket.for_upstream());
-        let sent = put.versioning_configuration(enabled).send().await;
+        let sent = put.versioning_configuration(configuration).send().await;
         sent.map_err(|e| self.classify("PutBucketVersioning", &e))?;
-        match self.versioning(bucket).await? {
-            Versioning::Enabled => Ok(()),
-            _ => Err(self.refused("PutBucketVersioning", 200, "and keeps no versions")),
+        match self.versioning(bucket).await? == state {
+            true => Ok(()),
+            false => Err(self.refused("PutBucketVersioning", 200, "and does not do so")),
         }
     }
 

@@ -76,7 +76,7 @@ pub(super) async fn promote(
     }
     let keeps_versions =
         state.gateway.backends.get(&target).is_some_and(|backend| backend.capabilities().keeps_versions());
-    if let Some(why) = why_not_promoted(route.versioning, keeps_versions) {
+    if let Some(why) = why_not_promoted(route.versioning, keeps_versions, wanted.force) {
         return Err(Problem::new(StatusCode::CONFLICT, why));
     }
     let begun = state.metadata.begin_promotion(&route.bucket, &target, route.epoch, wanted.force).await;
@@ -127,15 +127,18 @@ pub(super) async fn set_after(
     Ok(StatusCode::NO_CONTENT)
 }
 
-const SUSPENDED: &str = "versioning is suspended: enable it before the home is moved";
+const SUSPENDED: &str =
+    "versioning is suspended: of a `null` version that the home alone has nobody could tell which one it is";
 
 /// Why a bucket is not promoted for the sake of the versions that it keeps. `keeps_versions`: whether the new home would.
-pub(super) fn why_not_promoted(versioning: Versioning, keeps_versions: bool) -> Option<&'static str> {
+pub(super) fn why_not_promoted(versioning: Versioning, keeps_versions: bool, is_forced: bool) -> Option<&'static str> {
     match versioning {
         Versioning::Never => None,
-        Versioning::Suspended => Some(SUSPENDED),
-        Versioning::Enabled if !keeps_versions => Some("the bucket keeps versions, and that backend does not"),
-        Versioning::Enabled => None,
+        Versioning::Suspended if is_forced => Some(SUSPENDED),
+        Versioning::Enabled | Versioning::Suspended if !keeps_versions => {
+            Some("the bucket keeps versions, and that backend does not")
+        }
+        Versioning::Enabled | Versioning::Suspended => None,
     }
 }
 
@@ -160,11 +163,16 @@ mod tests {
 
     #[test]
     fn versions_move_only_to_a_home_that_keeps_them() {
-        for (versioning, keeps_versions, ok) in
-            [(Never, false, true), (Enabled, true, true), (Enabled, false, false), (Suspended, true, false)]
-        {
-            let why = why_not_promoted(versioning, keeps_versions);
-            assert_eq!(why.is_none(), ok, "{versioning:?} {keeps_versions}: {why:?}");
+        for (versioning, keeps_versions, is_forced, ok) in [
+            (Never, false, true, true),
+            (Enabled, true, true, true),
+            (Enabled, false, false, false),
+            (Suspended, true, false, true),
+            (Suspended, true, true, false),
+            (Suspended, false, false, false),
+        ] {
+            let why = why_not_promoted(versioning, keeps_versions, is_forced);
+            assert_eq!(why.is_none(), ok, "{versioning:?} {keeps_versions} {is_forced}: {why:?}");
         }
     }
 }

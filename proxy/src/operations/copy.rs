@@ -171,7 +171,14 @@ impl Gateway {
             Ok(Copied { result, version, source_version: source.version.clone() })
         };
         let lending = Lending::Written(Some(&tags));
-        let object = ObjectWrite { key, conditions: &plan.conditions, lending, tags_follow, elsewhere: None };
+        let object = ObjectWrite {
+            key,
+            conditions: &plan.conditions,
+            lending,
+            tags_follow,
+            makes_version: true,
+            elsewhere: None,
+        };
         self.write_lending(admitted, object, write, |made: &Copied| &made.result.etag).await
     }
 
@@ -218,7 +225,14 @@ impl Gateway {
             Ok((answer, checksum))
         };
         let lending = Lending::Written(Some(&tags));
-        let object = ObjectWrite { key, conditions: &plan.conditions, lending, tags_follow: false, elsewhere: None };
+        let object = ObjectWrite {
+            key,
+            conditions: &plan.conditions,
+            lending,
+            tags_follow: false,
+            makes_version: true,
+            elsewhere: None,
+        };
         let (answer, checksum) = self.write_lending(admitted, object, write, etag_of_copy).await?;
         Ok(Copied {
             result: copied(etag_of(&answer), SystemTime::now(), checksum),

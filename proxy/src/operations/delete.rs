@@ -139,7 +139,14 @@ impl Gateway {
             self.forget_checksums(&routed.route, key, began).await;
             Ok(deleted)
         };
-        let object = ObjectWrite { key, conditions, lending: Lending::Deleted, tags_follow: false, elsewhere: None };
+        let object = ObjectWrite {
+            key,
+            conditions,
+            lending: Lending::Deleted,
+            tags_follow: false,
+            makes_version: version.is_none(),
+            elsewhere: None,
+        };
         self.write_lending(admitted, object, write, |_| "").await
     }
 

@@ -44,6 +44,8 @@ pub(super) struct ObjectWrite<'w> {
     pub(super) lending: Lending<'w>,
     /// Its tags follow by a request of their own, which must not find another object.
     pub(super) tags_follow: bool,
+    /// It makes another version of the key the current one: an object, or a delete marker.
+    pub(super) makes_version: bool,
     /// What is completed at replicas after the home.
     pub(super) elsewhere: Option<PlacesToComplete>,
 }
@@ -121,7 +123,7 @@ impl Gateway {
         write: impl Future<Output = Result<T, UpstreamError>>,
         etag: fn(&T) -> &str,
     ) -> Result<T, Refusal> {
-        let ObjectWrite { key, conditions, lending, tags_follow, elsewhere } = object;
+        let ObjectWrite { key, conditions, lending, tags_follow, makes_version, elsewhere } = object;
         let (routed, request_id) = (admitted.routed()?, admitted.request_id);
         let route = &routed.route;
         self.require_reachable_quorum(route)?;
@@ -129,19 +131,27 @@ impl Gateway {
         let since = Instant::now();
         let is_alone = tags_follow || lends_tags(routed, lending.tags());
         let mark = self.intent_under(conditions, is_alone, routed, &dirty, request_id).await?;
-        let has_replicas = match &elsewhere {
-            Some(elsewhere) => match self.claim_places(&dirty, &mark, elsewhere).await {
-                Ok(has_replicas) => has_replicas,
-                Err(refusal) => {
-                    self.release(&dirty, &mark).await;
-                    return Err(refusal);
-                }
-            },
-            None => false,
+        let ready = async {
+            let replaced = if makes_version { self.null_to_replace(routed, key).await? } else { None };
+            let has_replicas = match &elsewhere {
+                Some(elsewhere) => self.claim_places(&dirty, &mark, elsewhere).await?,
+                None => false,
+            };
+            Ok((replaced, has_replicas))
+        };
+        let (replaced, has_replicas) = match ready.await {
+            Ok(ready) => ready,
+            Err(refusal) => {
+                self.release(&dirty, &mark).await;
+                return Err(refusal);
+            }
         };
         let (result, since) = self.while_marked(&dirty, &mark, since, write).await;
         if let (Ok(value), Lending::Written(_) | Lending::Deleted) = (&result, lending) {
             self.store_lent_tags(route, key, etag(value), lending.tags()).await?;
+        }
+        if let (Ok(_), Some(own)) = (&result, &replaced) {
+            Box::pin(self.replace_null(routed, key, own)).await?;
         }
         let (landed, since) = match (&result, elsewhere) {
             (Ok(value), Some(elsewhere)) if has_replicas => {

@@ -19,6 +19,7 @@ mod listing_lent;
 mod listing_replica;
 mod moved_versions;
 mod multipart;
+mod null_version;
 mod parameters;
 mod parts;
 mod source;

@@ -158,7 +158,7 @@ impl Gateway {
             }
             Ok(made)
         };
-        let object = ObjectWrite { key, conditions: &conditions, lending, tags_follow, elsewhere };
+        let object = ObjectWrite { key, conditions: &conditions, lending, tags_follow, makes_version: true, elsewhere };
         let Made { etag, version } = self.write_lending(admitted, object, write, |made: &Made| &made.etag).await?;
         if let Err(error) = self.forget_upload(route, &upload).await {
             // The object is made and committed: a row too many is no reason to call that a failure.

@@ -139,7 +139,14 @@ impl Gateway {
         let write = self.ask_home(routed, request.version(version.as_ref()), document);
         let unconditional = WriteConditions::default();
         let lending = Lending::Written(tags.as_ref());
-        let object = ObjectWrite { key, conditions: &unconditional, lending, tags_follow: false, elsewhere: None };
+        let object = ObjectWrite {
+            key,
+            conditions: &unconditional,
+            lending,
+            tags_follow: false,
+            makes_version: false,
+            elsewhere: None,
+        };
         match self.write_lending(admitted, object, write, etag_of).await {
             Ok(_) => Ok(version),
             Err(Refusal::Upstream(error)) => Err(of_version(error, version.as_ref())),

@@ -95,7 +95,7 @@ impl Versioned {
         metadata.begin_create_bucket(&new).await.unwrap();
         let bucket = metadata.unfinished_buckets(i64::MAX, 1).await.unwrap().remove(0).route.bucket;
         metadata.activate_bucket(&bucket).await.unwrap();
-        metadata.set_versioning(&bucket, Versioning::Enabled).await.unwrap();
+        metadata.set_versioning(&bucket, 1, Versioning::Enabled).await.unwrap();
         let parts = ProxyParts {
             settings: ProxySettings::default(),
             queue: Arc::new(metadata.sql_queue()),

@@ -45,6 +45,8 @@ pub(super) struct Upload {
     computed: Option<Checksum>,
     conditions: WriteConditions,
     elsewhere: Elsewhere,
+    /// The home's own id of the version whose place the object takes, where that has to be deleted.
+    replaced: Option<VersionId>,
     /// The backend has said no while the body was still coming.
     refused: bool,
 }
@@ -94,6 +96,7 @@ impl Upload {
             computed: None,
             conditions,
             elsewhere: Elsewhere::Nowhere,
+            replaced: None,
             refused: false,
         })
     }
@@ -250,7 +253,9 @@ impl Upload {
             since
         };
         self.marking = Marking::Made(mark, since);
-        gateway.require_taken(routed, &self.dirty.key).await
+        gateway.require_taken(routed, &self.dirty.key).await?;
+        self.replaced = gateway.null_to_replace(routed, &self.dirty.key).await?;
+        Ok(())
     }
 
     /// The backend has the object: keeps lent tags and checksums, commits the mark, and only then makes the client's answer.
@@ -295,6 +300,9 @@ impl Upload {
         if let Some(checksum) = self.checksum.as_ref().filter(|made| !routed.home.keeps_checksum(made.algorithm)) {
             let size = self.plan.decoded_length;
             gateway.keep_checksum(&routed.route, &self.dirty.key, etag, size, checksum).await;
+        }
+        if let Some(own) = &self.replaced {
+            Box::pin(gateway.replace_null(routed, &self.dirty.key, own)).await?;
         }
         self.commit_everywhere(gateway, admitted, etag, &mark, since).await
     }

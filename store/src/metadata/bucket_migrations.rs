@@ -11,7 +11,7 @@ use crate::{
     Writes, names, sql,
 };
 use s3gateway_config::{BackendId, Place};
-use s3gateway_s3::{PhysicalBucket, Versioning};
+use s3gateway_s3::PhysicalBucket;
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 use std::collections::BTreeMap;
@@ -322,9 +322,6 @@ pub(super) async fn cut_over(tx: &mut AnyConnection, promotion: &Promotion) -> R
 
 /// Fails while something else changes where the bucket is, or where its versions could not move to a backend.
 async fn require_quiet(tx: &mut AnyConnection, route: &Route, to: &BackendId) -> Result<(), StoreError> {
-    if route.versioning == Versioning::Suspended {
-        return Err(StoreError::Conflict("a suspended versioning of the bucket"));
-    }
     // The home and its twin would both have own ids of them, under the one id of their backend.
     if route.has_moved_versions && *to == route.home {
         return Err(StoreError::Conflict("another home's id of the bucket's versions"));

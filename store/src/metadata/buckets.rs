@@ -25,7 +25,7 @@ pub(super) struct Found {
     replica_count: u32,
     /// Empty: it was never set.
     versioning: String,
-    moved_versions: bool,
+    epoch: i64,
 }
 
 impl Metadata {
@@ -269,12 +269,14 @@ impl Metadata {
     /// its objects are versions from now on, and replicas are to know them as such.
     ///
     /// # Errors
-    /// `NotFound` unless it is in service; `Conflict` while its home is being moved, or keys wait for a former one; `Invalid` where no more versions are to be kept of a
-    /// bucket some of whose versions have their ids from a former home.
-    pub async fn set_versioning(&self, bucket: &BucketId, state: Versioning) -> Result<(), StoreError> {
+    /// `NotFound` unless it is in service; `Conflict` while its home is being moved, or has been since `epoch`, or keys wait for a former one.
+    pub async fn set_versioning(&self, bucket: &BucketId, epoch: i64, state: Versioning) -> Result<(), StoreError> {
         write!(&self.db, tx => {
             feed::lock(tx).await?;
             let found = find(tx, bucket).await?;
+            if found.epoch != epoch {
+                return Err(StoreError::Conflict("a promotion of the bucket"));
+            }
             if found.versioning != state.status().unwrap_or_default() {
                 if promotions::runs(tx, bucket).await? {
                     return Err(StoreError::Conflict("a promotion of the bucket"));
@@ -283,10 +285,6 @@ impl Metadata {
                 let waiting = sqlx::query(sql::STRANDED_IS_OPEN).bind(bucket.as_str()).fetch_optional(&mut *tx).await?;
                 if waiting.is_some() {
                     return Err(StoreError::Conflict("keys of the bucket that wait for a former home"));
-                }
-                // A `null` version of the new home would be another one than that of the former.
-                if found.moved_versions && state == Versioning::Suspended {
-                    return Err(StoreError::Invalid("versions of the bucket have moved with its home".to_owned()));
                 }
             }
             let query = sqlx::query(sql::BUCKET_SET_VERSIONING).bind(bucket.as_str());
@@ -466,6 +464,6 @@ pub(super) async fn find(tx: &mut AnyConnection, bucket: &BucketId) -> Result<Fo
         home: row.backend("home")?,
         replica_count: row.u32("replica_count")?,
         versioning: row.text("versioning")?,
-        moved_versions: row.int("moved_versions")? == 1,
+        epoch: row.int("epoch")?,
     })
 }

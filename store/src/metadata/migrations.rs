@@ -47,6 +47,7 @@ const POSTGRES: &Files = &[
     (25, "upload_places", include_str!("../../../migrations/postgres/0025_upload_places.sql")),
     (26, "moved_versions", include_str!("../../../migrations/postgres/0026_moved_versions.sql")),
     (27, "stranded_versions", include_str!("../../../migrations/postgres/0027_stranded_versions.sql")),
+    (28, "null_versions", include_str!("../../../migrations/postgres/0028_null_versions.sql")),
 ];
 const SQLITE: &Files = &[
     (1, "foundation", include_str!("../../../migrations/sqlite/0001_foundation.sql")),
@@ -75,6 +76,7 @@ const SQLITE: &Files = &[
     (25, "upload_places", include_str!("../../../migrations/sqlite/0025_upload_places.sql")),
     (26, "moved_versions", include_str!("../../../migrations/sqlite/0026_moved_versions.sql")),
     (27, "stranded_versions", include_str!("../../../migrations/sqlite/0027_stranded_versions.sql")),
+    (28, "null_versions", include_str!("../../../migrations/sqlite/0028_null_versions.sql")),
 ];
 
 pub(super) async fn migrate(db: &Db) -> Result<(), StoreError> {

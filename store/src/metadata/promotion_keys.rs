@@ -73,6 +73,8 @@ impl Metadata {
                 true => sql::PROMOTION_VERSIONS_NOTE_TWIN,
                 false => sql::PROMOTION_VERSIONS_NOTE,
             };
+            let query = sqlx::query(sql::VERSION_COPIES_NULL_FORGET).bind(bucket.as_str()).bind(home.as_str());
+            query.bind(from).bind(to).execute(&mut *tx).await?;
             for statement in [sql::PROMOTION_VERSIONS_FORGET, note] {
                 let query = sqlx::query(statement).bind(bucket.as_str()).bind(home.as_str()).bind(other.as_str());
                 query.bind(from).bind(to).execute(&mut *tx).await?;

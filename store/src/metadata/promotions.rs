@@ -57,7 +57,7 @@ impl Metadata {
     ///
     /// # Errors
     /// `Conflict` while another promotion of the bucket runs, or a migration that this one does not force; `Invalid` where the bucket is no longer as the caller saw it,
-    /// keeps versions while that is suspended, or has no such replica.
+    /// is to be forced and keeps versions while that is suspended, or has no such replica.
     pub async fn begin_promotion(
         &self,
         bucket: &BucketId,

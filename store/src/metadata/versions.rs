@@ -48,11 +48,53 @@ impl Metadata {
         key: &ObjectKey,
         copy: &VersionCopy,
     ) -> Result<(), StoreError> {
+        self.forget_version(bucket, key, &copy.backend, (&copy.home_version, &copy.version)).await
+    }
+
+    /// Notes of a version, by the id that clients know and the backend's own, that its home has it no more.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn note_version_gone(
+        &self,
+        bucket: &BucketId,
+        key: &ObjectKey,
+        backend: &BackendId,
+        (shown, own): (&VersionId, &VersionId),
+    ) -> Result<(), StoreError> {
+        self.change_version_copy(sql::VERSION_COPY_GONE, (bucket, key, backend), (shown, own), Some(now())).await
+    }
+
+    /// Forgets a version, as [`Self::note_version_gone`] does.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn forget_version(
+        &self,
+        bucket: &BucketId,
+        key: &ObjectKey,
+        backend: &BackendId,
+        ids: (&VersionId, &VersionId),
+    ) -> Result<(), StoreError> {
+        self.change_version_copy(sql::VERSION_COPY_DELETE, (bucket, key, backend), ids, None).await
+    }
+
+    /// Changes what is known of one version at one backend, where that is by these two ids.
+    async fn change_version_copy(
+        &self,
+        statement: &'static str,
+        (bucket, key, backend): (&BucketId, &ObjectKey, &BackendId),
+        (shown, own): (&VersionId, &VersionId),
+        at: Option<Millis>,
+    ) -> Result<(), StoreError> {
         write!(&self.db, tx => {
             note_promotion_key(tx, bucket, key).await?;
-            let query = sqlx::query(sql::VERSION_COPY_DELETE).bind(bucket.as_str()).bind(key.as_str().as_bytes());
-            let query = query.bind(copy.backend.as_str()).bind(copy.home_version.as_str());
-            query.bind(copy.version.as_str()).execute(tx).await?;
+            let query = sqlx::query(statement).bind(bucket.as_str()).bind(key.as_str().as_bytes());
+            let query = query.bind(backend.as_str()).bind(shown.as_str()).bind(own.as_str());
+            match at {
+                Some(at) => query.bind(at).execute(tx).await?,
+                None => query.execute(tx).await?,
+            };
             Ok(())
         })
     }
@@ -147,7 +189,8 @@ impl Metadata {
         self.db.read(query.fetch_all(self.db.pool())).await?.iter().map(parse).collect()
     }
 
-    /// A backend's own id of the version that clients know by `shown`; `None` where it is the same, or there is none.
+    /// A backend's own id of the version that clients know by `shown`; `None` where it is the same, or there is none; a `null` version that has
+    /// gone is none.
     ///
     /// # Errors
     /// `Unavailable`.
@@ -174,6 +217,15 @@ impl Metadata {
         own: &VersionId,
     ) -> Result<Option<VersionId>, StoreError> {
         self.other_id(sql::VERSION_OWNED, (bucket, key, backend, own), "home_version").await
+    }
+
+    /// Whether a backend calls a version `null` that clients know by another id: where versioning is suspended, a write would replace it.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn calls_another_null(&self, bucket: &BucketId, backend: &BackendId) -> Result<bool, StoreError> {
+        let query = sqlx::query(sql::VERSION_CALLED_NULL).bind(bucket.as_str()).bind(backend.as_str());
+        Ok(self.db.read(query.fetch_optional(self.db.pool())).await?.is_some())
     }
 
     /// The one of a version's two ids that stands in `column`, by the other.
@@ -207,6 +259,8 @@ impl Metadata {
             promotions::hold(tx, seen).await?;
             let last = forget_at_home(tx, bucket, (home, target), from, true).await?;
             if let Some(last) = &last {
+                let query = sqlx::query(sql::VERSION_COPIES_NULL_FORGET).bind(bucket.as_str()).bind(home.as_str());
+                query.bind(from).bind(last.as_str().as_bytes()).execute(&mut *tx).await?;
                 let note = if target.is_twin() { sql::VERSION_COPIES_OF_TWIN } else { sql::VERSION_COPIES_OF_HOME };
                 let query = sqlx::query(note).bind(bucket.as_str()).bind(home.as_str());
                 query.bind(target.as_str()).bind(from).bind(last.as_str().as_bytes()).execute(tx).await?;

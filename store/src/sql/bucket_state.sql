@@ -1,2 +1,2 @@
 -- bucket_state.sql: $1 bucket
-select id, tenant, name, state, home, replica_count, versioning, moved_versions from buckets where id = $1
+select id, tenant, name, state, home, replica_count, versioning, epoch from buckets where id = $1

@@ -312,6 +312,7 @@ statements! {
     UPLOAD_PLACE_LOSE = "upload_place_lose.sql";
     UPLOAD_PLACE_PUT = "upload_place_put.sql";
     UPLOAD_PUT = "upload_put.sql";
+    VERSION_CALLED_NULL = "version_called_null.sql";
     VERSION_COPIES = "version_copies.sql";
     VERSION_COPIES_AFTER = "version_copies_after.sql";
     VERSION_COPIES_BETWEEN = "version_copies_between.sql";
@@ -319,6 +320,7 @@ statements! {
     VERSION_COPIES_CURRENT = "version_copies_current.sql";
     VERSION_COPIES_LACKING = "version_copies_lacking.sql";
     VERSION_COPIES_NTH = "version_copies_nth.sql";
+    VERSION_COPIES_NULL_FORGET = "version_copies_null_forget.sql";
     VERSION_COPIES_OF = "version_copies_of.sql";
     VERSION_COPIES_OF_HOME = "version_copies_of_home.sql";
     VERSION_COPIES_OF_HOME_FORGET = "version_copies_of_home_forget.sql";
@@ -327,6 +329,7 @@ statements! {
     VERSION_COPIES_SWEEP = "version_copies_sweep.sql";
     VERSION_COPIES_SWEEP_ON = "version_copies_sweep_on.sql";
     VERSION_COPY_DELETE = "version_copy_delete.sql";
+    VERSION_COPY_GONE = "version_copy_gone.sql";
     VERSION_COPY_PUT = "version_copy_put.sql";
     VERSION_COPY_SUSPECT = "version_copy_suspect.sql";
     VERSION_NAMED = "version_named.sql";

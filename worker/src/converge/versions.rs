@@ -1,7 +1,7 @@
 //! Makes a replica's versions of a key the home's: all of them, in their order, each mapped to its own.
 //! Invariant: a version without a record at a replica is none that anything may be read from; the next attempt compares it
 //! with the home's, and deletes it where it is not the same.
-use super::{ConvergeError, Converger, Scene, copy_record, known, physical_on};
+use super::{ConvergeError, Converger, Scene, copy_record, known, null_version, physical_on};
 use crate::backend::{BackendError, Remote};
 use crate::clock::millis;
 use crate::copy::Copying;
@@ -42,6 +42,8 @@ pub(super) struct HomeVersions {
     pub(super) moved: MovedVersions,
     /// What is recorded of its own versions that it lists no more, or again.
     pub(super) changed: Vec<VersionCopy>,
+    /// What is recorded of a version whose place another one has taken.
+    pub(super) replaced: Option<VersionCopy>,
 }
 
 impl Converger {
@@ -78,11 +80,14 @@ impl Converger {
         }
         let recorded = self.metadata.version_copies(&route.bucket, key, &home.backend.id, MOST_MOVED).await?;
         let own: HashSet<&VersionId> = versions.iter().map(|listed| &listed.id).collect();
-        let is_changed = |copy: &&VersionCopy| copy.is_gone() == own.contains(&copy.version);
+        let is_changed = |copy: &&VersionCopy| {
+            copy.is_gone() == own.contains(&copy.version) && !null_version::is_over(copy, &versions)
+        };
         let changed = recorded.iter().filter(is_changed).cloned().collect();
-        let moved = MovedVersions::of(&recorded);
+        let replaced = null_version::replaced(&versions, &recorded).cloned();
+        let moved = MovedVersions::of(recorded.iter().filter(|copy| !null_version::is_over(copy, &versions)));
         moved.show(&mut versions);
-        Ok(HomeVersions { list: Some(versions), moved, changed })
+        Ok(HomeVersions { list: Some(versions), moved, changed, replaced })
     }
 
     /// Notes of the home's own versions that they are gone, now that no copy of them is left anywhere; or that they are not.
@@ -116,6 +121,13 @@ impl Converger {
         Ok(())
     }
 
+    /// Fails where the bucket has another home by now, whose list says something else.
+    pub(super) async fn require_same_home(&self, route: &Route) -> Result<(), ConvergeError> {
+        let now = self.metadata.route_by_id(&route.bucket).await?;
+        let is_same = now.is_some_and(|now| now.home == route.home && now.epoch == route.epoch);
+        if is_same { Ok(()) } else { Err(ConvergeError::Changed) }
+    }
+
     /// Makes the list on one backend the home's, or empty where no copy is wanted. Answers the copy of the current object.
     pub(super) async fn keep_versions(
         &self,
@@ -133,7 +145,7 @@ impl Converger {
         let kept = list.settle(home).await;
         if matches!(kept, Err(ConvergeError::Changed)) {
             self.known_buckets.invalidate(&known(remote, &bucket));
-            self.known_versioned.invalidate(&known(remote, &bucket));
+            self.known_versioned.invalidate(&(known(remote, &bucket), scene.route.epoch));
         }
         kept
     }
@@ -149,10 +161,11 @@ impl Converger {
     /// The bucket on the target, made where it is missing, and keeping versions.
     async fn ensure_versions(&self, scene: &Scene<'_>, remote: &Remote) -> Result<PhysicalBucket, ConvergeError> {
         let bucket = self.ensure_bucket(scene.route, remote).await?;
-        if !self.known_versioned.contains_key(&known(remote, &bucket)) {
+        let in_epoch = (known(remote, &bucket), scene.route.epoch);
+        if !self.known_versioned.contains_key(&in_epoch) {
             scene.hold().await?;
             remote.enable_versioning(&bucket).await?;
-            self.known_versioned.insert(known(remote, &bucket), ());
+            self.known_versioned.insert(in_epoch, ());
         }
         Ok(bucket)
     }
@@ -212,7 +225,7 @@ impl VersionList<'_> {
     async fn carry_out(&self, plan: &VersionPlan<'_>) -> Result<(), ConvergeError> {
         let doubtful = plan.doubtful(self.scene.versions.list.as_deref().unwrap_or_default());
         if !plan.stale.is_empty() || !doubtful.is_empty() {
-            self.require_same_home().await?;
+            self.converger.require_same_home(self.scene.route).await?;
             self.converger.require_lost(self.scene, &doubtful).await?;
         }
         for stale in &plan.stale {
@@ -243,14 +256,6 @@ impl VersionList<'_> {
             below = Some(home);
         }
         Ok(())
-    }
-
-    /// Fails where the bucket has another home by now, whose list says something else.
-    async fn require_same_home(&self) -> Result<(), ConvergeError> {
-        let route = self.scene.route;
-        let now = self.converger.metadata.route_by_id(&route.bucket).await?;
-        let is_same = now.is_some_and(|now| now.home == route.home && now.epoch == route.epoch);
-        if is_same { Ok(()) } else { Err(ConvergeError::Changed) }
     }
 
     pub(super) async fn delete(&self, stale: &Listed) -> Result<(), ConvergeError> {

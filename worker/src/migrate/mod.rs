@@ -17,7 +17,6 @@ use crate::turns::take_turns;
 use crate::walk::WalkError;
 use s3gateway_config::BackendId;
 use s3gateway_filters::residency;
-use s3gateway_s3::Versioning;
 use s3gateway_store::{
     Metadata, Migration, MigrationState, PromotionState, Queue, Route, StoreError, WalkId, WalkState,
 };
@@ -154,13 +153,10 @@ impl Migrator {
     async fn fill(&self, migration: &Migration, route: &Route) -> Result<Duration, Halt> {
         let target = self.backends.get(&migration.target).await?;
         let keeps_versions = target.is_none_or(|target| target.backend.capabilities.keeps_versions());
-        let hindrance = match route.versioning {
-            _ if route.epoch != migration.epoch => Some("the bucket was promoted meanwhile"),
-            Versioning::Suspended => {
-                Some("versioning is suspended now, and a `null` version would be another one there")
-            }
-            Versioning::Enabled if !keeps_versions => Some("the bucket keeps versions now, and the new home would not"),
-            Versioning::Enabled | Versioning::Never => None,
+        let hindrance = match (route.epoch == migration.epoch, route.versioning.is_set()) {
+            (false, _) => Some("the bucket was promoted meanwhile"),
+            (true, true) if !keeps_versions => Some("the bucket keeps versions now, and the new home would not"),
+            (true, _) => None,
         };
         if let Some(why) = hindrance {
             self.metadata.cancel_migration(&migration.id, why).await?;

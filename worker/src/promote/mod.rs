@@ -11,6 +11,8 @@ use crate::backends::Backends;
 use crate::clock::millis;
 use crate::turn::Kept;
 use crate::turns::take_turns;
+use patience::Patience;
+use s3gateway_s3::Versioning;
 use s3gateway_store::{DirtyKey, Metadata, Millis, Promotion, PromotionState, Queue, StoreError};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -137,8 +139,9 @@ impl Promoter {
                     if let Err(fence::WaitedInVain::Store(error)) = self.await_views(&promotion, None).await {
                         return Err(error);
                     }
+                    let remark = self.suspend_versioning(&promotion).await?;
                     let stopped = millis(SystemTime::now()).saturating_sub(promotion.fenced_at);
-                    let detail = format!("writes were stopped for {stopped} ms");
+                    let detail = format!("writes were stopped for {stopped} ms{remark}");
                     self.metadata.finish_promotion(&promotion, &detail).await.map_err(Halt::from)
                 }
                 PromotionState::Done | PromotionState::Failed => {
@@ -169,6 +172,27 @@ impl Promoter {
                     return if now.state.is_over() { Ok(now) } else { Err(error) };
                 }
             };
+        }
+    }
+
+    /// Tells the new home, before it takes writes, to keep no more than the bucket does: it kept all copies. One that does not let itself be told
+    /// keeps too much. What the operator is to know.
+    async fn suspend_versioning(&self, promotion: &Promotion) -> Result<String, StoreError> {
+        let route = self.metadata.route_by_id(&promotion.bucket).await?;
+        let Some(route) = route.filter(|route| route.versioning == Versioning::Suspended) else {
+            return Ok(String::new());
+        };
+        let told = async {
+            let home = self.known(&route.home).await?;
+            let physical = route.physical_on(&route.home).ok_or_else(|| Halt::Refused("it has no name".to_owned()))?;
+            Patience::of(self, &promotion.id).ask(|| home.suspend_versioning(physical)).await
+        };
+        match told.await {
+            Ok(()) => Ok(String::new()),
+            Err(Halt::Store(error)) => Err(error),
+            Err(Halt::Refused(why) | Halt::TooLong(why)) => {
+                Ok(format!("; the new home makes a version of each write until versioning is set again: {why}"))
+            }
         }
     }
 

@@ -13,7 +13,7 @@ async fn versioned() -> World {
     let enabled = VersioningConfiguration::builder().status(BucketVersioningStatus::Enabled).build();
     let put = world.home.client().put_bucket_versioning().bucket(world.bucket_on(&world.home));
     put.versioning_configuration(enabled).send().await.unwrap();
-    world.metadata.set_versioning(&world.route.bucket, Versioning::Enabled).await.unwrap();
+    world.metadata.set_versioning(&world.route.bucket, world.route.epoch, Versioning::Enabled).await.unwrap();
     world.reread_route().await;
     for walk in world.metadata.walks_of(&world.route.bucket, 9).await.unwrap() {
         reach(&world, &walk, WalkState::Done).await;

@@ -126,7 +126,7 @@ async fn what_is_written_while_the_home_is_prepared_to_move_is_known_at_both() {
     want.push(put(&world, "k", b"two").await);
     let other = [put(&world, "new", b"new").await];
     assert!(matches!(
-        world.metadata.set_versioning(&bucket, Versioning::Suspended).await,
+        world.metadata.set_versioning(&bucket, world.route.epoch, Versioning::Suspended).await,
         Err(StoreError::Conflict(_))
     ));
     world.near.wire.let_in();
@@ -155,15 +155,59 @@ async fn a_home_does_not_move_to_where_versions_are_others_or_cannot_be_kept() {
     world.reread_route().await;
     assert_kept(&world, &world.near, "k", &want).await;
 
-    // A third place that keeps none; a bucket that keeps no more versions.
+    // A third place that keeps none.
     world.metadata.set_replica_count(&world.route.bucket, 3).await.unwrap();
-    let bucket = world.route.bucket.clone();
     std::mem::swap(&mut world.far, &mut world.near);
     let ended = promote(&world).await;
     assert_eq!(ended.state, PromotionState::Failed);
     assert!(ended.detail.contains("keeps no versions"), "{}", ended.detail);
     std::mem::swap(&mut world.far, &mut world.near);
     assert_kept(&world, &world.near, "k", &want).await;
-    let suspended = world.metadata.set_versioning(&bucket, Versioning::Suspended).await;
-    assert!(matches!(suspended, Err(StoreError::Invalid(_))), "{suspended:?}");
+}
+
+/// A site's state of versioning.
+async fn state_at(world: &World, site: &Site) -> String {
+    let asked = site.client().get_bucket_versioning().bucket(world.bucket_on(site)).send().await.unwrap();
+    asked.status().unwrap().as_str().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_suspended_bucket_moves_and_its_null_version_is_one() {
+    let mut world = versioned().await;
+    let mut want = vec![put(&world, "k", b"one").await];
+    set_versioning(&mut world, Versioning::Suspended).await;
+    want.push(put(&world, "k", b"null of the first home").await);
+    let hidden = [put(&world, "hidden", b"x").await, delete(&world, "hidden").await];
+    let still = [put(&world, "still", b"never written again").await];
+    assert_eq!((want[1].0.as_str(), hidden[1].0.as_str()), ("null", "null"));
+    for (key, want) in [("k", &want[..]), ("hidden", &hidden[1..]), ("still", &still)] {
+        assert_kept(&world, &world.near, key, want).await;
+    }
+
+    for (round, status) in [(1, "Suspended"), (2, "Suspended"), (3, "Enabled")] {
+        if round == 3 {
+            set_versioning(&mut world, Versioning::Enabled).await;
+        }
+        move_home(&mut world).await;
+        assert_eq!(state_at(&world, &world.home).await, status, "{round}");
+        for (key, want) in [("k", &want[..]), ("hidden", &hidden[1..]), ("still", &still)] {
+            assert_kept(&world, &world.near, key, want).await;
+        }
+        assert_nothing_is_wrong(&world).await;
+        // A proxy that dies behind the write leaves the former `null` version where it is, under an id of the home's own.
+        let written = put(&world, "k", format!("round {round}").as_bytes()).await;
+        if status == "Suspended" {
+            assert_eq!(written.0, "null");
+            want.pop();
+        }
+        want.push(written);
+        assert_kept(&world, &world.near, "k", &want).await;
+        until("one of the two is left", async || own_ids(&world, &world.home, "k").await.len() == want.len()).await;
+        assert_eq!(state_at(&world, &world.near).await, "Enabled", "a copy replaces nothing");
+        assert_nothing_is_wrong(&world).await;
+    }
+    // Deleted while it is the home's own id.
+    let null = own(&world, "still", "null").await;
+    delete_version(&world, "still", &null).await;
+    assert_kept(&world, &world.near, "still", &[]).await;
 }

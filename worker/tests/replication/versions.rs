@@ -16,7 +16,7 @@ pub async fn set_versioning(world: &mut World, state: Versioning) {
     let configuration = VersioningConfiguration::builder().status(status).build();
     let put = world.home.client().put_bucket_versioning().bucket(world.bucket_on(&world.home));
     put.versioning_configuration(configuration).send().await.unwrap();
-    world.metadata.set_versioning(&world.route.bucket, state).await.unwrap();
+    world.metadata.set_versioning(&world.route.bucket, world.route.epoch, state).await.unwrap();
     world.reread_route().await;
 }
 
@@ -46,16 +46,15 @@ pub async fn delete_version(world: &World, key: &str, version: &str) {
 }
 
 /// Ids of what a site lists of a key, the oldest first, and the current one. Embedded ids begin with their place in the
-/// order; a replica has a `null` only from before it kept versions.
+/// order, but for `null`, which goes by its time.
 pub async fn listed(world: &World, site: &Site, key: &str) -> (Vec<String>, Option<String>) {
     let page = site.client().list_object_versions().bucket(world.bucket_on(site)).prefix(key).send().await.unwrap();
-    let versions = page.versions().iter().map(|v| (v.key(), v.version_id(), v.is_latest()));
-    let markers = page.delete_markers().iter().map(|v| (v.key(), v.version_id(), v.is_latest()));
-    let mine: Vec<_> = versions.chain(markers).filter(|(of, ..)| *of == Some(key)).collect();
-    let latest = mine.iter().find(|(.., latest)| *latest == Some(true)).map(|(_, id, _)| id.unwrap().to_owned());
-    let mut ids: Vec<String> = mine.iter().map(|(_, id, _)| (*id).unwrap().to_owned()).collect();
-    ids.sort_by_key(|id| if id == "null" { String::new() } else { id.clone() });
-    (ids, latest)
+    let versions = page.versions().iter().map(|v| (v.key(), v.version_id(), v.is_latest(), v.last_modified()));
+    let markers = page.delete_markers().iter().map(|v| (v.key(), v.version_id(), v.is_latest(), v.last_modified()));
+    let mut mine: Vec<_> = versions.chain(markers).filter(|(of, ..)| *of == Some(key)).collect();
+    mine.sort_by_key(|(_, id, _, modified)| (modified.map(|modified| modified.to_millis().unwrap()), *id));
+    let latest = mine.iter().find(|(_, _, latest, _)| *latest == Some(true)).map(|(_, id, ..)| id.unwrap().to_owned());
+    (mine.iter().map(|(_, id, ..)| id.unwrap().to_owned()).collect(), latest)
 }
 
 pub async fn rows(world: &World, site: &Site, key: &str) -> Vec<VersionCopy> {

@@ -259,7 +259,7 @@ async fn versions_are_walked_too() {
     let enabled = VersioningConfiguration::builder().status(BucketVersioningStatus::Enabled).build();
     let put = world.home.client().put_bucket_versioning().bucket(world.bucket_on(&world.home));
     put.versioning_configuration(enabled).send().await.unwrap();
-    world.metadata.set_versioning(&world.route.bucket, Versioning::Enabled).await.unwrap();
+    world.metadata.set_versioning(&world.route.bucket, world.route.epoch, Versioning::Enabled).await.unwrap();
     world.reread_route().await;
     let first = world.metadata.walks_of(&world.route.bucket, 1).await.unwrap().remove(0);
     reach(&world, &first, WalkState::Done).await;

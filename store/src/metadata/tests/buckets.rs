@@ -251,7 +251,7 @@ pub(super) async fn policy_and_count_change(f: Fixture) {
         assert_eq!((begun.verified_how.as_str(), begun.verified_at), ("pending", 0));
     }
     m.set_write_quorum(&route.bucket, 1).await.unwrap();
-    m.set_versioning(&route.bucket, Versioning::Enabled).await.unwrap();
+    m.set_versioning(&route.bucket, 1, Versioning::Enabled).await.unwrap();
     assert!(matches!(m.set_write_quorum(&route.bucket, 2).await, Err(StoreError::Invalid(_))), "it keeps versions");
     m.set_write_quorum(&route.bucket, 1).await.unwrap();
     assert!(matches!(m.set_write_quorum(&BucketId::new("x"), 1).await, Err(StoreError::NotFound)));
@@ -291,14 +291,14 @@ pub(super) async fn versioning_goes_with_the_bucket(f: Fixture) {
     assert_eq!(route.versioning, Versioning::Never);
     for state in [Versioning::Enabled, Versioning::Suspended, Versioning::Enabled] {
         let head = m.change_head().await.unwrap();
-        m.set_versioning(&route.bucket, state).await.unwrap();
+        m.set_versioning(&route.bucket, 1, state).await.unwrap();
         assert_eq!(m.change_head().await.unwrap(), head + 1, "every proxy hears of it");
         let read = f.second().await.route(&tenant.id, &route.name).await.unwrap().unwrap();
         assert_eq!(read.versioning, state);
     }
     m.begin_delete_bucket(&route.bucket).await.unwrap();
-    assert!(matches!(m.set_versioning(&route.bucket, Versioning::Suspended).await, Err(StoreError::NotFound)));
+    assert!(matches!(m.set_versioning(&route.bucket, 1, Versioning::Suspended).await, Err(StoreError::NotFound)));
     m.finish_delete_bucket(&route.bucket).await.unwrap();
     assert_eq!(f.bucket(&tenant, "photos").await.versioning, Versioning::Never, "another bucket of the same name");
-    assert!(matches!(m.set_versioning(&BucketId::new("x"), Versioning::Enabled).await, Err(StoreError::NotFound)));
+    assert!(matches!(m.set_versioning(&BucketId::new("x"), 1, Versioning::Enabled).await, Err(StoreError::NotFound)));
 }

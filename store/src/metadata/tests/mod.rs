@@ -238,6 +238,7 @@ suite! {
     versions::changes_of_tags_are_noted_until_they_are_old,
     versions::mapped_versions_go_with_their_replica,
     versions::a_homes_own_versions_are_noted_by_their_copies,
+    versions::a_null_version_that_has_gone_hides_no_other,
     unlisted::unlisted_writes_are_noted_once_a_key_and_read_in_pages,
     unlisted::unlisted_writes_go_when_they_are_old_and_not_when_noted_anew,
     control::the_master_key_is_proven_and_replaced,

@@ -121,27 +121,24 @@ pub(super) async fn a_bucket_that_keeps_versions_moves_with_them(f: Fixture) {
     let (m, tenant) = (&f.metadata, f.tenant("acme").await);
     let route = f.bucket(&tenant, "photos").await;
     let (bucket, near) = (&route.bucket, &near(&route));
-    m.set_versioning(bucket, Versioning::Enabled).await.unwrap();
-    m.set_versioning(bucket, Versioning::Suspended).await.unwrap();
-    for forced in [false, true] {
-        let suspended = m.begin_promotion(bucket, near, 1, forced).await;
-        assert!(matches!(suspended, Err(StoreError::Invalid(_))), "{forced} {suspended:?}");
-    }
-    m.set_versioning(bucket, Versioning::Enabled).await.unwrap();
+    m.set_versioning(bucket, 1, Versioning::Enabled).await.unwrap();
+    m.set_versioning(bucket, 1, Versioning::Suspended).await.unwrap();
+    let forced = m.begin_promotion(bucket, near, 1, true).await;
+    assert!(matches!(forced, Err(StoreError::Invalid(_))), "{forced:?}");
 
     let begun = m.begin_promotion(bucket, near, 1, false).await.unwrap();
-    m.set_versioning(bucket, Versioning::Enabled).await.unwrap();
-    let changed = m.set_versioning(bucket, Versioning::Suspended).await;
+    m.set_versioning(bucket, 1, Versioning::Suspended).await.unwrap();
+    let changed = m.set_versioning(bucket, 1, Versioning::Enabled).await;
     assert!(matches!(changed, Err(StoreError::Conflict(_))), "{changed:?}");
     let fenced = m.fence_bucket(&begun).await.unwrap();
     assert!(!read(&f, &route).await.has_moved_versions);
     let moved = m.move_home(&fenced).await.unwrap();
     m.finish_promotion(&moved, "").await.unwrap();
     let now = read(&f, &route).await;
-    assert!(now.has_moved_versions && now.home == *near && now.versioning == Versioning::Enabled);
-    let suspended = m.set_versioning(bucket, Versioning::Suspended).await;
-    assert!(matches!(suspended, Err(StoreError::Invalid(_))), "{suspended:?}");
-    m.set_versioning(bucket, Versioning::Enabled).await.unwrap();
+    assert!(now.has_moved_versions && now.home == *near && now.versioning == Versioning::Suspended);
+    let stale = m.set_versioning(bucket, 1, Versioning::Enabled).await;
+    assert!(matches!(stale, Err(StoreError::Conflict(_))), "its home has not been told: {stale:?}");
+    m.set_versioning(bucket, 2, Versioning::Enabled).await.unwrap();
 
     // One that has never kept any has none that could have moved.
     let plain = f.bucket(&tenant, "plain").await;
@@ -205,7 +202,7 @@ pub(super) async fn stranded_keys_are_listed_until_they_are_settled(f: Fixture) 
     assert_eq!(m.stranded_waiting("", 1).await.unwrap(), (vec![dirty(&route, "a")], Some(all[0].id.clone())));
     assert_eq!(m.stranded_waiting(id, 9).await.unwrap(), (vec![], None));
     assert_eq!(m.witness(&all[0]).await.unwrap(), None);
-    let refused = m.set_versioning(&route.bucket, Versioning::Enabled).await;
+    let refused = m.set_versioning(&route.bucket, 1, Versioning::Enabled).await;
     assert!(matches!(refused, Err(StoreError::Conflict(_))), "{refused:?}");
 
     let before = m.change_head().await.unwrap();

@@ -111,7 +111,7 @@ pub(super) async fn a_homes_own_versions_are_noted_by_their_copies(f: Fixture) {
     let route = f.bucket(&tenant, "photos").await;
     let (bucket, home, near) = (&route.bucket, &route.placement[0], &route.placement[1]);
     let (key, other) = (object("k"), object("l"));
-    m.set_versioning(bucket, Versioning::Enabled).await.unwrap();
+    m.set_versioning(bucket, 1, Versioning::Enabled).await.unwrap();
     let suspect = VersionCopy { verified_how: "suspect".into(), ..copy(&route, 1, "c", 1) };
     for (key, copy) in [(&key, copy(&route, 1, "a", 1)), (&key, copy(&route, 1, "null", 2)), (&other, suspect)] {
         m.put_version_copy(bucket, key, &copy).await.unwrap();
@@ -199,4 +199,41 @@ pub(super) async fn a_homes_own_versions_are_noted_by_their_copies(f: Fixture) {
     assert_eq!(m.prune_gone_versions(100, 10).await.unwrap(), 0);
     assert_eq!(m.prune_gone_versions(101, 10).await.unwrap(), 1);
     assert_eq!(ids("later").await, (None, None));
+}
+
+pub(super) async fn a_null_version_that_has_gone_hides_no_other(f: Fixture) {
+    let (m, tenant) = (&f.metadata, f.tenant("acme").await);
+    let route = f.bucket(&tenant, "photos").await;
+    let (bucket, home, near, key) = (&route.bucket, &route.placement[0], &route.placement[1], object("k"));
+    m.set_versioning(bucket, 1, Versioning::Enabled).await.unwrap();
+    let own = async |id: &str| m.own_version(bucket, &key, home, &version(id)).await.unwrap();
+    for id in ["null", "a"] {
+        m.put_version_copy(bucket, &key, &copy(&route, 0, id, 1)).await.unwrap();
+        m.put_version_copy(bucket, &key, &copy(&route, 1, id, 1)).await.unwrap();
+        m.note_version_gone(bucket, &key, home, (&version(id), &version("another"))).await.unwrap();
+        assert_eq!(own(id).await, Some(version(&format!("0-{id}"))), "another one is gone");
+        m.note_version_gone(bucket, &key, home, (&version(id), &version(&format!("0-{id}")))).await.unwrap();
+    }
+    assert!(m.version_copies(bucket, &key, home, 10).await.unwrap().iter().all(VersionCopy::is_gone));
+    assert_eq!((own("null").await, own("a").await), (None, Some(version("0-a"))));
+
+    // Where the home moves, what it calls `null` by now is noted as that, before and while writes are stopped.
+    for is_settled in [false, true] {
+        let begun = m.begin_promotion(bucket, near, 1, false).await.unwrap();
+        if is_settled {
+            m.note_version_gone(bucket, &key, home, (&version("null"), &version("null"))).await.unwrap();
+            m.settle_promotion_keys(&begun, None).await.unwrap();
+        } else {
+            m.note_versions_at_home(&begun, None).await.unwrap();
+        }
+        assert_eq!(own("null").await, Some(version("null")), "{is_settled}");
+        m.fail_promotion(&begun, "").await.unwrap();
+    }
+
+    assert!(!m.calls_another_null(bucket, home).await.unwrap());
+    let called_null = VersionCopy { version: VersionId::null(), ..copy(&route, 0, "b", 2) };
+    m.put_version_copy(bucket, &key, &called_null).await.unwrap();
+    assert!(m.calls_another_null(bucket, home).await.unwrap() && !m.calls_another_null(bucket, near).await.unwrap());
+    m.forget_version(bucket, &key, home, (&version("b"), &VersionId::null())).await.unwrap();
+    assert!(!m.calls_another_null(bucket, home).await.unwrap());
 }

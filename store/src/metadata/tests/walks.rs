@@ -261,10 +261,10 @@ pub(super) async fn changes_that_concern_every_key_begin_a_backfill(f: Fixture) 
     m.set_replica_count(&bucket, 2).await.unwrap();
     assert_eq!(kinds().await, ["the replica count was 1 and is 2"]);
     m.cancel_walk(&m.walks_of(&bucket, 1).await.unwrap()[0].id).await.unwrap();
-    m.set_versioning(&bucket, Versioning::Enabled).await.unwrap();
+    m.set_versioning(&bucket, 1, Versioning::Enabled).await.unwrap();
     assert_eq!(kinds().await.len(), 2);
     m.cancel_walk(&m.walks_of(&bucket, 1).await.unwrap()[0].id).await.unwrap();
-    m.set_versioning(&bucket, Versioning::Suspended).await.unwrap();
+    m.set_versioning(&bucket, 1, Versioning::Suspended).await.unwrap();
     assert_eq!(kinds().await.len(), 2, "its objects were versions before");
 }
 

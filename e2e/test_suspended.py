@@ -1,0 +1,180 @@
+"""Buckets whose versioning is suspended, and whose home moves: a key has one `null` version, and the next write takes its place wherever it came from."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+
+import pytest
+from botocore.exceptions import ClientError
+
+from clients import MIB, create_bucket, fails, payload, read
+from gateway import HOME, REPLICA
+from processes import until
+from test_promotion import history, home_of, of, promote
+from test_version_replicas import converged
+from test_versions import destroy, keeps_versions, listed, put
+
+pytestmark = [keeps_versions, pytest.mark.timeout(420)]
+
+
+def complete(s3, bucket: str, key: str, body: bytes) -> str:
+    upload = s3.create_multipart_upload(Bucket=bucket, Key=key)["UploadId"]
+    etag = s3.upload_part(Bucket=bucket, Key=key, UploadId=upload, PartNumber=1, Body=body)["ETag"]
+    parts = {"Parts": [{"PartNumber": 1, "ETag": etag}]}
+    return s3.complete_multipart_upload(Bucket=bucket, Key=key, UploadId=upload, MultipartUpload=parts).get("VersionId", "null")
+
+
+WRITES = {
+    "put": lambda s3, bucket, key, body: put(s3, bucket, key, body),
+    "empty": lambda s3, bucket, key, _: put(s3, bucket, key, b""),
+    "large": lambda s3, bucket, key, body: put(s3, bucket, key, body * MIB),
+    "copy": lambda s3, bucket, key, _: s3.copy_object(Bucket=bucket, Key=key, CopySource={"Bucket": bucket, "Key": "source"}).get("VersionId", "null"),
+    "replaced": lambda s3, bucket, key, _: s3.copy_object(
+        Bucket=bucket, Key=key, CopySource={"Bucket": bucket, "Key": "source"}, MetadataDirective="REPLACE", Metadata={"a": "b"}, TaggingDirective="REPLACE", Tagging="n=1"
+    ).get("VersionId", "null"),
+    "multipart": lambda s3, bucket, key, body: complete(s3, bucket, key, body),
+    "delete": lambda s3, bucket, key, _: s3.delete_object(Bucket=bucket, Key=key)["VersionId"],
+    "batch": lambda s3, bucket, key, _: s3.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": key}]})["Deleted"][0]["DeleteMarkerVersionId"],
+}
+"""What makes a version of a key, by the key that it is tried at; each answers the version's id."""
+
+
+@pytest.fixture
+def s3(gateway):
+    return gateway.target("acme").s3()
+
+
+@pytest.fixture
+def suspended(s3):
+    """A bucket with, of each key, a version that stays and a `null` one above it."""
+    bucket = f"suspended-{uuid.uuid4().hex[:10]}"
+    create_bucket(s3, bucket, f"{HOME},{REPLICA}")
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    kept = {key: put(s3, bucket, key, b"kept", Tagging="n=kept") for key in (*WRITES, "busy", "still", "by id")}
+    put(s3, bucket, "source", payload(7000, "source"))
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Suspended"})
+    for key in kept:
+        assert put(s3, bucket, key, f"null of {key}".encode(), Tagging="n=null") == "null"
+    return bucket, kept
+
+
+def ids(s3, bucket: str, key: str) -> list[str]:
+    """The key's own, the newest first."""
+    found = s3.list_object_versions(Bucket=bucket, Prefix=key)
+    both = [*found.get("Versions", []), *found.get("DeleteMarkers", [])]
+    return [v["VersionId"] for v in sorted(both, key=lambda v: not v["IsLatest"]) if v["Key"] == key]
+
+
+def test_the_null_version_is_one_wherever_its_home_is(gateway, s3, suspended):
+    bucket, kept = suspended
+    for to, epoch in ((REPLICA, 2), (HOME, 3)):
+        before = history(s3, bucket)
+        done = promote(gateway, bucket, to)
+        assert done["state"] == "done" and "until versioning is set again" not in done["detail"], done
+        assert home_of(gateway, bucket) == (to, epoch)
+        for client in gateway.through_each_proxy("acme"):
+            assert client.get_bucket_versioning(Bucket=bucket)["Status"] == "Suspended"
+            assert history(client, bucket) == before
+        for key, write in WRITES.items():
+            assert write(s3, bucket, key, f"by {to}".encode()) == "null", key
+            # At once, whoever asks.
+            for client in gateway.through_each_proxy("acme"):
+                assert ids(client, bucket, key) == ["null", kept[key]], key
+                if key in ("delete", "batch"):
+                    assert fails(client.get_object, Bucket=bucket, Key=key, VersionId="null") == (405, "MethodNotAllowed")
+                else:
+                    assert read(client, bucket, key, VersionId="null") == read(client, bucket, key) != f"null of {key}".encode()
+                assert read(client, bucket, key, VersionId=kept[key]) == b"kept"
+        assert read(s3, bucket, "still", VersionId="null") == b"null of still"
+        s3.delete_object(Bucket=bucket, Key="by id", VersionId="null")
+        assert ids(s3, bucket, "by id") == [kept["by id"]]
+        assert put(s3, bucket, "by id", b"again") == "null" and ids(s3, bucket, "by id") == ["null", kept["by id"]]
+        for key in ("put", "delete", "by id", "still"):
+            converged(gateway, bucket, key, 2)
+
+    # Enabled again: the `null` version stays where it is, and goes with the bucket.
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    newest = put(s3, bucket, "put", b"beside it")
+    assert ids(s3, bucket, "put")[0] == newest != "null" and len(ids(s3, bucket, "put")) == 3
+    before = history(s3, bucket)
+    assert promote(gateway, bucket, REPLICA)["state"] == "done"
+    assert history(s3, bucket) == before
+    # And suspended at a home that knows it by an id of its own.
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Suspended"})
+    until(lambda: all(client.head_object(Bucket=bucket, Key="put")["VersionId"] == newest for client in gateway.through_each_proxy("acme")), "every proxy knows", 10)
+    assert put(s3, bucket, "put", b"in its place") == "null"
+    converged(gateway, bucket, "put", 3)
+    assert ids(s3, bucket, "put")[0] == "null" and {*ids(s3, bucket, "put")} == {"null", newest, kept["put"]}
+    assert read(s3, bucket, "put", VersionId=newest) == b"beside it"
+    destroy(s3, bucket)
+
+
+def test_of_many_writes_at_once_one_is_the_null_version(gateway, s3, suspended):
+    """While the home moves under them, and moves back."""
+    bucket, kept = suspended
+    stop, acknowledged = threading.Event(), []
+
+    def work(client, who: int):
+        n = 0
+        while not stop.is_set():
+            n += 1
+            try:
+                assert put(client, bucket, "busy", f"{who} {n}".encode()) == "null"
+                acknowledged.append(f"{who} {n}".encode())
+            except ClientError as error:
+                assert error.response["ResponseMetadata"]["HTTPStatusCode"] in (503, 409), error
+
+    writers = [threading.Thread(target=work, args=(client, who)) for who, client in enumerate(2 * gateway.through_each_proxy("acme"))]
+    for writer in writers:
+        writer.start()
+    try:
+        for to in (REPLICA, HOME):
+            assert promote(gateway, bucket, to)["state"] == "done"
+            count = len(acknowledged)
+            until(lambda: len(acknowledged) > count + 20, "the new home takes writes", 60)
+    finally:
+        stop.set()
+        for writer in writers:
+            writer.join()
+    assert read(s3, bucket, "busy") == read(s3, bucket, "busy", VersionId="null")
+    assert ids(s3, bucket, "busy") == ["null", kept["busy"]]
+    converged(gateway, bucket, "busy", 2)
+    for place in (HOME, REPLICA):
+        held = gateway.backends[place].holding(lambda s3, name: [v for v in s3.list_object_versions(Bucket=name, Prefix="busy").get("Versions", [])])
+        assert [len(versions) for versions in held.values()] == [2], place
+
+
+def test_a_home_of_suspended_buckets_can_be_left(gateway, s3, suspended):
+    """By a migration to another backend, with what was there, to the bytes."""
+    bucket, kept = suspended
+    gateway.admin("bucket", "placement", "acme", bucket, HOME)
+    until(lambda: gateway.idle(bucket), "the replica is gone", 120)
+    before = history(s3, bucket)
+    path = of(gateway, bucket) + "/migrate"
+
+    def last():
+        return gateway.call("GET", path + "ions")["migrations"][0]
+
+    status, answer = gateway.api("POST", path, {"to": REPLICA, "drop_old": True, "deep": True})
+    assert status == 202, answer
+    until(lambda: "moved_at" in last() and not fails_to_write(s3, bucket), "the home has moved", 120)
+    assert put(s3, bucket, "put", b"by the new home") == "null"
+    s3.delete_object(Bucket=bucket, Key="empty", VersionId="null")
+    until(lambda: last()["state"] in ("done", "cancelled"), "the migration has ended", 120)
+    done = last()
+    assert done["state"] == "done" and done["differing"] == done["strays"] == 0, done
+    assert home_of(gateway, bucket)[0] == REPLICA
+    assert s3.get_bucket_versioning(Bucket=bucket)["Status"] == "Suspended"
+    now = history(s3, bucket)
+    changed = ("put", "empty", "probe")
+    assert {at: shown for at, shown in now.items() if at[0] not in changed} == {at: shown for at, shown in before.items() if at[0] not in changed}
+    assert ids(s3, bucket, "put") == ["null", kept["put"]] and ids(s3, bucket, "empty") == [kept["empty"]]
+    destroy(s3, bucket)
+
+
+def fails_to_write(s3, bucket: str) -> bool:
+    try:
+        return put(s3, bucket, "probe", b"x") != "null"
+    except ClientError:
+        return True
