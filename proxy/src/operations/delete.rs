@@ -159,11 +159,16 @@ impl Gateway {
     ) -> Result<Deleted, UpstreamError> {
         match self.client.send(&routed.home, request, Bytes::new()).await.map_err(explain) {
             Ok(answer) => {
-                let answered = self.written_version(routed, key, answer.header(VERSION_ID.as_str())).await;
+                let id = answer.header(VERSION_ID.as_str());
+                // One server tells nothing of the delete marker that is the first `null` version of its key.
+                let answered = match version {
+                    Some(_) => self.written_version(routed, key, id).await,
+                    None => self.put_version(routed, key, id).await,
+                };
                 if answered.is_none() && !routed.route.versioning.is_set() {
                     return Ok(Deleted::default());
                 }
-                let is_marker = answer.header(DELETE_MARKER.as_str()) == "true";
+                let is_marker = answer.header(DELETE_MARKER.as_str()) == "true" || version.is_none();
                 Ok(Deleted { version: version.cloned().or(answered).map(NamedVersion::into_shown), is_marker })
             }
             Err(error) if matches!(error.refused_code(), Some("NoSuchKey" | "NoSuchVersion")) => {
