@@ -20,7 +20,7 @@ impl Gateway {
         let own = self.metadata.own_version(&route.bucket, key, &route.home, &null).await?;
         if own.as_ref().is_some_and(VersionId::is_null) {
             // The home replaces it, and what is noted of it would be said of the next one.
-            self.metadata.forget_version(&route.bucket, key, &route.home, (&null, &null)).await?;
+            self.metadata.note_version_gone(&route.bucket, key, &route.home, (&null, &null)).await?;
             return Ok(None);
         }
         Ok(own)

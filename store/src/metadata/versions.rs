@@ -48,7 +48,13 @@ impl Metadata {
         key: &ObjectKey,
         copy: &VersionCopy,
     ) -> Result<(), StoreError> {
-        self.forget_version(bucket, key, &copy.backend, (&copy.home_version, &copy.version)).await
+        write!(&self.db, tx => {
+            note_promotion_key(tx, bucket, key).await?;
+            let query = sqlx::query(sql::VERSION_COPY_DELETE).bind(bucket.as_str()).bind(key.as_str().as_bytes());
+            let query = query.bind(copy.backend.as_str()).bind(copy.home_version.as_str());
+            query.bind(copy.version.as_str()).execute(tx).await?;
+            Ok(())
+        })
     }
 
     /// Notes of a version, by the id that clients know and the backend's own, that its home has it no more.
@@ -62,39 +68,11 @@ impl Metadata {
         backend: &BackendId,
         (shown, own): (&VersionId, &VersionId),
     ) -> Result<(), StoreError> {
-        self.change_version_copy(sql::VERSION_COPY_GONE, (bucket, key, backend), (shown, own), Some(now())).await
-    }
-
-    /// Forgets a version, as [`Self::note_version_gone`] does.
-    ///
-    /// # Errors
-    /// `Unavailable`.
-    pub async fn forget_version(
-        &self,
-        bucket: &BucketId,
-        key: &ObjectKey,
-        backend: &BackendId,
-        ids: (&VersionId, &VersionId),
-    ) -> Result<(), StoreError> {
-        self.change_version_copy(sql::VERSION_COPY_DELETE, (bucket, key, backend), ids, None).await
-    }
-
-    /// Changes what is known of one version at one backend, where that is by these two ids.
-    async fn change_version_copy(
-        &self,
-        statement: &'static str,
-        (bucket, key, backend): (&BucketId, &ObjectKey, &BackendId),
-        (shown, own): (&VersionId, &VersionId),
-        at: Option<Millis>,
-    ) -> Result<(), StoreError> {
         write!(&self.db, tx => {
             note_promotion_key(tx, bucket, key).await?;
-            let query = sqlx::query(statement).bind(bucket.as_str()).bind(key.as_str().as_bytes());
+            let query = sqlx::query(sql::VERSION_COPY_GONE).bind(bucket.as_str()).bind(key.as_str().as_bytes());
             let query = query.bind(backend.as_str()).bind(shown.as_str()).bind(own.as_str());
-            match at {
-                Some(at) => query.bind(at).execute(tx).await?,
-                None => query.execute(tx).await?,
-            };
+            query.bind(now()).execute(tx).await?;
             Ok(())
         })
     }

@@ -38,15 +38,15 @@ impl Converger {
         replaced: &VersionCopy,
         claim: &Claim,
     ) -> Result<(), ConvergeError> {
-        let ids = (&replaced.home_version, &replaced.version);
-        if replaced.version.is_null() {
-            return Ok(self.metadata.forget_version(&route.bucket, key, &route.home, ids).await?);
-        }
         if let Some(lost) = claim.check().await? {
             return Err(lost.into());
         }
         self.require_same_home(route).await?;
+        let ids = (&replaced.home_version, &replaced.version);
         self.metadata.note_version_gone(&route.bucket, key, &route.home, ids).await?;
+        if replaced.version.is_null() {
+            return Ok(());
+        }
         Ok(home.delete_version(bucket, key.as_str(), replaced.version.as_str()).await?)
     }
 }

@@ -234,6 +234,6 @@ pub(super) async fn a_null_version_that_has_gone_hides_no_other(f: Fixture) {
     let called_null = VersionCopy { version: VersionId::null(), ..copy(&route, 0, "b", 2) };
     m.put_version_copy(bucket, &key, &called_null).await.unwrap();
     assert!(m.calls_another_null(bucket, home).await.unwrap() && !m.calls_another_null(bucket, near).await.unwrap());
-    m.forget_version(bucket, &key, home, (&version("b"), &VersionId::null())).await.unwrap();
+    m.note_version_gone(bucket, &key, home, (&version("b"), &VersionId::null())).await.unwrap();
     assert!(!m.calls_another_null(bucket, home).await.unwrap());
 }
