@@ -43,6 +43,15 @@ impl Gateway {
         if now.epoch == routed.route.epoch && is_held { Ok(()) } else { Err(Refusal::HomeChanges) }
     }
 
+    /// Passes what belongs to a write that has landed and holds its key's mark: what is recorded of its home is of that home still.
+    ///
+    /// # Errors
+    /// `HomeChanges`, `ViewExpired`.
+    pub(crate) async fn require_same_epoch(&self, routed: &Routed) -> Result<(), Refusal> {
+        let now = self.route_now(routed).await?;
+        if now.epoch == routed.route.epoch { Ok(()) } else { Err(Refusal::HomeChanges) }
+    }
+
     /// The route as a view knows it that is fresh enough for writes; from memory where it is held.
     async fn route_now(&self, routed: &Routed) -> Result<Arc<Route>, Refusal> {
         if !self.view.is_fresh() {

@@ -4,7 +4,7 @@
 use crate::{admit::Routed, gateway::Gateway, operations::Patience, refusal::Refusal, upstream::UpstreamError};
 use http::HeaderName;
 use moka::future::Cache;
-use s3gateway_s3::{ObjectKey, Operation, S3Code, S3Error, VersionId};
+use s3gateway_s3::{ObjectKey, Operation, S3Code, S3Error, VersionId, Versioning};
 use s3gateway_store::{BucketId, Route, StoreError};
 use std::time::Duration;
 
@@ -233,13 +233,18 @@ impl Gateway {
 
     /// Whether the store says of the bucket that it keeps versions.
     async fn is_versioned_now(&self, routed: &Routed) -> bool {
+        self.versioning_now(routed).await.is_some_and(Versioning::is_set)
+    }
+
+    /// The bucket's state by the store; `None` where that cannot be asked.
+    async fn versioning_now(&self, routed: &Routed) -> Option<Versioning> {
         let route = &routed.route;
-        let now = self.routes.ask(&self.metadata, &route.tenant, &route.name).await;
-        now.is_ok_and(|now| now.bucket == route.bucket && now.versioning.is_set())
+        let now = self.routes.ask(&self.metadata, &route.tenant, &route.name).await.ok()?;
+        (now.bucket == route.bucket).then_some(now.versioning)
     }
 
     /// Passes a write to a bucket whose home keeps versions as it was told to. A home that has forgotten it would replace
-    /// or delete for good what the client believes to be kept.
+    /// or delete for good what the client believes to be kept, and one that was suspended past the gateway what it has called `null` before.
     ///
     /// # Errors
     /// An outage of the home.
@@ -251,7 +256,17 @@ impl Gateway {
             return Ok(());
         }
         let physical = routed.route.physical_on(routed.home.id()).ok_or(UpstreamError::OutOfService)?;
-        Box::pin(self.client.require_versions(&routed.home, physical)).await
+        let state = Box::pin(self.client.require_versions(&routed.home, physical)).await?;
+        let keeps_less = state == Versioning::Suspended && routed.route.versioning == Versioning::Enabled;
+        if !keeps_less || Box::pin(self.versioning_now(routed)).await != Some(Versioning::Enabled) {
+            return Ok(());
+        }
+        // It may have been enabled since it was asked.
+        self.client.forget_versions(&routed.home, physical).await;
+        match Box::pin(self.client.require_versions(&routed.home, physical)).await? {
+            Versioning::Enabled => Ok(()),
+            _ => Err(UpstreamError::LOST_VERSIONS),
+        }
     }
 }
 

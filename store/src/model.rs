@@ -293,7 +293,7 @@ pub struct VersionCopy {
     pub size: i64,
     /// When it was written, as the home says.
     pub home_modified: Millis,
-    /// How it was verified: as an [`ObjectCopy`], or [`VersionCopy::GONE`].
+    /// How it was verified: as an [`ObjectCopy`], or [`VersionCopy::GONE`], [`VersionCopy::REPLACED`].
     pub verified_how: String,
     /// When it was verified.
     pub verified_at: Millis,
@@ -303,10 +303,17 @@ impl VersionCopy {
     /// `verified_how` of a version that its home has had no more since `verified_at`: it is found by its ids alone, since clients may
     /// hold them.
     pub const GONE: &str = "gone";
+    /// `verified_how` of a `null` version whose place another one has taken, and that its home may still have under an id of its own.
+    pub const REPLACED: &str = "replaced";
 
-    /// Whether the home has it no more.
+    /// Whether the home has it no more, or it is to go.
     pub fn is_gone(&self) -> bool {
-        self.verified_how == Self::GONE
+        self.verified_how == Self::GONE || self.is_replaced()
+    }
+
+    /// Whether it is to go from its home.
+    pub fn is_replaced(&self) -> bool {
+        self.verified_how == Self::REPLACED
     }
 }
 

@@ -4,8 +4,9 @@ use super::{
     checksums::parse_algorithm,
     conditions::WriteConditions,
     home::{done, etag_of, explain},
-    lending::{Lending, ObjectWrite, with_tags},
+    lending::{Became, Lending, ObjectWrite, with_tags},
     multipart::with_stored_headers,
+    null_version::{is_null, is_null_id},
     source::{SOURCE_VERSION_ID, Source, check_size, content_length, header_once, judge_source, pin_source},
     tagging::{check_replica_count, parse_put_tags, put_request},
 };
@@ -171,15 +172,10 @@ impl Gateway {
             Ok(Copied { result, version, source_version: source.version.clone() })
         };
         let lending = Lending::Written(Some(&tags));
-        let object = ObjectWrite {
-            key,
-            conditions: &plan.conditions,
-            lending,
-            tags_follow,
-            makes_version: true,
-            elsewhere: None,
-        };
-        self.write_lending(admitted, object, write, |made: &Copied| &made.result.etag).await
+        let object = ObjectWrite { key, conditions: &plan.conditions, lending, tags_follow, elsewhere: None };
+        let is_null = |made: &Copied| is_null(made.version.as_ref());
+        self.write_lending(admitted, object, write, |made| Became { etag: &made.result.etag, is_null: is_null(made) })
+            .await
     }
 
     /// Streams the object from its home to the destination's, holding one piece at a time.
@@ -225,15 +221,8 @@ impl Gateway {
             Ok((answer, checksum))
         };
         let lending = Lending::Written(Some(&tags));
-        let object = ObjectWrite {
-            key,
-            conditions: &plan.conditions,
-            lending,
-            tags_follow: false,
-            makes_version: true,
-            elsewhere: None,
-        };
-        let (answer, checksum) = self.write_lending(admitted, object, write, etag_of_copy).await?;
+        let object = ObjectWrite { key, conditions: &plan.conditions, lending, tags_follow: false, elsewhere: None };
+        let (answer, checksum) = self.write_lending(admitted, object, write, became).await?;
         Ok(Copied {
             result: copied(etag_of(&answer), SystemTime::now(), checksum),
             version: self.put_version(routed, key, answer.header(VERSION_ID.as_str())).await,
@@ -242,8 +231,8 @@ impl Gateway {
     }
 }
 
-fn etag_of_copy((answer, _): &(UpstreamAnswer, Option<Checksum>)) -> &str {
-    etag_of(answer)
+fn became((answer, _): &(UpstreamAnswer, Option<Checksum>)) -> Became<'_> {
+    Became { etag: etag_of(answer), is_null: is_null_id(answer.header(VERSION_ID.as_str())) }
 }
 
 const SELF_COPY: &str = "This copy request is illegal because it is trying to copy an object to itself without changing the object's metadata, storage class, website redirect location or encryption attributes.";

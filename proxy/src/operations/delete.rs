@@ -2,7 +2,7 @@
 use super::{
     conditions::WriteConditions,
     home::explain,
-    lending::{Lending, ObjectWrite},
+    lending::{Became, Lending, ObjectWrite},
 };
 use crate::{
     admit::{Admitted, Routed},
@@ -139,15 +139,10 @@ impl Gateway {
             self.forget_checksums(&routed.route, key, began).await;
             Ok(deleted)
         };
-        let object = ObjectWrite {
-            key,
-            conditions,
-            lending: Lending::Deleted,
-            tags_follow: false,
-            makes_version: version.is_none(),
-            elsewhere: None,
-        };
-        self.write_lending(admitted, object, write, |_| "").await
+        let object = ObjectWrite { key, conditions, lending: Lending::Deleted, tags_follow: false, elsewhere: None };
+        let makes_null =
+            |deleted: &Deleted| version.is_none() && deleted.version.as_ref().is_some_and(VersionId::is_null);
+        self.write_lending(admitted, object, write, |deleted| Became { etag: "", is_null: makes_null(deleted) }).await
     }
 
     async fn delete_at_home(

@@ -44,10 +44,16 @@ pub(super) struct ObjectWrite<'w> {
     pub(super) lending: Lending<'w>,
     /// Its tags follow by a request of their own, which must not find another object.
     pub(super) tags_follow: bool,
-    /// It makes another version of the key the current one: an object, or a delete marker.
-    pub(super) makes_version: bool,
     /// What is completed at replicas after the home.
     pub(super) elsewhere: Option<PlacesToComplete>,
+}
+
+/// What a write has come to, as the home's answer tells.
+pub(super) struct Became<'t> {
+    /// The object's ETag; empty where there is none.
+    pub(super) etag: &'t str,
+    /// It has made a version that the home calls `null`, as far as versions are kept.
+    pub(super) is_null: bool,
 }
 
 impl Gateway {
@@ -112,7 +118,7 @@ impl Gateway {
     }
 
     /// Marks the key, decides the conditions, carries out `write`, keeps the tags to lend, and commits the mark before the
-    /// success is returned. `etag`: the ETag of what was written.
+    /// success is returned. `became`: what was written.
     ///
     /// # Errors
     /// As [`Gateway::decide_conditions`]; those of the write; `Quorum`.
@@ -121,9 +127,9 @@ impl Gateway {
         admitted: &Admitted,
         object: ObjectWrite<'_>,
         write: impl Future<Output = Result<T, UpstreamError>>,
-        etag: fn(&T) -> &str,
+        became: impl Fn(&T) -> Became<'_>,
     ) -> Result<T, Refusal> {
-        let ObjectWrite { key, conditions, lending, tags_follow, makes_version, elsewhere } = object;
+        let ObjectWrite { key, conditions, lending, tags_follow, elsewhere } = object;
         let (routed, request_id) = (admitted.routed()?, admitted.request_id);
         let route = &routed.route;
         self.require_reachable_quorum(route)?;
@@ -131,31 +137,28 @@ impl Gateway {
         let since = Instant::now();
         let is_alone = tags_follow || lends_tags(routed, lending.tags());
         let mark = self.intent_under(conditions, is_alone, routed, &dirty, request_id).await?;
-        let ready = async {
-            let replaced = if makes_version { self.null_to_replace(routed, key).await? } else { None };
-            let has_replicas = match &elsewhere {
-                Some(elsewhere) => self.claim_places(&dirty, &mark, elsewhere).await?,
-                None => false,
-            };
-            Ok((replaced, has_replicas))
-        };
-        let (replaced, has_replicas) = match ready.await {
-            Ok(ready) => ready,
-            Err(refusal) => {
-                self.release(&dirty, &mark).await;
-                return Err(refusal);
-            }
+        let has_replicas = match &elsewhere {
+            Some(elsewhere) => match self.claim_places(&dirty, &mark, elsewhere).await {
+                Ok(has_replicas) => has_replicas,
+                Err(refusal) => {
+                    self.release(&dirty, &mark).await;
+                    return Err(refusal);
+                }
+            },
+            None => false,
         };
         let (result, since) = self.while_marked(&dirty, &mark, since, write).await;
-        if let (Ok(value), Lending::Written(_) | Lending::Deleted) = (&result, lending) {
-            self.store_lent_tags(route, key, etag(value), lending.tags()).await?;
+        let made = result.as_ref().ok().map(&became);
+        if let (Some(made), Lending::Written(_) | Lending::Deleted) = (&made, lending) {
+            self.store_lent_tags(route, key, made.etag, lending.tags()).await?;
         }
-        if let (Ok(_), Some(own)) = (&result, &replaced) {
-            Box::pin(self.replace_null(routed, key, own)).await?;
+        if made.as_ref().is_some_and(|made| made.is_null) {
+            self.replace_null(routed, key).await?;
         }
         let (landed, since) = match (&result, elsewhere) {
             (Ok(value), Some(elsewhere)) if has_replicas => {
-                Box::pin(self.complete_places(routed, &dirty, &mark, since, elsewhere, unquoted(etag(value)))).await
+                let etag = unquoted(became(value).etag);
+                Box::pin(self.complete_places(routed, &dirty, &mark, since, elsewhere, etag)).await
             }
             (Ok(_), Some(elsewhere)) => {
                 self.lose_places(route, elsewhere.upload_id()).await;

@@ -44,6 +44,7 @@ impl Gateway {
             let rows = self.rows_of(&routed.route, run, BATCH).await?;
             show(run, &rows);
         }
+        page.entries.retain(|entry| !entry.version_id.is_empty());
         if let (Some((_, Some(next))), Some(last)) = (&mut page.next, page.entries.last()) {
             next.clone_from(&last.version_id);
         }
@@ -87,10 +88,13 @@ fn runs<'e>(entries: &'e mut [VersionEntry], groups: &[String]) -> impl Iterator
     entries.chunk_by_mut(move |one, next| groups_before(one) == groups_before(next))
 }
 
-/// Puts the ids that clients know in the place of the home's own.
+/// Puts the ids that clients know in the place of the home's own; none where another `null` version has taken its place, and it is about to go.
 fn show(entries: &mut [VersionEntry], rows: &[(ObjectKey, VersionCopy)]) {
-    let shown: HashMap<_, _> =
-        rows.iter().map(|(key, copy)| ((key.as_str(), copy.version.as_str()), copy.home_version.as_str())).collect();
+    let shown = rows.iter().map(|(key, copy)| {
+        let shown = if copy.is_replaced() { "" } else { copy.home_version.as_str() };
+        ((key.as_str(), copy.version.as_str()), shown)
+    });
+    let shown: HashMap<_, _> = shown.collect();
     for entry in entries {
         if let Some(shown) = shown.get(&(entry.object.key.as_str(), entry.version_id.as_str())) {
             entry.version_id = (*shown).to_owned();
@@ -128,6 +132,11 @@ mod tests {
             show(&mut entries, &rows);
             assert_eq!(entries, [VersionEntry { is_latest: true, ..entry(key, want) }], "{key} {own}");
         }
+        let (key, null) = row("a", "null", "b2", 1);
+        let replaced = VersionCopy { verified_how: VersionCopy::REPLACED.to_owned(), ..null };
+        let mut entries = [entry("a", "null"), entry("a", "b2")];
+        show(&mut entries, &[(key, replaced)]);
+        assert_eq!(entries, [entry("a", "null"), entry("a", "")]);
     }
 
     #[test]

@@ -4,7 +4,8 @@ use super::{
     completion::judge,
     conditions::WriteConditions,
     home::{done, etag_of, explain, physical_on, unreadable},
-    lending::{Lending, ObjectWrite},
+    lending::{Became, Lending, ObjectWrite},
+    null_version::is_null,
     parts::composed_etag,
     tagging::{count_for, parse_put_tags, put_request},
     upload_checksum::UploadChecksum,
@@ -158,8 +159,13 @@ impl Gateway {
             }
             Ok(made)
         };
-        let object = ObjectWrite { key, conditions: &conditions, lending, tags_follow, makes_version: true, elsewhere };
-        let Made { etag, version } = self.write_lending(admitted, object, write, |made: &Made| &made.etag).await?;
+        let object = ObjectWrite { key, conditions: &conditions, lending, tags_follow, elsewhere };
+        let Made { etag, version } = self
+            .write_lending(admitted, object, write, |made| Became {
+                etag: &made.etag,
+                is_null: is_null(made.version.as_ref()),
+            })
+            .await?;
         if let Err(error) = self.forget_upload(route, &upload).await {
             // The object is made and committed: a row too many is no reason to call that a failure.
             tracing::warn!(%error, "a completed upload is still listed");

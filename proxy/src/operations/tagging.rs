@@ -2,7 +2,7 @@
 use super::{
     conditions::WriteConditions,
     home::etag_of,
-    lending::{Lending, ObjectWrite},
+    lending::{Became, Lending, ObjectWrite},
 };
 use crate::{
     admit::{Admitted, Routed},
@@ -139,15 +139,10 @@ impl Gateway {
         let write = self.ask_home(routed, request.version(version.as_ref()), document);
         let unconditional = WriteConditions::default();
         let lending = Lending::Written(tags.as_ref());
-        let object = ObjectWrite {
-            key,
-            conditions: &unconditional,
-            lending,
-            tags_follow: false,
-            makes_version: false,
-            elsewhere: None,
-        };
-        match self.write_lending(admitted, object, write, etag_of).await {
+        let object = ObjectWrite { key, conditions: &unconditional, lending, tags_follow: false, elsewhere: None };
+        let tagged =
+            self.write_lending(admitted, object, write, |answer| Became { etag: etag_of(answer), is_null: false });
+        match tagged.await {
             Ok(_) => Ok(version),
             Err(Refusal::Upstream(error)) => Err(of_version(error, version.as_ref())),
             Err(refusal) => Err(refusal),

@@ -68,8 +68,8 @@ impl Gateway {
                 StoreError::Conflict(_) => S3Code::OperationAborted.because(BEING_MOVED),
                 error => return Err(error.into()),
             };
-            // A home that keeps less than is noted would replace what must stay.
-            if route.versioning.is_set() {
+            // A home that keeps less than is noted would replace what must stay. One that is none any more is a replica, which keeps all.
+            if route.versioning.is_set() && self.require_same_epoch(routed).await.is_ok() {
                 self.tell_home(routed, &VersioningConfiguration(route.versioning)).await??;
             }
             return Err(why.into());
@@ -126,4 +126,33 @@ fn not_offered() -> S3Error {
     S3Code::NotImplemented.because(
         "The backend at this bucket's home cannot keep versions. Create a bucket whose LocationConstraint names a place with one that can.",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::operations::testing::Versioned;
+
+    #[tokio::test]
+    async fn a_bucket_is_not_suspended_where_a_write_would_replace_what_clients_know_by_an_id() {
+        let bucket = Versioned::start().await;
+        let gateway = &bucket.gateway;
+        bucket.note("k", "null", "b1", 1).await;
+        for (called_null, want) in [(false, None), (true, Some(S3Code::InvalidBucketState))] {
+            if called_null {
+                bucket.note("k", "a2", "null", 2).await;
+            }
+            for (wanted, want) in [(Versioning::Suspended, want), (Versioning::Enabled, None)] {
+                let refused = gateway.require_settable(&bucket.moved.route, wanted).await.err();
+                assert_eq!(refused.map(|refusal| refusal.to_s3().code), want, "{called_null} {wanted:?}");
+            }
+            assert!(gateway.require_settable(&bucket.routed.route, Versioning::Suspended).await.is_ok());
+        }
+        let mut moving = (*bucket.routed.route).clone();
+        moving.has_stranded = true;
+        let refused = gateway.require_settable(&moving, Versioning::Suspended).await.unwrap_err();
+        assert_eq!(refused.to_s3().code, S3Code::OperationAborted);
+        assert!(gateway.require_settable(&moving, Versioning::Enabled).await.is_ok(), "it is so already");
+        gateway.stop().await;
+    }
 }

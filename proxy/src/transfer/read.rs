@@ -136,10 +136,26 @@ impl ObjectRead {
                 Err(Refusal::Upstream(cause)) if self.may_fail_over(&cause) => {}
                 Err(refusal) => {
                     exchange.end().await;
-                    return Err(refusal.into());
+                    if !(refusal.to_s3().code == S3Code::NoSuchVersion && self.is_another_null(gateway).await?) {
+                        return Err(refusal.into());
+                    }
                 }
             }
         }
+    }
+
+    /// Whether the `null` version that is to be read, and that came from another home, has been replaced since it was looked for: then the one in its
+    /// place is read.
+    async fn is_another_null(&mut self, gateway: &Gateway) -> Result<bool, Refusal> {
+        let Some(missed) = self.version.as_ref().filter(|named| named.shown().is_null() && !named.own().is_null())
+        else {
+            return Ok(false);
+        };
+        let (routed, key) = (self.admitted.routed()?, self.admitted.key()?);
+        let now = Box::pin(gateway.named_version(routed, key, Some(VersionId::null()))).await?;
+        let is_another = now.as_ref() != Some(missed);
+        self.version = now;
+        Ok(is_another)
     }
 
     /// Chooses who serves this attempt: the home, or a replica that is proven to be current.

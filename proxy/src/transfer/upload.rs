@@ -7,7 +7,7 @@ use crate::{
     answer::{Answer, response_head},
     gateway::Gateway,
     marks::LEASE_AGE,
-    operations::{WriteConditions, explain, lends_tags},
+    operations::{WriteConditions, explain, is_null_id, lends_tags},
     refusal::Refusal,
     upstream::{UpstreamAnswer, UpstreamBackend, UpstreamError, UpstreamRequest},
     version::{NamedVersion, VERSION_ID},
@@ -45,8 +45,6 @@ pub(super) struct Upload {
     computed: Option<Checksum>,
     conditions: WriteConditions,
     elsewhere: Elsewhere,
-    /// The home's own id of the version whose place the object takes, where that has to be deleted.
-    replaced: Option<VersionId>,
     /// The backend has said no while the body was still coming.
     refused: bool,
 }
@@ -96,7 +94,6 @@ impl Upload {
             computed: None,
             conditions,
             elsewhere: Elsewhere::Nowhere,
-            replaced: None,
             refused: false,
         })
     }
@@ -253,9 +250,7 @@ impl Upload {
             since
         };
         self.marking = Marking::Made(mark, since);
-        gateway.require_taken(routed, &self.dirty.key).await?;
-        self.replaced = gateway.null_to_replace(routed, &self.dirty.key).await?;
-        Ok(())
+        gateway.require_taken(routed, &self.dirty.key).await
     }
 
     /// The backend has the object: keeps lent tags and checksums, commits the mark, and only then makes the client's answer.
@@ -271,9 +266,10 @@ impl Upload {
         if upstream.status != StatusCode::OK || !upstream.headers.contains_key(header::ETAG) {
             return Err(UpstreamError::Malformed("a success that is not S3's: 200 with an ETag").into());
         }
-        self.commit_upload(gateway, admitted, &etag_of(upstream)).await?;
         let answered = |name: &str| upstream.headers.get(name).and_then(|v| v.to_str().ok());
-        let version = self.version(gateway, admitted, answered(VERSION_ID.as_str())).await?;
+        let id = answered(VERSION_ID.as_str()).unwrap_or_default();
+        self.commit_upload(gateway, admitted, &etag_of(upstream), is_null_id(id)).await?;
+        let version = self.version(gateway, admitted, id).await?;
         let mut headers = HeaderMap::with_capacity(8);
         for (name, value) in self.answer_headers(answered, version) {
             headers.insert(name, HeaderValue::try_from(value).map_err(|_| S3Code::InternalError.error())?);
@@ -282,7 +278,14 @@ impl Upload {
         Ok(response_head(StatusCode::OK, headers))
     }
 
-    async fn commit_upload(&mut self, gateway: &Gateway, admitted: &Admitted, etag: &str) -> Result<(), Refusal> {
+    /// `is_null`: the home calls the version so.
+    async fn commit_upload(
+        &mut self,
+        gateway: &Gateway,
+        admitted: &Admitted,
+        etag: &str,
+        is_null: bool,
+    ) -> Result<(), Refusal> {
         let (mark, since) = match std::mem::replace(&mut self.marking, Marking::Settled) {
             Marking::Made(mark, since) => (mark, since),
             Marking::NotNeeded => {
@@ -301,8 +304,8 @@ impl Upload {
             let size = self.plan.decoded_length;
             gateway.keep_checksum(&routed.route, &self.dirty.key, etag, size, checksum).await;
         }
-        if let Some(own) = &self.replaced {
-            Box::pin(gateway.replace_null(routed, &self.dirty.key, own)).await?;
+        if is_null {
+            gateway.replace_null(routed, &self.dirty.key).await?;
         }
         self.commit_everywhere(gateway, admitted, etag, &mark, since).await
     }
@@ -361,9 +364,10 @@ impl Upload {
                 return Err(explain(error).into());
             }
         };
-        self.commit_upload(gateway, admitted, s3gateway_s3::etag::unquoted(answer.header("etag"))).await?;
+        let (etag, id) = (s3gateway_s3::etag::unquoted(answer.header("etag")), answer.header(VERSION_ID.as_str()));
+        self.commit_upload(gateway, admitted, etag, is_null_id(id)).await?;
         let answered = |name: &str| answer.headers.get(name).and_then(|v| v.to_str().ok());
-        let version = self.version(gateway, admitted, answered(VERSION_ID.as_str())).await?;
+        let version = self.version(gateway, admitted, id).await?;
         let headers = self.answer_headers(answered, version);
         Ok(Answer { status: StatusCode::OK, headers, body: Bytes::new() })
     }
@@ -373,13 +377,12 @@ impl Upload {
         &self,
         gateway: &Gateway,
         admitted: &Admitted,
-        answered: Option<&str>,
+        answered: &str,
     ) -> Result<Option<VersionId>, Refusal> {
         match self.part {
             Some(_) => Ok(None),
             None => {
-                let (routed, answered) = (admitted.routed()?, answered.unwrap_or_default());
-                let version = gateway.put_version(routed, admitted.key()?, answered).await;
+                let version = gateway.put_version(admitted.routed()?, admitted.key()?, answered).await;
                 Ok(version.map(NamedVersion::into_shown))
             }
         }

@@ -13,7 +13,7 @@ use pingora_http::RequestHeader;
 use s3gateway_config::BackendId;
 use s3gateway_filters::payload::ChunkedEncoder;
 use s3gateway_s3::{
-    PhysicalBucket,
+    PhysicalBucket, Versioning,
     checksum::{Algorithm, Checksum, Hasher, render_value},
 };
 use std::time::{Duration, Instant, SystemTime};
@@ -33,9 +33,9 @@ const SLOWEST_COPY: u64 = 64 << 10;
 /// An HTTP client for all backends, whose connections wait in the pool of each.
 pub struct Client {
     pub(super) connector: TransportConnector,
-    /// Buckets seen lately at their backends, and those seen to keep versions there.
+    /// Buckets seen lately at their backends, and the state of versioning of those seen to keep versions there, or to have kept some.
     pub(super) seen: Cache<(BackendId, PhysicalBucket), ()>,
-    pub(super) versioned: Cache<(BackendId, PhysicalBucket), ()>,
+    pub(super) versioned: Cache<(BackendId, PhysicalBucket), Versioning>,
     /// For a whole answer, from the request sent to its last byte: the read timeout bounds two reads only, and an answer
     /// that drips never runs into it.
     pub(super) answer_timeout: Duration,
@@ -69,11 +69,10 @@ impl UpstreamAnswer {
 impl Client {
     /// A client that has connected to nothing yet.
     pub fn new(settings: &UpstreamSettings) -> Self {
-        let seen = || Cache::builder().max_capacity(SEEN_BUCKETS).time_to_live(SEEN_FOR).build();
         Self {
             connector: TransportConnector::new(None),
-            seen: seen(),
-            versioned: seen(),
+            seen: Cache::builder().max_capacity(SEEN_BUCKETS).time_to_live(SEEN_FOR).build(),
+            versioned: Cache::builder().max_capacity(SEEN_BUCKETS).time_to_live(SEEN_FOR).build(),
             answer_timeout: settings.read_timeout * 2,
         }
     }

@@ -3,7 +3,7 @@
 use super::{Client, UpstreamBackend, UpstreamError, UpstreamRequest};
 use bytes::Bytes;
 use http::{Method, StatusCode};
-use s3gateway_s3::{PhysicalBucket, xml::VersioningConfiguration};
+use s3gateway_s3::{PhysicalBucket, Versioning, xml::VersioningConfiguration};
 
 impl Client {
     /// Passes a bucket that its backend knows. Asks at most once in a while for each bucket, whoever wants to know.
@@ -35,7 +35,7 @@ impl Client {
         }
     }
 
-    /// Passes a bucket of which its backend keeps versions, or has kept some. Asks at most once in a while for each bucket.
+    /// The state of a bucket of which its backend keeps versions, or has kept some. Asks at most once in a while for each bucket.
     ///
     /// # Errors
     /// [`UpstreamError::LOST_VERSIONS`]; as [`Client::send`].
@@ -43,17 +43,22 @@ impl Client {
         &self,
         backend: &UpstreamBackend,
         bucket: &PhysicalBucket,
-    ) -> Result<(), UpstreamError> {
+    ) -> Result<Versioning, UpstreamError> {
         let look = async {
             let answer = self.send(backend, versioning_question(bucket), Bytes::new()).await?;
             match VersioningConfiguration::parse(&answer.body) {
-                Ok(VersioningConfiguration(state)) if state.is_set() => Ok(()),
+                Ok(VersioningConfiguration(state)) if state.is_set() => Ok(state),
                 Ok(_) => Err(UpstreamError::LOST_VERSIONS),
                 Err(_) => Err(UpstreamError::Malformed("no state of versioning")),
             }
         };
         let seen = self.versioned.try_get_with((backend.id().clone(), bucket.clone()), look);
         Box::pin(seen).await.map_err(|error| (*error).clone())
+    }
+
+    /// Has [`Client::require_versions`] ask anew.
+    pub async fn forget_versions(&self, backend: &UpstreamBackend, bucket: &PhysicalBucket) {
+        self.versioned.invalidate(&(backend.id().clone(), bucket.clone())).await;
     }
 }
 

@@ -57,22 +57,46 @@ impl Metadata {
         })
     }
 
-    /// Notes of a version, by the id that clients know and the backend's own, that its home has it no more.
+    /// Notes of a `null` version that another one has taken its place at its home, which may have it for a while yet, under its own id there.
     ///
     /// # Errors
     /// `Unavailable`.
-    pub async fn note_version_gone(
+    pub async fn note_version_replaced(
         &self,
         bucket: &BucketId,
         key: &ObjectKey,
-        backend: &BackendId,
-        (shown, own): (&VersionId, &VersionId),
+        home: &BackendId,
+        own: &VersionId,
+    ) -> Result<(), StoreError> {
+        self.note_null_over(bucket, key, home, own, VersionCopy::REPLACED).await
+    }
+
+    /// Notes of a version that was replaced that its home has it no more.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn note_replaced_gone(
+        &self,
+        bucket: &BucketId,
+        key: &ObjectKey,
+        home: &BackendId,
+        own: &VersionId,
+    ) -> Result<(), StoreError> {
+        self.note_null_over(bucket, key, home, own, VersionCopy::GONE).await
+    }
+
+    async fn note_null_over(
+        &self,
+        bucket: &BucketId,
+        key: &ObjectKey,
+        home: &BackendId,
+        own: &VersionId,
+        how: &str,
     ) -> Result<(), StoreError> {
         write!(&self.db, tx => {
             note_promotion_key(tx, bucket, key).await?;
-            let query = sqlx::query(sql::VERSION_COPY_GONE).bind(bucket.as_str()).bind(key.as_str().as_bytes());
-            let query = query.bind(backend.as_str()).bind(shown.as_str()).bind(own.as_str());
-            query.bind(now()).execute(tx).await?;
+            let query = sqlx::query(sql::VERSION_COPY_OVER).bind(bucket.as_str()).bind(key.as_str().as_bytes());
+            query.bind(home.as_str()).bind(own.as_str()).bind(how).bind(now()).execute(tx).await?;
             Ok(())
         })
     }

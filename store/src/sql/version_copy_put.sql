@@ -8,6 +8,6 @@ on conflict (bucket, object_key, backend, home_version) do update set
     version = excluded.version, position = excluded.position, is_marker = excluded.is_marker, etag = excluded.etag,
     home_etag = excluded.home_etag, size = excluded.size, home_modified = excluded.home_modified,
     verified_how = case when version_copies.verified_how = 'suspect' and version_copies.version = excluded.version
-            and excluded.verified_how <> 'gone'
+            and excluded.verified_how not in ('gone', 'replaced')
         then 'suspect' else excluded.verified_how end,
     verified_at = excluded.verified_at

@@ -10,15 +10,19 @@ use s3gateway_store::{Route, VersionCopy};
 
 /// The record of a `null` version whose place another one has taken. `listed`: what the home lists of the key, by its own ids, the oldest first.
 pub(super) fn replaced<'r>(listed: &[Listed], recorded: &'r [VersionCopy]) -> Option<&'r VersionCopy> {
-    let place_of = |is_it: &dyn Fn(&Listed) -> bool| listed.iter().position(is_it);
-    let null = listed.get(place_of(&|listed| listed.id.is_null())?)?;
+    if let Some(replaced) = recorded.iter().find(|copy| copy.is_replaced()) {
+        return Some(replaced);
+    }
+    let at = listed.iter().position(|listed| listed.id.is_null())?;
+    let null = listed.get(at)?;
     if let Some(of_null) = recorded.iter().find(|copy| copy.version.is_null() && !copy.is_gone()) {
         let is_same = of_null.is_marker == null.is_marker && of_null.etag == null.etag;
-        return (of_null.home_version.is_null() && !is_same).then_some(of_null);
+        let is_it = is_same && of_null.home_modified == null.modified;
+        return (of_null.home_version.is_null() && !is_it).then_some(of_null);
     }
     let moved = recorded.iter().find(|copy| copy.home_version.is_null() && !copy.version.is_null())?;
-    let is_older = match place_of(&|listed| listed.id == moved.version) {
-        Some(place) => place_of(&|listed| listed.id.is_null()).is_some_and(|null| place < null),
+    let is_older = match listed.iter().position(|listed| listed.id == moved.version) {
+        Some(place) => place < at,
         None => !moved.is_gone(),
     };
     is_older.then_some(moved)
@@ -42,12 +46,12 @@ impl Converger {
             return Err(lost.into());
         }
         self.require_same_home(route).await?;
-        let ids = (&replaced.home_version, &replaced.version);
-        self.metadata.note_version_gone(&route.bucket, key, &route.home, ids).await?;
-        if replaced.version.is_null() {
-            return Ok(());
+        let own = &replaced.version;
+        self.metadata.note_version_replaced(&route.bucket, key, &route.home, own).await?;
+        if !own.is_null() {
+            home.delete_version(bucket, key.as_str(), own.as_str()).await?;
         }
-        Ok(home.delete_version(bucket, key.as_str(), replaced.version.as_str()).await?)
+        Ok(self.metadata.note_replaced_gone(&route.bucket, key, &route.home, own).await?)
     }
 }
 
@@ -58,12 +62,17 @@ mod tests {
 
     #[test]
     fn only_what_stands_below_the_null_version_is_replaced() {
-        let gone = |copy: VersionCopy| VersionCopy { verified_how: VersionCopy::GONE.to_owned(), ..copy };
+        let how = |how: &str, copy: VersionCopy| VersionCopy { verified_how: how.to_owned(), ..copy };
+        let gone = |copy| how(VersionCopy::GONE, copy);
         let of = |shown: &str, own: &str| copy(&listed(shown), &listed(own), 1);
         for (home, recorded, want) in [
             ("x:a null:b", of("null:a", "x:a"), true),
             ("x:a null:b", gone(of("null:a", "x:a")), true),
             ("x:a mnull null:b", of("null:a", "x:a"), true),
+            // It was found before, and may still be there.
+            ("x:a null:b", how(VersionCopy::REPLACED, of("null:a", "x:a")), true),
+            ("x:a", how(VersionCopy::REPLACED, of("null:a", "x:a")), true),
+            ("null:b", how(VersionCopy::REPLACED, of("null:a", "x:a")), true),
             // It has been deleted, and that was not noted.
             ("y:c null:b", of("null:a", "x:a"), true),
             ("y:c null:b", gone(of("null:a", "x:a")), false),
@@ -74,6 +83,7 @@ mod tests {
             // The home replaces it by itself.
             ("null:a", of("null:a", "null:a"), false),
             ("null:b", of("null:a", "null:a"), true),
+            ("null:a", VersionCopy { home_modified: 6, ..of("null:a", "null:a") }, true),
             ("x:a null:b", of("1:b", "null:b"), false),
         ] {
             let recorded = [recorded];

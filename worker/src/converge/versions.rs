@@ -85,7 +85,11 @@ impl Converger {
         };
         let changed = recorded.iter().filter(is_changed).cloned().collect();
         let replaced = null_version::replaced(&versions, &recorded).cloned();
-        let moved = MovedVersions::of(recorded.iter().filter(|copy| !null_version::is_over(copy, &versions)));
+        let is_over = |copy: &&VersionCopy| null_version::is_over(copy, &versions) || replaced.as_ref() == Some(copy);
+        let moved = MovedVersions::of(recorded.iter().filter(|copy| !is_over(copy)));
+        if let Some(replaced) = replaced.as_ref().filter(|replaced| !replaced.version.is_null()) {
+            versions.retain(|listed| listed.id != replaced.version);
+        }
         moved.show(&mut versions);
         Ok(HomeVersions { list: Some(versions), moved, changed, replaced })
     }
@@ -143,7 +147,7 @@ impl Converger {
         };
         let list = VersionList { converger: self, scene, remote, bucket: &bucket };
         let kept = list.settle(home).await;
-        if matches!(kept, Err(ConvergeError::Changed)) {
+        if matches!(kept, Err(ConvergeError::Changed | ConvergeError::Refused(_))) {
             self.known_buckets.invalidate(&known(remote, &bucket));
             self.known_versioned.invalidate(&(known(remote, &bucket), scene.route.epoch));
         }
