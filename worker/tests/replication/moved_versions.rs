@@ -117,7 +117,11 @@ async fn a_former_home_that_is_left_is_emptied_of_all_versions() {
 async fn what_is_written_while_the_home_is_prepared_to_move_is_known_at_both() {
     let mut world = versioned().await;
     let mut want = vec![put(&world, "k", b"one").await];
-    assert_kept(&world, &world.near, "k", &want).await;
+    set_versioning(&mut world, Versioning::Suspended).await;
+    for body in [&b"null"[..], b"again"] {
+        let null = [put(&world, "null", body).await];
+        assert_kept(&world, &world.near, "null", &null).await;
+    }
     world.near.wire.hold("versions");
     let (bucket, target) = (world.route.bucket.clone(), world.near.id.clone());
     let begun = world.metadata.begin_promotion(&bucket, &target, world.route.epoch, false).await.unwrap();
@@ -125,8 +129,9 @@ async fn what_is_written_while_the_home_is_prepared_to_move_is_known_at_both() {
     until("the two are compared", is_compared).await;
     want.push(put(&world, "k", b"two").await);
     let other = [put(&world, "new", b"new").await];
+    let null = [put(&world, "null", b"the next").await];
     assert!(matches!(
-        world.metadata.set_versioning(&bucket, world.route.epoch, Versioning::Suspended).await,
+        world.metadata.set_versioning(&bucket, world.route.epoch, Versioning::Enabled).await,
         Err(StoreError::Conflict(_))
     ));
     world.near.wire.let_in();
@@ -138,6 +143,7 @@ async fn what_is_written_while_the_home_is_prepared_to_move_is_known_at_both() {
     until("both are known", async || is_known("k", 2).await && is_known("new", 1).await).await;
     assert_kept(&world, &world.near, "k", &want).await;
     assert_kept(&world, &world.near, "new", &other).await;
+    assert_kept(&world, &world.near, "null", &null).await;
     assert_nothing_is_wrong(&world).await;
 }
 
@@ -206,6 +212,21 @@ async fn a_suspended_bucket_moves_and_its_null_version_is_one() {
         assert_eq!(state_at(&world, &world.near).await, "Enabled", "a copy replaces nothing");
         assert_nothing_is_wrong(&world).await;
     }
+    // A proxy has noted it, and died before it was deleted; the home moves on at once.
+    set_versioning(&mut world, Versioning::Suspended).await;
+    world.stop_worker().await;
+    let (bucket, k) = (world.route.bucket.clone(), world.dirty("k").key);
+    let former = VersionId::parse(&own(&world, "k", "null").await).unwrap();
+    assert!(!former.is_null());
+    let written = put(&world, "k", b"above the one that is to go").await;
+    want.retain(|(id, _)| id != "null");
+    want.push(written);
+    world.metadata.note_version_replaced(&bucket, &k, &world.home.id, &former).await.unwrap();
+    world.start_worker().await;
+    move_home(&mut world).await;
+    assert_kept(&world, &world.near, "k", &want).await;
+    assert_eq!(own_ids(&world, &world.home, "k").await.len(), want.len());
+    assert_nothing_is_wrong(&world).await;
     // Deleted while it is the home's own id.
     let null = own(&world, "still", "null").await;
     delete_version(&world, "still", &null).await;
