@@ -96,6 +96,7 @@ STATEMENTS = [
     ("version_named.sql", f"{ONE}, 'fi-hel', 'home-1207'", "version_copies_"),
     ("version_copy_put.sql", f"{VERSION}, 'version', 1, 0, 'etag', 'etag', 4096, {NOW}, 'etag', {NOW}", "version_copies_pkey"),
     ("version_copy_delete.sql", f"{VERSION}, 'version'", "version_copies_"),
+    ("version_null.sql", f"{ONE}, 'fi-hel'", "version_copies_"),
     ("version_copy_over.sql", f"{ONE}, 'fi-hel', 'version', 'gone', {NOW}", "version_copies_"),
     ("version_copy_suspect.sql", f"{ONE}, 'fi-hel', 'version'", "version_copies_"),
     ("retagged.sql", f"{ONE}, {NOW}", "retagged_versions_pkey"),

@@ -6,7 +6,7 @@ use super::{
     home::{done, etag_of, explain},
     lending::{Became, Lending, ObjectWrite, with_tags},
     multipart::with_stored_headers,
-    null_version::{is_null, is_null_id},
+    null_version::MadeVersion,
     source::{SOURCE_VERSION_ID, Source, check_size, content_length, header_once, judge_source, pin_source},
     tagging::{check_replica_count, parse_put_tags, put_request},
 };
@@ -173,8 +173,8 @@ impl Gateway {
         };
         let lending = Lending::Written(Some(&tags));
         let object = ObjectWrite { key, conditions: &plan.conditions, lending, tags_follow, elsewhere: None };
-        let is_null = |made: &Copied| is_null(made.version.as_ref());
-        self.write_lending(admitted, object, write, |made| Became { etag: &made.result.etag, is_null: is_null(made) })
+        let version = |made: &Copied| MadeVersion::of(made.version.as_ref());
+        self.write_lending(admitted, object, write, |made| Became { etag: &made.result.etag, version: version(made) })
             .await
     }
 
@@ -232,7 +232,7 @@ impl Gateway {
 }
 
 fn became((answer, _): &(UpstreamAnswer, Option<Checksum>)) -> Became<'_> {
-    Became { etag: etag_of(answer), is_null: is_null_id(answer.header(VERSION_ID.as_str())) }
+    Became { etag: etag_of(answer), version: MadeVersion::of_answer(answer.header(VERSION_ID.as_str())) }
 }
 
 const SELF_COPY: &str = "This copy request is illegal because it is trying to copy an object to itself without changing the object's metadata, storage class, website redirect location or encryption attributes.";

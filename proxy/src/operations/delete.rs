@@ -3,6 +3,7 @@ use super::{
     conditions::WriteConditions,
     home::explain,
     lending::{Became, Lending, ObjectWrite},
+    null_version::MadeVersion,
 };
 use crate::{
     admit::{Admitted, Routed},
@@ -114,6 +115,9 @@ impl Gateway {
             }
             version => version?,
         };
+        if asked.as_ref().is_some_and(VersionId::is_null) {
+            self.finish_replacing(routed, key).await?;
+        }
         let conditions = conditions.of_version(version.as_ref());
         self.delete_key(admitted, key, version.as_ref(), &conditions).await
     }
@@ -140,9 +144,11 @@ impl Gateway {
             Ok(deleted)
         };
         let object = ObjectWrite { key, conditions, lending: Lending::Deleted, tags_follow: false, elsewhere: None };
-        let makes_null =
-            |deleted: &Deleted| version.is_none() && deleted.version.as_ref().is_some_and(VersionId::is_null);
-        self.write_lending(admitted, object, write, |deleted| Became { etag: "", is_null: makes_null(deleted) }).await
+        let made = |deleted: &Deleted| match &deleted.version {
+            Some(made) if version.is_some() || !made.is_null() => MadeVersion::Other,
+            _ => MadeVersion::Untold,
+        };
+        self.write_lending(admitted, object, write, |deleted| Became { etag: "", version: made(deleted) }).await
     }
 
     async fn delete_at_home(

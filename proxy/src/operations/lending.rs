@@ -1,7 +1,7 @@
 //! Tags that the gateway keeps in its metadata: for homes without object tagging, and for multipart uploads until completed.
 //! Invariant: a row counts only for the object whose ETag it names, so that a crash between an overwrite and its row
 //! never gives an object the tags of the one before it.
-use super::conditions::WriteConditions;
+use super::{conditions::WriteConditions, null_version::MadeVersion};
 use crate::{
     admit::{Admitted, Routed},
     gateway::Gateway,
@@ -52,8 +52,8 @@ pub(super) struct ObjectWrite<'w> {
 pub(super) struct Became<'t> {
     /// The object's ETag; empty where there is none.
     pub(super) etag: &'t str,
-    /// It has made a version that the home calls `null`, as far as versions are kept.
-    pub(super) is_null: bool,
+    /// The version that it has made, where versions are kept.
+    pub(super) version: MadeVersion,
 }
 
 impl Gateway {
@@ -152,8 +152,8 @@ impl Gateway {
         if let (Some(made), Lending::Written(_) | Lending::Deleted) = (&made, lending) {
             self.store_lent_tags(route, key, made.etag, lending.tags()).await?;
         }
-        if made.as_ref().is_some_and(|made| made.is_null) {
-            self.replace_null(routed, key).await?;
+        if let Some(made) = &made {
+            self.replace_null(routed, key, made.version).await?;
         }
         let (landed, since) = match (&result, elsewhere) {
             (Ok(value), Some(elsewhere)) if has_replicas => {

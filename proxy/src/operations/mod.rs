@@ -43,7 +43,7 @@ pub(crate) use create_bucket::Made;
 pub(crate) use home::explain;
 pub(crate) use lending::lends_tags;
 pub(crate) use multipart::{completed_etag, to_millis};
-pub(crate) use null_version::is_null_id;
+pub(crate) use null_version::MadeVersion;
 pub(crate) use tagging::{count_for, parse_put_tags};
 
 impl Gateway {

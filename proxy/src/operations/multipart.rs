@@ -5,7 +5,7 @@ use super::{
     conditions::WriteConditions,
     home::{done, etag_of, explain, physical_on, unreadable},
     lending::{Became, Lending, ObjectWrite},
-    null_version::is_null,
+    null_version::MadeVersion,
     parts::composed_etag,
     tagging::{count_for, parse_put_tags, put_request},
     upload_checksum::UploadChecksum,
@@ -163,7 +163,7 @@ impl Gateway {
         let Made { etag, version } = self
             .write_lending(admitted, object, write, |made| Became {
                 etag: &made.etag,
-                is_null: is_null(made.version.as_ref()),
+                version: MadeVersion::of(made.version.as_ref()),
             })
             .await?;
         if let Err(error) = self.forget_upload(route, &upload).await {

@@ -3,6 +3,7 @@ use super::{
     conditions::WriteConditions,
     home::etag_of,
     lending::{Became, Lending, ObjectWrite},
+    null_version::MadeVersion,
 };
 use crate::{
     admit::{Admitted, Routed},
@@ -140,8 +141,10 @@ impl Gateway {
         let unconditional = WriteConditions::default();
         let lending = Lending::Written(tags.as_ref());
         let object = ObjectWrite { key, conditions: &unconditional, lending, tags_follow: false, elsewhere: None };
-        let tagged =
-            self.write_lending(admitted, object, write, |answer| Became { etag: etag_of(answer), is_null: false });
+        let tagged = self.write_lending(admitted, object, write, |answer| Became {
+            etag: etag_of(answer),
+            version: MadeVersion::Other,
+        });
         match tagged.await {
             Ok(_) => Ok(version),
             Err(Refusal::Upstream(error)) => Err(of_version(error, version.as_ref())),

@@ -50,6 +50,7 @@ impl Gateway {
             return Err(S3Code::OperationAborted.because(AT_QUORUM).into());
         }
         self.require_settable(&routed.route, wanted.0).await?;
+        self.require_same_epoch(routed).await?;
         match self.tell_home(routed, &wanted).await? {
             Err(error) if matches!(&error, UpstreamError::Refused(refused) if matches!(refused.status, 405 | 501)) => {
                 return Err(not_offered().into());
@@ -64,15 +65,17 @@ impl Gateway {
         }
         let route = &routed.route;
         if let Err(error) = self.metadata.set_versioning(&route.bucket, route.epoch, wanted.0).await {
-            let why = match error {
-                StoreError::Conflict(_) => S3Code::OperationAborted.because(BEING_MOVED),
-                error => return Err(error.into()),
-            };
+            let is_refused = matches!(error, StoreError::Conflict(_));
             // A home that keeps less than is noted would replace what must stay. One that is none any more is a replica, which keeps all.
-            if route.versioning.is_set() && self.require_same_epoch(routed).await.is_ok() {
+            let is_home = !matches!(self.require_same_epoch(routed).await, Err(Refusal::HomeChanges));
+            let may_be_noted = !is_refused && route.versioning != Versioning::Enabled;
+            if route.versioning.is_set() && is_home && !may_be_noted {
                 self.tell_home(routed, &VersioningConfiguration(route.versioning)).await??;
             }
-            return Err(why.into());
+            return Err(match is_refused {
+                true => S3Code::OperationAborted.because(BEING_MOVED).into(),
+                false => error.into(),
+            });
         }
         self.routes.forget(&route.tenant, &route.name, std::time::Instant::now());
         Ok(Answer::empty(StatusCode::OK))

@@ -266,15 +266,27 @@ impl Gateway {
         if !routed.route.versioning.is_set() {
             return None;
         }
-        let objects = ListParameters { prefix: key.as_str().to_owned(), max_keys: 1, ..ListParameters::default() };
-        let page = self.versions_at_home(routed, &Asked { objects, version_id_marker: None }).await.ok()?;
-        let newest = page.entries.first()?;
-        let is_made = newest.object.key == key.as_str()
-            && !newest.is_delete_marker
+        let newest = self.newest_at_home(routed, key).await.ok()??;
+        let is_made = !newest.is_delete_marker
             && newest.object.last_modified == made.last_modified
             && unquoted(&newest.object.etag) == unquoted(&made.etag);
         let own = VersionId::parse(&newest.version_id).ok().filter(|_| is_made)?;
         Some(self.new_version(routed, key, own).await)
+    }
+
+    /// The key's newest version or delete marker, as the home lists it.
+    ///
+    /// # Errors
+    /// An outage of the home.
+    pub(super) async fn newest_at_home(
+        &self,
+        routed: &Routed,
+        key: &ObjectKey,
+    ) -> Result<Option<VersionEntry>, Refusal> {
+        // The key sorts before all others of which it is a prefix.
+        let objects = ListParameters { prefix: key.as_str().to_owned(), max_keys: 1, ..ListParameters::default() };
+        let page = self.versions_at_home(routed, &Asked { objects, version_id_marker: None }).await?;
+        Ok(page.entries.into_iter().next().filter(|newest| newest.object.key == key.as_str()))
     }
 
     /// A page of versions as the home gives it. Where the home begins with the versions of the key that the page is to begin

@@ -154,6 +154,9 @@ impl ObjectRead {
         let (routed, key) = (self.admitted.routed()?, self.admitted.key()?);
         let now = Box::pin(gateway.named_version(routed, key, Some(VersionId::null()))).await?;
         let is_another = now.as_ref() != Some(missed);
+        if let (true, Some(number)) = (is_another && self.part.is_some(), self.admitted.request.part_number()?) {
+            self.part = Some(Box::pin(PartRead::locate(gateway, &self.admitted, now.as_ref(), number)).await?);
+        }
         self.version = now;
         Ok(is_another)
     }

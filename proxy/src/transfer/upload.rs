@@ -7,7 +7,7 @@ use crate::{
     answer::{Answer, response_head},
     gateway::Gateway,
     marks::LEASE_AGE,
-    operations::{WriteConditions, explain, is_null_id, lends_tags},
+    operations::{MadeVersion, WriteConditions, explain, lends_tags},
     refusal::Refusal,
     upstream::{UpstreamAnswer, UpstreamBackend, UpstreamError, UpstreamRequest},
     version::{NamedVersion, VERSION_ID},
@@ -268,7 +268,7 @@ impl Upload {
         }
         let answered = |name: &str| upstream.headers.get(name).and_then(|v| v.to_str().ok());
         let id = answered(VERSION_ID.as_str()).unwrap_or_default();
-        self.commit_upload(gateway, admitted, &etag_of(upstream), is_null_id(id)).await?;
+        self.commit_upload(gateway, admitted, &etag_of(upstream), MadeVersion::of_answer(id)).await?;
         let version = self.version(gateway, admitted, id).await?;
         let mut headers = HeaderMap::with_capacity(8);
         for (name, value) in self.answer_headers(answered, version) {
@@ -278,13 +278,13 @@ impl Upload {
         Ok(response_head(StatusCode::OK, headers))
     }
 
-    /// `is_null`: the home calls the version so.
+    /// `made`: the version that it has become, where that is none of a part.
     async fn commit_upload(
         &mut self,
         gateway: &Gateway,
         admitted: &Admitted,
         etag: &str,
-        is_null: bool,
+        made: MadeVersion,
     ) -> Result<(), Refusal> {
         let (mark, since) = match std::mem::replace(&mut self.marking, Marking::Settled) {
             Marking::Made(mark, since) => (mark, since),
@@ -304,9 +304,7 @@ impl Upload {
             let size = self.plan.decoded_length;
             gateway.keep_checksum(&routed.route, &self.dirty.key, etag, size, checksum).await;
         }
-        if is_null {
-            gateway.replace_null(routed, &self.dirty.key).await?;
-        }
+        gateway.replace_null(routed, &self.dirty.key, made).await?;
         self.commit_everywhere(gateway, admitted, etag, &mark, since).await
     }
 
@@ -365,7 +363,7 @@ impl Upload {
             }
         };
         let (etag, id) = (s3gateway_s3::etag::unquoted(answer.header("etag")), answer.header(VERSION_ID.as_str()));
-        self.commit_upload(gateway, admitted, etag, is_null_id(id)).await?;
+        self.commit_upload(gateway, admitted, etag, MadeVersion::of_answer(id)).await?;
         let answered = |name: &str| answer.headers.get(name).and_then(|v| v.to_str().ok());
         let version = self.version(gateway, admitted, id).await?;
         let headers = self.answer_headers(answered, version);

@@ -221,6 +221,24 @@ impl Metadata {
         self.other_id(sql::VERSION_OWNED, (bucket, key, backend, own), "home_version").await
     }
 
+    /// A backend's own id of the `null` version, and whether that is [replaced](VersionCopy::REPLACED); `None` where it is the same, or there is none.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn null_version(
+        &self,
+        bucket: &BucketId,
+        key: &ObjectKey,
+        backend: &BackendId,
+    ) -> Result<Option<(VersionId, bool)>, StoreError> {
+        let query = sqlx::query(sql::VERSION_NULL).bind(bucket.as_str()).bind(key.as_str().as_bytes());
+        let row = self.db.read(query.bind(backend.as_str()).fetch_optional(self.db.pool())).await?;
+        let parse = |row: AnyRow| {
+            Ok((row.parsed("version", VersionId::parse)?, row.text("verified_how")? == VersionCopy::REPLACED))
+        };
+        row.map(parse).transpose()
+    }
+
     /// Whether a backend calls a version `null` that clients know by another id: where versioning is suspended, a write would replace it.
     ///
     /// # Errors

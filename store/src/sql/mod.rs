@@ -333,6 +333,7 @@ statements! {
     VERSION_COPY_PUT = "version_copy_put.sql";
     VERSION_COPY_SUSPECT = "version_copy_suspect.sql";
     VERSION_NAMED = "version_named.sql";
+    VERSION_NULL = "version_null.sql";
     VERSION_OWNED = "version_owned.sql";
     VIEWERS_BEHIND = "viewers_behind.sql";
     VIEWERS_PRUNE = "viewers_prune.sql";

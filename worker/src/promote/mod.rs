@@ -185,7 +185,17 @@ impl Promoter {
         let told = async {
             let home = self.known(&route.home).await?;
             let physical = route.physical_on(&route.home).ok_or_else(|| Halt::Refused("it has no name".to_owned()))?;
-            Patience::of(self, &promotion.id).ask(|| home.suspend_versioning(physical)).await
+            let tell = || async {
+                match self.metadata.promotion(&promotion.id).await {
+                    Ok(now) if now.state == PromotionState::Moved => home.suspend_versioning(physical).await,
+                    // Another worker has, and the client may have set it again.
+                    Ok(_) => Ok(()),
+                    Err(_) => {
+                        Err(home.unavailable("PutBucketVersioning", "the metadata cannot be asked whether it is to be"))
+                    }
+                }
+            };
+            Patience::of(self, &promotion.id).ask(tell).await
         };
         match told.await {
             Ok(()) => Ok(String::new()),

@@ -214,6 +214,9 @@ pub(super) async fn a_null_version_that_has_gone_hides_no_other(f: Fixture) {
     assert_eq!(own("null").await, Some(version("0-null")), "another one is replaced");
     m.note_version_replaced(bucket, &key, home, &version("0-null")).await.unwrap();
     assert_eq!((own("null").await, own("a").await), (None, Some(version("0-a"))));
+    let null = async || m.null_version(bucket, &key, home).await.unwrap();
+    assert_eq!(null().await, Some((version("0-null"), true)));
+    assert_eq!(m.null_version(bucket, &key, near).await.unwrap(), Some((version("1-null"), false)));
     assert_eq!(m.shown_version(bucket, &key, home, &version("0-null")).await.unwrap(), None);
     let counted = m.count_version_copies(bucket, &key).await.unwrap();
     assert_eq!(counted, [(near.clone(), 1), (home.clone(), 1)]);
@@ -229,6 +232,7 @@ pub(super) async fn a_null_version_that_has_gone_hides_no_other(f: Fixture) {
     m.note_promotion_keys(bucket, std::slice::from_ref(&key)).await.unwrap();
     assert_eq!(noted().await, Some((version("0-null"), "h".to_owned())));
     m.note_replaced_gone(bucket, &key, home, &version("0-null")).await.unwrap();
+    assert_eq!(null().await, None);
     assert_eq!(noted().await, Some((VersionId::null(), "e".to_owned())));
     // It is replaced by the home itself, and its copy follows.
     let next = VersionCopy { home_etag: "h2".into(), home_modified: 9, ..copy(&route, 1, "null", 2) };
