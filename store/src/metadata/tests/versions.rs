@@ -204,25 +204,28 @@ pub(super) async fn a_homes_own_versions_are_noted_by_their_copies(f: Fixture) {
 pub(super) async fn a_null_version_that_has_gone_hides_no_other(f: Fixture) {
     let (m, tenant) = (&f.metadata, f.tenant("acme").await);
     let route = f.bucket(&tenant, "photos").await;
-    let (bucket, home, near, key) = (&route.bucket, &route.placement[0], &route.placement[1], object("k"));
+    let (bucket, first, home, key) = (&route.bucket, &route.placement[0], &route.placement[1], object("k"));
     m.set_versioning(bucket, 1, Versioning::Enabled).await.unwrap();
+    let begun = m.begin_promotion(bucket, home, 1, false).await.unwrap();
+    let moved = m.move_home(&m.fence_bucket(&begun).await.unwrap()).await.unwrap();
+    m.finish_promotion(&moved, "").await.unwrap();
     let own = async |id: &str| m.own_version(bucket, &key, home, &version(id)).await.unwrap();
-    for (backend, id) in [(0, "null"), (1, "null"), (0, "a")] {
+    for (backend, id) in [(1, "null"), (0, "null"), (1, "a")] {
         m.put_version_copy(bucket, &key, &copy(&route, backend, id, 1)).await.unwrap();
     }
     m.note_version_replaced(bucket, &key, home, &version("another")).await.unwrap();
-    assert_eq!(own("null").await, Some(version("0-null")), "another one is replaced");
-    m.note_version_replaced(bucket, &key, home, &version("0-null")).await.unwrap();
-    assert_eq!((own("null").await, own("a").await), (None, Some(version("0-a"))));
+    assert_eq!(own("null").await, Some(version("1-null")), "another one is replaced");
+    m.note_version_replaced(bucket, &key, home, &version("1-null")).await.unwrap();
+    assert_eq!((own("null").await, own("a").await), (None, Some(version("1-a"))));
     let null = async || m.null_version(bucket, &key, home).await.unwrap();
-    assert_eq!(null().await, Some((version("0-null"), true)));
-    assert_eq!(m.null_version(bucket, &key, near).await.unwrap(), Some((version("1-null"), false)));
-    assert_eq!(m.shown_version(bucket, &key, home, &version("0-null")).await.unwrap(), None);
+    assert_eq!(null().await, Some((version("1-null"), true)));
+    assert_eq!(m.null_version(bucket, &key, first).await.unwrap(), Some((version("0-null"), false)));
+    assert_eq!(m.shown_version(bucket, &key, home, &version("1-null")).await.unwrap(), None);
     let counted = m.count_version_copies(bucket, &key).await.unwrap();
-    assert_eq!(counted, [(near.clone(), 1), (home.clone(), 1)]);
+    assert_eq!(counted, [(home.clone(), 1), (first.clone(), 1)]);
 
     // Where the home moves, what it calls `null` by now is noted as that; but what may still have to go is not forgotten.
-    let begun = m.begin_promotion(bucket, near, 1, false).await.unwrap();
+    let begun = m.begin_promotion(bucket, first, 2, false).await.unwrap();
     assert_eq!(m.prune_gone_versions(Millis::MAX, 10).await.unwrap(), 0);
     let noted = async || {
         m.note_versions_at_home(&begun, None).await.unwrap();
@@ -230,12 +233,12 @@ pub(super) async fn a_null_version_that_has_gone_hides_no_other(f: Fixture) {
         of_null.filter(|copy| copy.home_version.is_null()).map(|copy| (copy.version, copy.home_etag)).next()
     };
     m.note_promotion_keys(bucket, std::slice::from_ref(&key)).await.unwrap();
-    assert_eq!(noted().await, Some((version("0-null"), "h".to_owned())));
-    m.note_replaced_gone(bucket, &key, home, &version("0-null")).await.unwrap();
+    assert_eq!(noted().await, Some((version("1-null"), "h".to_owned())));
+    m.note_replaced_gone(bucket, &key, home, &version("1-null")).await.unwrap();
     assert_eq!(null().await, None);
     assert_eq!(noted().await, Some((VersionId::null(), "e".to_owned())));
     // It is replaced by the home itself, and its copy follows.
-    let next = VersionCopy { home_etag: "h2".into(), home_modified: 9, ..copy(&route, 1, "null", 2) };
+    let next = VersionCopy { home_etag: "h2".into(), home_modified: 9, ..copy(&route, 0, "null", 2) };
     m.put_version_copy(bucket, &key, &next).await.unwrap();
     m.settle_promotion_keys(&begun, None).await.unwrap();
     let at_home = m.version_copies(bucket, &key, home, 10).await.unwrap();
@@ -244,9 +247,9 @@ pub(super) async fn a_null_version_that_has_gone_hides_no_other(f: Fixture) {
     m.fail_promotion(&begun, "").await.unwrap();
 
     assert!(!m.calls_another_null(bucket, home).await.unwrap());
-    let called_null = VersionCopy { version: VersionId::null(), ..copy(&route, 0, "b", 2) };
+    let called_null = VersionCopy { version: VersionId::null(), ..copy(&route, 1, "b", 2) };
     m.put_version_copy(bucket, &key, &called_null).await.unwrap();
-    assert!(m.calls_another_null(bucket, home).await.unwrap() && !m.calls_another_null(bucket, near).await.unwrap());
+    assert!(m.calls_another_null(bucket, home).await.unwrap() && !m.calls_another_null(bucket, first).await.unwrap());
     m.delete_version_copy(bucket, &key, &called_null).await.unwrap();
     assert!(!m.calls_another_null(bucket, home).await.unwrap());
 }
