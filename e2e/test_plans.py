@@ -16,6 +16,8 @@ import pytest
 from processes import clean_environment
 from servers import Postgres
 
+# The rows are loaded within the first test's time.
+pytestmark = pytest.mark.timeout(1200)
 ROOT = Path(__file__).resolve().parent.parent
 ROWS = int(os.environ.get("S3GATEWAY_PLANS_ROWS", "200000"))
 BUCKETS = 200
