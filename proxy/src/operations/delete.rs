@@ -161,7 +161,7 @@ impl Gateway {
         match self.client.send(&routed.home, request, Bytes::new()).await.map_err(explain) {
             Ok(answer) => {
                 let id = answer.header(VERSION_ID.as_str());
-                // One server tells nothing of the delete marker that is the first `null` version of its key.
+                // A delete marker is a version, and servers may leave out the id `null`.
                 let answered = match version {
                     Some(_) => self.written_version(routed, key, id).await,
                     None => self.put_version(routed, key, id).await,

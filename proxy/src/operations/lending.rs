@@ -155,12 +155,11 @@ impl Gateway {
         if let Some(made) = &made {
             self.replace_null(routed, key, made.version).await?;
         }
-        let (landed, since) = match (&result, elsewhere) {
-            (Ok(value), Some(elsewhere)) if has_replicas => {
-                let etag = unquoted(became(value).etag);
-                Box::pin(self.complete_places(routed, &dirty, &mark, since, elsewhere, etag)).await
+        let (landed, since) = match (&made, elsewhere) {
+            (Some(made), Some(elsewhere)) if has_replicas => {
+                Box::pin(self.complete_places(routed, &dirty, &mark, since, elsewhere, unquoted(made.etag))).await
             }
-            (Ok(_), Some(elsewhere)) => {
+            (Some(_), Some(elsewhere)) => {
                 self.lose_places(route, elsewhere.upload_id()).await;
                 (Landed::Unproven, since)
             }

@@ -5,6 +5,7 @@ use crate::{admit::Routed, gateway::Gateway, refusal::Refusal, version::NamedVer
 use bytes::Bytes;
 use http::Method;
 use s3gateway_s3::{ObjectKey, VersionId};
+use s3gateway_store::VersionCopy;
 
 /// Which version a write has made, by the home's answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,7 +65,7 @@ impl Gateway {
         }
         if !is_replaced {
             // First, so that whoever asks for `null` from here on finds the new one.
-            self.metadata.note_version_replaced(&route.bucket, key, &route.home, &own).await?;
+            self.metadata.note_null_over(&route.bucket, key, &route.home, &own, VersionCopy::REPLACED).await?;
         }
         self.drop_replaced(routed, key, own).await
     }
@@ -97,7 +98,7 @@ impl Gateway {
                 done => drop(done?),
             }
         }
-        Ok(self.metadata.note_replaced_gone(&route.bucket, key, &route.home, &own).await?)
+        Ok(self.metadata.note_null_over(&route.bucket, key, &route.home, &own, VersionCopy::GONE).await?)
     }
 
     /// Whether the key's newest version is what the home calls `null`.

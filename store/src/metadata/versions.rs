@@ -57,35 +57,12 @@ impl Metadata {
         })
     }
 
-    /// Notes of a `null` version that another one has taken its place at its home, which may have it for a while yet, under its own id there.
+    /// Notes of a `null` version, by its home's own id of it, that another one has taken its place. `how`: [`VersionCopy::REPLACED`] while the home
+    /// may still have it, then [`VersionCopy::GONE`].
     ///
     /// # Errors
     /// `Unavailable`.
-    pub async fn note_version_replaced(
-        &self,
-        bucket: &BucketId,
-        key: &ObjectKey,
-        home: &BackendId,
-        own: &VersionId,
-    ) -> Result<(), StoreError> {
-        self.note_null_over(bucket, key, home, own, VersionCopy::REPLACED).await
-    }
-
-    /// Notes of a version that was replaced that its home has it no more.
-    ///
-    /// # Errors
-    /// `Unavailable`.
-    pub async fn note_replaced_gone(
-        &self,
-        bucket: &BucketId,
-        key: &ObjectKey,
-        home: &BackendId,
-        own: &VersionId,
-    ) -> Result<(), StoreError> {
-        self.note_null_over(bucket, key, home, own, VersionCopy::GONE).await
-    }
-
-    async fn note_null_over(
+    pub async fn note_null_over(
         &self,
         bucket: &BucketId,
         key: &ObjectKey,

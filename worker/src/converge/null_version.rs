@@ -47,11 +47,11 @@ impl Converger {
         }
         self.require_same_home(route).await?;
         let own = &replaced.version;
-        self.metadata.note_version_replaced(&route.bucket, key, &route.home, own).await?;
+        self.metadata.note_null_over(&route.bucket, key, &route.home, own, VersionCopy::REPLACED).await?;
         if !own.is_null() {
             home.delete_version(bucket, key.as_str(), own.as_str()).await?;
         }
-        Ok(self.metadata.note_replaced_gone(&route.bucket, key, &route.home, own).await?)
+        Ok(self.metadata.note_null_over(&route.bucket, key, &route.home, own, VersionCopy::GONE).await?)
     }
 }
 

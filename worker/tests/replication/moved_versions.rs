@@ -5,7 +5,7 @@ use crate::sites::walking::{found, walk};
 use crate::sites::{Site, World, noise, until};
 use crate::versions::{Written, assert_kept, delete, delete_version, listed, put, rows, set_versioning, versioned};
 use s3gateway_s3::{VersionId, Versioning};
-use s3gateway_store::{DrainState, Promotion, PromotionState, StoreError, WalkKind};
+use s3gateway_store::{DrainState, Promotion, PromotionState, StoreError, VersionCopy, WalkKind};
 
 /// Begins a planned promotion of the replica and follows it to its end.
 async fn promote(world: &World) -> Promotion {
@@ -221,7 +221,7 @@ async fn a_suspended_bucket_moves_and_its_null_version_is_one() {
     let written = put(&world, "k", b"above the one that is to go").await;
     want.retain(|(id, _)| id != "null");
     want.push(written);
-    world.metadata.note_version_replaced(&bucket, &k, &world.home.id, &former).await.unwrap();
+    world.metadata.note_null_over(&bucket, &k, &world.home.id, &former, VersionCopy::REPLACED).await.unwrap();
     world.start_worker().await;
     move_home(&mut world).await;
     assert_kept(&world, &world.near, "k", &want).await;

@@ -213,9 +213,9 @@ pub(super) async fn a_null_version_that_has_gone_hides_no_other(f: Fixture) {
     for (backend, id) in [(1, "null"), (0, "null"), (1, "a")] {
         m.put_version_copy(bucket, &key, &copy(&route, backend, id, 1)).await.unwrap();
     }
-    m.note_version_replaced(bucket, &key, home, &version("another")).await.unwrap();
+    m.note_null_over(bucket, &key, home, &version("another"), VersionCopy::REPLACED).await.unwrap();
     assert_eq!(own("null").await, Some(version("1-null")), "another one is replaced");
-    m.note_version_replaced(bucket, &key, home, &version("1-null")).await.unwrap();
+    m.note_null_over(bucket, &key, home, &version("1-null"), VersionCopy::REPLACED).await.unwrap();
     assert_eq!((own("null").await, own("a").await), (None, Some(version("1-a"))));
     let null = async || m.null_version(bucket, &key, home).await.unwrap();
     assert_eq!(null().await, Some((version("1-null"), true)));
@@ -234,7 +234,7 @@ pub(super) async fn a_null_version_that_has_gone_hides_no_other(f: Fixture) {
     };
     m.note_promotion_keys(bucket, std::slice::from_ref(&key)).await.unwrap();
     assert_eq!(noted().await, Some((version("1-null"), "h".to_owned())));
-    m.note_replaced_gone(bucket, &key, home, &version("1-null")).await.unwrap();
+    m.note_null_over(bucket, &key, home, &version("1-null"), VersionCopy::GONE).await.unwrap();
     assert_eq!(null().await, None);
     assert_eq!(noted().await, Some((VersionId::null(), "e".to_owned())));
     // It is replaced by the home itself, and its copy follows.
