@@ -21,7 +21,8 @@ build-needs:
 test: build-needs
 	e2e/setup.sh
 	cargo test --workspace
-	cargo build --workspace --bins
+	@# With the features of the tests (examples have them too): without, every dependency is built a second time.
+	cargo build --workspace --bins --examples
 	$(MAKE) fuzz
 	e2e/run
 

@@ -104,10 +104,11 @@ def nothing_leaks(request):
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
-    """A failing test shows the end of every live process's log."""
+    """A failing test shows the end of every live process's log; why it failed it says at once, as a run that is cut off has no summary."""
     outcome = yield
     report = outcome.get_result()
     if report.failed:
+        item.config.get_terminal_writer().write(f"\n{report.nodeid}, {report.when}: {report.longreprtext}\n")
         for process in processes.LIVE:
             if process.name.startswith(("dev", "proxy", "worker")):
                 report.sections.append((f"log of {process.name}", process.tail(4000)))

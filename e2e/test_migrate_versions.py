@@ -189,7 +189,9 @@ def test_versions_move_to_another_backend_and_what_is_not_copied_stays(gateway):
         strays.append(("k", put(legacy.direct, old, "k", b"stray")))
         strays.append(("stray", put(legacy.direct, old, "stray", b"stray")))
     # A client's are no difference.
-    until(lambda: put(s3, bucket, "many/0001", b"newer"), "writes are taken again", 30)
+    for client in gateway.through_each_proxy("acme"):
+        until(lambda: put(client, bucket, "probe", b"x"), "writes are taken again", 30)
+    put(s3, bucket, "many/0001", b"newer")
     s3.delete_object(Bucket=bucket, Key="many/0002", VersionId=next(version for (key, version) in legacy.before if key == "many/0002"))
     s3.delete_object(Bucket=bucket, Key="multipart")
     done = legacy.ended()
@@ -198,10 +200,10 @@ def test_versions_move_to_another_backend_and_what_is_not_copied_stays(gateway):
         assert "kept with" in done["detail"]
         assert sorted((key, version) for key, version, _ in listed(legacy.direct, old)) == sorted(strays), done
     assert (home_of(gateway, bucket)[0], legacy.physical()) == (REPLICA, begun["to_bucket"])
-    changed = ("many/0001", "many/0002", "multipart")
+    changed = ("many/0001", "many/0002", "multipart", "probe")
     legacy.before = {at: shown for at, shown in legacy.before.items() if at[0] not in changed}
     now = history(s3, bucket)
-    assert [sum(key == at for key, _ in now) for at in changed] == [3, 1, 2]
+    assert [sum(key == at for key, _ in now) for at in changed] == [3, 1, 2, len(gateway.through_each_proxy("acme"))]
     assert {at: shown for at, shown in now.items() if at[0] not in changed} == legacy.before
     assert fails(s3.get_object, Bucket=bucket, Key="multipart") == (404, "NoSuchKey")
 
