@@ -356,10 +356,11 @@ allow_networks = ["127.0.0.0/8"]
 listen = ["127.0.0.1:{port}"]
 domains = ["s3.example.test"]
 
+# The lease bounds how long promotions wait for a killed proxy, the timeouts how long its marks live on, and so how long the fault tests wait for them.
 [proxy.view]
 poll_interval = "200ms"
+lease = "20s"
 
-# The timeouts bound how long a killed proxy's marks live on, and so how long the fault tests wait for them.
 [proxy.upstream]
 probe_interval = "500ms"
 connect_timeout = "1s"

@@ -41,22 +41,23 @@ def race(gateway):
     return run
 
 
-def only_one_won(got: list[int], lost: set[int]):
-    assert got.count(200) == 1 and set(got) <= {200} | lost, sorted(got)
+def only_one_won(got: list[int], lost: int):
+    # 409 ConditionalRequestConflict: it had no turn within the gateway's patience.
+    assert got.count(200) == 1 and set(got) <= {200, lost, 409}, sorted(got)
 
 
 def test_one_of_many_makes_the_object(race, target, bucket):
     s3 = target.s3()
-    only_one_won(race(lambda s3, n: s3.put_object(Bucket=bucket, Key="new", Body=f"{n}".encode(), IfNoneMatch="*")), {412})
+    only_one_won(race(lambda s3, n: s3.put_object(Bucket=bucket, Key="new", Body=f"{n}".encode(), IfNoneMatch="*")), 412)
     first = read(s3, bucket, "new")
-    only_one_won(race(lambda s3, n: s3.put_object(Bucket=bucket, Key="newer", Body=f"{n}".encode() * MIB, IfNoneMatch="*"), 8), {412})
+    only_one_won(race(lambda s3, n: s3.put_object(Bucket=bucket, Key="newer", Body=f"{n}".encode() * MIB, IfNoneMatch="*"), 8), 412)
     assert read(s3, bucket, "new") == first
 
 
 def test_one_of_many_replaces_the_object(race, target, bucket):
     s3 = target.s3()
     etag = s3.put_object(Bucket=bucket, Key="k", Body=b"first")["ETag"]
-    only_one_won(race(lambda s3, n: s3.put_object(Bucket=bucket, Key="k", Body=f"{n}".encode(), IfMatch=etag)), {412})
+    only_one_won(race(lambda s3, n: s3.put_object(Bucket=bucket, Key="k", Body=f"{n}".encode(), IfMatch=etag)), 412)
     assert read(s3, bucket, "k") != b"first"
 
 
@@ -84,7 +85,7 @@ def test_a_counter_loses_no_step(race, target, bucket):
 def test_one_of_many_deletes_the_object(race, target, bucket):
     s3 = target.s3()
     etag = s3.put_object(Bucket=bucket, Key="k", Body=b"1")["ETag"]
-    only_one_won(race(lambda s3, n: s3.delete_object(Bucket=bucket, Key="k", IfMatch=etag)), {404})
+    only_one_won(race(lambda s3, n: s3.delete_object(Bucket=bucket, Key="k", IfMatch=etag)), 404)
     assert fails(s3.head_object, Bucket=bucket, Key="k")[0] == 404
 
 
@@ -92,7 +93,7 @@ def test_one_of_many_copies_to_the_key(race, target, bucket):
     s3 = target.s3()
     for n in range(RACERS):
         s3.put_object(Bucket=bucket, Key=f"source-{n}", Body=f"{n}".encode())
-    only_one_won(race(lambda s3, n: s3.copy_object(Bucket=bucket, Key="copy", CopySource=f"{bucket}/source-{n}", IfNoneMatch="*")), {412})
+    only_one_won(race(lambda s3, n: s3.copy_object(Bucket=bucket, Key="copy", CopySource=f"{bucket}/source-{n}", IfNoneMatch="*")), 412)
 
 
 def test_one_of_many_completes_the_upload(race, target, bucket):
@@ -104,7 +105,7 @@ def test_one_of_many_completes_the_upload(race, target, bucket):
         parts = [{"PartNumber": 1, "ETag": etags[n]}]
         s3.complete_multipart_upload(**k, UploadId=uploads[n], MultipartUpload={"Parts": parts}, IfNoneMatch="*")
 
-    only_one_won(race(complete, racers), {412})
+    only_one_won(race(complete, racers), 412)
 
 
 def test_a_batch_deletes_what_has_the_entity_tag(target, bucket):

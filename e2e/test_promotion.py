@@ -27,7 +27,7 @@ def of(gateway, bucket: str) -> str:
     return f"/v1/tenants/acme/buckets/{bucket}"
 
 
-def promote(gateway, bucket: str, to: str, *options: str, deadline: float = 120) -> dict:
+def promote(gateway, bucket: str, to: str, *options: str, deadline: float = 240) -> dict:
     """Asks as an operator does and waits for the end, whatever it is."""
     shown = gateway.admin("--json", "bucket", "promote", "acme", bucket, "--to", to, *options, check=False)
     begun, _ = json.JSONDecoder().raw_decode(shown)
@@ -89,7 +89,7 @@ def test_a_planned_promotion_loses_nothing_and_stops_writes_for_a_moment(gateway
             (stopped,) = re.findall(r"stopped for (\d+) ms", done["detail"])
             pause = ledger.longest_pause(begun)
             print(f"{gateway.name}: writes stopped for {stopped} ms, no write acknowledged for {pause:.2f} s")
-            assert int(stopped) < 5000 and pause < 8, (done, pause)
+            assert int(stopped) < 8000 and pause < 12, (done, pause)
     assert not stranded(gateway, ledger.bucket)
     ledger.check(deadline=170)
 

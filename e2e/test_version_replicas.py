@@ -43,8 +43,12 @@ def document(s3, bucket: str, key: str) -> list[tuple[str, bool]]:
 
 def sequence(gateway, place: str, key: str) -> list:
     """What a backend holds of a key, read directly, the oldest first: of a version what a client could see, of a delete marker nothing."""
+    def holds(s3, bucket: str) -> bool:
+        found = s3.list_object_versions(Bucket=bucket, Prefix=key)
+        return any(entry["Key"] == key for entry in [*found.get("Versions", []), *found.get("DeleteMarkers", [])])
+
     s3 = gateway.backends[place].s3()
-    holding = list(gateway.backends[place].holding(lambda s3, bucket: s3.list_object_versions(Bucket=bucket, Prefix=key).keys() & {"Versions", "DeleteMarkers"}))
+    holding = list(gateway.backends[place].holding(holds))
     assert len(holding) < 2, f"{key} is in {holding} on {place}"
     shown = []
     for version, is_marker in reversed(document(s3, holding[0], key) if holding else []):

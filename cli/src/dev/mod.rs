@@ -37,6 +37,9 @@ const GRACE: Duration = Duration::from_secs(5);
 /// Embedded backends answer at once; a write that a kill has cut off keeps its key waiting for this long.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// What a killed process has claimed or seen holds a promotion up for so long; nothing that could be cut lies between this one and its store.
+const LEASE: Duration = Duration::from_secs(20);
+
 /// Everything that runs, and what stops it.
 struct Running {
     gateway: Arc<Gateway>,
@@ -106,6 +109,7 @@ async fn start(options: &DevOptions, folder: &Folder) -> Result<Running, Failure
     let gateway = Gateway::start(ProxyParts {
         settings: ProxySettings {
             signing_regions: places::signing_regions(),
+            view_lease: LEASE,
             // No load balancer stands before it.
             drain_delay: Duration::ZERO,
             grace: GRACE,
@@ -185,8 +189,13 @@ fn spawn_worker(
     // Nothing but its user touches such backends.
     let reconcile_interval = Duration::ZERO;
     let allow_networks = loopback();
-    let settings =
-        WorkerSettings { drain_grace: GRACE, allow_networks, reconcile_interval, ..WorkerSettings::default() };
+    let settings = WorkerSettings {
+        drain_grace: GRACE,
+        lease: LEASE,
+        allow_networks,
+        reconcile_interval,
+        ..WorkerSettings::default()
+    };
     let worker = Worker::new(WorkerParts { metadata, queue, settings, registry }).during("starting the worker")?;
     running.tasks.spawn(worker.run(running.work.clone()));
     Ok(())
