@@ -360,7 +360,7 @@ def third_proxy(gateway):
     """One more proxy, whose view runs out soon."""
     port, path = pick_port(), gateway.folder.path / "third.toml"
     text = CONFIG.format(metadata=gateway.postgres.url, redis=json.dumps(gateway.redis.urls), folder=gateway.folder.path, port=port, admin_port=pick_port(), worker_port=pick_port())
-    path.write_text(text.replace('poll_interval = "200ms"\n', 'poll_interval = "200ms"\nlease = "5s"\n', 1))
+    path.write_text(text.replace('lease = "20s"', 'lease = "5s"', 1))
     process = Process("proxy-third", [BINARY, "proxy", "--config", path], gateway.folder.path, {"S3GATEWAY_ADMIN_TOKEN": gateway.admin_token}).start()
     endpoint = f"http://127.0.0.1:{port}"
     until(lambda: process.must_live() and listens(endpoint), "the third proxy listens", 60)

@@ -20,6 +20,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use s3gateway_store::queue::{Cleared, Job, Lane};
 use s3gateway_store::{JobRecord, Metadata, Millis, Queue, StoreError};
+use std::pin::Pin;
 use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -125,8 +126,12 @@ impl Worker {
         })
     }
 
-    /// Works until `stop`, then drains.
-    pub async fn run(self, stop: CancellationToken) {
+    /// Works until `stop`, then drains. Boxed, so that the code of all this is made in this crate, once, and not in each that awaits it.
+    pub fn run(self, stop: CancellationToken) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(self.work_until(stop))
+    }
+
+    async fn work_until(self, stop: CancellationToken) {
         let Self { shared, upkeep, suspects, walker, promoter, migrator } = self;
         info!(consumer = shared.consumer, concurrency = shared.settings.concurrency, "worker started");
         tokio::join!(

@@ -3,6 +3,7 @@
 //! sqlx's `Any` driver knows BIGINT, TEXT and bytes here and nothing else: flags are 0 or 1, documents JSON text.
 use crate::conductor::{Conductor, conduct, conducted};
 use crate::{Millis, StoreError, tls};
+use futures::future::BoxFuture;
 use serde::{Serialize, de::DeserializeOwned};
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions, AnyRow};
 use sqlx::{Any, AnyConnection, AnyPool, Connection, Executor, Row, Transaction};
@@ -75,7 +76,7 @@ macro_rules! write {
             let mut attempt = 1;
             loop {
                 let ended = db
-                    .within(async {
+                    .within(Box::pin(async {
                         let mut writing = db.begin().await?;
                         let outcome: Result<_, $crate::StoreError> = async {
                             let $connection: &mut sqlx::AnyConnection = writing.connection();
@@ -83,7 +84,7 @@ macro_rules! write {
                         }
                         .await;
                         writing.end(outcome).await
-                    })
+                    }))
                     .await;
                 match ended {
                     Ok($crate::metadata::db::Ended::Done(value)) => break 'attempts Ok(value),
@@ -171,11 +172,15 @@ impl Db {
     }
 
     /// A read, within its time.
-    pub(crate) async fn read<T>(&self, work: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, StoreError> {
-        self.within(async { Ok(work.await?) }).await
+    pub(crate) async fn read<T>(
+        &self,
+        work: impl Future<Output = Result<T, sqlx::Error>> + Send,
+    ) -> Result<T, StoreError> {
+        self.within(Box::pin(async { Ok(work.await?) })).await
     }
 
-    pub(crate) async fn within<T>(&self, work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+    /// Some operation, within its time. Boxed, so that this is compiled once for each kind of answer, and not for each of some 400 operations.
+    pub(crate) async fn within<T>(&self, work: BoxFuture<'_, Result<T, StoreError>>) -> Result<T, StoreError> {
         let in_time = async {
             match tokio::time::timeout(OPERATION_TIMEOUT, work).await {
                 Ok(outcome) => outcome,

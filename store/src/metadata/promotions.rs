@@ -185,7 +185,7 @@ impl Metadata {
         &self,
         seen: &Promotion,
         step: Step<'_>,
-        writes: impl Fn(&Promotion) -> Writes,
+        writes: impl Fn(&Promotion) -> Writes + Sync,
     ) -> Result<Promotion, StoreError> {
         write!(&self.db, tx => {
             feed::lock(tx).await?;
