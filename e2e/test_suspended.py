@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 from clients import MIB, create_bucket, fails, payload, read
 from gateway import HOME, REPLICA
 from processes import until
-from test_promotion import history, home_of, of, promote
+from test_promotion import have_the_replica_alone, history, home_of, of, promote, stranded
 from test_version_replicas import converged
 from test_versions import destroy, keeps_versions, listed, put
 
@@ -154,6 +154,56 @@ def test_of_many_writes_at_once_one_is_the_null_version(gateway, s3, suspended):
     for place in (HOME, REPLICA):
         held = gateway.backends[place].holding(lambda s3, name: [v for v in s3.list_object_versions(Bucket=name, Prefix=busy).get("Versions", [])])
         assert [len(versions) for versions in held.values()] == [2], place
+
+
+def test_a_home_of_suspended_buckets_that_is_away_can_be_replaced(gateway, s3, suspended):
+    """By force it keeps all versions; where the former home alone knows which one is `null`, nobody is told of another."""
+    bucket, kept = suspended
+    until(lambda: gateway.idle(bucket), "all keys are clean", 60)
+    gateway.stop_backend(REPLICA)
+    assert put(s3, bucket, "put", b"in its place", Tagging="n=newer") == put(s3, bucket, "alone", b"alone") == "null"
+    s3.delete_object(Bucket=bucket, Key="delete")
+    s3.delete_object(Bucket=bucket, Key="by id", VersionId="null")
+    before = history(s3, bucket)
+    have_the_replica_alone(gateway)
+    until(lambda: read(s3, bucket, "still") == b"null of still", "the replica serves what is clean", 60)
+
+    done = promote(gateway, bucket, REPLICA, "--force")
+    assert done["state"] == "done" and "versioning is Enabled now" in done["detail"], done
+    assert set(stranded(gateway, bucket)) == {"put", "alone", "delete", "by id"}
+    since = until(lambda: put(s3, bucket, "put", b"since"), "the new home takes writes", 60)
+    for client in gateway.through_each_proxy("acme"):
+        assert client.get_bucket_versioning(Bucket=bucket)["Status"] == "Enabled"
+        assert read(client, bucket, "still", VersionId="null") == b"null of still"
+        assert read(client, bucket, "put") == read(client, bucket, "put", VersionId=since) == b"since"
+        assert read(client, bucket, "put", VersionId=kept["put"]) == b"kept"
+        null = {"Bucket": bucket, "Key": "put", "VersionId": "null"}
+        for refused in (client.get_object, client.head_object, client.get_object_tagging, client.delete_object):
+            assert fails(refused, **null)[0] == 503, "it is another one at the former home"
+        assert fails(client.put_object_tagging, **null, Tagging={"TagSet": []})[0] == 503
+        assert fails(client.copy_object, Bucket=bucket, Key="copied", CopySource=null)[0] == 503
+        for key in ("alone", "delete", "by id"):
+            assert fails(client.get_object, Bucket=bucket, Key=key)[0] == 503, key
+    assert fails(s3.put_bucket_versioning, Bucket=bucket, VersioningConfiguration={"Status": "Suspended"})[0] == 409
+
+    gateway.start_backend(HOME)
+    gateway.call("POST", "/v1/jobs/redrive", {"all": True})
+    until(lambda: not stranded(gateway, bucket), "what stayed behind is home", 120)
+    after = history(s3, bucket)
+    assert after == before | {("put", "null"): (False, b"in its place", [{"Key": "n", "Value": "newer"}]), ("put", since): (True, b"since", [])}
+    assert ids(s3, bucket, "put") == [since, "null", kept["put"]]
+    # As before, as soon as nothing waits.
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Suspended"})
+    for client in gateway.through_each_proxy("acme"):
+        for key in ("put", "alone", "delete", "by id", "still"):
+            assert put(client, bucket, key, b"replaced") == "null" == ids(client, bucket, key)[0], key
+            assert read(client, bucket, key, VersionId="null") == b"replaced"
+    assert sorted(ids(s3, bucket, "put")) == sorted(["null", since, kept["put"]]) and ids(s3, bucket, "alone") == ["null"]
+    before = history(s3, bucket)
+    # All versions and delete markers of both are compared, in their order.
+    assert promote(gateway, bucket, HOME)["state"] == "done"
+    assert history(s3, bucket) == before
+    destroy(s3, bucket)
 
 
 def test_a_home_of_suspended_buckets_can_be_left(gateway, s3, suspended):

@@ -76,8 +76,8 @@ impl Gateway {
     /// The version of a key that a client names; `None`: the current one. The home's own id of it will do as well.
     ///
     /// # Errors
-    /// `InvalidArgument` or `NoSuchVersion` for one that no object there can have; `Stranded` for one that a former home may have, which is
-    /// away; a store error.
+    /// `InvalidArgument` or `NoSuchVersion` for one that no object there can have; `Stranded` for one that a former home may have, or have
+    /// replaced, which is away; a store error.
     pub(crate) async fn named_version(
         &self,
         routed: &Routed,
@@ -94,6 +94,10 @@ impl Gateway {
 
     async fn moved_version(&self, routed: &Routed, key: &ObjectKey, asked: VersionId) -> Result<NamedVersion, Refusal> {
         let Route { bucket, home, .. } = &*routed.route;
+        // At the former home another one may have taken its place.
+        if asked.is_null() {
+            self.require_settled(routed, key).await?;
+        }
         if let Some(own) = self.metadata.own_version(bucket, key, home, &asked).await? {
             return Ok(NamedVersion::of(asked, own));
         }

@@ -204,6 +204,13 @@ mod tests {
             ("2:b", "z:b o:c", "1=x:a 2=z:b n=o:c", "x|n", "2 n", "", ""),
             // The former home's `null` is by now another id of the home's.
             ("null:a 2:b", "x:a n:c", "null=x:a", "x", "null 2 n", "2 n", "n"),
+            // Another one has taken its place there, and then its copy has here.
+            ("1:a null:b", "x:a y:c", "1=x:a null=y:c", "y", "1 null", "null", "y"),
+            ("1:a null:b", "x:a y:c n:d", "1=x:a null=y:c", "y", "1 null n", "null n", "n y"),
+            ("1:a null:b", "x:a y:c n:d z:b", "1=x:a null=y:c", "y|n", "1 null n", "null n", "z n y"),
+            ("1:a null:b", "x:a y:c n:d z:b", "1=x:a null=z:b", "y|n", "1 null n", "null n", "z n y"),
+            ("1:a null:b", "x:a z:b o:d", "1=x:a null=z:b n=o:d", "y|n", "1 null n", "", ""),
+            ("1:a", "x:a y:c", "1=x:a null=y:c", "y", "1", "", "y"),
         ] {
             let (home, recorded, row) = (list(home), rows(recorded), row(newest));
             let merged = Merged::of(&home_id(), list(former), &home, &recorded, &row);

@@ -100,7 +100,7 @@ async fn read(state: &Shared, of: &Page) -> Result<(Vec<HomeToLeave>, Option<Str
 /// Begins the promotion of the first of the `holders` that keeps what the home does.
 async fn begin(state: &Shared, route: &Route, holders: &[&Backend]) -> Result<Outcome, Problem> {
     let why_not =
-        |holder: &Backend| promotion::why_not_promoted(route.versioning, holder.capabilities.keeps_versions(), false);
+        |holder: &Backend| promotion::why_not_promoted(route.versioning, holder.capabilities.keeps_versions());
     let Some(to) = holders.iter().find(|holder| why_not(holder).is_none()).map(|holder| holder.id.clone()) else {
         let why = holders.iter().find_map(|holder| why_not(holder));
         let why = why.unwrap_or("no replica may be its home: add one to its placement");

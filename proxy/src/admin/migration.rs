@@ -117,7 +117,7 @@ pub(super) async fn migrate(
     })?;
     residency::decide(&route.tenant_policy, &route.bucket_policy, &backend.place)
         .map_err(|denied| Problem::field("to", denied.message()))?;
-    let why = why_not_promoted(route.versioning, backend.capabilities.keeps_versions(), false);
+    let why = why_not_promoted(route.versioning, backend.capabilities.keeps_versions());
     if let Some(why) = why.or_else(|| why_not_renamed(&route, &backend.id)) {
         return Err(Problem::new(StatusCode::CONFLICT, why));
     }

@@ -76,7 +76,7 @@ pub(super) async fn promote(
     }
     let keeps_versions =
         state.gateway.backends.get(&target).is_some_and(|backend| backend.capabilities().keeps_versions());
-    if let Some(why) = why_not_promoted(route.versioning, keeps_versions, wanted.force) {
+    if let Some(why) = why_not_promoted(route.versioning, keeps_versions) {
         return Err(Problem::new(StatusCode::CONFLICT, why));
     }
     let begun = state.metadata.begin_promotion(&route.bucket, &target, route.epoch, wanted.force).await;
@@ -119,27 +119,15 @@ pub(super) async fn set_after(
         return Err(Problem::field("seconds", format!("must be 1 to {AFTER_MOST}, or null for never")));
     }
     let (_, route) = resolve_bucket(&state, &tenant, &bucket).await?;
-    if after.seconds.is_some() && route.versioning == Versioning::Suspended {
-        return Err(Problem::new(StatusCode::CONFLICT, SUSPENDED));
-    }
     state.metadata.set_promote_after(&route.bucket, after.seconds.map(Duration::from_secs)).await?;
     tracing::info!(tenant, bucket, seconds = after.seconds, "promotion by itself set");
     Ok(StatusCode::NO_CONTENT)
 }
 
-const SUSPENDED: &str =
-    "versioning is suspended: of a `null` version that the home alone has nobody could tell which one it is";
-
 /// Why a bucket is not promoted for the sake of the versions that it keeps. `keeps_versions`: whether the new home would.
-pub(super) fn why_not_promoted(versioning: Versioning, keeps_versions: bool, is_forced: bool) -> Option<&'static str> {
-    match versioning {
-        Versioning::Never => None,
-        Versioning::Suspended if is_forced => Some(SUSPENDED),
-        Versioning::Enabled | Versioning::Suspended if !keeps_versions => {
-            Some("the bucket keeps versions, and that backend does not")
-        }
-        Versioning::Enabled | Versioning::Suspended => None,
-    }
+pub(super) fn why_not_promoted(versioning: Versioning, keeps_versions: bool) -> Option<&'static str> {
+    let is_kept = keeps_versions || !versioning.is_set();
+    (!is_kept).then_some("the bucket keeps versions, and that backend does not")
 }
 
 fn view(promotion: Promotion) -> PromotionView {
@@ -153,26 +141,5 @@ fn view(promotion: Promotion) -> PromotionView {
         detail: promotion.detail,
         epoch: promotion.epoch,
         begun_at: render_time(promotion.begun_at),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use Versioning::{Enabled, Never, Suspended};
-
-    #[test]
-    fn versions_move_only_to_a_home_that_keeps_them() {
-        for (versioning, keeps_versions, is_forced, ok) in [
-            (Never, false, true, true),
-            (Enabled, true, true, true),
-            (Enabled, false, false, false),
-            (Suspended, true, false, true),
-            (Suspended, true, true, false),
-            (Suspended, false, false, false),
-        ] {
-            let why = why_not_promoted(versioning, keeps_versions, is_forced);
-            assert_eq!(why.is_none(), ok, "{versioning:?} {keeps_versions} {is_forced}: {why:?}");
-        }
     }
 }

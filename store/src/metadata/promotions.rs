@@ -57,7 +57,7 @@ impl Metadata {
     ///
     /// # Errors
     /// `Conflict` while another promotion of the bucket runs, or a migration that this one does not force; `Invalid` where the bucket is no longer as the caller saw it,
-    /// is to be forced and keeps versions while that is suspended, or has no such replica.
+    /// or has no such replica.
     pub async fn begin_promotion(
         &self,
         bucket: &BucketId,
@@ -161,7 +161,8 @@ impl Metadata {
         self.step_promotion(seen, step, |_| Writes::Taken).await
     }
 
-    /// Makes the target the home and raises the epoch. No client's write is taken before [`Self::finish_promotion`].
+    /// Makes the target the home and raises the epoch. No client's write is taken before [`Self::finish_promotion`]. By force a bucket whose versioning
+    /// is suspended has it enabled.
     ///
     /// # Errors
     /// `Invalid` where the bucket has changed since it was fenced.
@@ -199,7 +200,7 @@ impl Metadata {
             let epoch = found.epoch + i64::from(found.state == PromotionState::Moved);
             let bucket = found.bucket.as_str();
             let query = match moves {
-                true => sqlx::query(sql::BUCKET_MOVE_HOME).bind(bucket).bind(epoch).bind(found.target.real().to_string()),
+                true => sqlx::query(sql::BUCKET_MOVE_HOME).bind(bucket).bind(epoch).bind(found.target.real().to_string()).bind(i64::from(found.forced)),
                 false => sqlx::query(sql::BUCKET_SET_WRITES).bind(bucket).bind(epoch).bind(writes(&found).as_str()),
             };
             let is_as_seen = query.execute(&mut *tx).await?.rows_affected() == 1;
@@ -304,9 +305,9 @@ pub(super) async fn begin(
     let query = sqlx::query(sql::PROMOTION_INSERT).bind(id.as_str()).bind(bucket.as_str());
     let query = query.bind(target.as_str()).bind(epoch).bind(i64::from(forced)).bind(now()).bind(head);
     match query.execute(&mut *tx).await {
-        Ok(done) if done.rows_affected() == 0 => Err(StoreError::Invalid(
-            "the bucket has changed meanwhile, or has no such replica, or its versions cannot move now".to_owned(),
-        )),
+        Ok(done) if done.rows_affected() == 0 => {
+            Err(StoreError::Invalid("the bucket has changed meanwhile, or has no such replica".to_owned()))
+        }
         Ok(_) => find(tx, &id).await,
         Err(error) => match StoreError::from(error) {
             StoreError::Conflict(_) => Err(StoreError::Conflict("a promotion of the bucket")),

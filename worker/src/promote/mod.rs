@@ -13,7 +13,7 @@ use crate::turn::Kept;
 use crate::turns::take_turns;
 use patience::Patience;
 use s3gateway_s3::Versioning;
-use s3gateway_store::{DirtyKey, Metadata, Millis, Promotion, PromotionState, Queue, StoreError};
+use s3gateway_store::{DirtyKey, Metadata, Millis, Promotion, PromotionState, Queue, Route, StoreError};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 use tokio_util::sync::CancellationToken;
@@ -139,7 +139,7 @@ impl Promoter {
                     if let Err(fence::WaitedInVain::Store(error)) = self.await_views(&promotion, None).await {
                         return Err(error);
                     }
-                    let remark = self.suspend_versioning(&promotion).await?;
+                    let remark = self.tell_versioning(&promotion).await?;
                     let stopped = millis(SystemTime::now()).saturating_sub(promotion.fenced_at);
                     let detail = format!("writes were stopped for {stopped} ms{remark}");
                     self.metadata.finish_promotion(&promotion, &detail).await.map_err(Halt::from)
@@ -176,12 +176,19 @@ impl Promoter {
     }
 
     /// Tells the new home, before it takes writes, to keep no more than the bucket does: it kept all copies. One that does not let itself be told
-    /// keeps too much. What the operator is to know.
-    async fn suspend_versioning(&self, promotion: &Promotion) -> Result<String, StoreError> {
-        let route = self.metadata.route_by_id(&promotion.bucket).await?;
-        let Some(route) = route.filter(|route| route.versioning == Versioning::Suspended) else {
-            return Ok(String::new());
-        };
+    /// keeps too much. What the operator is to know, also of a bucket that keeps all from here on.
+    async fn tell_versioning(&self, promotion: &Promotion) -> Result<String, StoreError> {
+        let Some(route) = self.metadata.route_by_id(&promotion.bucket).await? else { return Ok(String::new()) };
+        match route.versioning {
+            Versioning::Suspended => self.suspend_versioning(promotion, &route).await,
+            Versioning::Enabled if promotion.forced => {
+                Ok("; versioning is Enabled now, also if it was Suspended".to_owned())
+            }
+            Versioning::Enabled | Versioning::Never => Ok(String::new()),
+        }
+    }
+
+    async fn suspend_versioning(&self, promotion: &Promotion, route: &Route) -> Result<String, StoreError> {
         let told = async {
             let home = self.known(&route.home).await?;
             let physical = route.physical_on(&route.home).ok_or_else(|| Halt::Refused("it has no name".to_owned()))?;

@@ -2,7 +2,8 @@
 
 use crate::sites::{World, noise, until};
 use crate::stranded::{has_said, promote_near};
-use crate::versions::{Written, assert_kept, delete, delete_version, listed, put, rows, versioned};
+use crate::versions::{Written, assert_kept, delete, delete_version, listed, put, rows, set_versioning, versioned};
+use s3gateway_s3::Versioning;
 use s3gateway_store::{Merging, StrandedState};
 
 /// Has the replica become home while the home is away, which alone has what `write` has written. The two change their places in the world.
@@ -114,6 +115,25 @@ async fn what_the_former_home_has_deleted_goes_and_what_it_has_lost_does_not() {
     until("it is not believed", async || has_said(&world, "a version that it does not list").await).await;
     assert_eq!(listed(&world, &world.home, "k").await.0.len(), 3, "nothing has gone");
     world.near.wire.hide(&[]);
+    settle(&world).await;
+    for site in [&world.home, &world.near] {
+        assert_kept(&world, site, "k", &want).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_null_version_that_was_replaced_at_the_former_home_is_replaced_here() {
+    let mut world = versioned().await;
+    let mut want = vec![put(&world, "k", b"one").await];
+    set_versioning(&mut world, Versioning::Suspended).await;
+    let replaced = put(&world, "k", b"the first null version").await;
+    world.clean("k").await;
+    want.push(strand(&mut world, async |world| put(world, "k", b"the null version").await).await);
+    assert_eq!((replaced.0.as_str(), want[1].0.as_str()), ("null", "null"));
+    assert_eq!(world.route.versioning, Versioning::Enabled, "by force");
+    want.push(put_since(&world, b"since").await);
+    assert_ne!(want[2].0, "null");
+    world.near.start().await;
     settle(&world).await;
     for site in [&world.home, &world.near] {
         assert_kept(&world, site, "k", &want).await;

@@ -123,8 +123,6 @@ pub(super) async fn a_bucket_that_keeps_versions_moves_with_them(f: Fixture) {
     let (bucket, near) = (&route.bucket, &near(&route));
     m.set_versioning(bucket, 1, Versioning::Enabled).await.unwrap();
     m.set_versioning(bucket, 1, Versioning::Suspended).await.unwrap();
-    let forced = m.begin_promotion(bucket, near, 1, true).await;
-    assert!(matches!(forced, Err(StoreError::Invalid(_))), "{forced:?}");
 
     let begun = m.begin_promotion(bucket, near, 1, false).await.unwrap();
     m.set_versioning(bucket, 1, Versioning::Suspended).await.unwrap();
@@ -138,7 +136,11 @@ pub(super) async fn a_bucket_that_keeps_versions_moves_with_them(f: Fixture) {
     assert!(now.has_moved_versions && now.home == *near && now.versioning == Versioning::Suspended);
     let stale = m.set_versioning(bucket, 1, Versioning::Enabled).await;
     assert!(matches!(stale, Err(StoreError::Conflict(_))), "its home has not been told: {stale:?}");
-    m.set_versioning(bucket, 2, Versioning::Enabled).await.unwrap();
+    let begun = m.begin_promotion(bucket, &route.home, 2, true).await.unwrap();
+    let moved = m.move_home(&m.fence_bucket(&begun).await.unwrap()).await.unwrap();
+    m.finish_promotion(&moved, "").await.unwrap();
+    let now = read(&f, &route).await;
+    assert_eq!((now.epoch, now.versioning), (3, Versioning::Enabled), "by force");
 
     // One that has never kept any has none that could have moved.
     let plain = f.bucket(&tenant, "plain").await;
