@@ -184,6 +184,7 @@ def test_a_home_of_suspended_buckets_that_is_away_can_be_replaced(gateway, s3, s
         assert fails(client.copy_object, Bucket=bucket, Key="copied", CopySource=null)[0] == 503
         for key in ("alone", "delete", "by id"):
             assert fails(client.get_object, Bucket=bucket, Key=key)[0] == 503, key
+        assert listed(client, bucket, 1) == listed(client, bucket), "page by page, behind whatever is `null` here"
     assert fails(s3.put_bucket_versioning, Bucket=bucket, VersioningConfiguration={"Status": "Suspended"})[0] == 409
 
     gateway.start_backend(HOME)

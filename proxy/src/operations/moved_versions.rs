@@ -24,11 +24,9 @@ impl Gateway {
         let Some(key) = ObjectKey::parse(after).ok().filter(|_| routed.route.has_moved_versions) else {
             return Ok(Cow::Borrowed(asked));
         };
-        let version_id_marker = match self.named_version(routed, &key, Some(marker.clone())).await {
-            // One that is gone may stand before others all the same.
-            Err(Refusal::S3(_) | Refusal::Stranded) => Some(marker.clone()),
-            found => found?.map(|marker| marker.own().clone()),
-        };
+        // A place in the list, whether that version may be told of now or not; one that is gone may stand before others all the same.
+        let own = self.metadata.own_version(&routed.route.bucket, &key, &routed.route.home, marker).await?;
+        let version_id_marker = own.or_else(|| Some(marker.clone()));
         Ok(Cow::Owned(Asked { objects: asked.objects.clone(), version_id_marker }))
     }
 

@@ -18,7 +18,7 @@ async fn versioned_bucket(api: &Api) -> BucketId {
 }
 
 #[tokio::test]
-async fn versions_are_promoted_only_to_where_they_are_kept_and_while_they_are() {
+async fn versions_are_promoted_only_to_where_they_are_kept() {
     let api = Api::start(&["127.0.0.0/8"]).await;
     let bucket = versioned_bucket(&api).await;
     let promote = async |to: &str, force: bool| {

@@ -141,6 +141,7 @@ pub(super) async fn a_bucket_that_keeps_versions_moves_with_them(f: Fixture) {
     m.finish_promotion(&moved, "").await.unwrap();
     let now = read(&f, &route).await;
     assert_eq!((now.epoch, now.versioning), (3, Versioning::Enabled), "by force");
+    m.set_versioning(bucket, 3, Versioning::Suspended).await.unwrap();
 
     // One that has never kept any has none that could have moved.
     let plain = f.bucket(&tenant, "plain").await;
