@@ -16,11 +16,11 @@ use crate::settings::WorkerSettings;
 use crate::suspect::Suspects;
 use crate::upkeep::Upkeep;
 use crate::walk::Walker;
+use futures::future::BoxFuture;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use s3gateway_store::queue::{Cleared, Job, Lane};
 use s3gateway_store::{JobRecord, Metadata, Millis, Queue, StoreError};
-use std::pin::Pin;
 use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -127,7 +127,7 @@ impl Worker {
     }
 
     /// Works until `stop`, then drains. Boxed, so that the code of all this is made in this crate, once, and not in each that awaits it.
-    pub fn run(self, stop: CancellationToken) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+    pub fn run(self, stop: CancellationToken) -> BoxFuture<'static, ()> {
         Box::pin(self.work_until(stop))
     }
 

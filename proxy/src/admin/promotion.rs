@@ -143,3 +143,24 @@ fn view(promotion: Promotion) -> PromotionView {
         begun_at: render_time(promotion.begun_at),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Versioning::{Enabled, Never, Suspended};
+
+    #[test]
+    fn versions_move_only_to_a_home_that_keeps_them() {
+        for (versioning, keeps_versions, ok) in [
+            (Never, false, true),
+            (Never, true, true),
+            (Enabled, true, true),
+            (Enabled, false, false),
+            (Suspended, true, true),
+            (Suspended, false, false),
+        ] {
+            let why = why_not_promoted(versioning, keeps_versions);
+            assert_eq!(why.is_none(), ok, "{versioning:?} {keeps_versions}: {why:?}");
+        }
+    }
+}

@@ -33,6 +33,7 @@ async fn versions_are_promoted_only_to_where_they_are_kept() {
     api.state.metadata.set_versioning(&bucket, 1, Versioning::Suspended).await.unwrap();
     assert!(promote("us-iad", false).await.contains("that backend does not"));
     assert!(promote("us-iad", true).await.contains("that backend does not"));
+    assert_eq!(api.call("PUT", &after, &json!({"seconds": 60})).await.status, 204);
     assert_eq!(api.call("PUT", &after, &json!({"seconds": null})).await.status, 204);
     assert!(api.state.metadata.promotions_of(&bucket, 1).await.unwrap().is_empty());
 }
