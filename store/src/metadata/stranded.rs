@@ -236,7 +236,12 @@ impl Metadata {
                 Settled::Equal => sqlx::query(sql::STRANDED_DROP).bind(id).bind(1_i64),
                 Settled::GivenUp => sqlx::query(sql::STRANDED_DROP).bind(id).bind(0_i64),
             };
-            query.execute(&mut *tx).await?;
+            let is_settled = query.execute(&mut *tx).await?.rows_affected() == 1;
+            if is_settled && matches!(settled, Settled::GivenUp) {
+                // What the old home calls `null` may be what was given up: nobody has compared it.
+                let query = sqlx::query(sql::VERSION_COPY_NULL_DOUBT).bind(bucket.as_str());
+                query.bind(row.bytes("object_key")?).bind(row.text("home")?).execute(&mut *tx).await?;
+            }
             let open = sqlx::query(sql::STRANDED_IS_OPEN).bind(bucket.as_str()).fetch_optional(&mut *tx).await?;
             if open.is_none()
                 && let Some((tenant, name)) = feed::bucket_name(tx, &bucket).await?

@@ -329,6 +329,7 @@ statements! {
     VERSION_COPIES_SWEEP = "version_copies_sweep.sql";
     VERSION_COPIES_SWEEP_ON = "version_copies_sweep_on.sql";
     VERSION_COPY_DELETE = "version_copy_delete.sql";
+    VERSION_COPY_NULL_DOUBT = "version_copy_null_doubt.sql";
     VERSION_COPY_OVER = "version_copy_over.sql";
     VERSION_COPY_PUT = "version_copy_put.sql";
     VERSION_COPY_SUSPECT = "version_copy_suspect.sql";

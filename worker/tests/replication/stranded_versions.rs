@@ -3,6 +3,7 @@
 use crate::sites::{World, noise, until};
 use crate::stranded::{has_said, promote_near};
 use crate::versions::{Written, assert_kept, delete, delete_version, listed, put, rows, set_versioning, versioned};
+use aws_sdk_s3::primitives::ByteStream;
 use s3gateway_s3::Versioning;
 use s3gateway_store::{Merging, StrandedState};
 
@@ -133,6 +134,29 @@ async fn a_null_version_that_was_replaced_at_the_former_home_is_replaced_here() 
     assert_eq!(world.route.versioning, Versioning::Enabled, "by force");
     want.push(put_since(&world, b"since").await);
     assert_ne!(want[2].0, "null");
+    world.near.start().await;
+    settle(&world).await;
+    for site in [&world.home, &world.near] {
+        assert_kept(&world, site, "k", &want).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_null_version_of_the_former_home_that_is_given_up_is_not_taken_for_the_one_before_it() {
+    let mut world = versioned().await;
+    set_versioning(&mut world, Versioning::Suspended).await;
+    let want = [put(&world, "k", b"one").await];
+    world.clean("k").await;
+    // The same bytes otherwise described: nothing that is listed tells it from the one before.
+    strand(&mut world, async |world| {
+        let put =
+            world.home.client().put_object().bucket(world.bucket_on(&world.home)).key("k").content_type("text/html");
+        world.write("k", put.body(ByteStream::from_static(b"one")).send()).await.unwrap();
+    })
+    .await;
+    let key = world.dirty("k").key;
+    let row = world.metadata.stranded(&world.route.bucket, &key).await.unwrap().remove(0);
+    world.metadata.give_up_stranded(&row.id).await.unwrap();
     world.near.start().await;
     settle(&world).await;
     for site in [&world.home, &world.near] {
