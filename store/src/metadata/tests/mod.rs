@@ -256,6 +256,7 @@ suite! {
     walks::a_long_walk_keeps_no_other_waiting,
     walks::changes_that_concern_every_key_begin_a_backfill,
     walks::buckets_take_their_turn_at_being_reconciled,
+    walks::what_waits_for_an_operator_keeps_no_other_bucket_waiting,
     concurrency::changes_are_seen_in_commit_order_without_gaps,
     concurrency::many_writers_of_two_processes_all_succeed,
     concurrency::one_of_many_creators_wins,

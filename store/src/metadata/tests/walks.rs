@@ -167,7 +167,10 @@ pub(super) async fn a_walk_waits_resumes_restarts_and_ends(f: Fixture) {
 
     assert!(m.take_step(&shards[0], &step("a", false)).await.unwrap());
     assert!(!m.restart_walk(&walk.id, 7, 8, &[], 1).await.unwrap(), "it began with another epoch");
+    m.approve_walk(&walk.id).await.unwrap();
+    assert!(m.walk(&walk.id).await.unwrap().approved);
     assert!(m.restart_walk(&walk.id, 1, 2, &["x".to_owned()], 60).await.unwrap());
+    assert!(!m.walk(&walk.id).await.unwrap().approved, "what the home before had lost");
     assert!(!m.take_step(&shards[0], &step("b", false)).await.unwrap(), "of the home before");
     assert_eq!(m.free_shards(now(), 10, None).await.unwrap().iter().filter(|s| s.walked_to != "a").count(), 2);
 
@@ -294,6 +297,20 @@ pub(super) async fn buckets_take_their_turn_at_being_reconciled(f: Fixture) {
     m.suspend_walk(&stuck.id, "the home is away", now(), None).await.unwrap();
     assert_eq!(m.begin_periodic(in_a_minute(), 10, 0, 7).await.unwrap(), 0, "more would get stuck as well");
     assert_eq!(m.begin_periodic(in_a_minute(), 10, 1, 7).await.unwrap(), 4);
+}
+
+pub(super) async fn what_waits_for_an_operator_keeps_no_other_bucket_waiting(f: Fixture) {
+    let (m, tenant) = (&f.metadata, f.tenant("acme").await);
+    let (lost, other) = (f.bucket(&tenant, "lost").await.bucket, f.bucket(&tenant, "other").await.bucket);
+    let walk = begun(m, &lost, &[], 50, 0).await;
+    let shard = claimed(m).await.remove(0);
+    assert_eq!(m.admit_step(&shard, 50, 50, GUARD).await.unwrap(), Admission::Stop);
+    assert_eq!(m.walk(&walk.id).await.unwrap().state, WalkState::Guarded);
+    // Its successor waits for it, and for nothing that another bucket's walk would need.
+    m.begin_walk(new(&lost, WalkKind::Reconcile, 0)).await.unwrap();
+    assert!(m.walks_due(in_a_minute(), 10).await.unwrap().is_empty());
+    assert_eq!(m.begin_periodic(in_a_minute(), 2, 9, 0).await.unwrap(), 2, "both are the others'");
+    assert_eq!(m.walks_due(in_a_minute(), 10).await.unwrap().remove(0).bucket, other);
 }
 
 async fn settle(m: &Metadata) {
