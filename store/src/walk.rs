@@ -175,6 +175,8 @@ pub struct WalkShard {
     pub up_to: String,
     /// All up to this key are done; empty: none.
     pub walked_to: String,
+    /// Keys that were marked of it.
+    pub marked: u64,
     /// Until when a worker has it.
     pub claimed_until: Millis,
     /// Names that worker's hold on it; 0: not ours.

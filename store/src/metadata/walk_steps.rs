@@ -364,6 +364,7 @@ fn parse_shard(row: &AnyRow) -> Result<WalkShard, StoreError> {
         rate: row.u32("rate")?,
         up_to: text("up_to")?,
         walked_to: text("walked_to")?,
+        marked: row.u64("marked")?,
         claimed_until: row.int("claimed_until")?,
         claim: 0,
     })

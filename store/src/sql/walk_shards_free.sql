@@ -1,7 +1,7 @@
 -- walk_shards_free.sql: what a worker may walk, first of the walk that fewest workers are at, then of those that nothing has stopped
 -- since their last step, then of the oldest: neither one that goes on for days nor many that cannot go on keep others waiting.
 -- $1 now, $2 most, $3 a kind that is left out, or nothing
-select s.walk, s.position, s.after, s.up_to, s.walked_to, s.claimed_until, w.bucket, w.kind, w.epoch, w.approved, w.rate
+select s.walk, s.position, s.after, s.up_to, s.walked_to, s.marked, s.claimed_until, w.bucket, w.kind, w.epoch, w.approved, w.rate
 from walks w join walk_shards s on s.walk = w.id left join (
     select h.walk, count(*) as n from walks v join walk_shards h on h.walk = v.id
     where v.finished_at = 0 and v.state = 'running' and h.finished = 0 and h.claimed_until >= $1 group by h.walk

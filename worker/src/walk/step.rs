@@ -16,13 +16,16 @@ use futures::{StreamExt, TryStreamExt, stream};
 use s3gateway_config::BackendId;
 use s3gateway_s3::{ObjectKey, VersionId};
 use s3gateway_store::{Admission, DirtyKey, FindingKind, Route, Step, VersionCopy, WalkFinding, WalkKind, WalkShard};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
+use tokio::time::Instant;
 
 /// Questions about single keys that are asked at the same time.
 const ASKED_AT_ONCE: usize = 16;
 /// Objects that a deep walk reads at the same time in one shard.
 const READ_AT_ONCE: usize = 4;
 
+/// A shard is walked for so long at a time: one that its rate, or what it reads, holds up for hours is not to keep others from a place.
+const TURN: Duration = Duration::from_secs(60);
 /// What a shard of a comparison marks without asking whether the queue has room: the little that differs is not to wait for
 /// keys that a backend which is away keeps dirty.
 const FEW_MARKS: u64 = 1000;
@@ -38,7 +41,7 @@ pub(super) struct ShardWalk<'a> {
     recorded: Side<Recorded>,
     /// The walk's keys a second, as of the last step.
     rate: u32,
-    /// Keys marked since the shard was claimed.
+    /// Keys of the shard that were marked.
     marked: u64,
 }
 
@@ -65,14 +68,15 @@ impl<'a> ShardWalk<'a> {
             listings: Vec::new(),
             recorded: Side::new(""),
             rate: shard.rate,
-            marked: 0,
+            marked: shard.marked,
         };
         walk.read_anew();
         Ok(walk)
     }
 
-    /// Walks to the shard's end, or to where it is stopped.
+    /// Walks to the shard's end, or to where it is stopped or its turn is over.
     pub(super) async fn run(&mut self) -> Result<(), WalkError> {
+        let until = Instant::now() + TURN;
         loop {
             if self.shard.kind == WalkKind::Backfill || self.marked >= FEW_MARKS {
                 let keys = u64::try_from(self.ground.home.page).unwrap_or(1);
@@ -91,7 +95,7 @@ impl<'a> ShardWalk<'a> {
             let limit = Reach::up_to(&self.shard.up_to);
             let bound = self.read_on(&limit).await?;
             let Some(step) = self.take(&bound, bound == limit).await? else { return Ok(()) };
-            if !self.walker.metadata.take_step(self.shard, &step).await? || step.is_last {
+            if !self.walker.metadata.take_step(self.shard, &step).await? || step.is_last || Instant::now() >= until {
                 return Ok(());
             }
             self.walked_to = step.walked_to;
