@@ -52,6 +52,8 @@ enum Reading {
         length: u64,
         /// Whether they make the home's ETag.
         makes_etag: bool,
+        /// Whether they make the ETag that they are listed with.
+        makes_own: bool,
     },
     /// It is another object by now.
     Changed,
@@ -77,7 +79,8 @@ fn judge_copy(copy: Reading, size: u64) -> Option<Depth> {
     }
 }
 
-/// What both say. An ETag need not be made of the bytes, so two that do not make it may still be equal.
+/// What both say. An ETag need not be made of the bytes, so two that do not make it may still be equal. A copy that makes its own ETag, which is
+/// the one that it was verified with, is what the home had then.
 fn judge_both(home: Reading, copy: Reading, size: u64) -> Depth {
     match (home, copy) {
         (Reading::Changed, _) | (_, Reading::Changed) => Depth::Changed,
@@ -88,6 +91,9 @@ fn judge_both(home: Reading, copy: Reading, size: u64) -> Depth {
         (Reading::Bytes { .. }, Reading::Unreadable) => Depth::CorruptReplica("it cannot be read"),
         (Reading::Bytes { md5, .. }, Reading::Bytes { md5: copied, length, .. }) if md5 == copied && length == size => {
             Depth::Equal
+        }
+        (Reading::Bytes { makes_etag: false, .. }, Reading::Bytes { makes_own: true, .. }) => {
+            Depth::CorruptHome("a copy has the bytes that it was verified with, and they are not these")
         }
         (Reading::Bytes { .. }, Reading::Bytes { .. }) => Depth::CorruptReplica("its bytes are not the home's"),
     }
@@ -146,7 +152,7 @@ async fn read(stored: Stored<'_>, home_etag: &str, size: u64) -> Result<Reading,
         Some(_) => probe.finish(home_etag).is_some(),
         None => layout::parse_digest(home_etag) == Some(md5),
     };
-    Ok(Reading::Bytes { md5, length, makes_etag })
+    Ok(Reading::Bytes { md5, length, makes_etag, makes_own: layout::parse_digest(etag) == Some(md5) })
 }
 
 #[cfg(test)]
@@ -154,7 +160,12 @@ mod tests {
     use super::*;
 
     fn bytes(of: u8, length: u64, makes_etag: bool) -> Reading {
-        Reading::Bytes { md5: [of; 16], length, makes_etag }
+        Reading::Bytes { md5: [of; 16], length, makes_etag, makes_own: false }
+    }
+
+    /// Of a copy whose own ETag is its MD5 where the home's is none.
+    fn proven(of: u8) -> Reading {
+        Reading::Bytes { md5: [of; 16], length: 5, makes_etag: false, makes_own: true }
     }
 
     #[test]
@@ -168,6 +179,9 @@ mod tests {
             (bytes(2, 5, false), Some(bytes(1, 5, true)), "replica"),
             (bytes(2, 5, false), Some(bytes(1, 5, false)), "replica"),
             (bytes(1, 4, false), Some(bytes(2, 5, true)), "replica"),
+            (proven(1), Some(bytes(1, 5, false)), "equal"),
+            (proven(1), Some(bytes(2, 5, false)), "home"),
+            (proven(1), Some(bytes(2, 5, true)), "replica"),
             (Reading::Unreadable, Some(bytes(1, 5, true)), "replica"),
             (Reading::Unreadable, Some(Reading::Unreadable), "home"),
             (bytes(2, 5, false), Some(Reading::Unreadable), "home"),
