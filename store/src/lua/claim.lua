@@ -1,5 +1,5 @@
 -- claim.lua: gives a consumer jobs: first those whose claim grew stale, then others, the due ones having been queued.
--- The streams of a lane take turns, so that the length of one keeps no other waiting.
+-- The streams of a lane that have any take turns, so that the length of one keeps no other waiting.
 -- Leases that ran out are dropped here and nowhere else: their writes have landed or never will, and what landed is
 -- seen by this claim, which reads the home only after this script.
 -- KEYS: see record.lua   ARGV: lane (s or l), consumer, limit, age in ms at which a claim is stale
@@ -44,12 +44,19 @@ local function ask(stream, ...)
 end
 
 local ready = {}
-local first, last = streams_of(lane)
-local turn = redis.call('INCR', TURN)
-for at = first, last do
-  local stream = first + (at + turn) % (last - first + 1)
-  if redis.call('XLEN', KEYS[stream]) > 0 then ready[#ready + 1] = stream end
+local function add(from, to)
+  for stream = from, to do
+    if redis.call('XLEN', KEYS[stream]) > 0 then ready[#ready + 1] = stream end
+  end
 end
+-- Each claim begins behind the stream that the lane's last one began with.
+local first, last = streams_of(lane)
+local place, turn = lane == 'l' and 100 or 1, tonumber(redis.call('GET', TURN) or '0')
+local begun = math.floor(turn / place) % 100
+local from = math.min(math.max(begun + 1, first), last + 1)
+add(from, last)
+add(first, from - 1)
+if #ready > 0 then redis.call('SET', TURN, text(turn + (ready[1] - begun) * place)) end
 
 for _, stream in ipairs(ready) do
   local cursor = '0-0'

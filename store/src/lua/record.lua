@@ -8,7 +8,8 @@
 --   delayed (zset): member by the time of its retry
 --   dead (zset): member by the time it was given up;  reasons (hash): member -> why
 --   ages (zset): second -> when the first dirty key of that second became dirty;  seconds (hash): second -> count of its dirty keys
---   sequence (string): the last number given out;  turn (string): count of claims
+--   sequence (string): the last number given out;  turn (string): in two digits each, the stream with which
+--     the last claim of large jobs began, and that of the others
 --   large..., again..., flow... (streams): an entry for each member that may be claimed or is; each is a queue of its own, and they
 --     take turns. large: what a worker has set aside; again: what came back; flows: the rest, each bucket's in one of them
 --     A tenant has two streams of each kind and fills no others whatever it writes; who shares one of them has another.

@@ -166,6 +166,30 @@ async fn buckets_take_turns() {
     }
 }
 
+/// However many streams are empty: those that are not are served as often as each other, by claims of one lane or of both in turn.
+#[tokio::test]
+async fn streams_are_served_equally_whichever_they_are() {
+    let server = RedisServer::start();
+    let queue = queue_on(&[server.url()], 1).await;
+    // By the number of its tenant, with which its id ends, each has a flow of its own.
+    let buckets = ["b-0000", "b-0001", "b-0002"];
+    for bucket in buckets {
+        let keys: Vec<DirtyKey> = (0..40).map(|n| key_in(bucket, &format!("k{n}"))).collect();
+        queue.mark_all(&keys, "r").await.unwrap();
+    }
+    for asks_for_large in [false, true] {
+        let mut of: HashMap<String, usize> = HashMap::new();
+        for _ in 0..30 {
+            if asks_for_large {
+                assert!(queue.claim_in(Lane::Large, "w", 1, LONG).await.unwrap().is_empty());
+            }
+            let job = queue.claim_in(Lane::Small, "w", 1, LONG).await.unwrap().remove(0);
+            *of.entry(job.key.bucket.as_str().to_owned()).or_default() += 1;
+        }
+        assert_eq!(of, buckets.map(|bucket| (bucket.to_owned(), 10)).into());
+    }
+}
+
 #[tokio::test]
 async fn a_queue_of_another_layout_is_refused() {
     let server = RedisServer::start();

@@ -13,6 +13,8 @@ const LOOK_PAUSE_PER_SHARD: Duration = Duration::from_micros(100);
 const LEAST_LOOK_PAUSE: Duration = Duration::from_millis(10);
 /// A worker that always finds enough where it looked last looks round after this long.
 const MOST_LOOK_PAUSE: Duration = Duration::from_secs(1);
+/// However much its own shards have, a worker looks at a part of the others' after this long: there may be older keys.
+const FOREIGN_PAUSE: Duration = Duration::from_secs(2);
 
 /// What a shard said that it has, by lane.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -48,6 +50,7 @@ struct View {
     seen: BTreeMap<usize, Seen>,
     foreign_part: usize,
     looked: Option<Instant>,
+    looked_at_foreign: Option<Instant>,
 }
 
 impl Tour {
@@ -63,8 +66,8 @@ impl Tour {
         self.view().held = Some(shards);
     }
 
-    /// The own shards and some of the others', whose workers may be busy or stuck, if it is time to look at any;
-    /// `wants_more`: what is known was not enough.
+    /// The shards to look at, if it is time to look at any: its own, at times with some of the others', whose workers may be busy or stuck; and
+    /// some of those if these have nothing. `wants_more`: what is known was not enough.
     pub(super) fn next_look(&self, now: Instant, wants_more: bool, count: usize) -> Option<(Vec<usize>, Vec<usize>)> {
         let mut view = self.view();
         let Some(held) = view.held.clone() else { return wants_more.then(|| ((0..count).collect(), Vec::new())) };
@@ -77,8 +80,12 @@ impl Tour {
         view.looked = Some(now);
         view.foreign_part = (view.foreign_part + 1) % FOREIGN_PARTS;
         let part = view.foreign_part;
-        let foreign = (0..count).filter(|shard| shard % FOREIGN_PARTS == part && !held.contains(shard)).collect();
-        Some((held, foreign))
+        let foreign = (0..count).filter(|shard| shard % FOREIGN_PARTS == part && !held.contains(shard));
+        if view.looked_at_foreign.is_some_and(|at| now.saturating_duration_since(at) < FOREIGN_PAUSE) {
+            return Some((held.clone(), foreign.collect()));
+        }
+        view.looked_at_foreign = Some(now);
+        Some((held.iter().copied().chain(foreign).collect(), Vec::new()))
     }
 
     pub(super) fn note(&self, seen: Vec<(usize, Seen)>) {
@@ -171,17 +178,24 @@ mod tests {
         assert_eq!(tour.next_look(now, false, 4), None);
         tour.hold(vec![1, 2]);
         let mut others = Vec::new();
-        for _ in 0..FOREIGN_PARTS {
+        for n in 0..FOREIGN_PARTS {
             now += LEAST_LOOK_PAUSE;
             let (own, foreign) = tour.next_look(now, true, 20).unwrap();
-            assert_eq!(own, [1, 2]);
-            others.extend(foreign);
+            assert_eq!(own[..2], [1, 2]);
+            assert_eq!(
+                (own.len() > 2, foreign.is_empty()),
+                (n == 0, n == 0),
+                "at first, and in time again, whatever is found"
+            );
+            others.extend(own.into_iter().skip(2).chain(foreign));
             assert_eq!(tour.next_look(now, true, 20), None, "not at once again");
         }
         others.sort_unstable();
         assert_eq!(others, [0].into_iter().chain(3..20).collect::<Vec<_>>());
         assert_eq!(tour.next_look(now + LEAST_LOOK_PAUSE, false, 20), None, "who has enough need not look");
-        assert!(tour.next_look(now + MOST_LOOK_PAUSE, false, 20).is_some());
+        assert_eq!(tour.next_look(now + MOST_LOOK_PAUSE, false, 20).map(|(own, _)| own), Some(vec![1, 2]));
+        let busy = tour.next_look(now + FOREIGN_PAUSE, false, 20).unwrap();
+        assert!(busy.0.len() > 2 && busy.1.is_empty(), "others may have older keys");
     }
 
     #[test]
