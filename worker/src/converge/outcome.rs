@@ -1,6 +1,7 @@
 //! What one look at all copies of a key has come to: a line for the job history, or the failure that the key goes on by.
 //! Invariant: a key is given up by what one place says only when no other place is merely away.
 use super::{ConvergeError, Place, Scene};
+use crate::plan::Action;
 use s3gateway_store::ObjectCopy;
 
 /// One line for the job history; or the failure that matters most.
@@ -9,7 +10,12 @@ pub(super) fn sum_up(
     places: &[Place],
     results: Vec<Result<Option<ObjectCopy>, ConvergeError>>,
 ) -> Result<String, ConvergeError> {
-    let done = |place: &Place| format!("{} {}", place.id, <&str>::from(&place.action));
+    let done = |place: &Place| {
+        // Somebody's own object, or one that landed late: that it is gone is not to be silent.
+        let of_what =
+            if place.action == Action::Delete && place.recorded.is_none() { " of what was not recorded" } else { "" };
+        format!("{} {}{of_what}", place.id, <&str>::from(&place.action))
+    };
     let mut line: Vec<String> = vec![match scene.object {
         Some(_) => format!("{} home", scene.route.home),
         None => format!("{} absent", scene.route.home),
