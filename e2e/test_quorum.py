@@ -625,6 +625,7 @@ BROKEN = answer(200, ("ETag", etag(b"something else")))
     ("hangs up at the end", [READ, CLOSE], 100_000),
     ("takes it and says nothing", [READ, HANG], 100_000),
     ("stores something else", [READ, BROKEN], 100_000),
+    ("keeps nothing of what it acknowledges", [READ, answer(200, ("ETag", etag(payload(100_000, "keeps nothing of what it acknowledges"))))], 100_000),
     ("takes nothing of an empty one", [READ, answer(500)], 0),
 ], ids=lambda value: value.replace(" ", "-") if isinstance(value, str) else "")
 def test_a_replica_that_misbehaves_is_never_acknowledged(siege, name, script, size):

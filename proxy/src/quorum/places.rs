@@ -9,12 +9,13 @@ use crate::{
     gateway::Gateway,
     metrics::QuorumOutcome,
     refusal::{QuorumLack, Refusal},
-    upstream::{Sending, UpstreamBackend, UpstreamError},
+    upstream::{Sending, UpstreamBackend, UpstreamError, UpstreamRequest},
 };
 use bytes::Bytes;
 use futures::future::join_all;
+use http::Method;
 use s3gateway_config::BackendId;
-use s3gateway_s3::{ObjectKey, checksum::Checksum, etag};
+use s3gateway_s3::{ObjectKey, PhysicalBucket, checksum::Checksum, etag};
 use s3gateway_store::{DirtyKey, Route, queue::Mark};
 use std::{sync::Arc, time::Instant};
 
@@ -30,6 +31,7 @@ pub(crate) struct Places {
 /// A replica that answers.
 pub(crate) struct Reached {
     pub(super) backend: Arc<UpstreamBackend>,
+    physical: PhysicalBucket,
     /// Until the first attempt takes it.
     pub(super) sending: Option<Sending>,
     /// It has the bucket.
@@ -128,8 +130,8 @@ impl Places {
         self.is_released
     }
 
-    /// Waits for every place's answer. `home_etag`: the home's, without quotes.
-    pub(crate) async fn landed(&mut self, home_etag: &str) -> Landed {
+    /// Waits for every place's answer, and looks whether it keeps what it has taken. `home_etag`: the home's, without quotes.
+    pub(crate) async fn landed(&mut self, key: &ObjectKey, home_etag: &str) -> Landed {
         if self.streams.is_empty() {
             return Landed::Unproven;
         }
@@ -138,7 +140,15 @@ impl Places {
             let etag = outcome.as_ref().map(|answer| etag::unquoted(answer.header("etag")));
             (place.backend.id(), etag)
         });
-        judge_outcomes(home_etag, told)
+        let landed = judge_outcomes(home_etag, told);
+        if !matches!(landed, Landed::Held { .. }) {
+            return landed;
+        }
+        let looks = self.reached.iter().map(|place| etag_at(&self.gateway, &place.backend, &place.physical, key));
+        match join_all(looks).await.iter().all(|kept| kept == home_etag) {
+            true => landed,
+            false => Landed::Unproven,
+        }
     }
 }
 
@@ -204,16 +214,28 @@ pub(super) fn is_streamed(route: &Route) -> bool {
 
 /// Finds out whether a replica can be sent something; `None`: not now.
 async fn try_place(gateway: &Gateway, routed: &Routed, backend: Arc<UpstreamBackend>) -> Option<Reached> {
-    let physical = routed.route.physical_on(backend.id())?;
-    match gateway.client.require_bucket(&backend, physical).await {
+    let physical = routed.route.physical_on(backend.id())?.clone();
+    match gateway.client.require_bucket(&backend, &physical).await {
         Ok(()) => {
             let sending = Some(gateway.client.dial(backend.clone()).await.ok()?);
-            Some(Reached { backend, sending, is_ready: true })
+            Some(Reached { backend, physical, sending, is_ready: true })
         }
         // It answers, and a worker has yet to make the bucket.
-        Err(UpstreamError::Malformed(_)) => Some(Reached { backend, sending: None, is_ready: false }),
+        Err(UpstreamError::Malformed(_)) => Some(Reached { backend, physical, sending: None, is_ready: false }),
         Err(_) => None,
     }
+}
+
+/// The ETag of what stands at a replica, without quotes; empty where it cannot be told.
+pub(super) async fn etag_at(
+    gateway: &Gateway,
+    backend: &UpstreamBackend,
+    physical: &PhysicalBucket,
+    key: &ObjectKey,
+) -> String {
+    let request = UpstreamRequest::new(Method::HEAD, physical, Some(key));
+    let head = gateway.client.send(backend, request, Bytes::new()).await.ok();
+    head.map(|head| etag::unquoted(head.header("etag")).to_owned()).unwrap_or_default()
 }
 
 /// What the answers of all places come to: each its ETag, or why there is none.

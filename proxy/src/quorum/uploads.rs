@@ -3,7 +3,7 @@
 //! A replica completes only what the home has completed, while the write has the key's replicas to itself.
 use super::{
     Landed,
-    places::{Reached, is_streamed, replicas_needed},
+    places::{Reached, etag_at, is_streamed, replicas_needed},
 };
 use crate::{
     admit::Routed,
@@ -16,7 +16,7 @@ use bytes::Bytes;
 use futures::future::join_all;
 use http::Method;
 use s3gateway_config::BackendId;
-use s3gateway_s3::{ObjectKey, PhysicalBucket, S3Code, S3Error, etag::unquoted, xml::InitiateMultipartUploadResult};
+use s3gateway_s3::{ObjectKey, PhysicalBucket, S3Code, S3Error, xml::InitiateMultipartUploadResult};
 use s3gateway_store::{DirtyKey, PlaceUpload, Route, queue::Mark};
 use std::{sync::Arc, time::Instant};
 
@@ -30,6 +30,10 @@ pub(super) struct UploadPlace {
 impl UploadPlace {
     pub(super) fn request(&self, method: Method, key: &ObjectKey) -> UpstreamRequest {
         UpstreamRequest::new(method, &self.physical, Some(key)).query("uploadId", &self.upload_id)
+    }
+
+    async fn etag_of(&self, gateway: &Gateway, key: &ObjectKey) -> String {
+        etag_at(gateway, &self.backend, &self.physical, key).await
     }
 }
 
@@ -265,7 +269,7 @@ async fn complete_one(
     };
     let etag = match attempt().await {
         // By the first attempt.
-        Err(error) if error.refused_code() == Some(S3Code::NoSuchUpload.name()) => etag_at(gateway, place, key).await,
+        Err(error) if error.refused_code() == Some(S3Code::NoSuchUpload.name()) => place.etag_of(gateway, key).await,
         // Nor is it known what became of that.
         Err(_) => return Err(first),
         Ok(etag) => etag,
@@ -287,16 +291,9 @@ async fn try_completion(
     }
     let request = place.request(Method::POST, key).header("content-type", "application/xml");
     let answer: UpstreamAnswer = sending.ask(request, document).await?;
-    let told = completed_etag(&answer)?;
-    // Some tell none.
-    if told.is_empty() { Ok(etag_at(gateway, place, key).await) } else { Ok(told) }
-}
-
-/// The ETag of what stands at a replica, without quotes; empty where it cannot be told.
-async fn etag_at(gateway: &Gateway, place: &UploadPlace, key: &ObjectKey) -> String {
-    let request = UpstreamRequest::new(Method::HEAD, &place.physical, Some(key));
-    let head = gateway.client.send(&place.backend, request, Bytes::new()).await.ok();
-    head.map(|head| unquoted(head.header("etag")).to_owned()).unwrap_or_default()
+    completed_etag(&answer)?;
+    // Some tell none, and what it says it has made it may not keep.
+    Ok(place.etag_of(gateway, key).await)
 }
 
 /// What the replicas' answers come to: each its ETag, or why there is none.

@@ -162,7 +162,7 @@ impl Upload {
         let Elsewhere::Object(places) = &mut self.elsewhere else {
             return gateway.commit(routed, &self.dirty, mark, since, id).await;
         };
-        let landed = places.landed(etag).await;
+        let landed = places.landed(&self.dirty.key, etag).await;
         Box::pin(gateway.commit_at_quorum(routed, &self.dirty, mark, since, id, landed)).await
     }
 
