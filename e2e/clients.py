@@ -95,6 +95,11 @@ def read(s3, bucket: str, key: str, **kwargs) -> bytes:
     return s3.get_object(Bucket=bucket, Key=key, **kwargs)["Body"].read()
 
 
+def may_be_old(answer: dict) -> bool:
+    """Whether an answer, or a `ClientError`'s, says so itself."""
+    return answer["ResponseMetadata"]["HTTPHeaders"].get("x-s3gw-stale") == "true"
+
+
 def empty_bucket(s3, bucket: str):
     for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket):
         if objects := [{"Key": o["Key"]} for o in page.get("Contents", [])]:

@@ -7,16 +7,18 @@ import json
 import re
 import signal
 import socket
+import sys
 import threading
 import time
 import uuid
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 from botocore.exceptions import ClientError
 
 from checker import Ledger
-from clients import MIB, create_bucket, fails, payload, read
+from clients import MIB, create_bucket, fails, may_be_old, payload, read
 from gateway import BINARY, CONFIG, DENIED, HOME, REPLICA, listens
 from processes import Process, pick_port, until
 from test_faults import bucket_with_forgotten_writes, clients_writing, wait_for_writes
@@ -356,17 +358,24 @@ def test_a_home_is_replaced_though_redis_has_forgotten_what_it_took_last(gateway
 
 @pytest.fixture
 def third_proxy(gateway):
-    """One more proxy, whose view runs out soon."""
-    port, path = pick_port(), gateway.folder.path / "third.toml"
-    text = CONFIG.format(metadata=gateway.postgres.url, redis=json.dumps(gateway.redis.urls), folder=gateway.folder.path, port=port, admin_port=pick_port(), worker_port=pick_port())
+    """One more proxy, whose view runs out soon; and a file that says how its link to the metadata is."""
+    port, path, folder = pick_port(), gateway.folder.path / "third.toml", gateway.folder.path / f"links-{uuid.uuid4().hex[:8]}"
+    folder.mkdir()
+    argv = [sys.executable, Path(__file__).with_name("links.py"), folder, f"postgres=127.0.0.1:{gateway.postgres.port}"]
+    links = Process("links-third", argv, gateway.folder.path).start()
+    linked = folder / "postgres.port"
+    until(lambda: links.must_live() and linked.exists(), "the link listens")
+    metadata = gateway.postgres.url.replace(f":{gateway.postgres.port}/", f":{linked.read_text()}/")
+    text = CONFIG.format(metadata=metadata, redis=json.dumps(gateway.redis.urls), folder=gateway.folder.path, port=port, admin_port=pick_port(), worker_port=pick_port())
     path.write_text(text.replace('lease = "20s"', 'lease = "5s"', 1))
     process = Process("proxy-third", [BINARY, "proxy", "--config", path], gateway.folder.path, {"S3GATEWAY_ADMIN_TOKEN": gateway.admin_token}).start()
     endpoint = f"http://127.0.0.1:{port}"
     until(lambda: process.must_live() and listens(endpoint), "the third proxy listens", 60)
     try:
-        yield process, endpoint
+        yield process, endpoint, folder / "postgres.state"
     finally:
         process.stop(signal.SIGKILL)
+        links.stop()
 
 
 class HalfSent:
@@ -392,7 +401,7 @@ class HalfSent:
 
 @pytest.mark.shape("production")
 def test_a_proxy_that_stood_still_over_a_promotion_writes_nothing_to_the_old_home(gateway, third_proxy):
-    process, endpoint = third_proxy
+    process, endpoint, _ = third_proxy
     ledger = Ledger(gateway)
     assert ledger.put(ledger.key("known"), b"before")
     target = gateway.target()
@@ -416,6 +425,58 @@ def test_a_proxy_that_stood_still_over_a_promotion_writes_nothing_to_the_old_hom
     assert late not in ledger.states(HOME) and late not in ledger.states(REPLICA)
     until(lambda: s3.put_object(Bucket=ledger.bucket, Key=late, Body=b"anew"), "it takes writes for the new home", 20)
     assert ledger.put(late, b"anew")
+    ledger.check(deadline=60)
+
+
+@pytest.mark.shape("production")
+def test_a_proxy_that_is_cut_from_its_metadata_over_a_promotion_says_that_its_reads_may_be_old(gateway, third_proxy):
+    _, endpoint, link = third_proxy
+    ledger = Ledger(gateway)
+    bucket, (kept, deleted, new) = ledger.bucket, (ledger.key(name) for name in ("kept", "deleted", "new"))
+    for key in (kept, deleted):
+        assert ledger.put(key, b"before")
+    until(lambda: gateway.idle(bucket), "the queue is empty", 60)
+    target = gateway.target()
+    target.endpoint = endpoint
+    s3 = target.s3()
+
+    def seen() -> tuple[dict[str, bytes | None], list[list[str]], set[bool]]:
+        """Objects and listings as this proxy answers them, and whether its answers say that they may be old."""
+        objects, answers = {}, []
+        for key in (kept, deleted, new):
+            for ask in (s3.head_object, s3.get_object):
+                try:
+                    answers.append(ask(Bucket=bucket, Key=key))
+                    objects[key] = answers[-1]["Body"].read() if "Body" in answers[-1] else b""
+                except ClientError as error:
+                    assert error.response["ResponseMetadata"]["HTTPStatusCode"] == 404, error
+                    answers.append(error.response)
+                    objects[key] = None
+        answers.append(s3.get_object_tagging(Bucket=bucket, Key=kept))
+        lists = [s3.list_objects(Bucket=bucket), s3.list_objects_v2(Bucket=bucket), s3.list_object_versions(Bucket=bucket)]
+        keys = [[entry["Key"] for entry in page.get("Contents", page.get("Versions", []))] for page in lists]
+        return objects, keys, {may_be_old(answer) for answer in answers + lists}
+
+    old = ({kept: b"before", deleted: b"before", new: None}, [sorted([kept, deleted])] * 3)
+    assert seen() == (*old, {False})
+    try:
+        link.write_text("stalled")
+        until(lambda: may_be_old(s3.head_object(Bucket=bucket, Key=kept)), "its view has run out", 30)
+        done = promote(gateway, bucket, REPLICA)
+        assert done["state"] == "done", done
+        # Else they bring the former home up to date.
+        gateway.kill_workers()
+        assert ledger.put(kept, b"after") and ledger.delete(deleted) and ledger.put(new, b"new")
+        assert seen() == (*old, {True})
+        assert fails(s3.put_object, Bucket=bucket, Key=kept, Body=b"x")[0] == 503
+        link.write_text("open")
+        until(lambda: not may_be_old(s3.head_object(Bucket=bucket, Key=kept)), "it reads the feed again", 60)
+        assert seen() == ({kept: b"after", deleted: None, new: b"new"}, [sorted([kept, new])] * 3, {False})
+    finally:
+        for worker in gateway.workers:
+            if not worker.alive():
+                worker.start()
+    ledger.places = [REPLICA, HOME]
     ledger.check(deadline=60)
 
 

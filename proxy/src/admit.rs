@@ -20,6 +20,8 @@ pub struct Admitted {
     pub request_id: RequestId,
     /// Whether the client's connection to this process is encrypted.
     pub tls: bool,
+    /// Whether what is read may be older than what was acknowledged. Never of a write.
+    pub is_stale: bool,
 }
 
 /// A route whose home residency allows to serve it.
@@ -69,7 +71,9 @@ impl Gateway {
             return Err(S3Code::NotImplemented.into());
         }
         headers::refuse_unsupported(&request)?;
-        if request.operation.access() == Access::Write && !self.view.is_fresh() {
+        // Before the route is taken: the view may be fresh by then, and the route still be that of before.
+        let is_fresh = self.view.is_fresh();
+        if request.operation.access() == Access::Write && !is_fresh {
             return Err(Refusal::ViewExpired);
         }
         let route = match (&request.bucket, request.operation) {
@@ -92,7 +96,9 @@ impl Gateway {
                 self.require_no_stranded(routed, key).await?;
             }
         }
-        Ok(Admitted { request, verified, tenant, route, request_id, tls })
+        // No promotion waits for a view that has run out.
+        let is_stale = route.is_some() && !is_fresh;
+        Ok(Admitted { request, verified, tenant, route, request_id, tls, is_stale })
     }
 
     /// Whose request it is, by the one way in which it is signed.

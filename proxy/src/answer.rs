@@ -105,6 +105,8 @@ pub fn response_head(status: StatusCode, headers: HeaderMap) -> http::response::
 
 /// The region that clients are to sign for (Amazon S3 API Reference, HeadBucket).
 pub const BUCKET_REGION: HeaderName = HeaderName::from_static("x-amz-bucket-region");
+/// On an answer that may be older than what was acknowledged.
+pub const STALE: HeaderName = HeaderName::from_static("x-s3gw-stale");
 const AMZ_ID_2: HeaderName = HeaderName::from_static("x-amz-id-2");
 const AMZ_REQUEST_ID: HeaderName = HeaderName::from_static("x-amz-request-id");
 

@@ -30,7 +30,7 @@ impl View {
     pub fn age(&self) -> Duration {
         self.started.elapsed().saturating_sub(Duration::from_millis(self.seen_millis.load(Ordering::Relaxed)))
     }
-    /// Whether writes may lean on it.
+    /// Whether writes may lean on it, and what is read by it is current.
     pub fn is_fresh(&self) -> bool {
         self.age() < self.lease
     }

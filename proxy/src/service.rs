@@ -1,7 +1,7 @@
 //! Pingora's hooks, each thin: it calls one step of ours and translates the result. The steps stand in `admit`,
 //! `transfer` and `operations`.
 use crate::{
-    answer::{Answer, RequestId},
+    answer::{Answer, RequestId, STALE},
     front::{head_is_awaited, head_is_read},
     gateway::Gateway,
     linger::linger,
@@ -36,6 +36,8 @@ pub struct Context {
     started: Instant,
     attempt_started: Instant,
     operation: Option<Operation>,
+    /// The answer says that it may be old.
+    is_stale: bool,
     informational: u32,
     transfer: Option<Box<Transfer>>,
     /// The attempt at a backend, until its head is there.
@@ -79,6 +81,7 @@ impl ProxyHttp for S3Service {
             started: now,
             attempt_started: now,
             operation: None,
+            is_stale: false,
             informational: 0,
             transfer: None,
             watched: None,
@@ -104,7 +107,9 @@ impl ProxyHttp for S3Service {
         session.set_ignore_info_resp(true);
         session.set_read_timeout(Some(self.gateway.settings.downstream_idle));
         session.set_write_timeout(Some(self.gateway.settings.downstream_idle));
-        let answer = match transfer::begin(&self.gateway, session, ctx.request_id, &mut ctx.operation).await {
+        let begun =
+            transfer::begin(&self.gateway, session, ctx.request_id, &mut ctx.operation, &mut ctx.is_stale).await;
+        let answer = match begun {
             Ok(Verdict::Forward(transfer)) => {
                 ctx.transfer = Some(transfer);
                 return Ok(false);
@@ -384,8 +389,11 @@ impl S3Service {
     }
 
     /// Writes a whole answer. What the client still sends is read for a moment, so that it sees the answer before a reset.
-    async fn write(&self, session: &mut Session, answer: Answer, ctx: &mut Context) -> Result<()> {
+    async fn write(&self, session: &mut Session, mut answer: Answer, ctx: &mut Context) -> Result<()> {
         ctx.status = answer.status.as_u16();
+        if ctx.is_stale {
+            answer = answer.with(STALE, "true");
+        }
         let is_head = session.req_header().method == Method::HEAD;
         let unread = !session.as_downstream_mut().is_body_done();
         if unread {

@@ -16,7 +16,7 @@ pub struct ProxySettings {
     pub upstream: UpstreamSettings,
     /// When a backend's breaker opens and for how long.
     pub breaker: BreakerSettings,
-    /// How old the view of the control plane may be before writes are refused.
+    /// How old the view of the control plane may be before writes are refused, and reads are marked as stale.
     pub view_lease: Duration,
     /// How often the change feed is polled.
     pub feed_interval: Duration,

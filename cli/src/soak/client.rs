@@ -283,23 +283,36 @@ impl Client {
         let prefix = format!("{}c{}/", self.load.prefix, self.number);
         let listed = s3::list(&s3, &self.load.bucket, &prefix).await;
         self.load.tally.count("list", listed.answered());
-        let Answer::Done(listed) = listed else { return tokio::time::sleep(FIRST_PAUSE).await };
-        for (key, history) in &self.histories {
-            let (Some(exact), tally) = (history.exact(), &self.load.tally) else { continue };
-            match (exact, listed.get(key)) {
-                (Some(_), None) => tally.find(Finding::Lost, key, "not in a listing".into()),
-                (None, Some(_)) => tally.find(Finding::Resurrected, key, "in a listing".into()),
-                (Some(state), Some(size)) if state.content.size != *size => {
-                    let detail = format!("a listing shows {size} bytes of {}", state.content.size);
-                    tally.find(Finding::StaleNotMarked, key, detail);
-                }
-                _ => {}
-            }
+        let Answer::Done((listed, is_marked)) = listed else { return tokio::time::sleep(FIRST_PAUSE).await };
+        if is_marked {
+            self.load.tally.marked_stale();
         }
-        for key in listed.keys().filter(|key| !self.histories.contains_key(*key)) {
-            self.load.tally.find(Finding::Wrong, key, "in a listing, and never written".into());
+        for (finding, key, detail) in judge_listing(&self.histories, &listed, is_marked) {
+            self.load.tally.find(finding, key, detail);
         }
     }
+}
+
+/// What is wrong with a listing, by key. One that is marked as stale may be old; also in it is no key that was never written.
+fn judge_listing<'a>(
+    histories: &'a BTreeMap<String, History>,
+    listed: &'a BTreeMap<String, usize>,
+    is_marked: bool,
+) -> Vec<(Finding, &'a str, String)> {
+    let of_now = histories.iter().filter(|_| !is_marked).filter_map(|(key, history)| {
+        let (finding, detail) = match (history.exact()?, listed.get(key)) {
+            (Some(_), None) => (Finding::Lost, "not in a listing".to_owned()),
+            (None, Some(_)) => (Finding::Resurrected, "in a listing".to_owned()),
+            (Some(state), Some(size)) if state.content.size != *size => {
+                (Finding::StaleNotMarked, format!("a listing shows {size} bytes of {}", state.content.size))
+            }
+            _ => return None,
+        };
+        Some((finding, key.as_str(), detail))
+    });
+    let strangers = listed.keys().filter(|key| !histories.contains_key(*key));
+    let wrong = strangers.map(|key| (Finding::Wrong, key.as_str(), "in a listing, and never written".to_owned()));
+    of_now.chain(wrong).collect()
 }
 
 /// Puts the endpoint that was used last behind all others.
@@ -330,5 +343,48 @@ fn answered(outcome: Outcome, why: &str) -> Answered<'_> {
         Outcome::Acknowledged => Answered::Yes,
         Outcome::Refused => Answered::Refused,
         Outcome::Unknown => Answered::No(why),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn history(effects: &[Effect]) -> History {
+        let mut history = History::default();
+        for effect in effects {
+            history.begin(effect);
+            history.end(effect, Outcome::Acknowledged);
+        }
+        history
+    }
+
+    #[test]
+    fn a_marked_listing_may_be_old_and_never_wrong() {
+        let put = |key: &str, size| {
+            Effect::Becomes(State { content: Content { key: key.to_owned(), version: size as u64, size }, tag: None })
+        };
+        let histories: BTreeMap<String, History> = [
+            ("a", history(&[put("a", 1)])),
+            ("b", history(&[put("b", 1), put("b", 2)])),
+            ("c", history(&[put("c", 1), Effect::Gone])),
+        ]
+        .map(|(key, history)| (key.to_owned(), history))
+        .into();
+        use Finding::{Lost, Resurrected, StaleNotMarked, Wrong};
+        for (listed, want, want_of_marked) in [
+            (&[("a", 1), ("b", 2)][..], vec![], vec![]),
+            (&[("b", 2)], vec![(Lost, "a")], vec![]),
+            (&[("a", 1), ("b", 1)], vec![(StaleNotMarked, "b")], vec![]),
+            (&[("a", 1), ("b", 2), ("c", 1)], vec![(Resurrected, "c")], vec![]),
+            (&[("b", 2), ("z", 1)], vec![(Lost, "a"), (Wrong, "z")], vec![(Wrong, "z")]),
+        ] {
+            let listed: BTreeMap<String, usize> = listed.iter().map(|(key, size)| ((*key).to_owned(), *size)).collect();
+            for (is_marked, want) in [(false, want), (true, want_of_marked)] {
+                let found = judge_listing(&histories, &listed, is_marked);
+                let found: Vec<_> = found.iter().map(|(finding, key, _)| (*finding, *key)).collect();
+                assert_eq!(found, want, "{listed:?}, marked: {is_marked}");
+            }
+        }
     }
 }

@@ -105,7 +105,7 @@ impl<'a> Judge<'a> {
                     listed => listed,
                 }
             });
-            for key in keys.await?.into_keys() {
+            for key in keys.await?.0.into_keys() {
                 match &site.held {
                     Held::Nothing => self.tally.find(Finding::ForbiddenCopy, &key, format!("on {}", site.id)),
                     _ if !self.ledger.keys.contains_key(&key) => {
@@ -222,7 +222,8 @@ fn allowed(history: &History) -> String {
 async fn read(place: &str, s3: &S3, bucket: &str, key: &str) -> Result<Read, Failure> {
     patiently(place, || async {
         match s3::read(s3, bucket, key, None).await {
-            Answer::Done((read, _)) => Answer::Done(read),
+            Answer::Done((_, true)) => Answer::Unanswered("it says that it may be old".into()),
+            Answer::Done((read, false)) => Answer::Done(read),
             Answer::Refused { status: 404, code } if code == "NoSuchBucket" => Answer::Done(Read::Nothing),
             Answer::Refused { status, code } => Answer::Refused { status, code },
             Answer::Unanswered(why) => Answer::Unanswered(why),

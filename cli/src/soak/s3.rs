@@ -130,7 +130,7 @@ async fn body(output: GetObjectOutput) -> Result<Read, String> {
     Ok(Read::Bytes { offset, total, bytes })
 }
 
-/// Looks for the mark, which the SDK's types do not show.
+/// Looks for the mark, which the SDK's types do not show, on one of several answers.
 #[derive(Debug)]
 struct StaleMark(Arc<AtomicBool>);
 
@@ -144,18 +144,19 @@ impl Intercept for StaleMark {
         _: &RuntimeComponents,
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        self.0.store(context.response().headers().contains_key(STALE), Ordering::Relaxed);
+        self.0.fetch_or(context.response().headers().contains_key(STALE), Ordering::Relaxed);
         Ok(())
     }
 }
 
-/// All keys under a prefix, with their sizes.
-pub async fn list(s3: &Client, bucket: &str, prefix: &str) -> Answer<BTreeMap<String, usize>> {
+/// All keys under a prefix, with their sizes; whether an answer says that it may be old, too.
+pub async fn list(s3: &Client, bucket: &str, prefix: &str) -> Answer<(BTreeMap<String, usize>, bool)> {
+    let stale = Arc::new(AtomicBool::new(false));
     let mut keys = BTreeMap::new();
     let mut token = None;
     loop {
         let list = s3.list_objects_v2().bucket(bucket).prefix(prefix).set_continuation_token(token);
-        let page = match sort(list.send().await) {
+        let page = match sort(list.customize().interceptor(StaleMark(stale.clone())).send().await) {
             Answer::Done(page) => page,
             Answer::Refused { status, code } => return Answer::Refused { status, code },
             Answer::Unanswered(why) => return Answer::Unanswered(why),
@@ -166,7 +167,7 @@ pub async fn list(s3: &Client, bucket: &str, prefix: &str) -> Answer<BTreeMap<St
         }
         token = page.next_continuation_token.filter(|_| page.is_truncated == Some(true));
         if token.is_none() {
-            return Answer::Done(keys);
+            return Answer::Done((keys, stale.load(Ordering::Relaxed)));
         }
     }
 }

@@ -20,7 +20,7 @@ pub enum Finding {
     Resurrected,
     /// Bytes, tags or keys that nobody wrote.
     Wrong,
-    /// A read answered with an earlier object, without `x-s3gw-stale`.
+    /// A read or listing answered with an earlier object, without `x-s3gw-stale`.
     StaleNotMarked,
     /// A write under a condition that did not hold was acknowledged, or one under a condition that held was refused.
     ConditionBroken,
@@ -120,7 +120,7 @@ pub struct Counts {
     pub findings: BTreeMap<Finding, u64>,
     /// The first findings.
     pub evidence: Vec<Evidence>,
-    /// Reads that were answered as stale and said so.
+    /// Reads and listings that said that they may be old.
     pub marked_stale: u64,
     /// The longest time between two acknowledged writes, of all clients together.
     pub longest_pause: f64,
@@ -158,7 +158,7 @@ impl Tally {
         *last = Instant::now();
     }
 
-    /// A read that says itself that it may be old.
+    /// A read or listing that says itself that it may be old.
     pub fn marked_stale(&self) {
         self.counts.lock().0.marked_stale += 1;
     }

@@ -142,7 +142,7 @@ pub struct BreakerSettings {
 /// `[proxy.view]`: how old a proxy's view of the control plane may get.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ViewSettings {
-    /// Writes are refused once the change feed could not be read for this long. Default 60s.
+    /// Writes are refused, and reads marked as stale, once the change feed could not be read for this long. Default 60s.
     pub lease: Duration,
     /// How often the change feed is polled. Default 500ms.
     pub poll_interval: Duration,

@@ -74,8 +74,12 @@ pub(super) async fn readyz(State(state): State<Shared>) -> Response {
     let readiness = Readiness::of(Faults {
         metadata: reason(metadata),
         queue: reason(queue),
-        feed: (!view.is_fresh())
-            .then(|| format!("the change feed was last read {} s ago; writes are refused", view.age().as_secs())),
+        feed: (!view.is_fresh()).then(|| {
+            format!(
+                "the change feed was last read {} s ago; writes are refused, reads may be old",
+                view.age().as_secs()
+            )
+        }),
         stopping: state.draining.is_cancelled().then(|| "the process is stopping".to_owned()),
     });
     let status = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };

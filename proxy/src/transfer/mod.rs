@@ -69,11 +69,13 @@ pub(crate) async fn begin(
     session: &mut Session,
     request_id: RequestId,
     operation: &mut Option<Operation>,
+    is_stale: &mut bool,
 ) -> Result<Verdict, Refusal> {
     let (request, framing) = parse(gateway, session)?;
     *operation = Some(request.operation);
     let tls = session.as_downstream().digest().is_some_and(|digest| digest.ssl_digest.is_some());
     let admitted = gateway.admit(request, request_id, tls, SystemTime::now()).await?;
+    *is_stale = admitted.is_stale;
     match admitted.request.operation {
         Operation::GetObject | Operation::HeadObject => {
             Ok(Verdict::Read(ObjectRead::prepare(gateway, admitted, framing).await?))

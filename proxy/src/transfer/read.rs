@@ -8,13 +8,13 @@ use super::{
 };
 use crate::{
     admit::Admitted,
-    answer::{RequestId, put_common},
+    answer::{RequestId, STALE, put_common},
     gateway::Gateway,
     refusal::{MetMarker, Refusal},
     upstream::{Exchange, MAX_ERROR_DOCUMENT, Outcome, UpstreamBackend, UpstreamError, UpstreamRequest},
     version::{NamedVersion, VERSION_ID},
 };
-use http::{Method, StatusCode, response::Parts};
+use http::{HeaderValue, Method, StatusCode, response::Parts};
 use pingora_core::{Error, ErrorType};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::Session;
@@ -129,6 +129,9 @@ impl ObjectRead {
             match self.take_head(gateway, &mut exchange).await {
                 Ok(mut head) => {
                     put_common(&mut head.headers, request_id);
+                    if self.admitted.is_stale {
+                        head.headers.insert(STALE, HeaderValue::from_static("true"));
+                    }
                     let passed = pass_down(gateway, session, head, &mut exchange).await;
                     exchange.end().await;
                     return passed.map_err(|error| self.blame(error));
