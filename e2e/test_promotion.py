@@ -223,6 +223,10 @@ def split(gateway):
     return ledger, clean, left, again
 
 
+def listings_that_may_be_old(s3, bucket: str) -> list[bool]:
+    return [may_be_old(ask(Bucket=bucket)) for ask in (s3.list_objects, s3.list_objects_v2, s3.list_object_versions)]
+
+
 def assert_stranded_and_brought_home(gateway, ledger, clean, left, again):
     """From the moment on when the replica is home: nothing is passed off, everything is written, nothing is dropped."""
     s3, bucket = ledger.s3, ledger.bucket
@@ -232,6 +236,8 @@ def assert_stranded_and_brought_home(gateway, ledger, clean, left, again):
         assert fails(client.get_object, Bucket=bucket, Key=left) == (503, "ServiceUnavailable")
         assert fails(client.head_object, Bucket=bucket, Key=left)[0] == 503
         assert fails(client.copy_object, Bucket=bucket, Key=ledger.key("copy"), CopySource={"Bucket": bucket, "Key": left})[0] == 503
+        assert not may_be_old(client.head_object(Bucket=bucket, Key=clean))
+        assert listings_that_may_be_old(client, bucket) == [True] * 3
     until(lambda: ledger.put(again, b"third"), "the new home takes writes", 60)
     assert read(s3, bucket, again) == b"third"
     assert stranded(gateway, bucket)[again]["state"] == "overwritten"
@@ -240,6 +246,8 @@ def assert_stranded_and_brought_home(gateway, ledger, clean, left, again):
     until(lambda: all(row["state"] == "kept" for row in stranded(gateway, bucket).values()), "both sides were compared", 120)
     assert read(s3, bucket, left) == b"second " + left.encode(), "what stayed behind was the newer one"
     assert read(s3, bucket, again) == b"third"
+    for client in gateway.through_each_proxy():
+        until(lambda c=client: listings_that_may_be_old(c, bucket) == [False] * 3, "no key waits, as every proxy knows", 30)
     rows = stranded(gateway, bucket)
     aside = gateway.physical(REPLICA, rows[left]["id"])
     for key, lost in ((left, b"first " + left.encode()), (again, b"second " + again.encode())):
@@ -295,6 +303,7 @@ def test_versions_that_stayed_behind_come_home_below_those_written_since(gateway
         assert [read(client, bucket, "clean", VersionId=version) for version in clean] == [b"clean 0", b"clean 1"]
         assert fails(client.get_object, Bucket=bucket, Key="left") == (503, "ServiceUnavailable")
         assert fails(client.get_object, Bucket=bucket, Key="left", VersionId=left[1]) == (503, "ServiceUnavailable")
+        assert listings_that_may_be_old(client, bucket) == [True] * 3
     since = [until(lambda: put(s3, bucket, "again", b"since 0"), "the new home takes writes", 60)]
     since.append(s3.delete_object(Bucket=bucket, Key="again")["VersionId"])
     since.append(put(s3, bucket, "again", b"since 1", Tagging="n=since"))
@@ -311,6 +320,8 @@ def test_versions_that_stayed_behind_come_home_below_those_written_since(gateway
     gateway.start_backend(HOME)
     gateway.call("POST", "/v1/jobs/redrive", {"all": True})
     until(lambda: not stranded(gateway, bucket), "what stayed behind is home", 120)
+    for client in gateway.through_each_proxy("acme"):
+        until(lambda c=client: listings_that_may_be_old(c, bucket) == [False] * 3, "no key waits, as every proxy knows", 30)
     after = history(s3, bucket)
     new = {("again", since[0]): (False, b"since 0", []), ("again", since[1]): (False, None, []), ("again", since[2]): (True, b"since 1", [{"Key": "n", "Value": "since"}])}
     assert after == {at: (latest and at[0] != "again", *rest) for at, (latest, *rest) in before.items()} | new, "nothing is lost, doubled or back"

@@ -96,8 +96,8 @@ impl Gateway {
                 self.require_no_stranded(routed, key).await?;
             }
         }
-        // No promotion waits for a view that has run out.
-        let is_stale = route.is_some() && !is_fresh;
+        let is_stale =
+            route.as_ref().is_some_and(|routed| may_be_stale(request.operation, is_fresh, routed.route.has_stranded));
         Ok(Admitted { request, verified, tenant, route, request_id, tls, is_stale })
     }
 
@@ -152,8 +152,43 @@ fn looks_at_the_object(operation: Operation) -> bool {
     )
 }
 
+/// Whether what an operation reads of a bucket may be older than what was acknowledged.
+fn may_be_stale(operation: Operation, is_fresh: bool, has_stranded: bool) -> bool {
+    use Operation::*;
+    let lists = matches!(operation, ListObjects | ListObjectsV2 | ListObjectVersions);
+    // No promotion waits for a view that has run out. Where keys wait, the home may lack what was last written to them; reads of these are
+    // refused, which a listing cannot be.
+    operation.access() == Access::Read && (!is_fresh || (lists && has_stranded))
+}
+
 /// Operations that are about the bucket as it is now.
 fn looks_at_the_bucket(operation: Operation) -> bool {
     use Operation::*;
     matches!(operation, HeadBucket | DeleteBucket | GetBucketVersioning | PutBucketVersioning | ListObjectVersions)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_be_old_is_read_by_an_old_view_or_listed_while_keys_wait() {
+        use Operation::*;
+        // Each row: by a fresh view, while keys wait, by an old view, both.
+        for (operation, want) in [
+            (GetObject, [false, false, true, true]),
+            (HeadObject, [false, false, true, true]),
+            (GetObjectTagging, [false, false, true, true]),
+            (ListObjects, [false, true, true, true]),
+            (ListObjectsV2, [false, true, true, true]),
+            (ListObjectVersions, [false, true, true, true]),
+            (ListMultipartUploads, [false, false, true, true]),
+            (PutObject, [false; 4]),
+            (CopyObject, [false; 4]),
+        ] {
+            let got = [(true, false), (true, true), (false, false), (false, true)]
+                .map(|(is_fresh, has_stranded)| may_be_stale(operation, is_fresh, has_stranded));
+            assert_eq!(got, want, "{}", operation.name());
+        }
+    }
 }
