@@ -6,6 +6,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 /// How long writes may be stopped for a planned promotion before they go on where they were.
 const STOPPED_AT_MOST: Duration = Duration::from_secs(5);
+/// How long the queue may then take to name what they were stopped for.
+const NAMED_WITHIN: Duration = Duration::from_millis(500);
+
 impl Promoter {
     /// Passes a promotion whose bucket has no write in flight or on its way to a replica, or has them all listed.
     /// `fenced`: when this worker saw the writes stopped.
@@ -18,12 +21,7 @@ impl Promoter {
         let left = left_of(promotion.fenced_at, STOPPED_AT_MOST);
         let until = Instant::now() + left;
         self.await_views(promotion, Some(until)).await?;
-        while !self.queue.is_bucket_clean(&promotion.bucket).await? {
-            if Instant::now() > until {
-                return Err(Halt::TooLong(self.name_dirty(promotion).await?));
-            }
-            tokio::time::sleep(STEP).await;
-        }
+        self.await_clean(promotion, until).await?;
         // The versions that came last.
         let late = || Halt::TooLong("the records of copies could not be compared in time".to_owned());
         tokio::time::timeout_at(until.into(), self.settle_keys(promotion)).await.map_err(|_| late())??;
@@ -63,6 +61,23 @@ impl Promoter {
     /// has sent by then lands within a lease. By this worker's own count, as another's clock may be ahead.
     async fn await_claims(&self, fenced: Instant) {
         tokio::time::sleep((self.lease + self.lease / 3).saturating_sub(fenced.elapsed())).await;
+    }
+
+    /// Waits until no key is dirty. A queue that is away stops writes for no longer than dirty keys do.
+    async fn await_clean(&self, promotion: &Promotion, until: Instant) -> Result<(), Halt> {
+        let clean = async {
+            while !matches!(self.queue.is_bucket_clean(&promotion.bucket).await, Ok(true)) {
+                tokio::time::sleep(STEP).await;
+            }
+        };
+        if tokio::time::timeout_at(until.into(), clean).await.is_ok() {
+            return Ok(());
+        }
+        Err(Halt::TooLong(match tokio::time::timeout(NAMED_WITHIN, self.name_dirty(promotion)).await {
+            Ok(Ok(why)) => why,
+            Ok(Err(error)) => format!("the queue does not tell whether keys are dirty: {error}"),
+            Err(_) => "the queue does not tell in time whether keys are dirty".to_owned(),
+        }))
     }
 
     async fn name_dirty(&self, promotion: &Promotion) -> Result<String, StoreError> {

@@ -9,13 +9,13 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
 /// A Redis that writes nothing down: started again, it has forgotten everything.
-struct Redis {
+pub struct Redis {
     port: u16,
     child: Child,
 }
 
 impl Redis {
-    async fn start() -> Self {
+    pub async fn start() -> Self {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let redis = Self { port, child: Self::spawn(port) };
         redis.listens().await;
@@ -39,7 +39,7 @@ impl Redis {
         self.listens().await;
     }
 
-    async fn queue(&self, world: &World) -> RedisQueue {
+    pub async fn queue(&self, world: &World) -> RedisQueue {
         let url = format!("redis://127.0.0.1:{}", self.port);
         RedisQueue::connect(&[url], None, "s3gw", 4, Some(world.metadata.clone())).await.unwrap()
     }

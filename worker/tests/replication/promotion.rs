@@ -1,7 +1,10 @@
 //! Promotions whose backends err, for a moment or for one bucket, against real S3 servers.
 
+use crate::forgotten::Redis;
 use crate::sites::{World, create_bucket, until};
-use s3gateway_store::{ObjectCopy, PromotionState};
+use s3gateway_store::queue::WithFallback;
+use s3gateway_store::{ObjectCopy, PromotionState, Writes};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// A comparison of millions of keys is made of as many answers.
@@ -92,4 +95,21 @@ async fn a_forced_promotion_that_is_taken_over_waits_for_claims_by_its_own_count
     let state = async || world.metadata.promotion(&begun.id).await.unwrap().state;
     until("the replica is home", async || state().await == PromotionState::Done).await;
     assert!(began.elapsed() >= LEASE, "{:?}", began.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queue_that_goes_away_while_writes_are_stopped_has_them_go_on() {
+    let mut world = World::embedded().await;
+    world.stop_worker().await;
+    let redis = Redis::start().await;
+    world.queue = Arc::new(WithFallback::new(redis.queue(&world).await, world.metadata.sql_queue()));
+    let (route, near) = (&world.route, &world.near.id);
+    let begun = world.metadata.begin_promotion(&route.bucket, near, route.epoch, false).await.unwrap();
+    world.metadata.fence_bucket(&begun).await.unwrap();
+    drop(redis);
+    world.start_worker().await;
+    let writes = async || world.metadata.route_by_id(&world.route.bucket).await.unwrap().unwrap().writes;
+    until("writes go on", async || writes().await == Writes::Taken).await;
+    let now = world.metadata.promotion(&begun.id).await.unwrap();
+    assert_eq!((now.state, now.detail.contains("queue")), (PromotionState::Preparing, true), "{}", now.detail);
 }
