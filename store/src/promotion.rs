@@ -92,7 +92,7 @@ pub struct Promotion {
     pub fenced_at: Millis,
     /// When it ended; 0 before.
     pub ended_at: Millis,
-    /// Until when a worker has its turn at it.
+    /// A number that changes as long as a worker is at it; 0 where none is.
     pub turn: Millis,
 }
 

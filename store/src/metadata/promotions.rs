@@ -111,13 +111,13 @@ impl Metadata {
         self.db.read(query.fetch_all(self.db.pool())).await?.iter().map(parse).collect()
     }
 
-    /// A worker's turn at a promotion, from what it has `seen` to `until`. False where another was faster.
+    /// A worker's turn at a promotion, from what it has `seen` to the `next`. False where another was faster.
     ///
     /// # Errors
     /// `Unavailable`.
-    pub async fn claim_promotion(&self, id: &str, seen: Millis, until: Millis) -> Result<bool, StoreError> {
+    pub async fn claim_promotion(&self, id: &str, seen: Millis, next: Millis) -> Result<bool, StoreError> {
         write!(&self.db, tx => {
-            let query = sqlx::query(sql::PROMOTION_CLAIM).bind(id).bind(seen).bind(until);
+            let query = sqlx::query(sql::PROMOTION_CLAIM).bind(id).bind(seen).bind(next);
             Ok(query.execute(tx).await?.rows_affected() == 1)
         })
     }

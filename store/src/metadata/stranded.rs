@@ -1,7 +1,7 @@
 //! Keys whose last write stayed behind at a home that was away when it was replaced, and what of them stands aside.
 //! Invariant: a row ends only when the two sides were compared and found equal, or when an operator drops it.
 use super::db::{Columns, now, render_json, write};
-use super::{Metadata, feed};
+use super::{Metadata, feed, promotions};
 use crate::{
     BucketId, Change, DirtyKey, Kept, MergeWriting, Merging, Promotion, StoreError, Stranded, StrandedCount,
     StrandedState, sql,
@@ -15,7 +15,7 @@ impl Metadata {
     /// Lists keys as stranded by a promotion, each with the newest version that the target has of it. Of those that are, it is noted anew.
     ///
     /// # Errors
-    /// `NotFound` where the bucket is gone.
+    /// `NotFound` where the bucket is gone; `Conflict` where the home has moved, or the promotion has failed.
     pub async fn strand_keys(
         &self,
         promotion: &Promotion,
@@ -25,6 +25,7 @@ impl Metadata {
             return Ok(());
         }
         write!(&self.db, tx => {
+            promotions::hold(tx, promotion).await?;
             for (key, newest) in keys {
                 let query = sqlx::query(sql::STRANDED_INSERT).bind(Uuid::now_v7().to_string());
                 let query = query.bind(promotion.bucket.as_str()).bind(key.as_str().as_bytes());

@@ -5,6 +5,7 @@ mod fence;
 mod patience;
 mod prepare;
 mod strand;
+mod turns;
 mod watch;
 
 use crate::backends::Backends;
@@ -14,10 +15,11 @@ use crate::turns::take_turns;
 use patience::Patience;
 use s3gateway_s3::Versioning;
 use s3gateway_store::{DirtyKey, Metadata, Millis, Promotion, PromotionState, Queue, Route, StoreError};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
+use turns::SeenTurns;
 
 pub(crate) use watch::Watch;
 
@@ -60,7 +62,13 @@ enum Halt {
 impl Promoter {
     /// Takes its turn at every promotion that runs, until stopped; what is left then is taken over by another worker.
     pub(crate) async fn follow(self: Arc<Self>, stop: &CancellationToken) {
-        let list = || self.metadata.running_promotions(AT_ONCE);
+        let seen = Mutex::new(SeenTurns::default());
+        let list = || async {
+            let mut running = self.metadata.running_promotions(AT_ONCE).await?;
+            let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+            seen.retain_free(&mut running, self.lease, Instant::now());
+            Ok(running)
+        };
         let take = |promotion| {
             let promoter = self.clone();
             async move { promoter.take(promotion).await }
@@ -70,16 +78,14 @@ impl Promoter {
 
     /// Carries one out while it is ours. Cancel: the turn runs out by itself.
     async fn take(&self, promotion: Promotion) {
-        let mut until = promotion.turn;
-        if until > millis(SystemTime::now())
-            || !matches!(self.claim(&promotion.id, &mut until, self.lease).await, Ok(true))
-        {
+        let mut turn = promotion.turn;
+        if !matches!(self.claim(&promotion.id, &mut turn).await, Ok(true)) {
             return;
         }
         let id = promotion.id.clone();
         let done = tokio::select! {
             done = self.carry_out(promotion) => done,
-            () = self.keep(&id, &mut until) => return,
+            () = self.keep(&id, &mut turn) => return,
         };
         match done {
             // Nobody has a turn at one that has ended.
@@ -91,26 +97,27 @@ impl Promoter {
             }
             Err(error) => warn!(promotion = id, %error, "the promotion goes on later"),
         }
-        if let Err(error) = self.claim(&id, &mut until, Duration::ZERO).await {
+        if let Err(error) = self.metadata.claim_promotion(&id, turn, turns::NOBODYS).await {
             debug!(promotion = id, %error, "the turn at a promotion was not given back");
         }
     }
 
-    async fn claim(&self, id: &str, until: &mut Millis, lease: Duration) -> Result<bool, StoreError> {
-        let longer = millis(SystemTime::now() + lease);
-        let ours = self.metadata.claim_promotion(id, *until, longer).await?;
+    /// Takes the turn that was seen so, or shows that whoever has it is alive.
+    async fn claim(&self, id: &str, turn: &mut Millis) -> Result<bool, StoreError> {
+        let next = millis(SystemTime::now() + self.lease);
+        let ours = self.metadata.claim_promotion(id, *turn, next).await?;
         if ours {
-            *until = longer;
+            *turn = next;
         }
         Ok(ours)
     }
 
-    /// Prolongs the turn; ends when it is lost or could not be prolonged in time.
-    async fn keep(&self, id: &str, until: &mut Millis) {
+    /// Keeps the turn; ends when it is lost or could not be confirmed for a lease.
+    async fn keep(&self, id: &str, turn: &mut Millis) {
         let mut kept = Kept::new("a promotion", self.lease);
         loop {
-            kept.pause().await;
-            if kept.lost_by(self.claim(id, until, self.lease).await).is_some() {
+            tokio::time::sleep(turns::pause(self.lease)).await;
+            if kept.lost_by(self.claim(id, turn).await).is_some() {
                 return;
             }
         }

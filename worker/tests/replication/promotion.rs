@@ -3,7 +3,7 @@
 use crate::forgotten::Redis;
 use crate::sites::{World, create_bucket, until};
 use s3gateway_store::queue::WithFallback;
-use s3gateway_store::{ObjectCopy, PromotionState, Writes};
+use s3gateway_store::{ObjectCopy, PromotionState, Route, Writes};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -112,4 +112,27 @@ async fn a_queue_that_goes_away_while_writes_are_stopped_has_them_go_on() {
     until("writes go on", async || writes().await == Writes::Taken).await;
     let now = world.metadata.promotion(&begun.id).await.unwrap();
     assert_eq!((now.state, now.detail.contains("queue")), (PromotionState::Preparing, true), "{}", now.detail);
+}
+
+/// Its turn ends by its own clock, which may be ahead.
+#[tokio::test(flavor = "multi_thread")]
+async fn writes_that_a_dead_worker_has_stopped_go_on_soon() {
+    const LONG: Duration = Duration::from_secs(600);
+    let mut world = World::embedded().await;
+    world.stop_worker().await;
+    let (m, near, far_ahead) = (&world.metadata, &world.near.id, world.metadata.now() + 3_600_000);
+    let stop = async |route: &Route| {
+        let begun = m.begin_promotion(&route.bucket, near, route.epoch, false).await.unwrap();
+        assert!(m.claim_promotion(&begun.id, 0, far_ahead).await.unwrap());
+        m.fence_bucket(&begun).await.unwrap()
+    };
+    stop(&world.route).await;
+    let moved = create_bucket(m, &world.tenant, "moved", &[&world.home, &world.near]).await;
+    m.move_home(&stop(&moved).await).await.unwrap();
+    let buckets = [world.route.bucket.clone(), moved.bucket];
+    world.start_worker_with(|settings| settings.lease = LONG).await;
+    for bucket in buckets {
+        let writes = async || world.metadata.route_by_id(&bucket).await.unwrap().unwrap().writes;
+        until("writes go on", async || writes().await == Writes::Taken).await;
+    }
 }

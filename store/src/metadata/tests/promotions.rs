@@ -60,6 +60,8 @@ pub(super) async fn a_promotion_goes_step_by_step(f: Fixture) {
     assert_eq!((&now.home, now.epoch, now.writes), (&near(&route), 2, Writes::Stopped));
     assert_eq!(now.placement, [near(&route), route.home.clone()], "home first");
     assert!(moved.fence > fenced.fence);
+    let late = m.strand_keys(&again, &[(object("k"), None)]).await;
+    assert!(matches!(late, Err(StoreError::Conflict(_))), "by a worker that stood still: {late:?}");
     assert!(!m.epoch_stands(&route.bucket, 1).await.unwrap() && m.epoch_stands(&route.bucket, 2).await.unwrap());
     assert!(matches!(m.fail_promotion(&fenced, "too late").await, Err(StoreError::Invalid(_))), "it has moved");
     let done = m.finish_promotion(&moved, "all is well").await.unwrap();
