@@ -149,6 +149,7 @@ STATEMENTS = [
     ("copies_verified.sql", "'bucket-7', 'fi-hel', 9000000000000, 20", "object_copies_pkey"),
     ("stranded_at.sql", "'bucket-7', 'fi-hel'", "stranded_keys_open"),
     ("stranded_any.sql", "'bucket-7'", "stranded_keys_"),
+    ("stranded_aside.sql", "'bucket-7', 'fi-hel'", "stranded_keys_"),
     ("stranded_overwrite.sql", ONE, "stranded_keys_bucket_object_key_epoch_key"),
     ("promotion_witness_note.sql", "'bucket-1207', 1, 'photos/0000001207'::bytea", "promotions_"),
     ("promotion_witness.sql", "'bucket-1207', 1", "promotions_"),

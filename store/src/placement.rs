@@ -99,6 +99,9 @@ pub struct DrainLook {
     pub strays: u64,
     /// One of them.
     pub stray: String,
+    /// Stranded keys of the bucket of which something stands aside on the backend.
+    #[serde(default)]
+    pub aside: u64,
 }
 
 /// The report of a replica that was or is being drained.

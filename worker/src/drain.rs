@@ -1,7 +1,8 @@
 //! Drains replicas that have left their bucket's placement: looks through what such a backend really lists, marks those keys, and
 //! lets the backend go once it was seen empty after everything had settled.
 //! Invariants: a key is marked only if the home still knows it, so that nothing is deleted that exists only here; a physical bucket
-//! is dropped only while it is empty, and never emptied.
+//! is dropped only while it is empty, and never emptied. A drain that has ended says that nothing of the bucket is there, so it waits for what stands
+//! aside of stranded keys, too, which an operator drops.
 use crate::backend::{BackendError, Remote};
 use crate::backends::Backends;
 use crate::backlog::Backlog;
@@ -163,7 +164,8 @@ impl Drainer {
                 break;
             }
         }
-        if look.seen == 0 && look.counts {
+        look.aside = self.metadata.count_aside(&drain.bucket, &drain.backend).await?;
+        if look.seen == 0 && look.counts && look.aside == 0 {
             if is_settled(&*self.queue, &drain.bucket, look.since).await? {
                 self.metadata.end_look(drain, &look).await?;
                 return Ok(self.metadata.prove_drain(drain).await?);
@@ -174,6 +176,9 @@ impl Drainer {
         }
         if look.strays > 0 {
             warn!(bucket = drain.name, backend = %drain.backend, strays = look.strays, "only the replica has these keys, so it stays");
+        }
+        if look.aside > 0 {
+            warn!(bucket = drain.name, backend = %drain.backend, keys = look.aside, "what stands aside of stranded keys is there, so the replica stays until it is dropped");
         }
         self.metadata.end_look(drain, &look).await?;
         Ok(false)

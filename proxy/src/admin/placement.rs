@@ -7,7 +7,7 @@ use super::{
 use axum::{Json, extract::State, http::StatusCode};
 use s3gateway_config::{BackendId, Place};
 use s3gateway_filters::{placement, residency};
-use s3gateway_store::{Cursor, Drain, DrainReason, PlacementChange, Route, StoreError};
+use s3gateway_store::{Cursor, Drain, DrainReason, DrainState, PlacementChange, Route, StoreError};
 use serde::{Deserialize, Serialize};
 
 #[derive(Deserialize)]
@@ -56,7 +56,7 @@ struct DrainView {
     /// One of them.
     #[serde(skip_serializing_if = "Option::is_none")]
     stray: Option<String>,
-    /// What was decided along with it.
+    /// What was decided along with it, and what is to be done for it to end.
     remark: String,
     begun_at: String,
     /// When it was seen empty after everything had settled.
@@ -70,6 +70,10 @@ struct DrainView {
 impl From<Drain> for DrainView {
     fn from(drain: Drain) -> Self {
         let found = drain.found.unwrap_or_default();
+        let is_held_up = drain.state == DrainState::Draining && found.aside > 0;
+        let aside = || format!("of {} stranded keys something stands aside there: download and drop it", found.aside);
+        let decided = Some(drain.remark).filter(|remark| !remark.is_empty());
+        let remarks: Vec<String> = decided.into_iter().chain(is_held_up.then(aside)).collect();
         Self {
             tenant: drain.tenant,
             bucket: drain.name,
@@ -83,7 +87,7 @@ impl From<Drain> for DrainView {
             left: if drain.proven_at.is_some() { Some(0) } else { drain.keys.map(|_| found.seen) },
             strays: found.strays,
             stray: (!found.stray.is_empty()).then_some(found.stray),
-            remark: drain.remark,
+            remark: remarks.join("; "),
             begun_at: render_time(drain.begun_at),
             proven_at: drain.proven_at.map(render_time),
             ended_at: drain.ended_at.map(render_time),

@@ -9,7 +9,7 @@ mod walks;
 use super::*;
 use crate::{ProxyParts, ProxySettings};
 use s3gateway_store::{
-    BucketId, DirtyKey, Metadata,
+    BucketId, DirtyKey, DrainLook, Metadata,
     secrets::{KeyProvider, LocalKey},
 };
 use serde_json::{Value, json};
@@ -491,6 +491,12 @@ async fn an_operators_tour() {
         (&drain["backend"], &drain["reason"], &drain["state"]),
         (&json!("de-fra"), &json!("placement"), &json!("draining"))
     );
+    let (metadata, near) = (&api.state.metadata, BackendId::parse("de-fra").unwrap());
+    let noted = metadata.drains(None, Some(&near), None, 1).await.unwrap().rows.remove(0);
+    metadata.end_look(&noted, &DrainLook { aside: 2, ..DrainLook::default() }).await.unwrap();
+    let drains = api.get("/v1/drains?tenant=acme&bucket=photos").await.json();
+    let remark = drains["drains"][0]["remark"].as_str().unwrap();
+    assert!(remark.contains("2 stranded keys") && remark.contains("drop"), "{remark}");
     assert_eq!(api.get("/v1/drains?backend=fi-hel").await.json()["drains"], json!([]));
     let retired = api.call("POST", "/v1/backends/fi-hel/retire", &Value::Null).await.json();
     assert_eq!((&retired["state"], &retired["buckets"]["home"]), (&json!("retiring"), &json!(1)), "{retired}");

@@ -85,7 +85,7 @@ impl Metadata {
     }
 
     /// Notes that a replica was seen empty: from here on it cannot be taken back, and its physical bucket may go. False
-    /// where it is drained no more.
+    /// where it is drained no more, or something of a stranded key stands aside on its backend.
     ///
     /// # Errors
     /// `Unavailable`.

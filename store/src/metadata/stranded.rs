@@ -111,6 +111,15 @@ impl Metadata {
         Ok(StrandedCount { waiting: row.int("waiting")?, kept: row.int("kept")? })
     }
 
+    /// Of how many stranded keys of a bucket something stands aside on a backend.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn count_aside(&self, bucket: &BucketId, backend: &BackendId) -> Result<u64, StoreError> {
+        let query = sqlx::query(sql::STRANDED_ASIDE).bind(bucket.as_str()).bind(backend.as_str());
+        self.db.read(query.fetch_one(self.db.pool())).await?.u64("aside")
+    }
+
     /// One row by its id.
     ///
     /// # Errors

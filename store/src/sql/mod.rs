@@ -239,6 +239,7 @@ statements! {
     ROUTE_BY_NAME = "route_by_name.sql";
     SCHEMA_VERSIONS = "schema_versions.sql";
     STRANDED_ANY = "stranded_any.sql";
+    STRANDED_ASIDE = "stranded_aside.sql";
     STRANDED_AT = "stranded_at.sql";
     STRANDED_BEGIN = "stranded_begin.sql";
     STRANDED_COUNT = "stranded_count.sql";

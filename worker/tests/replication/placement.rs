@@ -3,8 +3,8 @@
 use crate::sites::{Site, World, until};
 use aws_sdk_s3::primitives::ByteStream;
 use s3gateway_config::{BackendId, PlaceRule, ResidencyPolicy};
-use s3gateway_s3::{LogicalBucket, ObjectKey};
-use s3gateway_store::{Begun, DirtyKey, Drain, DrainReason, DrainState, NewBucket, PlacementChange};
+use s3gateway_s3::{LogicalBucket, ObjectKey, PhysicalBucket};
+use s3gateway_store::{Begun, DirtyKey, Drain, DrainReason, DrainState, Kept, NewBucket, PlacementChange};
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 
@@ -93,6 +93,28 @@ async fn what_only_the_drained_replica_has_keeps_it() {
     world.near.client().delete_object().bucket(&bucket).key("stray").send().await.unwrap();
     until("the replica is gone", async || report(&world, &world.near).await.state == DrainState::Gone).await;
     assert!(!is_there(&world.near, &bucket).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_stands_aside_at_the_drained_replica_keeps_it() {
+    let mut world = World::embedded().await;
+    world.stop_worker().await;
+    let (m, route, near) = (&world.metadata, &world.route, world.near.id.clone());
+    let promotion = m.begin_promotion(&route.bucket, &near, route.epoch, true).await.unwrap();
+    m.strand_keys(&promotion, &[(ObjectKey::parse("k").unwrap(), None)]).await.unwrap();
+    m.fail_promotion(&promotion, "only its stranded key is wanted").await.unwrap();
+    let row = m.stranded_of(&route.bucket, None, 1).await.unwrap().remove(0);
+    let physical = PhysicalBucket::parse("s3gw-0123-aside").unwrap();
+    m.keep_stranded(&row.id, &Kept { backend: near, physical, etag: "e".to_owned(), size: 5 }).await.unwrap();
+    let home = world.home.id.clone();
+    place(&mut world, vec![home], 1).await;
+    world.start_worker().await;
+    let found = async || report(&world, &world.near).await.found;
+    until("a look that counts has come to its end", async || found().await.is_some_and(|found| found.counts)).await;
+    let drain = report(&world, &world.near).await;
+    assert_eq!((drain.state, found().await.map(|found| found.aside)), (DrainState::Draining, Some(1)));
+    world.metadata.drop_stranded(&row.id).await.unwrap();
+    until("the replica is gone", async || report(&world, &world.near).await.state == DrainState::Gone).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

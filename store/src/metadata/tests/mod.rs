@@ -213,6 +213,7 @@ suite! {
     placement::bad_placements_are_refused,
     placement::reviews_come_due_and_end,
     placement::what_is_kept_of_a_stranded_key_keeps_its_backend,
+    placement::what_is_kept_of_a_stranded_key_holds_the_proof_of_its_drain_up,
     placement::an_adopted_bucket_is_given_back_as_it_was,
     reviews::a_retirement_makes_the_reviews_of_many_buckets_due,
     reviews::a_tenants_policy_makes_the_reviews_of_its_many_buckets_due,

@@ -48,7 +48,8 @@ pub(super) async fn a_replica_leaves_through_a_drain(f: Fixture) {
     assert!(m.claim_drain(&drain, in_a_minute()).await.unwrap());
     assert!(!m.claim_drain(&drain, in_a_minute()).await.unwrap(), "another worker has it");
     assert!(m.open_drains(drain.free_from, 10).await.unwrap().is_empty());
-    let look = DrainLook { since: 1, counts: true, after: "k\u{0}ä".into(), seen: 5, strays: 1, stray: "k".into() };
+    let look =
+        DrainLook { since: 1, counts: true, after: "k\u{0}ä".into(), seen: 5, strays: 1, stray: "k".into(), aside: 1 };
     m.note_look(&drain, &look).await.unwrap();
     assert_eq!(m.drains_of(&route.bucket).await.unwrap()[0].look, look);
     m.end_look(&drain, &look).await.unwrap();
@@ -205,6 +206,34 @@ pub(super) async fn what_is_kept_of_a_stranded_key_keeps_its_backend(f: Fixture)
     }
     assert!(!m.retirements().await.unwrap()[0].is_used);
     m.delete_backend(&far).await.unwrap();
+}
+
+pub(super) async fn what_is_kept_of_a_stranded_key_holds_the_proof_of_its_drain_up(f: Fixture) {
+    let (m, tenant) = (&f.metadata, f.tenant("acme").await);
+    let (route, other) = (f.bucket(&tenant, "photos").await, f.bucket(&tenant, "other").await);
+    let (home, near) = (&route.placement[0], &route.placement[1]);
+    let kept = |backend: &BackendId| {
+        let physical = PhysicalBucket::parse("s3gw-0123-aside").unwrap();
+        Kept { backend: backend.clone(), physical, etag: "e".into(), size: 7 }
+    };
+    for route in [&route, &other] {
+        let promotion = m.begin_promotion(&route.bucket, near, 1, true).await.unwrap();
+        m.strand_keys(&promotion, &[(object("a"), None), (object("b"), None)]).await.unwrap();
+        m.fail_promotion(&promotion, "no").await.unwrap();
+    }
+    let [a, b] = &m.stranded_of(&route.bucket, None, 10).await.unwrap()[..] else { panic!() };
+    m.keep_stranded(&a.id, &kept(near)).await.unwrap();
+    m.keep_stranded(&b.id, &kept(home)).await.unwrap();
+    let elsewhere = m.stranded_of(&other.bucket, None, 1).await.unwrap().remove(0);
+    m.keep_stranded(&elsewhere.id, &kept(near)).await.unwrap();
+    m.change_placement(&change(&route, &[home], &[near])).await.unwrap();
+    let drain = m.drains_of(&route.bucket).await.unwrap().remove(0);
+    assert_eq!(m.count_aside(&route.bucket, near).await.unwrap(), 1);
+    assert!(!m.prove_drain(&drain).await.unwrap());
+    assert_eq!(m.drains_of(&route.bucket).await.unwrap()[0].state, DrainState::Draining);
+    m.drop_stranded(&a.id).await.unwrap();
+    assert_eq!(m.count_aside(&route.bucket, near).await.unwrap(), 0);
+    assert!(m.prove_drain(&drain).await.unwrap());
 }
 
 pub(super) async fn an_adopted_bucket_is_given_back_as_it_was(f: Fixture) {
