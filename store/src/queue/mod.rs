@@ -162,6 +162,8 @@ pub enum Cleared {
 pub struct DirtyPage {
     /// The keys.
     pub keys: Vec<ObjectKey>,
+    /// When the first of these became dirty (milliseconds since the Unix epoch).
+    pub oldest: Option<i64>,
     /// Where to go on.
     pub next: Option<String>,
 }

@@ -17,7 +17,9 @@ use crate::{BucketId, Conductor, Metadata, StoreError};
 use ::redis::{FromRedisValue, Value};
 use async_trait::async_trait;
 use futures::{StreamExt, TryStreamExt, stream};
-use members::{BUCKETS, DIRTY, parse_count, parse_job, parse_member, render_lane, render_member, shard_keys};
+use members::{
+    BUCKETS, DIRTY, parse_count, parse_job, parse_member, parse_since, render_lane, render_member, shard_keys,
+};
 use s3gateway_config::BackendId;
 use sha2::{Digest, Sha256};
 use sharing::{Swept, Tours};
@@ -416,9 +418,15 @@ impl Queue for RedisQueue {
             .arg("COUNT")
             .arg(SCANNED_AT_ONCE);
         let (at, fields): (String, Vec<Vec<u8>>) = self.shared.connection.send(&scan).await?;
-        let members = fields.iter().step_by(2).filter_map(|member| parse_member(member));
-        let keys = members.filter(|found| found.bucket == *bucket).map(|found| found.key).collect();
-        Ok(DirtyPage { keys, next: self.place_after(shard, &at) })
+        let mut page = DirtyPage { next: self.place_after(shard, &at), ..DirtyPage::default() };
+        for field in fields.chunks_exact(2) {
+            let [member, record] = field else { continue };
+            let Some(found) = parse_member(member).filter(|found| found.bucket == *bucket) else { continue };
+            let since = parse_since(record).ok_or(StoreError::Corrupt("the record of a dirty key"))?;
+            page.oldest = page.oldest.into_iter().chain([since]).min();
+            page.keys.push(found.key);
+        }
+        Ok(page)
     }
 
     /// Cancel: safe to drop; jobs claimed by a call whose answer was never seen are taken over after the lease.

@@ -197,9 +197,10 @@ impl Queue for SqlQueue {
         let query = sqlx::query(sql::QUEUE_DIRTY_KEYS).bind(bucket.as_str()).bind(after).bind(PAGE);
         let rows = self.db.read(query.fetch_all(self.db.pool())).await?;
         let keys: Vec<ObjectKey> = rows.iter().map(Columns::key).collect::<Result<_, _>>()?;
+        let since: Vec<i64> = rows.iter().map(|row| row.int("dirty_since")).collect::<Result<_, _>>()?;
         let is_full = i64::try_from(keys.len()).is_ok_and(|count| count >= PAGE);
         let next = keys.last().filter(|_| is_full).map(|key| key.as_str().to_owned());
-        Ok(DirtyPage { keys, next })
+        Ok(DirtyPage { keys, oldest: since.into_iter().min(), next })
     }
 
     async fn claim_in(

@@ -319,6 +319,9 @@ pub(crate) async fn buckets_are_told_apart(queue: &dyn Queue) {
     assert!(queue.is_clean(&key_in("b2", "y")).await.unwrap());
     assert_eq!(dirty_keys(queue, "b1").await, ["x", "y", "z"]);
     assert_eq!(dirty_keys(queue, "b2").await, ["x"]);
+    let oldest = async |bucket| oldest_dirty(queue, bucket).await;
+    assert_eq!(oldest("b1").await, queue.depth().await.unwrap().oldest);
+    assert!(oldest("b2").await >= oldest("b1").await && oldest("b3").await.is_none());
     let counted = async |bucket| queue.count_dirty(&BucketId::new(bucket)).await.unwrap();
     assert_eq!((counted("b1").await, counted("b2").await, counted("b").await), (3, 1, 0));
     assert!(dirty_keys(queue, "b").await.is_empty());
@@ -345,6 +348,18 @@ async fn dirty_keys(queue: &dyn Queue, bucket: &str) -> Vec<String> {
         from = page.next;
         if from.is_none() {
             return keys.into_iter().collect();
+        }
+    }
+}
+
+async fn oldest_dirty(queue: &dyn Queue, bucket: &str) -> Option<i64> {
+    let (mut oldest, mut from): (Option<i64>, Option<String>) = (None, None);
+    loop {
+        let page = queue.dirty_keys(&BucketId::new(bucket), from.as_deref()).await.unwrap();
+        oldest = oldest.into_iter().chain(page.oldest).min();
+        from = page.next;
+        if from.is_none() {
+            return oldest;
         }
     }
 }

@@ -52,6 +52,11 @@ pub(super) fn parse_count(noted: &str) -> u64 {
     noted.split(' ').next().and_then(|count| count.parse().ok()).unwrap_or(0)
 }
 
+/// When a key became dirty, by its record: "sequence attempts claim since ...".
+pub(super) fn parse_since(record: &[u8]) -> Option<i64> {
+    std::str::from_utf8(record.split(|byte| *byte == b' ').nth(3)?).ok()?.parse().ok()
+}
+
 pub(super) fn parse_job(row: Value, lane: Lane) -> Option<Job> {
     let (member, sequence, attempts, dirty_since, request_id, handle): (Vec<u8>, i64, u32, i64, Vec<u8>, String) =
         ::redis::from_redis_value(row).ok()?;
