@@ -359,6 +359,7 @@ impl Copying<'_> {
             let frame = frame.map_err(|_| self.source.unavailable("GetObject", "the stream broke"))?;
             if let Some(bytes) = frame.data_ref() {
                 probe.update(bytes);
+                self.source.pace.pass(bytes.len()).await;
             }
         }
         Ok(probe.finish(&self.object.etag))

@@ -121,6 +121,14 @@ impl Pace {
         self.state().bytes.spend(bytes as u64, Instant::now())
     }
 
+    /// Takes in bytes that have gone over; returns once the next ones may.
+    pub(crate) async fn pass(&self, bytes: usize) {
+        let rest = self.spend(bytes);
+        if !rest.is_zero() {
+            tokio::time::sleep(rest).await;
+        }
+    }
+
     pub(crate) fn shown(&self) -> Shown {
         let state = self.state();
         Shown {
@@ -300,6 +308,19 @@ mod tests {
             bytes.spend(1, now);
         }
         assert_eq!(bytes.limit, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_reads_waits_for_the_bandwidth() {
+        let (limited, free, began) = (Pace::new(1, Some(10 * MIB)), Pace::new(1, None), Instant::now());
+        for _ in 0..100 {
+            free.pass(1 << 20).await;
+        }
+        assert!(began.elapsed().is_zero());
+        for _ in 0..100 {
+            limited.pass(1 << 20).await;
+        }
+        assert!((9.5..=10.5).contains(&began.elapsed().as_secs_f64()), "{:?}", began.elapsed());
     }
 
     #[tokio::test]

@@ -385,6 +385,7 @@ impl Side {
             let frame = frame.map_err(|_| self.remote.unavailable("GetObject", "the stream broke"))?;
             if let Some(bytes) = frame.data_ref() {
                 md5.update(bytes);
+                self.remote.pace.pass(bytes.len()).await;
             }
         }
         Ok(md5.finalize().into())

@@ -145,6 +145,7 @@ async fn read(stored: Stored<'_>, home_etag: &str, size: u64) -> Result<Reading,
             length += bytes.len() as u64;
             md5.update(&bytes);
             probe.update(&bytes);
+            remote.pace.pass(bytes.len()).await;
         }
     }
     let md5: Digest16 = md5.finalize().into();

@@ -7,7 +7,7 @@ use aws_sdk_s3::types::{BucketVersioningStatus, Tag, Tagging, VersioningConfigur
 use s3gateway_config::{PlaceRule, ResidencyPolicy};
 use s3gateway_s3::Versioning;
 use s3gateway_store::{BucketId, DeleteGuard, FindingKind, WalkKind, WalkState};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Past the gateway: nothing is marked.
 async fn put_behind(world: &World, site: &Site, key: &str, body: &[u8]) {
@@ -137,6 +137,18 @@ async fn a_deep_walk_finds_changed_bytes_and_has_them_written_anew() {
     world.home.corrupt(b"k02", b"k0!");
     walk(&world, WalkKind::Deep).await;
     assert_eq!(world.read(&world.near, "k02").await.unwrap().0, b"k02");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deep_walk_keeps_to_the_bandwidth() {
+    let mut world = World::embedded().await;
+    world.put("k", vec![1; 4 << 20]).await;
+    world.clean("k").await;
+    world.stop_worker().await;
+    world.start_worker_with(|settings| settings.backend_bandwidth = Some(2 << 20)).await;
+    let began = Instant::now();
+    walk(&world, WalkKind::Deep).await;
+    assert!(began.elapsed() > Duration::from_millis(1500), "{:?}", began.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread")]
