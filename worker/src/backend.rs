@@ -16,7 +16,7 @@ use aws_sdk_s3::config::retry::{RetryConfig, RetryPartition};
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{
     BehaviorVersion, Credentials, Region, RequestChecksumCalculation, ResponseChecksumValidation,
-    SharedCredentialsProvider,
+    SharedCredentialsProvider, StalledStreamProtectionConfig,
 };
 use aws_sdk_s3::primitives::{ByteStream, SdkBody};
 use aws_sdk_s3::types::{ChecksumMode, MetadataDirective, Tag, Tagging};
@@ -73,12 +73,13 @@ impl Remote {
         // Of its own: attempts that one backend wastes are not to be another's last.
         let retries = RetryPartition::custom(backend.id.to_string()).build();
         let standing = Standing::new(&backend.id, settings.backoff_max);
+        let soon = settings.answer_timeout;
         let config = |answer: Duration, attempts: u32, slow_after: Option<Duration>| {
             let credentials =
                 Credentials::new(&backend.access_key, backend.secret_key.expose(), None, None, "s3gateway backend");
             Config::builder()
                 .behavior_version(BehaviorVersion::latest())
-                .http_client(paced(http.clone(), pace.clone(), standing.clone(), slow_after, answer))
+                .http_client(paced(http.clone(), pace.clone(), standing.clone(), soon, slow_after, answer))
                 .time_source(time.clone())
                 .endpoint_url(&backend.endpoint)
                 .region(Region::new(backend.region.clone()))
@@ -94,8 +95,11 @@ impl Remote {
                 )
                 .build()
         };
-        let control = Client::from_conf(config(settings.answer_timeout, 2, Some(settings.answer_timeout / 2)));
-        let data = Client::from_conf(config(settings.upload_timeout, 1, None));
+        let control = Client::from_conf(config(soon, 2, Some(soon / 2)));
+        // A stalled upload is noticed below, where it counts for the standing: the SDK would drop it there unseen.
+        let data = config(settings.upload_timeout, 1, None).to_builder();
+        let data = data.stalled_stream_protection(StalledStreamProtectionConfig::disabled()).build();
+        let data = Client::from_conf(data);
         let etags_are_md5 = Arc::new(AtomicBool::new(backend.capabilities.multipart_etag));
         Self { backend, control, data, standing, pace, etags_are_md5 }
     }

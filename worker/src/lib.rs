@@ -40,6 +40,7 @@ mod transport;
 mod turn;
 mod turns;
 mod upkeep;
+mod upload;
 mod version_merge;
 mod version_plan;
 mod versions;

@@ -6,6 +6,7 @@ use crate::claim::{self, ClaimRanOut};
 use crate::egress::NotAllowed;
 use crate::pace::Pace;
 use crate::standing::Standing;
+use crate::upload::Upload;
 use aws_sdk_s3::config::http::{HttpRequest, HttpResponse};
 use aws_sdk_s3::primitives::SdkBody;
 use aws_smithy_runtime_api::client::http::{
@@ -30,18 +31,20 @@ const ERROR: &[u8] = b"<Error>";
 /// In an answer by which a backend has done nothing.
 const SLOW_DOWN: &[u8] = b"<Code>SlowDown</Code>";
 
-/// The same client at a backend's pace. `slow_after`: how long an answer may take that comes soon by its nature. `within`: how long
-/// the bytes of an answer that is no object may take behind its head.
+/// The same client at a backend's pace. `soon`: how long an answer may take that comes soon by its nature; `slow_after`: and that is not
+/// slow, where all come soon that the client asks for. `within`: how long the bytes of an answer that is no object may take behind its head.
 pub(crate) fn paced(
     client: SharedHttpClient,
     pace: Arc<Pace>,
     standing: Arc<Standing>,
+    soon: Duration,
     slow_after: Option<Duration>,
     within: Duration,
 ) -> SharedHttpClient {
     http_client_fn(move |settings, components| {
         let inner = client.http_connector(settings, components);
-        SharedHttpConnector::new(Paced { inner, pace: pace.clone(), standing: standing.clone(), slow_after, within })
+        let (pace, standing) = (pace.clone(), standing.clone());
+        SharedHttpConnector::new(Paced { inner, pace, standing, soon, slow_after, within })
     })
 }
 
@@ -56,6 +59,7 @@ struct Paced {
     inner: SharedHttpConnector,
     pace: Arc<Pace>,
     standing: Arc<Standing>,
+    soon: Duration,
     slow_after: Option<Duration>,
     within: Duration,
 }
@@ -127,9 +131,10 @@ async fn by_claim(
 }
 
 impl HttpConnector for Paced {
-    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+    fn call(&self, mut request: HttpRequest) -> HttpConnectorFuture {
         let (inner, pace, standing) = (self.inner.clone(), self.pace.clone(), self.standing.clone());
-        let (slow_after, within, is_object) = (self.slow_after, self.within, is_object_read(&request));
+        let (soon, slow_after, within) = (self.soon, self.slow_after, self.within);
+        let is_object = is_object_read(&request);
         let claim = claim::Standing::of_request().filter(|_| !matches!(request.method(), "GET" | "HEAD"));
         let changed_by = claim.clone().filter(|_| changes_object(&request));
         let completes = request.method() == "POST";
@@ -140,12 +145,21 @@ impl HttpConnector for Paced {
             if let Some(claim) = &changed_by {
                 claim.note_sent(standing.backend());
             }
+            let upload = Upload::watch(&mut request, soon, within);
             let sent = inner.call(request);
+            let sent = match upload.clone() {
+                Some(upload) => HttpConnectorFuture::new(upload.answer(sent)),
+                None => sent,
+            };
             let answer = match claim {
                 Some(claim) => by_claim(&claim, sent).await.map_err(|ran_out| ConnectorError::user(ran_out.into()))?,
                 None => sent.await,
             };
-            let was_slow = slow_after.is_some_and(|limit| began.elapsed() > limit);
+            let was_slow = match &upload {
+                Some(upload) => upload.was_slow(),
+                None => slow_after.is_some_and(|limit| began.elapsed() > limit),
+            };
+            let within = if upload.is_some() { soon } else { within };
             let answer = match answer {
                 Ok(answer) if !(is_object && answer.status().is_success()) => read_whole(answer, within).await,
                 answer => answer,
@@ -172,6 +186,8 @@ mod tests {
     use s3gateway_config::BackendId;
     use std::convert::Infallible;
     use std::sync::atomic::{AtomicUsize, Ordering};
+
+    const SOON: Duration = Duration::from_secs(30);
 
     fn standing() -> Arc<Standing> {
         Standing::new(&BackendId::parse("b").unwrap(), Duration::from_secs(1))
@@ -200,7 +216,8 @@ mod tests {
         let sent = Arc::new(AtomicUsize::new(0));
         let backend = Backend { connects: Duration::from_secs(connects), sent: sent.clone() };
         let (inner, standing) = (SharedHttpConnector::new(backend), standing());
-        let paced = Paced { inner, pace: Pace::new(1, None), standing, slow_after: None, within: Duration::MAX };
+        let paced =
+            Paced { inner, pace: Pace::new(1, None), standing, soon: SOON, slow_after: None, within: Duration::MAX };
         let mut request = HttpRequest::new(SdkBody::empty());
         request.set_method(method).unwrap();
         request.set_uri("http://b/bucket/k").unwrap();
@@ -280,7 +297,7 @@ mod tests {
         ] {
             let standing = standing();
             let (inner, pace) = (SharedHttpConnector::new(Says(says)), Pace::new(1, None));
-            let paced = Paced { inner, pace, standing, slow_after: None, within: Duration::from_secs(30) };
+            let paced = Paced { inner, pace, standing, soon: SOON, slow_after: None, within: SOON };
             let claim = claim::Standing::since(Instant::now(), Duration::from_secs(60));
             let request = || {
                 let mut request = HttpRequest::new(SdkBody::empty());
@@ -302,7 +319,8 @@ mod tests {
     async fn what_is_given_up_on_its_way_may_land_yet() {
         let backend = Backend { connects: Duration::from_secs(9), sent: Arc::default() };
         let (inner, standing) = (SharedHttpConnector::new(backend), standing());
-        let paced = Paced { inner, pace: Pace::new(1, None), standing, slow_after: None, within: Duration::MAX };
+        let paced =
+            Paced { inner, pace: Pace::new(1, None), standing, soon: SOON, slow_after: None, within: Duration::MAX };
         let claim = claim::Standing::since(Instant::now(), Duration::from_secs(60));
         let call = async {
             let mut request = HttpRequest::new(SdkBody::empty());
@@ -311,6 +329,39 @@ mod tests {
         };
         assert!(tokio::time::timeout(Duration::from_secs(1), claim.run(call)).await.is_err());
         assert_eq!(claim.unanswered(), [BackendId::parse("b").unwrap()]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_backend_that_does_not_answer_uploads_or_answers_them_late_is_left_alone() {
+        const UPLOADS: &str = "http://b/bucket/k?x-id=PutObject";
+        for (method, uri, answers, took, is_left_alone) in [
+            ("PUT", UPLOADS, 9999, 30, true),
+            ("PUT", "http://b/bucket/k?x-id=UploadPart&partNumber=1&uploadId=u", 9999, 30, true),
+            ("PUT", UPLOADS, 16, 16, true),
+            ("PUT", UPLOADS, 14, 14, false),
+            // What makes an object of parts may take long.
+            ("POST", "http://b/bucket/k?uploadId=u", 999, 999, false),
+        ] {
+            let backend = Backend { connects: Duration::from_secs(answers), sent: Arc::default() };
+            let (inner, standing) = (SharedHttpConnector::new(backend), standing());
+            let within = Duration::from_secs(3600);
+            let (pace, left) = (Pace::new(4, None), standing.clone());
+            let paced = Paced { inner, pace, standing, soon: SOON, slow_after: None, within };
+            let claim = claim::Standing::since(Instant::now(), within);
+            let call = || async {
+                let mut request = HttpRequest::new(SdkBody::from("x"));
+                request.set_method(method).unwrap();
+                request.set_uri(uri).unwrap();
+                request.headers_mut().insert("content-length", "1");
+                paced.call(request).await.is_ok()
+            };
+            let began = Instant::now();
+            let answered = claim.run(futures::future::join_all((0..4).map(|_| call()))).await;
+            assert_eq!(began.elapsed().as_secs(), took, "{method} {uri} {answers}");
+            assert_eq!(left.rest(Instant::now()).is_some(), is_left_alone, "{method} {uri} {answers}");
+            let may_land = uri == UPLOADS && answered.contains(&false);
+            assert_eq!(!claim.unanswered().is_empty(), may_land, "{method} {uri} {answers}");
+        }
     }
 
     /// Answers everything with bytes that do not end, after a pause each time.
@@ -342,7 +393,7 @@ mod tests {
         ] {
             let inner = SharedHttpConnector::new(Endless(Duration::from_secs(pause)));
             let standing = standing();
-            let paced = Paced { inner, pace: Pace::new(1, None), standing, slow_after: None, within };
+            let paced = Paced { inner, pace: Pace::new(1, None), standing, soon: within, slow_after: None, within };
             let mut request = HttpRequest::new(SdkBody::empty());
             request.set_uri(uri).unwrap();
             let began = Instant::now();

@@ -15,7 +15,7 @@ pub struct WorkerSettings {
     pub large_concurrency: usize,
     /// Objects of so many bytes count as large. Default 8 MiB.
     pub large_object: u64,
-    /// Requests in flight to one backend at most; fewer while it throttles. Default 128.
+    /// Requests in flight to one backend at most; fewer while it throttles. Default 64: one that is slow leaves room for others' keys.
     pub backend_concurrency: usize,
     /// Bytes of objects a second to and from one backend at most; fewer while it throttles. Default no limit.
     pub backend_bandwidth: Option<u64>,
@@ -42,10 +42,11 @@ pub struct WorkerSettings {
     /// How long to wait for a connection to a backend. Default 5 s.
     pub connect_timeout: Duration,
     /// From request sent to the head of the answer, for requests without a body; and as long again for the rest of an answer
-    /// that is no object. Default 30 s.
+    /// that is no object. For uploads how long the backend may be silent: take nothing of the body, or, when it has all, not answer,
+    /// for which it has 4 s more for each MiB. Default 30 s.
     pub answer_timeout: Duration,
-    /// The same for uploads, sending included; must outlast the slowest CompleteMultipartUpload. A stalled stream is
-    /// noticed long before. Default 1 h.
+    /// The same for uploads, sending included, and for what a backend may work at long; must outlast the slowest
+    /// CompleteMultipartUpload. Default 1 h.
     pub upload_timeout: Duration,
     /// How long running jobs may go on after a stop; what is left then is taken over by another worker. Default 25 s.
     pub drain_grace: Duration,
@@ -92,7 +93,7 @@ impl Default for WorkerSettings {
             concurrency: 128,
             large_concurrency: 8,
             large_object: 8 << 20,
-            backend_concurrency: 128,
+            backend_concurrency: 64,
             backend_bandwidth: None,
             lease: Duration::from_secs(60),
             max_attempts: 12,

@@ -1,6 +1,6 @@
 //! Replicas that are drained, policies that tighten, and a backend that does not answer, against real S3 servers.
 
-use crate::sites::{Site, World, until};
+use crate::sites::{Site, World, create_bucket, until};
 use aws_sdk_s3::primitives::ByteStream;
 use s3gateway_config::{BackendId, PlaceRule, ResidencyPolicy};
 use s3gateway_s3::{LogicalBucket, ObjectKey, PhysicalBucket};
@@ -191,4 +191,44 @@ async fn a_backend_that_does_not_answer_holds_nobody_else_up() {
     assert!(attempts.len() < STUCK, "{} attempts were counted", attempts.len());
     assert!(world.queue.dead_letters(None, 10).await.unwrap().is_empty());
     held.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_that_takes_uploads_and_does_not_answer_holds_nobody_else_up() {
+    const STUCK: usize = 80;
+    let mut world = World::embedded().await;
+    world.stop_worker().await;
+    let answer_timeout = Duration::from_millis(1500);
+    world
+        .start_worker_with(|settings| {
+            settings.concurrency = 2;
+            settings.answer_timeout = answer_timeout;
+        })
+        .await;
+    // Of a replica whose bucket is known nothing is asked before a new object is sent there.
+    world.put("first", vec![1; 100]).await;
+    world.clean("first").await;
+    world.near.wire.hold("");
+    for n in 0..STUCK {
+        world.put(&format!("stuck/{n}"), vec![1; 100]).await;
+    }
+    let others = create_bucket(&world.metadata, &world.tenant, "others", &[&world.home, &world.far]).await;
+    let (stuck, began) = (std::mem::replace(&mut world.route, others), Instant::now());
+    for n in 0..20 {
+        world.put(&format!("free/{n}"), vec![1; 100]).await;
+    }
+    for n in 0..20 {
+        world.clean(&format!("free/{n}")).await;
+    }
+    let took = began.elapsed();
+    let alone = answer_timeout * u32::try_from(STUCK).unwrap() / 2;
+    assert!(took < alone / 3, "{took:?} of {alone:?}");
+    let attempts = world.metadata.jobs(Some(&stuck.bucket), None, 1000).await.unwrap().rows;
+    assert!(attempts.len() < STUCK, "{} attempts were counted", attempts.len());
+    world.route = stuck;
+    world.near.wire.let_in();
+    for n in 0..STUCK {
+        world.clean(&format!("stuck/{n}")).await;
+    }
+    assert!(world.queue.dead_letters(None, 10).await.unwrap().is_empty());
 }
