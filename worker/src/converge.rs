@@ -1,6 +1,7 @@
 //! Converges one key: looks at the home and at every other backend of the placement as they are now, decides with
 //! [`crate::plan`], carries it out, verifies, and records what is where. Idempotent; safe to run twice and to stop anywhere.
 mod act;
+mod left;
 mod leftovers;
 mod null_version;
 mod observe;
@@ -15,9 +16,11 @@ use crate::clock::millis;
 use crate::copy::Source;
 use crate::metrics::Metrics;
 use crate::object::{Object, Tags};
+use crate::pace::Throttled;
 use crate::plan::{Action, Home, Method, PENDING, Target, Wanted};
 use crate::records::Records;
 use crate::settings::WorkerSettings;
+use left::Left;
 use s3gateway_config::BackendId;
 use s3gateway_s3::{ObjectKey, PhysicalBucket, VersionId};
 use s3gateway_store::{DirtyKey, Metadata, Millis, ObjectCopy, Route, StoreError, Writes};
@@ -75,9 +78,19 @@ pub(crate) enum NotNow {
     /// It is left alone, as it erred or did not answer lately.
     Resting(Duration),
     /// It takes fewer requests than there are.
-    Throttled(Duration),
+    Throttled(Throttled),
     /// A write of the key is in flight there, or may be.
     InFlight(Duration),
+}
+
+impl NotNow {
+    /// When to come again at the earliest.
+    pub(crate) fn rest(&self) -> Duration {
+        match self {
+            Self::Resting(rest) | Self::InFlight(rest) => *rest,
+            Self::Throttled(throttled) => throttled.after,
+        }
+    }
 }
 
 /// What was done.
@@ -99,6 +112,7 @@ pub(crate) struct Converger {
     known_buckets: moka::sync::Cache<(BackendId, String), ()>,
     /// Those of them that are known to keep each version, by the bucket's epoch: one that was home may keep fewer.
     known_versioned: moka::sync::Cache<((BackendId, String), i64), ()>,
+    left: Left,
 }
 
 /// One backend of the placement other than the home.
@@ -152,6 +166,7 @@ impl Converger {
             records,
             known_buckets: known_ones(),
             known_versioned: known_ones(),
+            left: Left::default(),
         }
     }
 
@@ -186,6 +201,7 @@ impl Converger {
             }
             self.repatriate(&route, &dirty.key, claim).await?;
         }
+        self.require_a_place(&route, claim).await?;
         let home = self.known_backend(&route.home).await?;
         let home_bucket = physical_on(&route, &route.home)?.clone();
         home.admit().map_err(|resting| ConvergeError::NotNow(resting.to_string(), NotNow::Resting(resting.rest)))?;
@@ -227,6 +243,7 @@ impl Converger {
         scene.hold().await?;
         self.record(&scene, dirty, &places, &results, &recorded).await?;
         self.lend_tags(&scene, dirty, &places).await?;
+        self.note_left(&scene, &places, &results, &unchanged);
         match outcome::sum_up(&scene, &places, results) {
             _ if matches!(unchanged, Ok(false)) => Err(ConvergeError::Changed),
             Ok(done) => {
@@ -392,7 +409,7 @@ impl From<BackendError> for ConvergeError {
         match error {
             BackendError::Changed | BackendError::NoSuchBucket => Self::Changed,
             BackendError::Unavailable { .. } => Self::Unavailable(error.to_string()),
-            BackendError::Throttled { after, .. } => Self::NotNow(error.to_string(), NotNow::Throttled(after)),
+            BackendError::Throttled { throttled, .. } => Self::NotNow(error.to_string(), NotNow::Throttled(throttled)),
             BackendError::NotFound { .. } | BackendError::Refused { .. } => Self::Refused(error.to_string()),
         }
     }

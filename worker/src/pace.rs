@@ -19,11 +19,13 @@ const LEAST_RATE: f64 = 256.0 * 1024.0;
 const BURST: Duration = Duration::from_millis(100);
 
 /// A request was not sent, because its backend throttles.
-#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("throttled")]
 pub(crate) struct Throttled {
     /// When it is worth another attempt.
     pub(crate) after: Duration,
+    /// For how long it has done nothing but that.
+    pub(crate) lasts: Duration,
 }
 
 /// One backend's limits.
@@ -64,7 +66,7 @@ impl Pace {
     /// At most `concurrency` requests at a time and `bandwidth` bytes a second.
     pub(crate) fn new(concurrency: usize, bandwidth: Option<u64>) -> Arc<Self> {
         let most = u32::try_from(concurrency.max(1)).unwrap_or(u32::MAX);
-        let requests = Requests { limit: f64::from(most), most: f64::from(most), cut: None, closed: None, strikes: 0 };
+        let requests = Requests::new(f64::from(most));
         let state = State { requests, bytes: Bytes::new(bandwidth.map(approximate)), running: 0 };
         Arc::new(Self { state: Mutex::new(state), freed: Notify::new(), throttled: AtomicU64::new(0) })
     }
@@ -83,8 +85,8 @@ impl Pace {
                 let freed = self.freed.notified();
                 {
                     let mut state = self.state();
-                    if let Some(after) = state.requests.closed_for(Instant::now()) {
-                        return Err(Throttled { after });
+                    if let Some(throttled) = state.requests.closed(Instant::now()) {
+                        return Err(throttled);
                     }
                     if state.requests.admits(state.running) {
                         state.running += 1;
@@ -94,12 +96,14 @@ impl Pace {
                 freed.await;
             }
         };
-        timeout(PATIENCE, waiting).await.unwrap_or(Err(Throttled { after: ONE_EVENT }))
+        let out_of_patience =
+            |_| Err(Throttled { after: ONE_EVENT, lasts: self.state().requests.lasts(Instant::now()) });
+        timeout(PATIENCE, waiting).await.unwrap_or_else(out_of_patience)
     }
 
-    /// The backend wants nothing for this long; `None` where it takes requests.
-    pub(crate) fn closed_for(&self) -> Option<Duration> {
-        self.state().requests.closed_for(Instant::now())
+    /// How long the backend wants nothing; `None` where it takes requests.
+    pub(crate) fn closed(&self) -> Option<Throttled> {
+        self.state().requests.closed(Instant::now())
     }
 
     /// Takes in an answer's status, and what the backend says of when to come again.
@@ -148,9 +152,15 @@ struct Requests {
     closed: Option<Instant>,
     /// Events since the last answer.
     strikes: u32,
+    /// The first of them.
+    since: Option<Instant>,
 }
 
 impl Requests {
+    fn new(most: f64) -> Self {
+        Self { limit: most, most, cut: None, closed: None, strikes: 0, since: None }
+    }
+
     fn whole(&self) -> usize {
         (1..).take_while(|n| f64::from(*n) <= self.limit).count().max(1)
     }
@@ -163,6 +173,14 @@ impl Requests {
         self.closed.map(|until| until.saturating_duration_since(now)).filter(|left| !left.is_zero())
     }
 
+    fn lasts(&self, now: Instant) -> Duration {
+        self.since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
+    }
+
+    fn closed(&self, now: Instant) -> Option<Throttled> {
+        self.closed_for(now).map(|after| Throttled { after, lasts: self.lasts(now) })
+    }
+
     /// Whether it is an event of its own.
     fn throttled(&mut self, now: Instant, retry_after: Option<Duration>) -> bool {
         if self.cut.is_some_and(|at| now.saturating_duration_since(at) < ONE_EVENT) {
@@ -171,6 +189,7 @@ impl Requests {
         let pause = FIRST_PAUSE.saturating_mul(2u32.saturating_pow(self.strikes.min(16)));
         self.closed = Some(now + retry_after.unwrap_or(pause).min(LONGEST_PAUSE));
         self.strikes = self.strikes.saturating_add(1);
+        self.since.get_or_insert(now);
         self.limit = (self.limit / 2.0).max(1.0);
         self.cut = Some(now);
         true
@@ -178,7 +197,7 @@ impl Requests {
 
     fn answered(&mut self, now: Instant) {
         if self.closed_for(now).is_none() {
-            self.strikes = 0;
+            (self.strikes, self.since) = (0, None);
             self.limit = (self.limit + 1.0 / self.limit).min(self.most);
         }
     }
@@ -253,7 +272,8 @@ mod tests {
     #[test]
     fn requests_fall_by_half_once_an_event_and_rise_one_a_round() {
         let mut now = Instant::now();
-        let mut requests = Requests { limit: 64.0, most: 64.0, cut: None, closed: None, strikes: 0 };
+        let mut requests = Requests::new(64.0);
+        let began = now;
         assert!(requests.throttled(now, None));
         for _ in 0..100 {
             assert!(!requests.throttled(now + Duration::from_millis(500), None), "the same event");
@@ -264,6 +284,7 @@ mod tests {
             now += Duration::from_secs(10);
             assert!(requests.throttled(now, None));
             assert_eq!((requests.strikes, requests.closed_for(now)), (strike, Some(Duration::from_millis(pause))));
+            assert_eq!(requests.lasts(now), now - began, "since the first event");
         }
         assert_eq!(requests.whole(), 4);
         for _ in 0..20 {
@@ -277,7 +298,7 @@ mod tests {
         for _ in 0..4000 {
             requests.answered(now);
         }
-        assert_eq!((requests.whole(), requests.strikes), (64, 0));
+        assert_eq!((requests.whole(), requests.strikes, requests.lasts(now)), (64, 0, Duration::ZERO));
     }
 
     #[test]

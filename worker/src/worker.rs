@@ -5,7 +5,7 @@ mod verdict;
 
 use crate::backends::Backends;
 use crate::backlog::Backlog;
-use crate::backoff::decide_delay;
+use crate::backoff::{decide_delay, decide_rest};
 use crate::claim::{Claim, Standing};
 use crate::converge::{ConvergeError, Converged, Converger, NotNow};
 use crate::history::History;
@@ -33,10 +33,6 @@ use verdict::{Verdict, chain, held_to_claim, until_taken};
 
 /// Begins the reason of a dead letter that only an absence has made; such keys are redriven by themselves.
 const AWAY: &str = "unavailable: ";
-/// A key whose backend is left alone waits up to this share of the time that it has waited already,
-const WAITED_SHARE: u32 = 4;
-/// and at most so many times as long as a failing key waits at most.
-const LONGEST_REST: u32 = 4;
 /// How long a worker that is heard of no more keeps its shards of the queue.
 const ATTENDS_FOR: Duration = Duration::from_secs(12);
 /// The queue is asked again when this part of the jobs has ended, while it has more than can be worked on,
@@ -316,18 +312,15 @@ impl Shared {
         decide_delay(attempts, self.settings.backoff_base, self.settings.backoff_max, unit)
     }
 
-    /// When to look again at a key whose backend is not to be asked now. Where it throttles, as soon as it takes requests.
-    /// Where it is left alone, the later the longer the key has waited already, so that a million of them are no work
-    /// while the backend is away.
+    /// When to look again at a key whose backend is not to be asked now.
     fn decide_rest(&self, job: &Job, not_now: NotNow) -> Duration {
-        let rest = match not_now {
-            NotNow::Throttled(rest) | NotNow::InFlight(rest) => return rest + self.decide_delay(0),
-            NotNow::Resting(rest) => rest,
+        let beside = match not_now {
+            NotNow::Throttled(_) | NotNow::InFlight(_) => self.decide_delay(0),
+            NotNow::Resting(_) => Duration::ZERO,
         };
-        let waited = self.now().saturating_sub(job.dirty_since);
-        let waited = Duration::from_millis(u64::try_from(waited).unwrap_or(0)) / WAITED_SHARE;
+        let waited = Duration::from_millis(u64::try_from(self.now().saturating_sub(job.dirty_since)).unwrap_or(0));
         let unit = self.jitter.lock().unwrap_or_else(PoisonError::into_inner).random::<f64>();
-        rest + waited.min(self.settings.backoff_max * LONGEST_REST).mul_f64(unit)
+        beside + decide_rest(not_now, waited, self.settings.backoff_max, unit)
     }
 
     /// Notes the attempt for the job history. What did not so much as begin is none.

@@ -13,9 +13,9 @@ pub(crate) enum BackendError {
     /// No connection, no answer in time, or 5xx: try again later.
     #[error("{operation} at {backend}: {reason}")]
     Unavailable { operation: &'static str, backend: String, reason: String },
-    /// It takes fewer requests than there are: try again after this long, and blame nobody.
+    /// It takes fewer requests than there are: try again when it says, and blame nobody.
     #[error("{operation} at {backend}: throttled")]
-    Throttled { operation: &'static str, backend: String, after: Duration },
+    Throttled { operation: &'static str, backend: String, throttled: Throttled },
     /// The object is no longer the one that was looked at.
     #[error("the object changed meanwhile")]
     Changed,
@@ -41,10 +41,11 @@ impl BackendError {
 }
 
 impl Remote {
-    fn throttled(&self, operation: &'static str, after: Option<Duration>) -> BackendError {
+    fn throttled(&self, operation: &'static str, throttled: Option<Throttled>) -> BackendError {
         // What was on its way as the pace fell comes back a moment after it is taken again.
-        let after = after.or_else(|| self.pace.closed_for()).unwrap_or(Duration::from_millis(250));
-        BackendError::Throttled { operation, backend: self.backend.id.to_string(), after }
+        let soon = Throttled { after: Duration::from_millis(250), lasts: Duration::ZERO };
+        let throttled = throttled.or_else(|| self.pace.closed()).unwrap_or(soon);
+        BackendError::Throttled { operation, backend: self.backend.id.to_string(), throttled }
     }
 
     /// An answer without what S3 always gives.
@@ -90,7 +91,7 @@ impl Remote {
             && let Some(error) = failure.as_connector_error()
         {
             if let Some(throttled) = find_cause::<Throttled>(error) {
-                return self.throttled(operation, Some(throttled.after));
+                return self.throttled(operation, Some(*throttled));
             }
             if let Some(ran_out) = find_cause::<ClaimRanOut>(error) {
                 return self.unavailable(operation, &ran_out.to_string());

@@ -207,7 +207,7 @@ struct Unseen {
 impl From<BackendError> for Unseen {
     fn from(error: BackendError) -> Self {
         let not_now = match &error {
-            BackendError::Throttled { after, .. } => Some(NotNow::Throttled(*after)),
+            BackendError::Throttled { throttled, .. } => Some(NotNow::Throttled(*throttled)),
             _ => None,
         };
         Self { why: error.to_string(), not_now }

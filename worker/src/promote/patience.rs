@@ -66,7 +66,7 @@ impl<'a> Patience<'a> {
 fn pause_after(error: &BackendError) -> Option<Duration> {
     match error {
         BackendError::Unavailable { .. } => Some(PAUSE),
-        BackendError::Throttled { after, .. } => Some(PAUSE.max(*after)),
+        BackendError::Throttled { throttled, .. } => Some(PAUSE.max(throttled.after)),
         BackendError::Changed
         | BackendError::NoSuchBucket
         | BackendError::NotFound { .. }
@@ -77,11 +77,15 @@ fn pause_after(error: &BackendError) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pace::Throttled;
 
     #[test]
     fn only_what_passes_is_waited_for() {
         let (operation, backend) = ("Op", || "b".to_owned());
-        let throttled = |after| BackendError::Throttled { operation, backend: backend(), after };
+        let throttled = |after| {
+            let throttled = Throttled { after, lasts: Duration::ZERO };
+            BackendError::Throttled { operation, backend: backend(), throttled }
+        };
         for (error, want) in [
             (BackendError::Unavailable { operation, backend: backend(), reason: String::new() }, Some(PAUSE)),
             (throttled(Duration::ZERO), Some(PAUSE)),
