@@ -65,6 +65,16 @@ impl Metadata {
         self.db.read(query.fetch_all(self.db.pool())).await?.iter().map(Columns::key).collect()
     }
 
+    /// Whether a row's home was the bucket's in the epoch that ended. Else it is a replica whose copy is asked for since that was given up.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn was_home(&self, stranded: &Stranded) -> Result<bool, StoreError> {
+        let query = sqlx::query(sql::PROMOTION_SOURCE).bind(stranded.bucket.as_str()).bind(stranded.epoch);
+        let row = self.db.read(query.fetch_optional(self.db.pool())).await?;
+        Ok(row.map(|row| row.backend("source")).transpose()?.is_none_or(|source| source == stranded.home))
+    }
+
     /// The old home of a stranded key was seen to hold it as it did: it has not come back empty.
     ///
     /// # Errors
@@ -189,7 +199,8 @@ impl Metadata {
     }
 
     /// Gives up what stayed behind of a row, which goes; where something of it has come home, a worker ends that without the former home, and
-    /// forgets the row then.
+    /// forgets the row then. Where another place is known to hold the key, and not as the present home does, the row is of that place from
+    /// then on: what the former home had last may be there.
     ///
     /// # Errors
     /// `Unavailable`.
@@ -238,6 +249,12 @@ impl Metadata {
                 return Ok(());
             };
             let bucket = row.text("bucket")?;
+            if matches!(settled, Settled::GivenUp)
+                && let Some(next) = sqlx::query(sql::STRANDED_NEXT).bind(id).fetch_optional(&mut *tx).await?
+            {
+                sqlx::query(sql::STRANDED_MOVE).bind(id).bind(next.text("backend")?).execute(tx).await?;
+                return Ok(());
+            }
             let query = match settled {
                 Settled::Kept(kept) => {
                     let query = sqlx::query(sql::STRANDED_KEEP).bind(id).bind(kept.backend.as_str());

@@ -170,6 +170,7 @@ statements! {
     PROMOTION_KEYS_UNEQUAL = "promotion_keys_unequal.sql";
     PROMOTION_KEY_NOTE = "promotion_key_note.sql";
     PROMOTION_LOCK = "promotion_lock.sql";
+    PROMOTION_SOURCE = "promotion_source.sql";
     PROMOTION_STEP = "promotion_step.sql";
     PROMOTION_VERSIONS_FORGET = "promotion_versions_forget.sql";
     PROMOTION_VERSIONS_NOTE = "promotion_versions_note.sql";
@@ -250,6 +251,8 @@ statements! {
     STRANDED_KEEP = "stranded_keep.sql";
     STRANDED_MERGE = "stranded_merge.sql";
     STRANDED_MERGE_WRITING = "stranded_merge_writing.sql";
+    STRANDED_MOVE = "stranded_move.sql";
+    STRANDED_NEXT = "stranded_next.sql";
     STRANDED_OF_BUCKET = "stranded_of_bucket.sql";
     STRANDED_OF_KEY = "stranded_of_key.sql";
     STRANDED_ONE = "stranded_one.sql";

@@ -138,8 +138,9 @@ impl Converger {
             true => None,
             false => Some(self.side(route, &row.home, &row.key).await?),
         };
+        let was_home = route.versioning.is_set() || self.metadata.was_home(row).await?;
         let held = former.as_ref().and_then(|former| former.object.as_ref());
-        if held.is_some_and(|object| is_of_before(row, object.modified)) {
+        if was_home && held.is_some_and(|object| is_of_before(row, object.modified)) {
             self.metadata.note_witness(row).await?;
         }
         let former = match former {
@@ -152,7 +153,7 @@ impl Converger {
             Some(former) => former,
             None => return Ok(()),
         };
-        let verdict = match decide(row, former.object.as_ref(), home.object.as_ref()) {
+        let verdict = match decide(row, was_home, former.object.as_ref(), home.object.as_ref()) {
             Verdict::HomeWins | Verdict::FormerWins if was_brought(row, &former, &home).await? => Verdict::Brought,
             verdict => verdict,
         };
@@ -341,13 +342,15 @@ async fn confirm(claim: &Claim) -> Result<(), ConvergeError> {
 }
 
 /// Newer wins: a write that the gateway has taken at the new home, or that this one dates after the promotion; else what the
-/// former home holds, which was the authority until then.
-fn decide(row: &Stranded, former: Option<&Object>, home: Option<&Object>) -> Verdict {
+/// former home holds, which was the authority until then. A replica that is asked in its place was none: it wins by what it holds
+/// unless the new home's copy is of later, and what it lacks says nothing.
+fn decide(row: &Stranded, was_home: bool, former: Option<&Object>, home: Option<&Object>) -> Verdict {
     let is_later = home.is_some_and(|object| object.modified + CLOCKS_APART > row.stranded_at);
-    let home_is_newer = row.state == StrandedState::Overwritten || is_later;
+    let is_later_copy = !was_home && home.zip(former).is_some_and(|(home, former)| home.modified > former.modified);
+    let home_is_newer = row.state == StrandedState::Overwritten || is_later || is_later_copy;
     match (former, home) {
         (None, None) => Verdict::Settled,
-        (None, Some(_)) if home_is_newer => Verdict::Settled,
+        (None, Some(_)) if home_is_newer || !was_home => Verdict::Settled,
         (None, Some(_)) => Verdict::FormerDeleted,
         (Some(former), Some(home)) if is_same(former, home) => Verdict::Settled,
         (Some(_), _) if home_is_newer => Verdict::HomeWins,
@@ -446,7 +449,27 @@ mod tests {
             (&open, Some(&old), Some(&new), Verdict::HomeWins),
             (&overwritten, Some(&old), Some(&copy), Verdict::HomeWins),
         ] {
-            assert_eq!(decide(row, former, home), want, "{row:?} {former:?} {home:?}");
+            assert_eq!(decide(row, true, former, home), want, "{row:?} {former:?} {home:?}");
+        }
+    }
+
+    #[test]
+    fn a_replica_that_is_asked_in_place_of_a_home_wins_by_what_it_holds_alone() {
+        let (open, overwritten) = (row(StrandedState::Open), row(StrandedState::Overwritten));
+        let at = |etag: &str, before: i64| object(etag, PROMOTED - before);
+        let (older, newer, since) = (at("older", 90_000), at("newer", 60_000), at("since", -1));
+        for (row, replica, home, want) in [
+            (&open, None, None, Verdict::Settled),
+            (&open, None, Some(&older), Verdict::Settled),
+            (&open, Some(&older), None, Verdict::FormerWins),
+            (&open, Some(&newer), Some(&older), Verdict::FormerWins),
+            (&open, Some(&at("other", 60_000)), Some(&newer), Verdict::FormerWins),
+            (&open, Some(&older), Some(&newer), Verdict::HomeWins),
+            (&open, Some(&newer), Some(&since), Verdict::HomeWins),
+            (&open, Some(&newer), Some(&newer), Verdict::Settled),
+            (&overwritten, Some(&newer), Some(&older), Verdict::HomeWins),
+        ] {
+            assert_eq!(decide(row, false, replica, home), want, "{row:?} {replica:?} {home:?}");
         }
     }
 }

@@ -1,5 +1,5 @@
 //! Promotes by itself where the operator allows it: once a bucket's home has been away for the set time, as this worker sees it,
-//! the first replica of its placement that answers takes its place.
+//! the replica that lacks least of those that answer takes its place.
 //! Invariant: a bucket is judged by what its home says of it; of what its home says of others only where that says
 //! nothing at all.
 use super::{Promoter, prepare::is_counted};
@@ -7,7 +7,7 @@ use crate::backend::{BackendError, Remote};
 use futures::{StreamExt, TryStreamExt, future, stream};
 use s3gateway_config::BackendId;
 use s3gateway_filters::residency;
-use s3gateway_store::{Backend, BucketId, Route, StoreError};
+use s3gateway_store::{Backend, BucketId, DirtyKey, ObjectCopy, Route, StoreError};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -21,6 +21,9 @@ const MOST_GAP: Duration = Duration::from_secs(10);
 /// Buckets that a home is asked for in one look, each time others: where all of them go without an answer it is away
 /// for all.
 const SAMPLE: usize = 16;
+/// Dirty keys by which replicas are compared, and pages of the queue that these are looked for in.
+const LOOKED_AT: usize = 1000;
+const LOOKED_AT_PAGES: u32 = 64;
 
 /// Since when homes do not answer.
 pub(crate) struct Watch {
@@ -120,24 +123,76 @@ impl Watch {
             );
             return Ok(());
         }
-        for id in route.placement.iter().filter(|id| **id != route.home) {
-            let Some(remote) = self.promoter.backends.get(id).await? else { continue };
-            if !may_be_home(route, &remote) || !self.answers(route, id).await? {
-                continue;
+        let Some(id) = self.find_fullest(route).await? else { return Ok(()) };
+        match self.promoter.metadata.begin_promotion(bucket, id, route.epoch, true).await {
+            Ok(_) => {
+                warn!(bucket = bucket.as_str(), home = %route.home, target = %id, "home is away, a replica is promoted")
             }
-            match self.promoter.metadata.begin_promotion(bucket, id, route.epoch, true).await {
-                Ok(_) => {
-                    warn!(bucket = bucket.as_str(), home = %route.home, target = %id, "home is away, a replica is promoted")
-                }
-                // Another worker was faster, or the bucket is none that can be promoted.
-                Err(StoreError::Conflict(why)) => debug!(bucket = bucket.as_str(), why, "not promoted"),
-                Err(StoreError::Invalid(why)) => info!(bucket = bucket.as_str(), why, "cannot be promoted"),
-                Err(error) => return Err(error),
-            }
-            return Ok(());
+            // Another worker was faster, or the bucket is none that can be promoted.
+            Err(StoreError::Conflict(why)) => debug!(bucket = bucket.as_str(), why, "not promoted"),
+            Err(StoreError::Invalid(why)) => info!(bucket = bucket.as_str(), why, "cannot be promoted"),
+            Err(error) => return Err(error),
         }
         Ok(())
     }
+
+    /// Of the replicas that may be home and answer the one that lacks least, as far as it is looked at; the first of the placement of those
+    /// that are even.
+    async fn find_fullest<'r>(&self, route: &'r Route) -> Result<Option<&'r BackendId>, StoreError> {
+        let replicas: Vec<&BackendId> = route.placement.iter().filter(|id| **id != route.home).collect();
+        let able = future::try_join_all(replicas.iter().map(|id| self.is_able(route, id))).await?;
+        let able: Vec<&BackendId> =
+            replicas.into_iter().zip(able).filter(|(_, able)| *able).map(|(id, _)| id).collect();
+        if able.len() < 2 {
+            return Ok(able.first().copied());
+        }
+        let of_keys = self.promoter.metadata.copies_of_all(&self.some_dirty(route).await).await?;
+        let lacks = |id: &&BackendId| (!is_counted(route, id), count_lacking(&route.home, id, &of_keys));
+        Ok(able.into_iter().min_by_key(lacks))
+    }
+
+    async fn is_able(&self, route: &Route, id: &BackendId) -> Result<bool, StoreError> {
+        match self.promoter.backends.get(id).await? {
+            Some(remote) => Ok(may_be_home(route, &remote) && self.answers(route, id).await?),
+            None => Ok(false),
+        }
+    }
+
+    /// Some keys that are dirty: others are wherever they are wanted. None where the queue does not tell.
+    async fn some_dirty(&self, route: &Route) -> Vec<DirtyKey> {
+        let (mut keys, mut from) = (Vec::new(), None);
+        for _ in 0..LOOKED_AT_PAGES {
+            let page = match self.promoter.queue.dirty_keys(&route.bucket, from.as_deref()).await {
+                Ok(page) => page,
+                Err(error) => {
+                    debug!(%error, "what replicas lack is not known");
+                    break;
+                }
+            };
+            keys.extend(page.keys.into_iter().map(|key| DirtyKey { bucket: route.bucket.clone(), key }));
+            from = page.next;
+            if from.is_none() || keys.len() >= LOOKED_AT {
+                break;
+            }
+        }
+        keys.truncate(LOOKED_AT);
+        keys
+    }
+}
+
+/// Of how many keys a replica is not known to hold what the home had, as far as that is known.
+fn count_lacking(home: &BackendId, id: &BackendId, of_keys: &[Vec<ObjectCopy>]) -> usize {
+    let lacks = |copies: &&Vec<ObjectCopy>| {
+        let of = |id: &BackendId| copies.iter().find(|copy| copy.backend == *id);
+        match (of(home), of(id)) {
+            (Some(held), Some(copy)) => copy.verified_at == 0 || copy.home_etag != held.home_etag,
+            (Some(_), None) => true,
+            // The home has deleted it, or what has just been begun there is on no other record yet.
+            (None, Some(copy)) => copy.verified_at > 0,
+            (None, None) => false,
+        }
+    };
+    of_keys.iter().filter(lacks).count()
 }
 
 fn may_be_home(route: &Route, remote: &Remote) -> bool {
@@ -173,6 +228,30 @@ mod tests {
             (Some(begin + LOOK_EVERY), begin, false),
         ] {
             assert_eq!(is_gap(looked, now), want, "{looked:?} {now:?}");
+        }
+    }
+
+    #[test]
+    fn a_replica_lacks_what_is_not_known_to_be_there_as_the_home_had_it() {
+        let [home, near] = ["home", "near"].map(|id| BackendId::parse(id).unwrap());
+        let copy = |backend: &BackendId, home_etag: &str, verified_at| ObjectCopy {
+            backend: backend.clone(),
+            etag: "own".into(),
+            home_etag: home_etag.into(),
+            size: 1,
+            verified_how: String::new(),
+            verified_at,
+        };
+        for (copies, want) in [
+            (vec![], 0),
+            (vec![copy(&home, "e", 1)], 1),
+            (vec![copy(&home, "e", 1), copy(&near, "e", 1)], 0),
+            (vec![copy(&home, "e", 1), copy(&near, "d", 1)], 1),
+            (vec![copy(&home, "e", 1), copy(&near, "e", 0)], 1),
+            (vec![copy(&near, "e", 1)], 1),
+            (vec![copy(&near, "", 0)], 0),
+        ] {
+            assert_eq!(count_lacking(&home, &near, std::slice::from_ref(&copies)), want, "{copies:?}");
         }
     }
 

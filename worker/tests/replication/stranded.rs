@@ -3,9 +3,9 @@
 use crate::sites::{Site, World, noise, until};
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
-use s3gateway_config::{PlaceRule, ResidencyPolicy};
+use s3gateway_config::{BackendId, PlaceRule, ResidencyPolicy};
 use s3gateway_s3::PhysicalBucket;
-use s3gateway_store::{Kept, PromotionState, StoreError, StrandedState};
+use s3gateway_store::{Kept, ObjectCopy, PromotionState, StoreError, Stranded, StrandedState};
 use std::time::Duration;
 
 const MIB: usize = 1 << 20;
@@ -71,6 +71,60 @@ async fn a_write_at_the_new_home_is_the_newer_one_though_nobody_told_of_it() {
     for site in [&world.near, &world.home] {
         assert_eq!(world.read(site, "k").await.unwrap().0, b"third", "{}", site.id);
     }
+}
+
+/// The key's row, while it waits to be compared.
+async fn waiting(world: &World, key: &str) -> Option<Stranded> {
+    world.metadata.stranded(&world.route.bucket, &world.dirty(key).key).await.unwrap().pop()
+}
+
+/// As an operator gives a key up; where it is asked for next.
+async fn give_up(world: &World, key: &str) -> Option<BackendId> {
+    world.metadata.give_up_stranded(&waiting(world, key).await.unwrap().id).await.unwrap();
+    let next = waiting(world, key).await.map(|row| row.home);
+    world.queue.mark(&world.dirty(key), "stranded-drop").await.unwrap();
+    next
+}
+
+/// Two of three places have acknowledged a write, and the one that was home is lost.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_replica_holds_comes_home_though_the_former_home_is_given_up() {
+    let mut world = World::embedded().await;
+    world.metadata.set_replica_count(&world.route.bucket, 3).await.unwrap();
+    let keys = ["k", "lost", "twice"];
+    for key in keys {
+        world.put(key, b"first".to_vec()).await;
+        world.clean(key).await;
+    }
+    world.near.stop().await;
+    for key in keys.into_iter().chain(["new"]) {
+        world.put(key, b"second".to_vec()).await;
+        let etag = world.read(&world.home, key).await.unwrap().1;
+        let is_at_far =
+            |copy: &ObjectCopy| copy.backend == world.far.id && copy.home_etag == etag && copy.verified_at > 0;
+        until("a replica has it", async || world.copies(key).await.iter().any(is_at_far)).await;
+    }
+    world.home.stop().await;
+    world.near.start().await;
+    promote_near(&world).await;
+    world.far.client().delete_object().bucket(world.bucket_on(&world.far)).key("lost").send().await.unwrap();
+
+    let row = waiting(&world, "k").await.unwrap();
+    for key in ["k", "lost", "new"] {
+        assert_eq!(give_up(&world, key).await.as_ref(), Some(&world.far.id), "{key}");
+        until("it was compared", async || waiting(&world, key).await.is_none()).await;
+    }
+    for (key, body) in [("k", b"second".as_slice()), ("new", b"second"), ("lost", b"first")] {
+        assert_eq!(world.read(&world.near, key).await.unwrap().0, body, "{key}");
+    }
+    assert_eq!(world.read(&world.far, "k").await.unwrap().0, b"second");
+    let settled = world.metadata.stranded_by_id(&row.id).await.unwrap();
+    assert!(matches!(settled.state, StrandedState::Kept(_)), "what was at the new home stands aside: {settled:?}");
+
+    world.far.stop().await;
+    assert_eq!(give_up(&world, "twice").await.as_ref(), Some(&world.far.id));
+    assert_eq!(give_up(&world, "twice").await, None);
+    assert_eq!(world.read(&world.near, "twice").await.unwrap().0, b"first");
 }
 
 #[tokio::test(flavor = "multi_thread")]

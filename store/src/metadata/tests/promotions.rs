@@ -1,5 +1,5 @@
 //! Promotions step by step, the views that they wait for, and stranded keys.
-use super::{Fixture, in_a_minute, object};
+use super::{Fixture, created, in_a_minute, new_bucket, object};
 use crate::{
     Change, Deletion, DirtyKey, DrainReason, Kept, MergeWriting, Merging, ObjectCopy, PlacementChange, PromotionState,
     Route, StoreError, StrandedCount, StrandedState, Writes,
@@ -237,6 +237,77 @@ pub(super) async fn stranded_keys_are_listed_until_they_are_settled(f: Fixture) 
     assert!(m.route(&tenant.id, &route.name).await.unwrap().is_some(), "in service");
     m.drop_stranded(&all[1].id).await.unwrap();
     assert_eq!(m.begin_delete_bucket(&route.bucket).await.unwrap(), Deletion::Begun { epoch: 1 });
+}
+
+pub(super) async fn what_is_given_up_is_asked_for_where_else_it_is_known_to_be(f: Fixture) {
+    let (m, tenant) = (&f.metadata, f.tenant("acme").await);
+    let mut placement = Vec::new();
+    for id in ["fi-hel", "de-fra", "us-iad", "se-sto"] {
+        placement.push(f.backend(id).await);
+    }
+    let [home, near, far, last] = &placement[..] else { panic!() };
+    let in_service = async |name: &str| {
+        let route = created(m.begin_create_bucket(&new_bucket(&tenant, name, &placement)).await.unwrap());
+        m.activate_bucket(&route.bucket).await.unwrap();
+        route
+    };
+    let copy = |backend: &BackendId, etag: &str, verified_at| ObjectCopy { verified_at, ..verified(backend, etag) };
+    let stranded = async |route: &Route, key: &str, copies: &[ObjectCopy]| {
+        m.record_copies(&route.bucket, &object(key), copies).await.unwrap();
+        m.stranded(&route.bucket, &object(key)).await.unwrap().pop()
+    };
+    let move_home = async |route: &Route, keys: &[&str]| {
+        let begun = m.begin_promotion(&route.bucket, near, 1, true).await.unwrap();
+        let keys: Vec<_> = keys.iter().map(|key| (object(key), None)).collect();
+        m.strand_keys(&begun, &keys).await.unwrap();
+        let moved = m.move_home(&m.fence_bucket(&begun).await.unwrap()).await.unwrap();
+        m.finish_promotion(&moved, "").await.unwrap();
+    };
+
+    let route = in_service("photos").await;
+    let held = copy(home, "e", 9);
+    let size = ObjectCopy { size: 2, ..copy(far, "e", 5) };
+    let cases = [
+        ("held", vec![held.clone(), copy(near, "d", 1), copy(far, "e", 5), copy(last, "c", 7)], vec![last, far]),
+        ("even", vec![held.clone(), copy(near, "d", 1), copy(far, "e", 5), copy(last, "e", 5)], vec![last, far]),
+        ("another-size", vec![held.clone(), copy(near, "e", 1), size], vec![far]),
+        ("as-the-home", vec![held.clone(), copy(near, "e", 1), copy(far, "e", 5)], vec![]),
+        ("home-begun", vec![held.clone(), copy(near, "e", 0), copy(far, "e", 5)], vec![far]),
+        ("not-at-home", vec![held.clone(), copy(far, "e", 5)], vec![far]),
+        ("begun", vec![held.clone(), copy(near, "d", 1), copy(far, "e", 0)], vec![]),
+        ("nowhere-else", vec![held.clone(), copy(near, "d", 1)], vec![]),
+        ("deleted", vec![copy(near, "d", 1), copy(far, "e", 5)], vec![]),
+    ];
+    let names: Vec<&str> = cases.iter().map(|(key, ..)| *key).chain(["suspect", "overwritten"]).collect();
+    move_home(&route, &names).await;
+    let physical = PhysicalBucket::parse("s3gw-0123-aside").unwrap();
+    let kept = Kept { backend: near.clone(), physical, etag: "e".into(), size: 7 };
+    for (key, copies, want) in cases {
+        let row = stranded(&route, key, &copies).await.unwrap();
+        assert!(m.was_home(&row).await.unwrap(), "{key}");
+        m.begin_keeping(&row.id, &kept).await.unwrap();
+        for place in want {
+            m.give_up_stranded(&row.id).await.unwrap();
+            let row = m.stranded_by_id(&row.id).await.unwrap();
+            assert_eq!((&row.home, &row.state, row.aside()), (place, &StrandedState::Open, None), "{key}");
+            assert!(!m.was_home(&row).await.unwrap(), "{key}");
+        }
+        m.give_up_stranded(&row.id).await.unwrap();
+        assert!(matches!(m.stranded_by_id(&row.id).await, Err(StoreError::NotFound)), "{key}");
+    }
+    let elsewhere = [held.clone(), copy(near, "d", 1), copy(far, "e", 5)];
+    let suspect = stranded(&route, "suspect", &elsewhere).await.unwrap();
+    m.suspect_copy(&route.bucket, &suspect.key, far, "e").await.unwrap();
+    let overwritten = stranded(&route, "overwritten", &elsewhere).await.unwrap();
+    m.overwrite_stranded(&route.bucket, &overwritten.key).await.unwrap();
+    let versioned = in_service("versioned").await;
+    m.set_versioning(&versioned.bucket, 1, Versioning::Enabled).await.unwrap();
+    move_home(&versioned, &["k"]).await;
+    let versioned = stranded(&versioned, "k", &elsewhere).await.unwrap();
+    for row in [suspect, overwritten, versioned] {
+        m.give_up_stranded(&row.id).await.unwrap();
+        assert!(matches!(m.stranded_by_id(&row.id).await, Err(StoreError::NotFound)), "{row:?}");
+    }
 }
 
 pub(super) async fn what_a_replica_lacks_is_known_by_the_records(f: Fixture) {
