@@ -10,13 +10,13 @@ use crate::copy::Copying;
 use crate::layout::Digest16;
 use crate::multipart::Uploaders;
 use crate::object::Object;
-use crate::plan::{self, Home};
+use crate::plan::{self, Home, SUSPECT};
 use http_body_util::BodyExt;
 use md5::{Digest, Md5};
 use s3gateway_filters::residency::{self, Denied};
 use s3gateway_s3::{ObjectKey, PhysicalBucket};
 use s3gateway_store::queue::Mark;
-use s3gateway_store::{Backend, Kept, Merging, Route, StoreError, Stranded, StrandedState, names};
+use s3gateway_store::{Backend, Kept, Merging, ObjectCopy, Route, StoreError, Stranded, StrandedState, names};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tracing::{debug, info};
@@ -153,7 +153,9 @@ impl Converger {
             Some(former) => former,
             None => return Ok(()),
         };
-        let verdict = match decide(row, was_home, former.object.as_ref(), home.object.as_ref()) {
+        let recorded = self.metadata.copies(&route.bucket, &row.key).await?;
+        let recorded = recorded.iter().find(|copy| copy.backend == route.home);
+        let verdict = match decide(row, was_home, recorded, former.object.as_ref(), home.object.as_ref()) {
             Verdict::HomeWins | Verdict::FormerWins if was_brought(row, &former, &home).await? => Verdict::Brought,
             verdict => verdict,
         };
@@ -165,20 +167,25 @@ impl Converger {
             // Whoever has begun may have come this far.
             Verdict::Settled => row.begun.clone(),
             Verdict::HomeWins => self.set_aside(row, &former, &home, claim).await?,
-            Verdict::FormerWins => {
-                let kept = self.set_aside(row, &home, &home, claim).await?;
+            Verdict::FormerWins | Verdict::Brought => {
+                let kept = match verdict {
+                    Verdict::FormerWins if !is_suspect(recorded) => self.set_aside(row, &home, &home, claim).await?,
+                    // It stands aside already, or its bytes are wrong and would verify nowhere.
+                    _ => row.begun.clone(),
+                };
                 alone.begin_change(claim).await?;
                 self.bring_home(route, row, &former, &home, claim).await?;
+                if is_suspect(recorded) {
+                    self.metadata.trust_copy(&route.bucket, &row.key, &route.home).await?;
+                }
                 kept
-            }
-            Verdict::Brought => {
-                alone.begin_change(claim).await?;
-                self.bring_home(route, row, &former, &home, claim).await?;
-                row.begun.clone()
             }
             Verdict::FormerDeleted => {
                 require_whole(row, self.is_whole(row, &former).await?)?;
-                let kept = self.set_aside(row, &home, &home, claim).await?;
+                let kept = match is_suspect(recorded) {
+                    true => row.begun.clone(),
+                    false => self.set_aside(row, &home, &home, claim).await?,
+                };
                 confirm(claim).await?;
                 alone.begin_change(claim).await?;
                 home.remote.delete(&home.bucket, row.key.as_str()).await?;
@@ -343,19 +350,32 @@ async fn confirm(claim: &Claim) -> Result<(), ConvergeError> {
 
 /// Newer wins: a write that the gateway has taken at the new home, or that this one dates after the promotion; else what the
 /// former home holds, which was the authority until then. A replica that is asked in its place was none: it wins by what it holds
-/// unless the new home's copy is of later, and what it lacks says nothing.
-fn decide(row: &Stranded, was_home: bool, former: Option<&Object>, home: Option<&Object>) -> Verdict {
+/// unless the new home's copy is of later, and what it lacks says nothing. `recorded`: the new home's copy; one that is suspect has lost
+/// unless it was written since.
+fn decide(
+    row: &Stranded,
+    was_home: bool,
+    recorded: Option<&ObjectCopy>,
+    former: Option<&Object>,
+    home: Option<&Object>,
+) -> Verdict {
     let is_later = home.is_some_and(|object| object.modified + CLOCKS_APART > row.stranded_at);
+    let is_written_since = row.state == StrandedState::Overwritten || is_later;
+    let recorded = recorded.filter(|_| !is_written_since);
     let is_later_copy = !was_home && home.zip(former).is_some_and(|(home, former)| home.modified > former.modified);
-    let home_is_newer = row.state == StrandedState::Overwritten || is_later || is_later_copy;
+    let home_is_newer = is_written_since || (is_later_copy && !is_suspect(recorded));
     match (former, home) {
         (None, None) => Verdict::Settled,
         (None, Some(_)) if home_is_newer || !was_home => Verdict::Settled,
         (None, Some(_)) => Verdict::FormerDeleted,
-        (Some(former), Some(home)) if is_same(former, home) => Verdict::Settled,
+        (Some(former), Some(home)) if is_same(former, home, recorded) => Verdict::Settled,
         (Some(_), _) if home_is_newer => Verdict::HomeWins,
         (Some(_), _) => Verdict::FormerWins,
     }
+}
+
+fn is_suspect(recorded: Option<&ObjectCopy>) -> bool {
+    recorded.is_some_and(|copy| copy.verified_how == SUSPECT)
 }
 
 /// Passes a home where the policy allows what is copied there: what comes, and what is set aside.
@@ -396,8 +416,10 @@ impl Side {
 }
 
 /// Bytes, headers and tags.
-fn is_same(one: &Object, other: &Object) -> bool {
-    plan::is_same_content(one, other, None) && other.headers.equal_home(&one.headers) && one.tags == other.tags
+fn is_same(former: &Object, home: &Object, recorded: Option<&ObjectCopy>) -> bool {
+    plan::is_same_content(former, home, recorded)
+        && home.headers.equal_home(&former.headers)
+        && former.tags == home.tags
 }
 
 #[cfg(test)]
@@ -449,7 +471,32 @@ mod tests {
             (&open, Some(&old), Some(&new), Verdict::HomeWins),
             (&overwritten, Some(&old), Some(&copy), Verdict::HomeWins),
         ] {
-            assert_eq!(decide(row, true, former, home), want, "{row:?} {former:?} {home:?}");
+            assert_eq!(decide(row, true, None, former, home), want, "{row:?} {former:?} {home:?}");
+        }
+    }
+
+    #[test]
+    fn a_suspect_copy_has_lost_unless_it_was_written_since() {
+        let (open, overwritten) = (row(StrandedState::Open), row(StrandedState::Overwritten));
+        let at = |etag: &str, before: i64| object(etag, PROMOTED - before);
+        let (former, copy, since) = (at("e", 90_000), at("e", 60_000), at("e", -1));
+        let recorded = |how: &str| ObjectCopy {
+            backend: BackendId::parse("de-fra").unwrap(),
+            etag: "e".to_owned(),
+            home_etag: "e".to_owned(),
+            size: 1,
+            verified_how: how.to_owned(),
+            verified_at: 0,
+        };
+        for (row, was_home, how, home, want) in [
+            (&open, true, "etag", &copy, Verdict::Settled),
+            (&open, true, SUSPECT, &copy, Verdict::FormerWins),
+            (&open, false, SUSPECT, &copy, Verdict::FormerWins),
+            (&open, true, SUSPECT, &since, Verdict::Settled),
+            (&overwritten, true, SUSPECT, &copy, Verdict::Settled),
+        ] {
+            let got = decide(row, was_home, Some(&recorded(how)), Some(&former), Some(home));
+            assert_eq!(got, want, "{row:?} {was_home} {how} {home:?}");
         }
     }
 
@@ -469,7 +516,7 @@ mod tests {
             (&open, Some(&newer), Some(&newer), Verdict::Settled),
             (&overwritten, Some(&newer), Some(&older), Verdict::HomeWins),
         ] {
-            assert_eq!(decide(row, false, replica, home), want, "{row:?} {replica:?} {home:?}");
+            assert_eq!(decide(row, false, None, replica, home), want, "{row:?} {replica:?} {home:?}");
         }
     }
 }

@@ -263,6 +263,25 @@ async fn what_was_brought_home_under_another_etag_is_no_newer_write() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_home_has_corrupt_is_replaced_by_what_the_former_home_holds() {
+    let mut world = World::embedded().await;
+    world.put("k", b"right".to_vec()).await;
+    world.clean("k").await;
+    let (near, etag) = (world.near.id.clone(), world.read(&world.near, "k").await.unwrap().1);
+    world.near.corrupt(b"right", b"wrong");
+    world.metadata.suspect_copy(&world.route.bucket, &world.dirty("k").key, &near, &etag).await.unwrap();
+    world.home.stop().await;
+    promote_near(&world).await;
+    assert!(waiting(&world, "k").await.is_some(), "it is not proven to be there");
+    world.home.start().await;
+    world.queue.mark(&world.dirty("k"), "req-2").await.unwrap();
+    world.clean("k").await;
+    assert_eq!(world.read(&world.near, "k").await.unwrap().0, b"right");
+    assert!(!has_any_aside(&world.near).await, "wrong bytes are nobody's");
+    assert!(world.copies("k").await.iter().all(|copy| copy.verified_how == "etag"), "{:?}", world.copies("k").await);
+}
+
 async fn has_any_aside(site: &Site) -> bool {
     let listed = site.client().list_buckets().send().await.unwrap();
     listed.buckets().iter().any(|bucket| bucket.name().is_some_and(|name| name.ends_with("-aside")))
