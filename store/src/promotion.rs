@@ -113,7 +113,7 @@ pub struct Stranded {
     pub state: StrandedState,
     /// What was set aside of it already, though it is not settled: whoever did so has not come to the end.
     pub begun: Option<Kept>,
-    /// When it was listed.
+    /// When it was listed, by the database's clock.
     pub stranded_at: Millis,
     /// Of a bucket that keeps versions: the newest that the new home had by then, by its own id; `None` where it had none.
     pub newest: Option<VersionId>,

@@ -1,7 +1,8 @@
 //! Keys whose last write stayed behind at a home that was away when it was replaced, and what of them stands aside.
 //! Invariant: a row ends only when the two sides were compared and found equal, or when an operator drops it.
-use super::db::{Columns, now, render_json, write};
+use super::db::{Columns, render_json, write};
 use super::{Metadata, feed, promotions};
+use crate::queue::database_now;
 use crate::{
     BucketId, Change, DirtyKey, Kept, MergeWriting, Merging, Promotion, StoreError, Stranded, StrandedCount,
     StrandedState, sql,
@@ -26,10 +27,12 @@ impl Metadata {
         }
         write!(&self.db, tx => {
             promotions::hold(tx, promotion).await?;
+            // It is compared with what backends say of their objects, and a worker's clock may be off.
+            let now = database_now(tx, self.db.kind()).await?;
             for (key, newest) in keys {
                 let query = sqlx::query(sql::STRANDED_INSERT).bind(Uuid::now_v7().to_string());
                 let query = query.bind(promotion.bucket.as_str()).bind(key.as_str().as_bytes());
-                let query = query.bind(promotion.source.as_str()).bind(promotion.epoch).bind(now());
+                let query = query.bind(promotion.source.as_str()).bind(promotion.epoch).bind(now);
                 query.bind(newest.as_ref().map_or("", VersionId::as_str)).execute(&mut *tx).await?;
             }
             Ok(())

@@ -1,11 +1,13 @@
 //! Promotions step by step, the views that they wait for, and stranded keys.
 use super::{Fixture, created, in_a_minute, new_bucket, object};
 use crate::{
-    Change, Deletion, DirtyKey, DrainReason, Kept, MergeWriting, Merging, ObjectCopy, PlacementChange, PromotionState,
-    Route, StoreError, StrandedCount, StrandedState, Writes,
+    Change, Clocks, Conductor, Deletion, DirtyKey, DrainReason, Kept, MergeWriting, Merging, Millis, ObjectCopy,
+    PlacementChange, PromotionState, Route, StoreError, StrandedCount, StrandedState, Writes,
 };
+use async_trait::async_trait;
 use s3gateway_config::BackendId;
 use s3gateway_s3::{PhysicalBucket, VersionId, Versioning};
+use std::sync::Arc;
 use std::time::Duration;
 
 const LEASE: Duration = Duration::from_secs(60);
@@ -237,6 +239,33 @@ pub(super) async fn stranded_keys_are_listed_until_they_are_settled(f: Fixture) 
     assert!(m.route(&tenant.id, &route.name).await.unwrap().is_some(), "in service");
     m.drop_stranded(&all[1].id).await.unwrap();
     assert_eq!(m.begin_delete_bucket(&route.bucket).await.unwrap(), Deletion::Begun { epoch: 1 });
+}
+
+/// A worker whose clock is four minutes slow.
+#[derive(Debug)]
+struct Slow;
+
+const DATABASE_TIME: Millis = 1_800_000_000_000;
+
+#[async_trait]
+impl Conductor for Slow {
+    async fn turn(&self) -> Result<Box<dyn Send>, StoreError> {
+        Ok(Box::new(()))
+    }
+    fn clocks(&self) -> Clocks {
+        Clocks { database: DATABASE_TIME, process: DATABASE_TIME - 240_000 }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_are_stranded_by_the_clock_that_all_share() {
+    let f = Fixture::sqlite().await.unwrap();
+    let route = f.bucket(&f.tenant("acme").await, "photos").await;
+    let begun = f.metadata.begin_promotion(&route.bucket, &near(&route), 1, true).await.unwrap();
+    let slow = f.metadata.conducted(Arc::new(Slow));
+    slow.strand_keys(&begun, &[(object("k"), None)]).await.unwrap();
+    let row = f.metadata.stranded(&route.bucket, &object("k")).await.unwrap().remove(0);
+    assert_eq!(row.stranded_at, DATABASE_TIME);
 }
 
 pub(super) async fn what_is_given_up_is_asked_for_where_else_it_is_known_to_be(f: Fixture) {
