@@ -9,7 +9,7 @@ use std::{sync::Arc, time::Instant};
 
 impl Gateway {
     /// Passes a write that is about to reach the home: after its mark, before its last bytes. None while a worker puts the key's versions in
-    /// order: it could not tell what the client wrote from what itself has written.
+    /// order, as it could not tell what the client wrote from what itself has written, or replaces or deletes its one object.
     ///
     /// # Errors
     /// `HomeChanges`, `ViewExpired`; a store error.
@@ -21,9 +21,9 @@ impl Gateway {
         self.require_no_merge(&now, key).await
     }
 
-    /// Passes a key whose versions no worker puts in order.
+    /// Passes a key that no worker changes at its home.
     async fn require_no_merge(&self, route: &Route, key: &ObjectKey) -> Result<(), Refusal> {
-        if !route.has_stranded || !route.versioning.is_set() {
+        if !route.has_stranded {
             return Ok(());
         }
         let stranded = self.metadata.stranded(&route.bucket, key).await?;
@@ -86,8 +86,8 @@ impl Gateway {
         Ok(routed.route.has_stranded && !self.metadata.stranded(&routed.route.bucket, key).await?.is_empty())
     }
 
-    /// Before a write is acknowledged: it is newer than what of its key is stranded. It has landed, so a worker that begins to put versions in
-    /// order after this sees it; one that has begun before may not have, where the write's lease was forgotten.
+    /// Before a write is acknowledged: it is newer than what of its key is stranded. It has landed, so a worker that begins to change the key at
+    /// its home after this sees it; one that has begun before may not have, where the write's lease was forgotten.
     ///
     /// # Errors
     /// `HomeChanges`; a store error.

@@ -117,14 +117,17 @@ pub struct Stranded {
     pub stranded_at: Millis,
     /// Of a bucket that keeps versions: the newest that the new home had by then, by its own id; `None` where it had none.
     pub newest: Option<VersionId>,
-    /// Whether a worker has begun to put what stayed behind below what was written since; then no client writes the key.
+    /// Whether a worker has begun to put what stayed behind below what was written since, or, of a bucket that keeps no versions, changes
+    /// the key at its home; then no client writes the key.
     pub merging: Option<Merging>,
+    /// Of a bucket that keeps no versions: the lease of the worker that has begun; empty where none has.
+    pub lease: String,
 }
 
-/// A worker has begun to bring home the versions of a stranded key.
+/// A worker has begun to bring home a stranded key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Merging {
-    /// No client writes the key any more; the worker has written nothing.
+    /// No client writes the key any more; of its versions the worker has written none.
     Begun,
     /// It may have written.
     Writing(MergeWriting),
@@ -142,6 +145,12 @@ pub struct MergeWriting {
 }
 
 impl Stranded {
+    /// Whether a worker changes the key at its home, or has died over it, in a bucket that keeps no versions.
+    #[must_use]
+    pub fn is_changing(&self) -> bool {
+        !self.lease.is_empty()
+    }
+
     /// What stands aside of it.
     #[must_use]
     pub fn aside(&self) -> Option<&Kept> {

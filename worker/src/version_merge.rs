@@ -162,6 +162,7 @@ mod tests {
             stranded_at: 1,
             newest: (!newest.is_empty()).then(|| id(newest)),
             merging: since.map(writing),
+            lease: String::new(),
         }
     }
     fn writing(since: Vec<VersionId>) -> Merging {

@@ -13,7 +13,7 @@ use axum::{
 };
 use bytes::Bytes;
 use s3gateway_s3::ObjectKey;
-use s3gateway_store::{DirtyKey, Kept, Stranded, StrandedState};
+use s3gateway_store::{DirtyKey, Kept, StoreError, Stranded, StrandedState};
 use serde::Serialize;
 use std::time::SystemTime;
 
@@ -39,8 +39,8 @@ pub(super) struct StrandedView {
     home: String,
     /// The epoch in which it was home.
     epoch: i64,
-    /// `open`: to be compared, not readable. `overwritten`: to be compared, written anew since. `merging`: its versions are put in order, neither
-    /// readable nor writable. `kept`: what has lost can be downloaded.
+    /// `open`: to be compared, not readable. `overwritten`: to be compared, written anew since. `merging`: its versions are put in order, or what
+    /// stayed behind is brought home; neither readable nor writable. `kept`: what has lost can be downloaded.
     state: &'static str,
     stranded_at: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -121,8 +121,12 @@ pub(super) async fn drop(State(state): State<Shared>, Segment(id): Segment<Strin
     let row = find(&state, &id).await?;
     let dirty = DirtyKey { bucket: row.bucket.clone(), key: row.key.clone() };
     let mark = state.queue.intent(&dirty, DROP, state.gateway.lease()).await?;
-    // No worker is at it by now.
-    let row = match find(&state, &id).await {
+    // No worker is at it by now, unless Redis cannot tell of it.
+    let found = match find(&state, &id).await {
+        Ok(row) if row.is_changing() => Err(StoreError::Busy.into()),
+        found => found,
+    };
+    let row = match found {
         Ok(row) => row,
         Err(problem) => {
             state.gateway.release(&dirty, &mark).await;
@@ -175,7 +179,7 @@ async fn find(state: &Shared, id: &str) -> Result<Stranded, Problem> {
         return Err(Problem::missing("stranded key"));
     }
     state.metadata.stranded_by_id(id).await.map_err(|error| match error {
-        s3gateway_store::StoreError::NotFound => Problem::missing("stranded key"),
+        StoreError::NotFound => Problem::missing("stranded key"),
         other => other.into(),
     })
 }

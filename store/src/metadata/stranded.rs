@@ -206,13 +206,13 @@ impl Metadata {
     /// then on: what the former home had last may be there.
     ///
     /// # Errors
-    /// `Unavailable`.
+    /// `Busy` while a worker changes the key at its home.
     pub async fn give_up_stranded(&self, id: &str) -> Result<(), StoreError> {
         write!(&self.db, tx => {
             sqlx::query(sql::STRANDED_GIVE_UP).bind(id).execute(tx).await?;
             Ok(())
         })?;
-        self.settle(id, Settled::GivenUp).await
+        self.settle(id, Settled::GivenUp).await.map(drop)
     }
 
     /// Notes what is set aside before anything takes its place, so that it is found whoever goes on from there.
@@ -228,12 +228,38 @@ impl Metadata {
         })
     }
 
-    /// Settles a row of which something stands aside.
+    /// A worker is about to change the key at its home, in a bucket that keeps no versions: until the row ends, or the note is taken back, no
+    /// proxy acknowledges a write of it, whichever queue it marks by. `lease`: the worker's. False where the row is not as it was seen, or a
+    /// client has written since it was stranded.
     ///
     /// # Errors
     /// `Unavailable`.
-    pub async fn keep_stranded(&self, id: &str, kept: &Kept) -> Result<(), StoreError> {
-        self.settle(id, Settled::Kept(kept)).await
+    pub async fn begin_bringing(&self, seen: &Stranded, lease: &str) -> Result<bool, StoreError> {
+        let (merging, whose) = noted(seen);
+        write!(&self.db, tx => {
+            let query = sqlx::query(sql::STRANDED_BRING).bind(seen.id.as_str()).bind(seen.home.as_str()).bind(lease);
+            Ok(query.bind(merging).bind(whose).execute(tx).await?.rows_affected() == 1)
+        })
+    }
+
+    /// Takes back what was noted under the lease, or was `seen` to be noted: nothing is on its way to the home under either.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn end_bringing(&self, seen: &Stranded, lease: &str) -> Result<(), StoreError> {
+        write!(&self.db, tx => {
+            let query = sqlx::query(sql::STRANDED_BRING_END).bind(seen.id.as_str()).bind(lease);
+            query.bind(seen.lease.as_str()).execute(tx).await?;
+            Ok(())
+        })
+    }
+
+    /// Settles a row that was compared: what has lost stands aside, or both sides are equal. False where it is not as it was seen.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn end_stranded(&self, seen: &Stranded, kept: Option<&Kept>) -> Result<bool, StoreError> {
+        self.settle(&seen.id, Settled::Compared(seen, kept)).await
     }
 
     /// Forgets a row: both sides are equal.
@@ -241,27 +267,40 @@ impl Metadata {
     /// # Errors
     /// `Unavailable`.
     pub async fn drop_stranded(&self, id: &str) -> Result<(), StoreError> {
-        self.settle(id, Settled::Equal).await
+        self.settle(id, Settled::Equal).await.map(drop)
     }
 
-    /// Proxies are told with the last open row: until then they ask before each read.
-    async fn settle(&self, id: &str, settled: Settled<'_>) -> Result<(), StoreError> {
+    /// Proxies are told with the last open row: until then they ask before each read. Whether it was there and as it was seen.
+    async fn settle(&self, id: &str, settled: Settled<'_>) -> Result<bool, StoreError> {
         write!(&self.db, tx => {
             feed::lock(tx).await?;
             let Some(row) = sqlx::query(sql::STRANDED_ONE).bind(id).fetch_optional(&mut *tx).await? else {
-                return Ok(());
+                return Ok(false);
             };
             let bucket = row.text("bucket")?;
-            if matches!(settled, Settled::GivenUp)
-                && let Some(next) = sqlx::query(sql::STRANDED_NEXT).bind(id).fetch_optional(&mut *tx).await?
-            {
-                sqlx::query(sql::STRANDED_MOVE).bind(id).bind(next.text("backend")?).execute(tx).await?;
-                return Ok(());
+            if matches!(settled, Settled::GivenUp) {
+                // What is on its way to the home might land on a client's next write.
+                if parse(&row)?.is_changing() {
+                    return Err(StoreError::Busy);
+                }
+                if let Some(next) = sqlx::query(sql::STRANDED_NEXT).bind(id).fetch_optional(&mut *tx).await? {
+                    sqlx::query(sql::STRANDED_MOVE).bind(id).bind(next.text("backend")?).execute(tx).await?;
+                    return Ok(true);
+                }
             }
             let query = match settled {
-                Settled::Kept(kept) => {
-                    let query = sqlx::query(sql::STRANDED_KEEP).bind(id).bind(kept.backend.as_str());
-                    query.bind(kept.physical.for_upstream()).bind(kept.etag.as_str()).bind(kept.size)
+                Settled::Compared(seen, kept) => {
+                    let (merging, whose) = noted(seen);
+                    let text = if kept.is_some() { sql::STRANDED_KEEP } else { sql::STRANDED_END };
+                    let query = sqlx::query(text).bind(id).bind(seen.home.as_str()).bind(state(seen));
+                    let query = query.bind(merging).bind(whose);
+                    match kept {
+                        Some(kept) => {
+                            let query = query.bind(kept.backend.as_str()).bind(kept.physical.for_upstream());
+                            query.bind(kept.etag.as_str()).bind(kept.size)
+                        }
+                        None => query,
+                    }
                 }
                 Settled::Equal => sqlx::query(sql::STRANDED_DROP).bind(id).bind(1_i64),
                 Settled::GivenUp => sqlx::query(sql::STRANDED_DROP).bind(id).bind(0_i64),
@@ -278,16 +317,39 @@ impl Metadata {
             {
                 feed::append(tx, &Change::Bucket(tenant, name)).await?;
             }
-            Ok(())
+            Ok(is_settled)
         })
     }
 }
 
 /// How a row ends.
+#[derive(Clone, Copy)]
 enum Settled<'k> {
-    Kept(&'k Kept),
+    /// As it was seen; something stands aside, or nothing is left of it.
+    Compared(&'k Stranded, Option<&'k Kept>),
     Equal,
     GivenUp,
+}
+
+/// What a row notes where no versions are listed, and no lease.
+const NO_VERSIONS: &str = "[]";
+
+/// What a row notes of a worker that has begun, and by which lease.
+fn noted(seen: &Stranded) -> (i64, &str) {
+    match &seen.merging {
+        None => (0, NO_VERSIONS),
+        Some(Merging::Begun) if seen.lease.is_empty() => (1, NO_VERSIONS),
+        Some(Merging::Begun) => (1, seen.lease.as_str()),
+        Some(Merging::Writing(writing)) => (if writing.is_given_up { 3 } else { 2 }, NO_VERSIONS),
+    }
+}
+
+fn state(seen: &Stranded) -> &'static str {
+    match seen.state {
+        StrandedState::Open => "open",
+        StrandedState::Overwritten => "overwritten",
+        StrandedState::Kept(_) => "kept",
+    }
 }
 
 fn versions(row: &AnyRow, column: &'static str) -> Result<Vec<VersionId>, StoreError> {
@@ -336,6 +398,10 @@ fn parse(row: &AnyRow) -> Result<Stranded, StoreError> {
                 since: versions(row, "since")?,
                 is_given_up: state == 3,
             })),
+        },
+        lease: match (row.int("merging")?, row.text("since")?) {
+            (1, lease) if lease != NO_VERSIONS => lease,
+            _ => String::new(),
         },
     })
 }

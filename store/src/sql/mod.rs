@@ -243,8 +243,11 @@ statements! {
     STRANDED_ASIDE = "stranded_aside.sql";
     STRANDED_AT = "stranded_at.sql";
     STRANDED_BEGIN = "stranded_begin.sql";
+    STRANDED_BRING = "stranded_bring.sql";
+    STRANDED_BRING_END = "stranded_bring_end.sql";
     STRANDED_COUNT = "stranded_count.sql";
     STRANDED_DROP = "stranded_drop.sql";
+    STRANDED_END = "stranded_end.sql";
     STRANDED_GIVE_UP = "stranded_give_up.sql";
     STRANDED_INSERT = "stranded_insert.sql";
     STRANDED_IS_OPEN = "stranded_is_open.sql";

@@ -15,7 +15,7 @@ use http_body_util::BodyExt;
 use md5::{Digest, Md5};
 use s3gateway_filters::residency::{self, Denied};
 use s3gateway_s3::{ObjectKey, PhysicalBucket};
-use s3gateway_store::queue::Mark;
+use s3gateway_store::queue::{Company, Mark};
 use s3gateway_store::{Backend, Kept, Merging, ObjectCopy, Route, StoreError, Stranded, StrandedState, names};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -81,8 +81,8 @@ impl Converger {
         if row.home == route.home && row.begun.is_none() {
             return Ok(self.metadata.drop_stranded(&row.id).await?);
         }
-        // Asked first: while the former home is away, no client is to wait.
-        if !is_given_up(row) {
+        // Asked first: while the former home is away, no client is to wait. Where one does since a worker died, what that has noted is to go.
+        if !is_given_up(row) && !row.is_changing() {
             self.side(route, &row.home, &row.key).await?;
         }
         let (queue, key) = (&claim.queue, &claim.job.key);
@@ -118,6 +118,12 @@ impl Converger {
             }
             return settled;
         }
+        if settled.is_err()
+            && !route.versioning.is_set()
+            && let Err(error) = self.metadata.end_bringing(row, &mark.lease).await
+        {
+            debug!(%error, "a key that is not changed at its home takes no writes until it is looked at again");
+        }
         let released = queue.release(key, mark).await;
         settled?;
         Ok(released?)
@@ -143,61 +149,88 @@ impl Converger {
         if was_home && held.is_some_and(|object| is_of_before(row, object.modified)) {
             self.metadata.note_witness(row).await?;
         }
-        let former = match former {
-            former if route.versioning.is_set() => {
-                let (former, home) = (former.as_ref(), &home);
-                self.merge_versions(&Waiting { route, row, former, home, claim, alone }).await?;
+        let waiting = Waiting { route, row, former: former.as_ref(), home: &home, claim, alone };
+        match &former {
+            _ if route.versioning.is_set() => {
+                self.merge_versions(&waiting).await?;
                 confirm(claim).await?;
-                return Ok(self.metadata.drop_stranded(&row.id).await?);
+                Ok(self.metadata.drop_stranded(&row.id).await?)
             }
-            Some(former) => former,
-            None => return Ok(()),
-        };
+            Some(former) => self.settle_object(&waiting, former, was_home).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Settles a key of a bucket that keeps no versions. `was_home`: the row's home was the bucket's.
+    async fn settle_object(&self, waiting: &Waiting<'_>, former: &Side, was_home: bool) -> Result<(), ConvergeError> {
+        let Waiting { route, row, home, claim, .. } = waiting;
         let recorded = self.metadata.copies(&route.bucket, &row.key).await?;
         let recorded = recorded.iter().find(|copy| copy.backend == route.home);
         let verdict = match decide(row, was_home, recorded, former.object.as_ref(), home.object.as_ref()) {
-            Verdict::HomeWins | Verdict::FormerWins if was_brought(row, &former, &home).await? => Verdict::Brought,
+            Verdict::HomeWins | Verdict::FormerWins if was_brought(row, former, home).await? => Verdict::Brought,
             verdict => verdict,
         };
         if verdict != Verdict::Settled {
-            require_allowed(route, &home)?;
+            require_allowed(route, home)?;
         }
         info!(key = row.key.as_str(), former = %row.home, ?verdict, "stranded key compared");
+        let mut seen = Stranded::clone(row);
         let kept = match verdict {
             // Whoever has begun may have come this far.
             Verdict::Settled => row.begun.clone(),
-            Verdict::HomeWins => self.set_aside(row, &former, &home, claim).await?,
+            Verdict::HomeWins => self.set_aside(row, former, home, claim).await?,
             Verdict::FormerWins | Verdict::Brought => {
                 let kept = match verdict {
-                    Verdict::FormerWins if !is_suspect(recorded) => self.set_aside(row, &home, &home, claim).await?,
+                    Verdict::FormerWins if !is_suspect(recorded) => self.set_aside(row, home, home, claim).await?,
                     // It stands aside already, or its bytes are wrong and would verify nowhere.
                     _ => row.begun.clone(),
                 };
-                alone.begin_change(claim).await?;
-                self.bring_home(route, row, &former, &home, claim).await?;
+                seen = self.begin_bringing(waiting).await?;
+                self.bring_home(route, row, former, home, claim).await?;
                 if is_suspect(recorded) {
                     self.metadata.trust_copy(&route.bucket, &row.key, &route.home).await?;
                 }
                 kept
             }
             Verdict::FormerDeleted => {
-                require_whole(row, self.is_whole(row, &former).await?)?;
+                require_whole(row, self.is_whole(row, former).await?)?;
                 let kept = match is_suspect(recorded) {
                     true => row.begun.clone(),
-                    false => self.set_aside(row, &home, &home, claim).await?,
+                    false => self.set_aside(row, home, home, claim).await?,
                 };
                 confirm(claim).await?;
-                alone.begin_change(claim).await?;
+                seen = self.begin_bringing(waiting).await?;
                 home.remote.delete(&home.bucket, row.key.as_str()).await?;
                 kept
             }
         };
         confirm(claim).await?;
-        match kept {
-            Some(kept) => self.metadata.keep_stranded(&row.id, &kept).await?,
-            None => self.metadata.drop_stranded(&row.id).await?,
+        match self.metadata.end_stranded(&seen, kept.as_ref()).await? {
+            true => Ok(()),
+            false => Err(ConvergeError::Changed),
         }
-        Ok(())
+    }
+
+    /// Right before the key is changed at its home: notes that in the row, which no proxy acknowledges a write over, and gives the row as it
+    /// is then. Those that mark by Redis wait for the lease. One that is cut off from Redis alone marks in the database before it looks at the
+    /// row: either its mark is seen here, or it sees the note.
+    async fn begin_bringing(&self, waiting: &Waiting<'_>) -> Result<Stranded, ConvergeError> {
+        let Waiting { row, home, claim, alone, .. } = waiting;
+        let mark = &alone.mark;
+        if !self.metadata.begin_bringing(row, &mark.lease).await? {
+            return Err(ConvergeError::Changed);
+        }
+        if claim.queue.disturbance(&claim.job.key, mark).await?.company == Company::Writers {
+            return Err(ConvergeError::NotNow(StoreError::Busy.to_string(), NotNow::InFlight(claim.lease / 3)));
+        }
+        // What was acknowledged before the note has overwritten the row; what was not is set aside all the same.
+        let shown = |object: Option<&Object>| object.map(|object| (object.etag.clone(), object.size, object.modified));
+        let now = home.remote.head(&home.bucket, &row.key).await?;
+        if shown(now.as_ref()) != shown(home.object.as_ref()) {
+            return Err(ConvergeError::Changed);
+        }
+        alone.begin_change(claim).await?;
+        Ok(Stranded { merging: Some(Merging::Begun), lease: mark.lease.clone(), ..Stranded::clone(row) })
     }
 
     /// Whether a former home still has something of what it had: one that was emptied has deleted nothing. `None` where nothing is known that could
@@ -442,6 +475,7 @@ mod tests {
             stranded_at: PROMOTED,
             newest: None,
             merging: None,
+            lease: String::new(),
         }
     }
 

@@ -5,7 +5,7 @@ use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
 use s3gateway_config::{BackendId, PlaceRule, ResidencyPolicy};
 use s3gateway_s3::PhysicalBucket;
-use s3gateway_store::{Kept, ObjectCopy, PromotionState, StoreError, Stranded, StrandedState};
+use s3gateway_store::{Kept, ObjectCopy, PromotionState, StoreError, Stranded, StrandedState, names};
 use std::time::Duration;
 
 const MIB: usize = 1 << 20;
@@ -280,6 +280,57 @@ async fn what_a_home_has_corrupt_is_replaced_by_what_the_former_home_holds() {
     assert_eq!(world.read(&world.near, "k").await.unwrap().0, b"right");
     assert!(!has_any_aside(&world.near).await, "wrong bytes are nobody's");
     assert!(world.copies("k").await.iter().all(|copy| copy.verified_how == "etag"), "{:?}", world.copies("k").await);
+}
+
+/// A proxy that is cut off from Redis alone marks in the database, where the worker's lease is not.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_that_no_lease_has_kept_away_is_not_replaced() {
+    let mut world = World::embedded().await;
+    strand(&mut world, "k").await;
+    let row = waiting(&world, "k").await.unwrap();
+    let aside = names::propose_aside(&PhysicalBucket::parse(&world.bucket_on(&world.near)).unwrap());
+    let last_look = format!("HEAD /{}/{}", aside.for_upstream(), row.id);
+    world.near.wire.hold(&last_look);
+    world.near.wire.take_seen();
+    world.home.start().await;
+    world.queue.mark(&world.dirty("k"), "req-2").await.unwrap();
+    let is_aside = async || world.near.wire.take_seen().iter().any(|line| line.contains(&last_look));
+    until("what is to lose stands aside", is_aside).await;
+    put_at(&world, &world.near, "k", b"third").await;
+    world.metadata.overwrite_stranded(&row.bucket, &row.key).await.unwrap();
+    world.near.wire.let_in();
+    world.clean("k").await;
+    for site in [&world.near, &world.home] {
+        assert_eq!(world.read(site, "k").await.unwrap().0, b"third", "{}", site.id);
+    }
+    let StrandedState::Kept(kept) = world.metadata.stranded_by_id(&row.id).await.unwrap().state else { panic!() };
+    let aside =
+        world.near.client().get_object().bucket(kept.physical.for_upstream()).key(&row.id).send().await.unwrap();
+    assert_eq!(aside.body.collect().await.unwrap().to_vec(), b"second");
+}
+
+/// What proxies see, whichever queue they mark by.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_takes_no_writes_while_it_is_brought_home_and_does_again_when_its_worker_is_dead() {
+    let mut world = World::embedded().await;
+    strand(&mut world, "k").await;
+    // As a worker leaves it that has died, and the former home is away again.
+    let row = waiting(&world, "k").await.unwrap();
+    assert!(world.metadata.begin_bringing(&row, "!1").await.unwrap());
+    world.queue.mark(&world.dirty("k"), "req-2").await.unwrap();
+    until("it takes writes", async || !waiting(&world, "k").await.unwrap().is_changing()).await;
+
+    let (row, path) = (waiting(&world, "k").await.unwrap(), format!("PUT /{}/k", world.bucket_on(&world.near)));
+    world.near.wire.hold(&path);
+    world.home.start().await;
+    world.queue.mark(&world.dirty("k"), "req-3").await.unwrap();
+    until("it is noted", async || waiting(&world, "k").await.unwrap().is_changing()).await;
+    world.metadata.overwrite_stranded(&row.bucket, &row.key).await.unwrap();
+    assert_eq!(waiting(&world, "k").await.unwrap().state, StrandedState::Open, "no write is acknowledged");
+    world.near.wire.let_in();
+    until("it is settled", async || waiting(&world, "k").await.is_none()).await;
+    world.clean("k").await;
+    assert_eq!(world.read(&world.near, "k").await.unwrap().0, b"second");
 }
 
 async fn has_any_aside(site: &Site) -> bool {

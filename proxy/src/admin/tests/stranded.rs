@@ -1,8 +1,8 @@
 //! Giving up what is stranded: its key is marked before anything of it is forgotten.
 use super::*;
 use axum::extract::State;
-use s3gateway_s3::ObjectKey;
-use s3gateway_store::{Merging, StoreError, queue::RedisQueue};
+use s3gateway_s3::{ObjectKey, PhysicalBucket};
+use s3gateway_store::{Kept, Merging, StoreError, queue::RedisQueue};
 use std::time::Duration;
 
 /// A key that stayed behind at `fi-hel`, and its row.
@@ -46,6 +46,28 @@ async fn a_row_of_which_something_has_come_home_is_left_to_a_worker() {
         assert!(matches!(&merging, Some(Merging::Writing(writing)) if writing.is_given_up), "{merging:?}");
     }
     assert!(api.state.queue.is_marked(&dirty).await.unwrap());
+}
+
+/// By a proxy that is cut off from the queue in which the worker has its lease.
+#[tokio::test]
+async fn a_row_whose_key_is_changed_at_its_home_is_not_given_up() {
+    let api = Api::start(&["127.0.0.0/8"]).await;
+    let (dirty, id) = strand(&api).await;
+    let metadata = &api.state.metadata;
+    let kept = Kept {
+        backend: BackendId::parse("de-fra").unwrap(),
+        physical: PhysicalBucket::parse("s3gw-0123-aside").unwrap(),
+        etag: "e".to_owned(),
+        size: 1,
+    };
+    metadata.begin_keeping(&id, &kept).await.unwrap();
+    let row = metadata.stranded_by_id(&id).await.unwrap();
+    assert!(metadata.begin_bringing(&row, "!1").await.unwrap());
+    api.call("DELETE", &format!("/v1/stranded/{id}"), &Value::Null).await.is_problem(409);
+    assert_eq!(metadata.stranded_by_id(&id).await.unwrap().aside(), Some(&kept), "nor is what stands aside");
+    let shown = api.get(&format!("/v1/stranded/{id}")).await.json();
+    assert_eq!(shown["state"], "merging");
+    api.state.queue.intent_alone(&dirty, "", Duration::from_secs(9)).await.expect("no lease is left");
 }
 
 #[tokio::test]

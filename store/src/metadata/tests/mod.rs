@@ -228,6 +228,7 @@ suite! {
     promotions::a_bucket_that_keeps_versions_moves_with_them,
     promotions::views_hold_a_change_up_until_they_know_it_or_run_out,
     promotions::stranded_keys_are_listed_until_they_are_settled,
+    promotions::a_key_that_is_brought_home_is_noted_as_what_nobody_writes,
     promotions::what_is_given_up_is_asked_for_where_else_it_is_known_to_be,
     promotions::what_a_replica_lacks_is_known_by_the_records,
     promotions::what_a_replica_lacks_is_read_in_pages,

@@ -195,7 +195,7 @@ pub(super) async fn what_is_kept_of_a_stranded_key_keeps_its_backend(f: Fixture)
     let physical = PhysicalBucket::parse("s3gw-0123-aside").unwrap();
     let kept = Kept { backend: far.clone(), physical, etag: "e".into(), size: 7 };
     for row in &stranded {
-        m.keep_stranded(&row.id, &kept).await.unwrap();
+        assert!(m.end_stranded(&row, Some(&kept)).await.unwrap());
     }
     for row in &stranded {
         assert!(m.retirements().await.unwrap()[0].is_used, "its retirement is not done");

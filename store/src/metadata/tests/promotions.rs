@@ -6,7 +6,7 @@ use crate::{
 };
 use async_trait::async_trait;
 use s3gateway_config::BackendId;
-use s3gateway_s3::{PhysicalBucket, VersionId, Versioning};
+use s3gateway_s3::{ObjectKey, PhysicalBucket, VersionId, Versioning};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -220,7 +220,7 @@ pub(super) async fn stranded_keys_are_listed_until_they_are_settled(f: Fixture) 
     assert_eq!((&begun.state, begun.aside()), (&StrandedState::Open, Some(&kept)), "not settled yet");
     assert!(m.is_awaited(&route.bucket, &route.home).await.unwrap());
     assert!(!m.is_awaited(&route.bucket, &near(&route)).await.unwrap());
-    m.keep_stranded(&all[1].id, &kept).await.unwrap();
+    assert!(m.end_stranded(&begun, Some(&kept)).await.unwrap());
     let settled = m.stranded_by_id(&all[1].id).await.unwrap();
     assert_eq!((settled.aside(), &settled.state), (Some(&kept), &StrandedState::Kept(kept.clone())));
     assert_eq!(state(&b).await, None, "compared");
@@ -266,6 +266,46 @@ async fn keys_are_stranded_by_the_clock_that_all_share() {
     slow.strand_keys(&begun, &[(object("k"), None)]).await.unwrap();
     let row = f.metadata.stranded(&route.bucket, &object("k")).await.unwrap().remove(0);
     assert_eq!(row.stranded_at, DATABASE_TIME);
+}
+
+pub(super) async fn a_key_that_is_brought_home_is_noted_as_what_nobody_writes(f: Fixture) {
+    let (m, tenant) = (&f.metadata, f.tenant("acme").await);
+    let route = f.bucket(&tenant, "photos").await;
+    let (b, promotion) = (&route.bucket, m.begin_promotion(&route.bucket, &near(&route), 1, true).await.unwrap());
+    let keys = ["k", "overwritten"].map(object);
+    m.strand_keys(&promotion, &keys.clone().map(|key| (key, None))).await.unwrap();
+    let now = async |key: &ObjectKey| m.stranded(b, key).await.unwrap().remove(0);
+    let [k, overwritten] = &keys;
+    let before = now(overwritten).await;
+    m.overwrite_stranded(b, overwritten).await.unwrap();
+    assert!(!m.begin_bringing(&before, "!1").await.unwrap(), "a client was faster");
+    assert!(!m.begin_bringing(&now(overwritten).await, "!1").await.unwrap());
+    assert!(!m.end_stranded(&before, None).await.unwrap(), "it is another by now");
+    assert!(m.end_stranded(&now(overwritten).await, None).await.unwrap());
+
+    let before = now(k).await;
+    assert!(!before.is_changing());
+    assert!(m.begin_bringing(&before, "!1").await.unwrap());
+    let first = now(k).await;
+    assert!(first.is_changing() && first.merging == Some(Merging::Begun) && first.state == StrandedState::Open);
+    m.overwrite_stranded(b, k).await.unwrap();
+    assert_eq!(now(k).await, first, "no client's write is newer");
+    assert!(matches!(m.give_up_stranded(&first.id).await, Err(StoreError::Busy)));
+    // Another worker goes on, and the first was only slow.
+    assert!(m.begin_bringing(&first, "!2").await.unwrap());
+    let second = now(k).await;
+    assert!(!m.begin_bringing(&before, "!1").await.unwrap());
+    m.end_bringing(&before, "!1").await.unwrap();
+    assert_eq!(now(k).await, second, "the note is the other's");
+    for seen in [&before, &first] {
+        assert!(!m.end_stranded(seen, None).await.unwrap(), "{seen:?}");
+    }
+    // A third finds the former home away.
+    m.end_bringing(&second, "!3").await.unwrap();
+    assert_eq!(now(k).await, before);
+    assert!(m.begin_bringing(&before, "!4").await.unwrap());
+    assert!(m.end_stranded(&now(k).await, None).await.unwrap());
+    assert!(!read(&f, &route).await.has_stranded);
 }
 
 pub(super) async fn what_is_given_up_is_asked_for_where_else_it_is_known_to_be(f: Fixture) {
@@ -361,7 +401,7 @@ pub(super) async fn what_a_replica_lacks_is_known_by_the_records(f: Fixture) {
     ] {
         m.record_copies(&route.bucket, &object(key), &copies).await.unwrap();
     }
-    let names = |keys: Vec<s3gateway_s3::ObjectKey>| keys.iter().map(|key| key.as_str().to_owned()).collect::<Vec<_>>();
+    let names = |keys: Vec<ObjectKey>| keys.iter().map(|key| key.as_str().to_owned()).collect::<Vec<_>>();
     let (lacking, next) = m.keys_lacking(&route.bucket, &home, &other, None).await.unwrap();
     assert_eq!((names(lacking), next), (vec!["alone".into(), "old".into(), "pending".into()], None));
     let (lacking, _) = m.keys_lacking(&route.bucket, &home, &other, Some(&object("alone"))).await.unwrap();
