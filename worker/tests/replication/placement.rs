@@ -105,7 +105,8 @@ async fn what_stands_aside_at_the_drained_replica_keeps_it() {
     m.fail_promotion(&promotion, "only its stranded key is wanted").await.unwrap();
     let row = m.stranded_of(&route.bucket, None, 1).await.unwrap().remove(0);
     let physical = PhysicalBucket::parse("s3gw-0123-aside").unwrap();
-    m.keep_stranded(&row.id, &Kept { backend: near, physical, etag: "e".to_owned(), size: 5 }).await.unwrap();
+    let kept = Kept { backend: near, physical, etag: "e".to_owned(), size: 5 };
+    assert!(m.end_stranded(&row, Some(&kept)).await.unwrap());
     let home = world.home.id.clone();
     place(&mut world, vec![home], 1).await;
     world.start_worker().await;

@@ -195,7 +195,7 @@ pub(super) async fn what_is_kept_of_a_stranded_key_keeps_its_backend(f: Fixture)
     let physical = PhysicalBucket::parse("s3gw-0123-aside").unwrap();
     let kept = Kept { backend: far.clone(), physical, etag: "e".into(), size: 7 };
     for row in &stranded {
-        assert!(m.end_stranded(&row, Some(&kept)).await.unwrap());
+        assert!(m.end_stranded(row, Some(&kept)).await.unwrap());
     }
     for row in &stranded {
         assert!(m.retirements().await.unwrap()[0].is_used, "its retirement is not done");
@@ -222,10 +222,10 @@ pub(super) async fn what_is_kept_of_a_stranded_key_holds_the_proof_of_its_drain_
         m.fail_promotion(&promotion, "no").await.unwrap();
     }
     let [a, b] = &m.stranded_of(&route.bucket, None, 10).await.unwrap()[..] else { panic!() };
-    m.keep_stranded(&a.id, &kept(near)).await.unwrap();
-    m.keep_stranded(&b.id, &kept(home)).await.unwrap();
     let elsewhere = m.stranded_of(&other.bucket, None, 1).await.unwrap().remove(0);
-    m.keep_stranded(&elsewhere.id, &kept(near)).await.unwrap();
+    for (row, on) in [(a, near), (b, home), (&elsewhere, near)] {
+        assert!(m.end_stranded(row, Some(&kept(on))).await.unwrap());
+    }
     m.change_placement(&change(&route, &[home], &[near])).await.unwrap();
     let drain = m.drains_of(&route.bucket).await.unwrap().remove(0);
     assert_eq!(m.count_aside(&route.bucket, near).await.unwrap(), 1);
