@@ -34,6 +34,8 @@ class Seen:
     target: str
     headers: dict[str, str]
     body: bytes = b""
+    # What an upload has made of its parts.
+    etag: str = ""
 
     @property
     def bucket(self) -> str:
@@ -139,8 +141,7 @@ class Hostile:
         if stored is None:
             body = b"<Error><Code>NoSuchKey</Code></Error>"
             return answer(404, body=b"" if request.method == "HEAD" else body)
-        return ok(stored.body, length_only=request.method == "HEAD")
-
+        return ok(stored.body, made=stored.etag, length_only=request.method == "HEAD")
 
     def _upload(self, request: Seen) -> bytes:
         """An upload in parts; the id is the key's own, as there is never more than one."""
@@ -162,8 +163,8 @@ class Hostile:
         request.body = b"".join(body for _, body in sorted(parts.items()))
         self.objects[where] = request
         digests = b"".join(hashlib.md5(body).digest() for _, body in sorted(parts.items()))
-        made = f'"{hashlib.md5(digests).hexdigest()}-{len(parts)}"'
-        return answer(200, body=f"<CompleteMultipartUploadResult><ETag>{made}</ETag></CompleteMultipartUploadResult>".encode())
+        request.etag = f'"{hashlib.md5(digests).hexdigest()}-{len(parts)}"'
+        return answer(200, body=f"<CompleteMultipartUploadResult><ETag>{request.etag}</ETag></CompleteMultipartUploadResult>".encode())
 
 
 def read_request(stream, connection: int) -> Seen | None:
@@ -198,9 +199,9 @@ def answer(status: int, *headers: tuple[str, str], body: bytes = b"", length: st
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
 
 
-def ok(body: bytes = b"", *headers: tuple[str, str], length: str | None = "auto", length_only: bool = False, status: int = 200) -> bytes:
+def ok(body: bytes = b"", *headers: tuple[str, str], made: str = "", length: str | None = "auto", length_only: bool = False, status: int = 200) -> bytes:
     """An object."""
-    head = answer(status, ("ETag", etag(body)), ("Last-Modified", LAST_MODIFIED), *headers, length=str(len(body)) if length == "auto" else length)
+    head = answer(status, ("ETag", made or etag(body)), ("Last-Modified", LAST_MODIFIED), *headers, length=str(len(body)) if length == "auto" else length)
     return head if length_only else head + body
 
 

@@ -104,8 +104,11 @@ async fn what_a_replica_holds_comes_home_though_the_former_home_is_given_up() {
             |copy: &ObjectCopy| copy.backend == world.far.id && copy.home_etag == etag && copy.verified_at > 0;
         until("a replica has it", async || world.copies(key).await.iter().any(is_at_far)).await;
     }
+    // What it has read from the home already it would bring to the other replica.
+    world.stop_worker().await;
     world.home.stop().await;
     world.near.start().await;
+    world.start_worker().await;
     promote_near(&world).await;
     world.far.client().delete_object().bucket(world.bucket_on(&world.far)).key("lost").send().await.unwrap();
 
