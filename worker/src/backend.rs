@@ -6,7 +6,6 @@ mod failure;
 
 pub(crate) use failure::{BackendError, is_failure};
 
-use crate::converge::NotNow;
 use crate::headers::with_headers;
 use crate::object::{Object, ObjectHeaders, Tags};
 use crate::pace::Pace;
@@ -140,12 +139,6 @@ impl Remote {
     /// Whether it is left alone still. Unlike [`Self::admit`] it gives no leave to try it.
     pub(crate) fn resting(&self) -> Option<Resting> {
         self.standing.rest(Instant::now()).map(|rest| Resting { backend: self.backend.id.clone(), rest })
-    }
-
-    /// Why nothing is to be sent to it now, if so, by its standing or its pace.
-    pub(crate) fn not_now(&self) -> Option<NotNow> {
-        let throttled = || self.pace.closed().map(NotNow::Throttled);
-        self.resting().map(|resting| NotNow::Resting(resting.rest)).or_else(throttled)
     }
 
     /// HeadObject of the current object.

@@ -1,7 +1,6 @@
 //! Converges one key: looks at the home and at every other backend of the placement as they are now, decides with
 //! [`crate::plan`], carries it out, verifies, and records what is where. Idempotent; safe to run twice and to stop anywhere.
 mod act;
-mod left;
 mod leftovers;
 mod null_version;
 mod observe;
@@ -20,7 +19,6 @@ use crate::pace::Throttled;
 use crate::plan::{Action, Home, Method, PENDING, Target, Wanted};
 use crate::records::Records;
 use crate::settings::WorkerSettings;
-use left::Left;
 use s3gateway_config::BackendId;
 use s3gateway_s3::{ObjectKey, PhysicalBucket, VersionId};
 use s3gateway_store::{DirtyKey, Metadata, Millis, ObjectCopy, Route, StoreError, Writes};
@@ -112,7 +110,6 @@ pub(crate) struct Converger {
     known_buckets: moka::sync::Cache<(BackendId, String), ()>,
     /// Those of them that are known to keep each version, by the bucket's epoch: one that was home may keep fewer.
     known_versioned: moka::sync::Cache<((BackendId, String), i64), ()>,
-    left: Left,
 }
 
 /// One backend of the placement other than the home.
@@ -166,7 +163,6 @@ impl Converger {
             records,
             known_buckets: known_ones(),
             known_versioned: known_ones(),
-            left: Left::default(),
         }
     }
 
@@ -201,7 +197,6 @@ impl Converger {
             }
             self.repatriate(&route, &dirty.key, claim).await?;
         }
-        self.require_a_place(&route, claim).await?;
         let home = self.known_backend(&route.home).await?;
         let home_bucket = physical_on(&route, &route.home)?.clone();
         home.admit().map_err(|resting| ConvergeError::NotNow(resting.to_string(), NotNow::Resting(resting.rest)))?;
@@ -243,7 +238,6 @@ impl Converger {
         scene.hold().await?;
         self.record(&scene, dirty, &places, &results, &recorded).await?;
         self.lend_tags(&scene, dirty, &places).await?;
-        self.note_left(&scene, &places, &results, &unchanged);
         match outcome::sum_up(&scene, &places, results) {
             _ if matches!(unchanged, Ok(false)) => Err(ConvergeError::Changed),
             Ok(done) => {

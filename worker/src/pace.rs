@@ -3,11 +3,13 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout};
 
 /// How long a request waits for its turn.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// One of so many requests at a time may be an upload: what is asked about them, and of others, is not to wait for those that are slow.
+const UPLOADS_PART: usize = 2;
 /// Answers of one burst are one event: the limits fall once in this time.
 const ONE_EVENT: Duration = Duration::from_secs(1);
 /// After the first event nothing is sent for this long, then twice as long each time.
@@ -33,6 +35,8 @@ pub(crate) struct Throttled {
 pub(crate) struct Pace {
     state: Mutex<State>,
     freed: Notify,
+    /// Room for uploads.
+    uploads: Arc<Semaphore>,
     throttled: AtomicU64,
 }
 
@@ -68,7 +72,8 @@ impl Pace {
         let most = u32::try_from(concurrency.max(1)).unwrap_or(u32::MAX);
         let requests = Requests::new(f64::from(most));
         let state = State { requests, bytes: Bytes::new(bandwidth.map(approximate)), running: 0 };
-        Arc::new(Self { state: Mutex::new(state), freed: Notify::new(), throttled: AtomicU64::new(0) })
+        let uploads = Arc::new(Semaphore::new(concurrency.div_ceil(UPLOADS_PART).clamp(1, Semaphore::MAX_PERMITS)));
+        Arc::new(Self { state: Mutex::new(state), freed: Notify::new(), uploads, throttled: AtomicU64::new(0) })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -96,9 +101,19 @@ impl Pace {
                 freed.await;
             }
         };
-        let out_of_patience =
-            |_| Err(Throttled { after: ONE_EVENT, lasts: self.state().requests.lasts(Instant::now()) });
-        timeout(PATIENCE, waiting).await.unwrap_or_else(out_of_patience)
+        timeout(PATIENCE, waiting).await.unwrap_or_else(|_| Err(self.no_room()))
+    }
+
+    /// Waits for room for an upload.
+    ///
+    /// Cancel: safe to drop.
+    pub(crate) async fn enter_upload(&self) -> Result<OwnedSemaphorePermit, Throttled> {
+        let room = timeout(PATIENCE, self.uploads.clone().acquire_owned()).await;
+        room.ok().and_then(Result::ok).ok_or_else(|| self.no_room())
+    }
+
+    fn no_room(&self) -> Throttled {
+        Throttled { after: ONE_EVENT, lasts: self.state().requests.lasts(Instant::now()) }
     }
 
     /// How long the backend wants nothing; `None` where it takes requests.
@@ -342,6 +357,19 @@ mod tests {
             limited.pass(1 << 20).await;
         }
         assert!((9.5..=10.5).contains(&began.elapsed().as_secs_f64()), "{:?}", began.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn uploads_leave_room_for_what_is_asked_beside_them() {
+        let pace = Pace::new(4, None);
+        let uploads = [pace.enter_upload().await.unwrap(), pace.enter_upload().await.unwrap()];
+        let _turns = [pace.enter().await.unwrap(), pace.enter().await.unwrap()];
+        let began = Instant::now();
+        assert_eq!(pace.enter_upload().await.unwrap_err().after, ONE_EVENT);
+        assert_eq!(began.elapsed(), PATIENCE);
+        assert!(pace.enter().await.is_ok());
+        drop(uploads);
+        assert!(pace.enter_upload().await.is_ok() && Pace::new(1, None).enter_upload().await.is_ok());
     }
 
     #[tokio::test]

@@ -4,9 +4,9 @@
 //! change of an object that was not answered for certain, also where the SDK sent it again and was answered then.
 use crate::claim::{self, ClaimRanOut};
 use crate::egress::NotAllowed;
-use crate::pace::Pace;
+use crate::pace::{Pace, Throttled};
 use crate::standing::Standing;
-use crate::upload::Upload;
+use crate::upload::{self, Upload};
 use aws_sdk_s3::config::http::{HttpRequest, HttpResponse};
 use aws_sdk_s3::primitives::SdkBody;
 use aws_smithy_runtime_api::client::http::{
@@ -140,7 +140,10 @@ impl HttpConnector for Paced {
         let completes = request.method() == "POST";
         HttpConnectorFuture::new(async move {
             // As the user's error, since the SDK would try others again.
-            let _turn = pace.enter().await.map_err(|throttled| ConnectorError::user(throttled.into()))?;
+            let throttled = |throttled: Throttled| ConnectorError::user(throttled.into());
+            let _room =
+                if upload::is_upload(&request) { Some(pace.enter_upload().await.map_err(throttled)?) } else { None };
+            let _turn = pace.enter().await.map_err(throttled)?;
             let began = Instant::now();
             if let Some(claim) = &changed_by {
                 claim.note_sent(standing.backend());
@@ -345,7 +348,7 @@ mod tests {
             let backend = Backend { connects: Duration::from_secs(answers), sent: Arc::default() };
             let (inner, standing) = (SharedHttpConnector::new(backend), standing());
             let within = Duration::from_secs(3600);
-            let (pace, left) = (Pace::new(4, None), standing.clone());
+            let (pace, left) = (Pace::new(8, None), standing.clone());
             let paced = Paced { inner, pace, standing, soon: SOON, slow_after: None, within };
             let claim = claim::Standing::since(Instant::now(), within);
             let call = || async {

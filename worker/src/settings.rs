@@ -15,7 +15,8 @@ pub struct WorkerSettings {
     pub large_concurrency: usize,
     /// Objects of so many bytes count as large. Default 8 MiB.
     pub large_object: u64,
-    /// Requests in flight to one backend at most; fewer while it throttles. Default 64: one that is slow leaves room for others' keys.
+    /// Requests in flight to one backend at most, half of them uploads: one that is slow leaves room for others' keys. Fewer while it throttles.
+    /// Default 128.
     pub backend_concurrency: usize,
     /// Bytes of objects a second to and from one backend at most; fewer while it throttles. Default no limit.
     pub backend_bandwidth: Option<u64>,
@@ -93,7 +94,7 @@ impl Default for WorkerSettings {
             concurrency: 128,
             large_concurrency: 8,
             large_object: 8 << 20,
-            backend_concurrency: 64,
+            backend_concurrency: 128,
             backend_bandwidth: None,
             lease: Duration::from_secs(60),
             max_attempts: 12,

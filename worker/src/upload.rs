@@ -51,11 +51,18 @@ fn decide_silence_at_end(length: u64, soon: Duration, most: Duration) -> Duratio
     soon.saturating_add(Duration::from_millis(length.saturating_mul(1000) / LEAST_RATE)).min(most)
 }
 
+/// Whether a request brings an object or a part.
+pub(crate) fn is_upload(request: &HttpRequest) -> bool {
+    request.method() == "PUT"
+        && !request.headers().contains_key("x-amz-copy-source")
+        && request.headers().contains_key("content-length")
+}
+
 impl Upload {
     /// Watches the body of a request that brings an object or a part; `None` for others. `soon`: what an answer takes at most that
     /// comes soon by its nature; `most`: what any takes.
     pub(crate) fn watch(request: &mut HttpRequest, soon: Duration, most: Duration) -> Option<Self> {
-        if request.method() != "PUT" || request.headers().contains_key("x-amz-copy-source") {
+        if !is_upload(request) {
             return None;
         }
         let length = request.headers().get("content-length")?.parse().ok()?;

@@ -284,15 +284,12 @@ fn token_of_file(section: &Section<'_, '_>, file: &Found<std::path::PathBuf>) ->
 
 fn worker(section: Section<'_, '_>) -> WorkerSettings {
     let listen = address(&section, "listen").unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 9102)));
-    let concurrency = number(&section, "concurrency", 128, 1, 1024);
-    // One backend that is slow is not to have all.
-    let of_one_backend = (concurrency.get() / 2).max(1);
     let settings = WorkerSettings {
         listen,
-        concurrency,
+        concurrency: number(&section, "concurrency", 128, 1, 1024),
         large_concurrency: number(&section, "large_concurrency", 8, 1, 1024),
         large_object_mib: number(&section, "large_object_mib", 8, 1, 5 * 1024 * 1024),
-        backend_concurrency: number(&section, "backend_concurrency", of_one_backend, 1, 10_000),
+        backend_concurrency: number(&section, "backend_concurrency", 128, 1, 10_000),
         backend_bandwidth_mib: section.number("backend_bandwidth_mib", 0, 0, 1024 * 1024),
         lease: section.duration("lease", 60 * SECOND, 5 * SECOND, HOUR),
         poll_interval: section.duration("poll_interval", 200 * MILLISECOND, 10 * MILLISECOND, 60 * SECOND),

@@ -187,7 +187,7 @@ pub struct WorkerSettings {
     pub large_concurrency: NonZeroU32,
     /// Objects of so many MiB count as large. Default 8.
     pub large_object_mib: NonZeroU32,
-    /// Requests in flight to one backend at most; fewer while it throttles. Default half of `concurrency`.
+    /// Requests in flight to one backend at most, half of them uploads; fewer while it throttles. Default 128.
     pub backend_concurrency: NonZeroU32,
     /// MiB of objects a second to and from one backend at most; fewer while it throttles. Default 0: no limit.
     pub backend_bandwidth_mib: u32,

@@ -154,20 +154,6 @@ fn the_environment_stands_over_the_file_and_is_checked_too() {
 }
 
 #[test]
-fn one_backend_has_half_of_the_room_unless_it_is_given_more() {
-    for (lines, want) in [
-        ("", 64),
-        ("concurrency = 20\n", 10),
-        ("concurrency = 1\n", 1),
-        ("concurrency = 20\nbackend_concurrency = 20\n", 20),
-    ] {
-        let text = format!("[metadata]\nurl = \"sqlite:x.db\"\n[worker]\n{lines}");
-        let settings = Settings::parse("f", &text, &secrets()).unwrap();
-        assert_eq!(settings.worker.backend_concurrency.get(), want, "{lines}");
-    }
-}
-
-#[test]
 fn networks_for_backends_come_from_one_place() {
     let text = "[metadata]\nurl = \"sqlite:x.db\"\n[backends]\nallow_networks = [\"10.20.0.0/16\", \"fd00:1::/32\"]\n";
     let networks = |environment: &Environment| -> Vec<String> {

@@ -17,7 +17,13 @@ use http::Method;
 use s3gateway_config::BackendId;
 use s3gateway_s3::{ObjectKey, PhysicalBucket, checksum::Checksum, etag};
 use s3gateway_store::{DirtyKey, Route, queue::Mark};
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// How long a replica may take to show what it has: a worker that is waited for looks, too.
+const LOOK: Duration = Duration::from_secs(10);
 
 /// The places of one write, its home aside.
 pub(crate) struct Places {
@@ -234,7 +240,8 @@ pub(super) async fn etag_at(
     key: &ObjectKey,
 ) -> String {
     let request = UpstreamRequest::new(Method::HEAD, physical, Some(key));
-    let head = gateway.client.send(backend, request, Bytes::new()).await.ok();
+    let head = tokio::time::timeout(LOOK, gateway.client.send(backend, request, Bytes::new())).await;
+    let head = head.ok().and_then(Result::ok);
     head.map(|head| etag::unquoted(head.header("etag")).to_owned()).unwrap_or_default()
 }
 

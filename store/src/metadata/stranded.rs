@@ -9,6 +9,7 @@ use crate::{
 };
 use s3gateway_config::BackendId;
 use s3gateway_s3::{ObjectKey, PhysicalBucket, VersionId};
+use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 use uuid::Uuid;
 
@@ -262,6 +263,15 @@ impl Metadata {
         self.settle(&seen.id, Settled::Compared(seen, kept)).await
     }
 
+    /// Has a row be of the next place that is known to hold the key, as [`Self::give_up_stranded`] does: the one that was asked lacks it. False
+    /// where there is none.
+    ///
+    /// # Errors
+    /// `Busy` while a worker changes the key at its home.
+    pub async fn pass_stranded(&self, seen: &Stranded) -> Result<bool, StoreError> {
+        write!(&self.db, tx => { move_on(tx, &seen.id).await })
+    }
+
     /// Forgets a row: both sides are equal.
     ///
     /// # Errors
@@ -283,8 +293,7 @@ impl Metadata {
                 if parse(&row)?.is_changing() {
                     return Err(StoreError::Busy);
                 }
-                if let Some(next) = sqlx::query(sql::STRANDED_NEXT).bind(id).fetch_optional(&mut *tx).await? {
-                    sqlx::query(sql::STRANDED_MOVE).bind(id).bind(next.text("backend")?).execute(tx).await?;
+                if move_on(tx, id).await? {
                     return Ok(true);
                 }
             }
@@ -319,6 +328,14 @@ impl Metadata {
             }
             Ok(is_settled)
         })
+    }
+}
+
+async fn move_on(tx: &mut AnyConnection, id: &str) -> Result<bool, StoreError> {
+    let Some(next) = sqlx::query(sql::STRANDED_NEXT).bind(id).fetch_optional(&mut *tx).await? else { return Ok(false) };
+    match sqlx::query(sql::STRANDED_MOVE).bind(id).bind(next.text("backend")?).execute(tx).await?.rows_affected() {
+        0 => Err(StoreError::Busy),
+        _ => Ok(true),
     }
 }
 
@@ -399,8 +416,9 @@ fn parse(row: &AnyRow) -> Result<Stranded, StoreError> {
                 is_given_up: state == 3,
             })),
         },
+        // One that is kept is not brought anywhere, whatever a worker of another version has left there.
         lease: match (row.int("merging")?, row.text("since")?) {
-            (1, lease) if lease != NO_VERSIONS => lease,
+            (1, lease) if lease != NO_VERSIONS && row.text("state")? != "kept" => lease,
             _ => String::new(),
         },
     })

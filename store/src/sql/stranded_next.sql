@@ -1,8 +1,8 @@
 -- stranded_next.sql: the place that was seen last to hold a stranded key, as the present home is not known to do; behind the one that is given
--- up, where that is such a place. Of a key that the former home had last, in a bucket that keeps no versions. $1 id
+-- up, where that is such a place. Of a key that a home had last which is home no more, in a bucket that keeps no versions. $1 id
 select c.backend from stranded_keys s
 join buckets b on b.id = s.bucket and b.versioning = ''
-join promotions p on p.bucket = s.bucket and p.epoch = s.epoch
+join promotions p on p.bucket = s.bucket and p.epoch = s.epoch and p.source <> b.home
 join object_copies f on f.bucket = s.bucket and f.object_key = s.object_key and f.backend = p.source
 join object_copies c on c.bucket = s.bucket and c.object_key = s.object_key and c.backend not in (p.source, b.home, s.home)
 join bucket_backends m on m.bucket = s.bucket and m.backend = c.backend and m.state <> 'retiring'

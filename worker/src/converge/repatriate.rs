@@ -174,6 +174,9 @@ impl Converger {
             require_allowed(route, home)?;
         }
         info!(key = row.key.as_str(), former = %row.home, ?verdict, "stranded key compared");
+        if !was_home && former.object.is_none() && self.metadata.pass_stranded(row).await? {
+            return Err(ConvergeError::Changed);
+        }
         let mut seen = Stranded::clone(row);
         let kept = match verdict {
             // Whoever has begun may have come this far.

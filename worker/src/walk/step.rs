@@ -80,7 +80,7 @@ impl<'a> ShardWalk<'a> {
         loop {
             if self.shard.kind == WalkKind::Backfill || self.marked >= FEW_MARKS {
                 let keys = u64::try_from(self.ground.home.page).unwrap_or(1);
-                match wait::for_room(self.walker, self.shard, keys).await? {
+                match wait::for_room(self.walker, self.shard, keys, until).await? {
                     Room::AtOnce => {}
                     Room::Later => self.read_anew(),
                     Room::Stopped => return Ok(()),

@@ -5,6 +5,7 @@ use super::{WalkError, Walker};
 use crate::backlog::Admission;
 use s3gateway_store::{Millis, WalkKind, WalkShard, WalkState};
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// How often a shard that waits long for its rate looks whether it still should.
 const LOOK: Duration = Duration::from_secs(5);
@@ -19,15 +20,15 @@ pub(super) enum Room {
     AtOnce,
     /// There is some by now; what was read before the wait may be long past.
     Later,
-    /// The walk does not run any more.
+    /// The walk does not run any more, or the shard's turn is over.
     Stopped,
 }
 
-/// Waits until `keys` more may be marked.
+/// Waits until `keys` more may be marked, as long as the shard's turn lasts.
 ///
 /// # Errors
 /// `Waits` for a backfill where too many of the bucket's keys wait for a backend: that may take long, and other buckets need the room.
-pub(super) async fn for_room(walker: &Walker, shard: &WalkShard, keys: u64) -> Result<Room, WalkError> {
+pub(super) async fn for_room(walker: &Walker, shard: &WalkShard, keys: u64, until: Instant) -> Result<Room, WalkError> {
     let mut room = Room::AtOnce;
     loop {
         match walker.backlog.admits(&shard.bucket, keys).await.map_err(WalkError::Queue)? {
@@ -39,7 +40,7 @@ pub(super) async fn for_room(walker: &Walker, shard: &WalkShard, keys: u64) -> R
             Admission::BucketFull | Admission::Later => {}
         }
         room = Room::Later;
-        if !is_running(walker, shard).await? {
+        if Instant::now() >= until || !is_running(walker, shard).await? {
             return Ok(Room::Stopped);
         }
         // A bucket that is gone or has moved is not waited for either.

@@ -73,41 +73,6 @@ async fn a_backend_that_throttles_uses_up_no_attempts_and_holds_nobody_up() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_waits_for_a_backend_that_throttles_is_not_read_at_home_again_and_again() {
-    const KEYS: u64 = 40;
-    let mut world = World::embedded().await;
-    world.put("first", noise(10, 1)).await;
-    world.clean("first").await;
-    world.stop_worker().await;
-    world.start_worker_with(|settings| settings.concurrency = 4).await;
-    world.near.wire.throttle(true);
-    for n in 0..KEYS {
-        world.put(&format!("waits-{n}"), noise(1000, n)).await;
-    }
-    let began = Instant::now();
-    let passed = async |seconds| until("a while", async || began.elapsed() > Duration::from_secs(seconds)).await;
-    passed(4).await;
-    world.home.wire.take_seen();
-    // Each time that the backend may be asked again, it is asked for a few keys, and the others go on waiting.
-    passed(8).await;
-    let reads =
-        world.home.wire.take_seen().iter().filter(|line| line.starts_with("GET") && line.contains("waits-")).count();
-    assert!(reads < 30, "the home was read {reads} times for {KEYS} keys that wait for another");
-    // What is written meanwhile is looked at.
-    world.delete("waits-0").await;
-    until("it is seen", async || {
-        world.home.wire.take_seen().iter().any(|line| line.contains("/waits-0?x-id=GetObject"))
-    })
-    .await;
-    world.near.wire.throttle(false);
-    for n in 0..KEYS {
-        world.clean(&format!("waits-{n}")).await;
-    }
-    assert!(world.read(&world.near, "waits-0").await.is_none() && world.read(&world.near, "waits-1").await.is_some());
-    assert!(world.queue.dead_letters(None, 10).await.unwrap().is_empty());
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn small_objects_do_not_wait_for_large_ones() {
     let mut world = World::embedded().await;
     world.stop_worker().await;
