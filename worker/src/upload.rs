@@ -51,7 +51,7 @@ fn decide_silence_at_end(length: u64, soon: Duration, most: Duration) -> Duratio
     soon.saturating_add(Duration::from_millis(length.saturating_mul(1000) / LEAST_RATE)).min(most)
 }
 
-/// Whether a request brings an object or a part.
+/// Whether a request brings an object or a part, or what little is put besides (tags, settings of a bucket).
 pub(crate) fn is_upload(request: &HttpRequest) -> bool {
     request.method() == "PUT"
         && !request.headers().contains_key("x-amz-copy-source")
