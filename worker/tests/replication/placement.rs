@@ -142,6 +142,30 @@ async fn a_policy_that_tightens_moves_copies_and_says_when_the_last_was_gone() {
     }
 }
 
+/// How long a worker that has two slots waits for an answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_millis(1500);
+
+async fn start_two_at_a_time(world: &mut World) {
+    world
+        .start_worker_with(|settings| {
+            settings.concurrency = 2;
+            settings.answer_timeout = ANSWER_TIMEOUT;
+        })
+        .await;
+}
+
+/// How long twenty keys of the world's bucket take from the first write until all are clean.
+async fn converge_twenty(world: &World) -> Duration {
+    let began = Instant::now();
+    for n in 0..20 {
+        world.put(&format!("free/{n}"), vec![1; 100]).await;
+    }
+    for n in 0..20 {
+        world.clean(&format!("free/{n}")).await;
+    }
+    began.elapsed()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backend_that_does_not_answer_holds_nobody_else_up() {
     const STUCK: usize = 200;
@@ -170,23 +194,10 @@ async fn a_backend_that_does_not_answer_holds_nobody_else_up() {
         let key = DirtyKey { bucket: route.bucket.clone(), key: ObjectKey::parse(&format!("{n}")).unwrap() };
         world.queue.mark(&key, "req-stuck").await.unwrap();
     }
-    let answer_timeout = Duration::from_millis(1500);
-    world
-        .start_worker_with(|settings| {
-            settings.concurrency = 2;
-            settings.answer_timeout = answer_timeout;
-        })
-        .await;
-    let began = Instant::now();
-    for n in 0..20 {
-        world.put(&format!("free/{n}"), vec![1; 100]).await;
-    }
-    for n in 0..20 {
-        world.clean(&format!("free/{n}")).await;
-    }
-    let took = began.elapsed();
+    start_two_at_a_time(&mut world).await;
+    let took = converge_twenty(&world).await;
     // Two at a time and two tries each: without being left alone it would hold the worker for minutes.
-    let alone = answer_timeout * 2 * u32::try_from(STUCK).unwrap() / 2;
+    let alone = ANSWER_TIMEOUT * 2 * u32::try_from(STUCK).unwrap() / 2;
     assert!(took < alone / 6, "{took:?} of {alone:?}");
     let attempts = world.metadata.jobs(Some(&route.bucket), None, 1000).await.unwrap().rows;
     assert!(attempts.len() < STUCK, "{} attempts were counted", attempts.len());
@@ -199,13 +210,7 @@ async fn a_replica_that_takes_uploads_and_does_not_answer_holds_nobody_else_up()
     const STUCK: usize = 80;
     let mut world = World::embedded().await;
     world.stop_worker().await;
-    let answer_timeout = Duration::from_millis(1500);
-    world
-        .start_worker_with(|settings| {
-            settings.concurrency = 2;
-            settings.answer_timeout = answer_timeout;
-        })
-        .await;
+    start_two_at_a_time(&mut world).await;
     // Of a replica whose bucket is known nothing is asked before a new object is sent there.
     world.put("first", vec![1; 100]).await;
     world.clean("first").await;
@@ -214,15 +219,9 @@ async fn a_replica_that_takes_uploads_and_does_not_answer_holds_nobody_else_up()
         world.put(&format!("stuck/{n}"), vec![1; 100]).await;
     }
     let others = create_bucket(&world.metadata, &world.tenant, "others", &[&world.home, &world.far]).await;
-    let (stuck, began) = (std::mem::replace(&mut world.route, others), Instant::now());
-    for n in 0..20 {
-        world.put(&format!("free/{n}"), vec![1; 100]).await;
-    }
-    for n in 0..20 {
-        world.clean(&format!("free/{n}")).await;
-    }
-    let took = began.elapsed();
-    let alone = answer_timeout * u32::try_from(STUCK).unwrap() / 2;
+    let stuck = std::mem::replace(&mut world.route, others);
+    let took = converge_twenty(&world).await;
+    let alone = ANSWER_TIMEOUT * u32::try_from(STUCK).unwrap() / 2;
     assert!(took < alone / 3, "{took:?} of {alone:?}");
     let attempts = world.metadata.jobs(Some(&stuck.bucket), None, 1000).await.unwrap().rows;
     assert!(attempts.len() < STUCK, "{} attempts were counted", attempts.len());
